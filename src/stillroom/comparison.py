@@ -1,0 +1,188 @@
+"""What was kept: teacher, student, the same student without the teacher, and a floor, on one aligned table.
+
+Every figure has an interval and its number of rows, and every comparison is paired. What the rows can't tell is null,
+with the reason, and never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stillroom import intervals
+from stillroom import slices as parts
+from stillroom.core import plugins, recipe, seeds
+from stillroom.core.errors import InputError, Problem
+from stillroom.core.progress import Meter, Report, silent
+from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
+from stillroom.metrics import Answers, Metric, ece
+from stillroom.table import BASELINE, STUDENT, SYSTEMS, TEACHER, UNDISTILLED, Table
+
+
+def compare(
+    table: Table, *, metrics: Sequence[str], settings: recipe.Evaluate, seed: int, report: Report = silent
+) -> dict[str, Any]:
+    """Everything that is told of the systems in a table, as JSON can hold it; the first metric is the primary one.
+
+    Raises:
+        InputError: the table lacks teacher or student, or the primary metric can't be retained.
+    """
+    members: list[Metric] = [plugins.build("metrics", name) for name in metrics]
+    _check(table, members)
+    systems = [system for system in SYSTEMS if system in table.logits]
+    meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
+    answers = table.answers(table.test, systems)
+    told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
+    findings = parts.compare(
+        table,
+        parts.cut(table),
+        metric=members[0],
+        settings=settings,
+        rng=seeds.generator(seed, "evaluate/slices"),
+    )
+    meter.advance()
+    student, confidence = answers[STUDENT], settings.confidence
+    return {
+        "rows": {"test": len(table.test), "outside": int(table.outside.sum())},
+        "confidence": confidence,
+        "resamples": settings.resamples,
+        **told,
+        "agreement": _agreement(student, confidence),
+        "negative_flips": parts.flips(student.teacher_right & ~student.right, confidence),
+        "positive_flips": parts.flips(~student.teacher_right & student.right, confidence),
+        "mcnemar": _mcnemar(answers),
+        "slices": [finding.as_dict() for finding in findings],
+        "worst_slice": parts.worst(findings, confidence=confidence),
+        "reliability": {system: ece.reliability(answers[system]) for system in (TEACHER, STUDENT)},
+        "verdict": _verdict(told["difference"], told["systems"], metric=members[0].kind, confidence=confidence),
+    }
+
+
+def _check(table: Table, members: Sequence[Metric]) -> None:
+    problems = [
+        Problem("table", f"no answers of the {system}", "answers of teacher and student", "Run the stage before.")
+        for system in (TEACHER, STUDENT)
+        if system not in table.logits
+    ]
+    if not members or members[0].against_teacher or not members[0].higher_is_better:
+        found = f"`{members[0].kind}` as the primary metric" if members else "no metric"
+        expected = "one that is higher for better systems and that the teacher has too, such as `accuracy`"
+        problems.append(Problem("metrics", found, expected, "Name such a metric first."))
+    if problems:
+        raise InputError(*problems)
+
+
+def _headline(
+    answers: Mapping[str, Answers],
+    members: Sequence[Metric],
+    *,
+    settings: recipe.Evaluate,
+    seed: int,
+    meter: Meter,
+) -> dict[str, Any]:
+    """Scores, retention and differences on the test rows, a metric at a time."""
+    rows = len(answers[STUDENT].gold)
+    drawn = Resamples(rows, count=settings.resamples, rng=seeds.generator(seed, "evaluate/test"))
+    systems: dict[str, Any] = {system: {"scores": {}} for system in answers}
+    retention: dict[str, Any] = {}
+    pairs = {f"student_minus_{other}": other for other in answers if other != STUDENT}
+    difference: dict[str, Any] = {pair: {} for pair in pairs}
+    for metric in members:
+        estimates = drawn.estimate(
+            {
+                system: Sample(metric.rows(said), metric.value)
+                for system, said in answers.items()
+                if not (metric.against_teacher and system == TEACHER)
+            }
+        )
+        for system, estimate in estimates.items():
+            score = _sized(metric, intervals.score(metric, estimate, confidence=settings.confidence))
+            systems[system]["scores"][metric.kind] = score.as_dict()
+        for pair, other in pairs.items():
+            if other in estimates:
+                minus = _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
+                difference[pair][metric.kind] = minus.as_dict()
+        if metric.higher_is_better and not metric.against_teacher:
+            kept = (estimates[STUDENT] / estimates[TEACHER]).interval(settings.confidence, within=(0.0, math.inf))
+            retention[metric.kind] = _sized(metric, kept).as_dict()
+        meter.advance()
+    return {"systems": systems, "retention": retention, "difference": difference}
+
+
+def _difference(metric: Metric, student: Estimate, other: Estimate, confidence: float) -> Interval:
+    width = metric.high - metric.low
+    return _sized(metric, (student - other).interval(confidence, within=(-width, width)))
+
+
+def _sized(metric: Metric, interval: Interval) -> Interval:
+    """The interval, or why there is none, where the metric needs more rows."""
+    if interval.n >= metric.min_rows:
+        return interval
+    return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
+
+
+def _agreement(student: Answers, confidence: float) -> dict[str, Any]:
+    same = student.probabilities.argmax(axis=1) == student.teacher.argmax(axis=1)
+    return intervals.clopper_pearson(int(same.sum()), len(same), confidence).as_dict()
+
+
+def _mcnemar(answers: Mapping[str, Answers]) -> dict[str, Any]:
+    """For each other system: rows that only it has right (b), that only the student has right (c), and the exact p."""
+    student = answers[STUDENT].right
+    told: dict[str, Any] = {}
+    for other, said in answers.items():
+        if other != STUDENT:
+            b, c = int((said.right & ~student).sum()), int((student & ~said.right).sum())
+            told[other] = {"b": b, "c": c, "p": intervals.mcnemar(b, c)}
+    for one, adjusted in zip(told.values(), intervals.holm([one["p"] for one in told.values()]), strict=True):
+        one.update(p=intervals.plain(one["p"]), p_holm=intervals.plain(adjusted))
+    return told
+
+
+def _verdict(
+    difference: Mapping[str, Any], systems: Mapping[str, Any], *, metric: str, confidence: float
+) -> dict[str, Any]:
+    """In words: what the teacher added to this student, and whether the student stands above its floor."""
+    added = difference.get(f"student_minus_{UNDISTILLED}", {}).get(metric)
+    above = difference.get(f"student_minus_{BASELINE}", {}).get(metric)
+    worth = _sign(added, more="helps", less="hurts")
+    floor = _sign(above, more="above", less="under")
+    level = f"{100 * confidence:g} %"
+    if added is None:
+        first = "What the teacher added is not measured: the same student without the teacher is not there."
+    elif added["value"] is None:
+        first = f"What the teacher added is not measurable: {added['reason']}."
+    else:
+        said = {"helps": "The teacher helps", "hurts": "The teacher hurts"}.get(worth, "No difference is shown")
+        with_it, without = (systems[system]["scores"][metric]["value"] for system in (STUDENT, UNDISTILLED))
+        first = (
+            f"{said}: {metric} {with_it:.3f} with the teacher's words, {without:.3f} without them, "
+            f"{_span(added, level)} on {added['n']:,} rows."
+        )
+    second = {
+        "above": "The student stands above TF-IDF with logistic regression",
+        "under": "A finding: the student stands under its floor, TF-IDF with logistic regression",
+        "no difference shown": "No difference is shown between the student and TF-IDF with logistic regression",
+    }.get(floor)
+    sentence = f"{first} {second}, {_span(above, level)}." if second else first
+    return {"sentence": sentence, "worth": worth, "difference": added, "floor": floor}
+
+
+def _sign(interval: Mapping[str, Any] | None, *, more: str, less: str) -> str:
+    if interval is None:
+        return "not measured"
+    if interval["value"] is None:
+        return "not measurable"
+    if interval["low"] > 0:
+        return more
+    return less if interval["high"] < 0 else "no difference shown"
+
+
+def _span(interval: Mapping[str, Any] | None, level: str) -> str:
+    """A difference with its interval, as people read it."""
+    if interval is None:
+        return ""
+    ends = (f"{interval[end]:+.3f}".replace("-", "−") for end in ("value", "low", "high"))
+    value, low, high = ends
+    return f"{value} ({level} interval {low} to {high})"

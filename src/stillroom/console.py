@@ -1,0 +1,232 @@
+"""What people see: the only place that knows about colour. Data go to stdout, talk goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from rich.console import Console
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from stillroom.core.errors import StillroomError
+from stillroom.core.progress import Event
+
+if TYPE_CHECKING:
+    from stillroom.journey import Run
+
+talk = Console(stderr=True, highlight=False)
+data = Console(highlight=False, soft_wrap=True)
+_REFRESH_SECONDS = 0.2
+_SIDES = ("teacher", "student", "undistilled", "baseline")
+_STATES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not measurable": "yellow"}
+
+
+@final
+class Bars:
+    """Progress bars on stderr; where that is no terminal, a line when a stage starts and when it ends."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<14}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed:,.0f}{task.fields[of]} {task.fields[unit]}"),
+            TextColumn("[cyan]{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[facts]}"),
+            console=talk,
+            refresh_per_second=5,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, tuple[float, int]] = {}
+        self._shown: dict[str, float] = {}
+
+    def __enter__(self) -> Bars:
+        """Start drawing."""
+        if not self._quiet and talk.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop drawing."""
+        if not self._quiet and talk.is_terminal:
+            self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if self._quiet:
+            return
+        if event.note:
+            talk.print(f"[dim]{escape(event.stage)}:[/dim] {escape(event.note)}")
+            return
+        if talk.is_terminal:
+            self._draw(event)
+        else:
+            self._tell(event)
+
+    def _draw(self, event: Event) -> None:
+        now = time.monotonic()
+        over = event.total is not None and event.done >= event.total
+        if event.done == 0 or event.stage not in self._tasks:
+            self._began[event.stage] = (now, event.done)
+            if event.stage in self._tasks:
+                self._progress.remove_task(self._tasks.pop(event.stage))
+            self._tasks[event.stage] = self._progress.add_task(
+                event.stage, total=event.total, of="", unit=event.unit, rate="", facts=""
+            )
+        elif not over and now - self._shown.get(event.stage, 0.0) < _REFRESH_SECONDS:
+            return
+        self._shown[event.stage] = now
+        self._progress.update(
+            self._tasks[event.stage],
+            completed=event.done,
+            of=f"/{event.total:,}" if event.total else "",
+            rate=self._rate(event, now),
+            facts=" ".join(f"{name} {value}" for name, value in event.facts.items()),
+        )
+
+    def _rate(self, event: Event, now: float) -> str:
+        since, first = self._began[event.stage]
+        elapsed = now - since
+        return f"{(event.done - first) / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+
+    def _tell(self, event: Event) -> None:
+        if event.done == 0:
+            self._began[event.stage] = (time.monotonic(), 0)
+            total = f" {event.total:,}" if event.total else ""
+            talk.print(f"{escape(event.stage)}:{total} {event.unit} …")
+        elif event.total is not None and event.done >= event.total and event.stage in self._began:
+            since, _ = self._began.pop(event.stage)
+            talk.print(f"{escape(event.stage)}: {event.done:,} {event.unit} in {time.monotonic() - since:.1f} s")
+
+
+def fail(error: StillroomError, *, as_json: bool) -> None:
+    """Show an error: every problem with its place, what was found, what was expected, and what to do."""
+    if as_json:
+        data.print_json(json.dumps(error.as_dict()))
+        return
+    for problem in error.problems:
+        talk.print(f"[bold red]✗[/bold red] [bold]{escape(problem.where)}[/bold]")
+        talk.print(f"  found     {escape(problem.found)}")
+        talk.print(f"  expected  {escape(problem.expected)}")
+        talk.print(f"  to do     {escape(problem.todo)}")
+
+
+def show_json(value: object) -> None:
+    """One JSON document on stdout."""
+    data.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False)
+
+
+def show_run(run: Run, *, as_json: bool) -> None:
+    """What a run has come to: its comparison and documents, or, where it stopped early, its last artifact."""
+    if as_json:
+        show_json({**run.summary, "stages": run.stages, "documents": [str(path) for path in run.documents]})
+        return
+    if run.summary:
+        show_summary(run.summary)
+        done = [name for name, one in run.stages.items() if one["reused"]]
+        talk.print(f"[dim]reused: {', '.join(done) or 'nothing'}[/dim]")
+        for path in (run.folder / "summary.json", *run.documents):
+            data.print(str(path), markup=False)
+        return
+    for name, found in run.artifacts.items():
+        reused = " (reused)" if run.stages[name]["reused"] else ""
+        data.print(f"{name}: {found.folder}{reused}", markup=False)
+
+
+def show_listing(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Families with their members."""
+    if as_json:
+        show_json(found)
+        return
+    for family, members in found.items():
+        data.print(f"[bold]{family}[/bold]")
+        for name, purpose in members.items():
+            data.print(f"  {name:<18} {escape(purpose)}")
+
+
+def show_summary(summary: Mapping[str, Any]) -> None:
+    """The comparison of a finished run, its verdict and its gates."""
+    data.print(_comparison(summary))
+    verdict = summary.get("verdict") or {}
+    if verdict.get("sentence"):
+        data.print(escape(verdict["sentence"]))
+    speedup = summary.get("speedup")
+    if speedup:
+        data.print(f"Speed-up {speedup['value']:,.0f}× the fp32 teacher on one thread (rounds {speedup['low']:,.0f}–"
+                   f"{speedup['high']:,.0f})")  # fmt: skip
+    if summary.get("gates"):
+        data.print(_gates(summary["gates"]))
+
+
+def _comparison(summary: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{summary['name']}: teacher and student", title_justify="left")
+    table.add_column("")
+    for side in _SIDES:
+        table.add_column(side, justify="right")
+    metrics = list((summary["teacher"].get("scores") or {}))
+    for metric in metrics:
+        table.add_row(metric, *[interval((_scores(summary, side)).get(metric)) for side in _SIDES])
+    retention = summary.get("retention") or {}
+    for metric, value in retention.items():
+        table.add_row(f"kept of {metric}", "", interval(value), "", "")
+    for name in ("agreement", "negative_flips"):
+        table.add_row(name.replace("_", " "), "", interval(summary.get(name)), "", "")
+    for title, path in (("texts/s, 1 thread", ("texts_per_second",)), ("p50 ms", ("latency_ms", "p50")),
+                        ("p99 ms", ("latency_ms", "p99")), ("resident MB", ("resident_mb",)),
+                        ("disk MB", ("disk_mb",)), ("parameters", ("parameters",)),
+                        ("price / 1 M texts", ("price_per_million_texts",))):  # fmt: skip
+        table.add_row(title, *[number(_dig(summary[side].get("cost"), path)) for side in ("teacher", "student")], "", "")
+    return table
+
+
+def _scores(summary: Mapping[str, Any], side: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (summary.get(side) or {}).get("scores") or {}
+    return found
+
+
+def _dig(value: Any, path: Sequence[str]) -> Any:
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="gates", title_justify="left")
+    for title in ("state", "measure", "limit", "measured", "why"):
+        table.add_column(title)
+    for gate in gates:
+        sign = "≥" if gate["sense"] == "at_least" else "≤"
+        words = " ".join(escape(str(gate[one])) for one in ("reason", "advice") if gate.get(one))
+        state = f"[{_STATES.get(gate['state'], '')}]{gate['state']}[/]"
+        table.add_row(state, escape(gate["measure"]), f"{sign} {gate['limit']:g}", interval(gate), words)
+    return table
+
+
+def interval(value: Any) -> str:
+    """A figure with its interval, in four digits."""
+    if not isinstance(value, Mapping) or value.get("value") is None:
+        return "–"
+    if value.get("low") is None or value.get("high") is None:
+        return number(value["value"])
+    return f"{number(value['value'])} [dim]({number(value['low'])}–{number(value['high'])})[/dim]"
+
+
+def number(value: Any) -> str:
+    """A number as people read it."""
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.4f}" if value and abs(value) < 2 else f"{value:.3f}"
+
+

@@ -1,0 +1,118 @@
+"""From the name in a recipe to the member that answers to it.
+
+A family is a package of ours with a plural name; each file in it is a member, and its name is what people type as `kind`.
+Strangers add members by entry point in the group `stillroom.<family>`, and are found the same way.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+
+
+class Member(BaseModel):
+    """What every member of every family is: its own settings, frozen, with unknown ones refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+
+    kind: str
+    """The member's name: its file's."""
+
+
+class Settings(BaseModel):
+    """The settings of a stage, frozen, with unknown ones refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+M = TypeVar("M", bound=Member)
+S = TypeVar("S", bound=BaseModel)
+
+
+@cache
+def names(family: str) -> tuple[str, ...]:
+    """The names of all members of a family, ours and strangers'."""
+    package = importlib.import_module(f"stillroom.{family}")
+    ours = {found.name for found in pkgutil.iter_modules(package.__path__) if not found.name.startswith("_")}
+    strangers = {point.name for point in importlib.metadata.entry_points(group=f"stillroom.{family}")}
+    return tuple(sorted(ours | strangers))
+
+
+@cache
+def member(family: str, kind: str) -> type[Member]:
+    """The class that answers to `kind` in a family.
+
+    Raises:
+        InputError: no member has that name.
+    """
+    points = {point.name: point for point in importlib.metadata.entry_points(group=f"stillroom.{family}")}
+    if kind not in names(family):
+        raise InputError(
+            Problem(family, f"the kind `{kind}`", f"the name of one of the {family}", nearest(kind, names(family)))
+        )
+    if kind in points:
+        found: type[Member] = points[kind].load()
+        return found
+    module = importlib.import_module(f"stillroom.{family}.{kind}")
+    for value in vars(module).values():
+        own = isinstance(value, type) and issubclass(value, Member) and value.__module__ == module.__name__
+        if own and value.model_fields["kind"].default == kind:
+            answer: type[Member] = value
+            return answer
+    raise AssertionError(f"stillroom.{family}.{kind} defines no member of that kind")
+
+
+def build(family: str, settings: dict[str, Any] | str) -> Any:
+    """A member made from settings as a recipe or a manifest holds them.
+
+    Raises:
+        InputError: no member of that name, or settings that it does not have.
+    """
+    values = {"kind": settings} if isinstance(settings, str) else dict(settings)
+    found, problems = check(member(family, str(values.get("kind"))), values, where=family)
+    if problems:
+        raise RecipeError(*problems)
+    return found
+
+
+def check(model: type[S], values: dict[str, Any], *, where: str) -> tuple[S | None, list[Problem]]:
+    """The model made from `values`, or every problem there is with them."""
+    try:
+        return model.model_validate(values), []
+    except ValidationError as error:
+        return None, [_problem(model, dict(detail), where=where) for detail in error.errors()]
+
+
+def _problem(model: type[BaseModel], detail: dict[str, Any], *, where: str) -> Problem:
+    """A validation error in our words."""
+    path = ".".join(str(part) for part in detail["loc"])
+    place = ".".join(part for part in (where, path) if part)
+    if detail["type"] == "extra_forbidden":
+        fields = _fields_at(model, detail["loc"][:-1])
+        name = str(detail["loc"][-1])
+        return Problem(place, "a key that nothing reads", "a known key", nearest(name, fields))
+    if detail["type"] == "missing":
+        return Problem(place, "nothing", "a value", f"Add `{path}`.")
+    found = repr(detail["input"])
+    message = str(detail["msg"])
+    for start in ("Value error, ", "Input should be ", "Assertion failed, "):
+        message = message.removeprefix(start)
+    return Problem(place, found if len(found) < 80 else f"{found[:77]}…", message, f"Correct `{path or where}`.")
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The names of the fields that may stand at a place in a model."""
+    for part in path:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,277 @@
+"""The recipe: one frozen, typed tree that holds every setting.
+
+TOML, Python and `--set a.b=c` build the same object. It names members, never import paths: reading one runs no code that
+it brings. Every problem is reported at once, by key, with the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from pydantic import Field, field_validator, model_validator
+
+from stillroom.core import artifact, plugins
+from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+from stillroom.core.plugins import Settings
+
+if TYPE_CHECKING:
+    from stillroom.corpora import Source
+    from stillroom.formats import Format
+    from stillroom.objectives import Objective
+    from stillroom.students import Student
+    from stillroom.tasks import Task
+    from stillroom.teachers import Teacher
+else:
+    # A member is checked by its own class before the recipe is put together: see `parse`.
+    Source = Format = Objective = Student = Task = Teacher = Any
+
+#: The keys of a recipe that name members, and their families.
+FAMILIES = {
+    "task": "tasks",
+    "corpus": "corpora",
+    "teacher": "teachers",
+    "student": "students",
+    "objective": "objectives",
+}
+
+
+@final
+class Transfer(Settings):
+    """How the teacher is asked."""
+
+    shard_rows: int = Field(2048, ge=1)
+    """Texts a shard: what a killed run loses at most."""
+    tokens_per_batch: int = Field(3072, ge=1)
+    """Padded tokens a batch."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the CPU computes in it and the teacher's answers agree with fp32 within the bound."""
+    bound: float = Field(0.05, gt=0)
+    """The largest difference of any probability on the probe that still counts as agreement."""
+    phrases_per_row: int = Field(0, ge=0)
+    """Also ask about this many phrases cut out of each training row (Tang et al. 1903.12136: n-gram sampling)."""
+
+
+@final
+class Train(Settings):
+    """How the student is fitted, whatever it is."""
+
+    epochs: int | None = Field(None, ge=1)
+    """Passes over the transfer set; None: as many as the student asks for."""
+    batch_size: int | None = Field(None, ge=1)
+    """Texts a step; None: as the student asks for."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The peak; None: as the student asks for."""
+    patience: int = Field(3, ge=1)
+    """Epochs without a better dev score before it stops."""
+    checkpoint_seconds: float = Field(20.0, ge=0)
+    """How much work a killed run loses at most, in seconds of training."""
+
+
+@final
+class Evaluate(Settings):
+    """How scores get their intervals."""
+
+    resamples: int = Field(5000, ge=200)
+    """Bootstrap resamples for each figure."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """The level of every interval."""
+    min_slice_rows: int = Field(100, ge=2)
+    """Below this, a slice is not measurable."""
+
+
+@final
+class Cost(Settings):
+    """What computing costs."""
+
+    price_per_vcpu_hour: float = Field(0.04, gt=0)
+    """In `currency`."""
+    currency: str = "USD"
+    utilisation: float = Field(1.0, gt=0, le=1)
+    """The share of paid time in which the machine has work."""
+    texts: int = Field(256, ge=16)
+    """How many texts are timed."""
+    repeats: int = Field(5, ge=3)
+    """Interleaved rounds, of which the median counts."""
+
+
+@final
+class Export(Settings):
+    """What the bundle holds beside the student's own weights."""
+
+    formats: tuple[Format, ...] = ()
+    """Names (or tables) from the family `formats`."""
+    golden: int = Field(16, ge=1)
+    """Inputs with expected outputs that a server checks before it says that it is ready."""
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _members(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        try:
+            return tuple(plugins.build("formats", item) if isinstance(item, str | dict) else item for item in value)
+        except InputError as error:
+            raise ValueError("; ".join(f"{p.found}: {p.todo}" for p in error.problems)) from error
+
+
+@final
+class Gate(Settings):
+    """A condition on a measured figure, judged on the bound of its interval."""
+
+    measure: str
+    """A path into the summary, such as `retention.accuracy` or `worst_slice.retention`."""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Gate:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("exactly one of `at_least` and `at_most`")
+        return self
+
+
+@final
+class Recipe(Settings):
+    """Everything that one journey depends on."""
+
+    name: str
+    seed: int = Field(7, ge=0)
+    task: Task
+    corpus: Source
+    teacher: Teacher
+    student: Student
+    objective: tuple[Objective, ...] = ()
+    gate: tuple[Gate, ...] = ()
+    transfer: Transfer = Transfer()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    cost: Cost = Cost()
+    export: Export = Export()
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError("letters, digits, dots, dashes and underscores (it becomes a folder's name)")
+        return name
+
+    @property
+    def digest(self) -> str:
+        """The hash of the resolved recipe."""
+        return artifact.sha256(artifact.canonical(self.resolved()))
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting, defaults included, as plain data: what is saved beside each result."""
+        plain = self.model_dump(mode="json", serialize_as_any=True)
+        return dict(plain)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a TOML file, with `a.b=c` overrides laid over it.
+
+    Raises:
+        RecipeError: it can't be read, or anything in it is wrong; all problems at once.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise RecipeError(
+            Problem(str(path), f"no file that can be read ({error.strerror})", "a recipe", "Check the path.")
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            Problem(f"{path}, byte {error.start}", "bytes that are not UTF-8", "TOML in UTF-8", "Save it as UTF-8.")
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(Problem(str(path), str(error), "TOML", "Correct the line it names.")) from error
+    for override in overrides:
+        _lay(data, override)
+    return parse(data, where=str(path))
+
+
+def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """The recipe made from plain data.
+
+    Raises:
+        RecipeError: anything in it is wrong; all problems at once.
+    """
+    values: dict[str, Any] = dict(data)
+    problems: list[Problem] = []
+    for key, family in FAMILIES.items():
+        if key not in values:
+            continue
+        many = isinstance(values[key], list | tuple)
+        built = [
+            _member(family, item, where=f"{key}[{number}]" if many else key, problems=problems)
+            for number, item in enumerate(values[key] if many else [values[key]])
+        ]
+        values[key] = tuple(built) if many else built[0]
+    recipe, more = plugins.check(Recipe, values, where="")
+    problems += [problem for problem in more if not _told_already(problem, problems)]
+    if recipe is None or problems:
+        raise RecipeError(*(Problem(f"{where}: {p.where}", p.found, p.expected, p.todo) for p in problems))
+    return recipe
+
+
+def _told_already(problem: Problem, problems: Sequence[Problem]) -> bool:
+    return any(told.where.split(".")[0].split("[")[0] == problem.where.split(".")[0] for told in problems)
+
+
+def _member(family: str, item: Any, *, where: str, problems: list[Problem]) -> Any:
+    """The member that a table of the recipe describes, or None with its problems noted."""
+    if isinstance(item, plugins.Member):
+        return item
+    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
+        todo = f"Add `kind`: one of {', '.join(plugins.names(family))}."
+        problems.append(Problem(where, "no `kind`", f"a table that names one of the {family}", todo))
+        return None
+    kind: str = item["kind"]
+    if kind not in plugins.names(family):
+        todo = nearest(kind, plugins.names(family))
+        problems.append(Problem(f"{where}.kind", f"`{kind}`", f"the name of one of the {family}", todo))
+        return None
+    found, more = plugins.check(plugins.member(family, kind), item, where=where)
+    problems += more
+    return found
+
+
+def _lay(data: dict[str, Any], override: str) -> None:
+    """Lay one `a.b=c` over the data; the value is read as TOML, or else as a bare word."""
+    path, sign, text = override.partition("=")
+    if not sign or not path.strip():
+        raise RecipeError(
+            Problem(f"--set {override}", "no `key=value`", "for example student.dimensions=128", "Add it.")
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = path.strip().split(".")
+    place: Any = data
+    for part in parents:
+        place = _step(place, part, override)
+    if isinstance(place, list):
+        place[_position(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _step(place: Any, part: str, override: str) -> Any:
+    """The table or list that a part of an override's path leads to."""
+    found = place[_position(place, part, override)] if isinstance(place, list) else place.setdefault(part, {})
+    if not isinstance(found, dict | list):
+        raise RecipeError(Problem(f"--set {override}", f"a value at `{part}`", "a table", "Shorten the key."))
+    return found
+
+
+def _position(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        expected = f"a number below {len(place)}"
+        raise RecipeError(Problem(f"--set {override}", f"`{part}`", expected, "Name one that the recipe has."))
+    return int(part)

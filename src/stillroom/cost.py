@@ -1,0 +1,211 @@
+"""Measures what teacher and student cost to run: time, memory, disk and money, side by side in one run.
+
+Each measurement is a process of its own with one thread, so that neither side's libraries weigh on the other, and
+the rounds of the two sides alternate, so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillroom import corpus as corpora
+from stillroom.core import artifact, recipe
+from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.errors import OutsideError, Problem
+from stillroom.core.progress import Event, Report, silent
+from stillroom.tasks import Task
+from stillroom.teachers import LoadedTeacher, Teacher
+from stillroom.transfer import TransferSet
+
+STAGE = "cost"
+FILE = "cost.json"
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "RAYON_RS_NUM_THREADS",
+)
+_TIMED_TEXTS = 50_000
+_SECONDS_PER_HOUR = 3600.0
+
+
+def measure(
+    *,
+    teacher: Teacher,
+    teacher_artifact: Artifact,
+    bundle: Artifact,
+    student: Artifact,
+    corpus: corpora.Corpus,
+    said: TransferSet,
+    task: Task,
+    settings: recipe.Cost,
+    store: Store,
+    report: Report = silent,
+) -> Artifact:
+    """Measure both sides, or find that they were measured. The texts are training rows: speed needs no test."""
+
+    def make(draft: Draft) -> None:
+        report(Event(STAGE, note="timing teacher and student, one thread each, in turn"))
+        measured = _run_workers(teacher, teacher_artifact, bundle, corpus, task, settings)
+        measured["teacher"] |= _teacher_facts(teacher, teacher_artifact, task)
+        measured["student"] |= _student_facts(student, bundle)
+        costs = _money(measured, settings=settings, said=said, student=student, teacher=teacher_artifact)
+        artifact.write_json(draft.folder / FILE, {**measured, **costs, "machine": machine()})
+        draft.facts["reproducible"] = "no: it holds measurements of time"
+
+    described = {
+        **settings.model_dump(mode="json"),
+        "teacher": teacher.resolved(),
+        "task": task.model_dump(mode="json"),
+    }
+    inputs = {"teacher": teacher_artifact.digest, "bundle": bundle.digest, "train": corpus.train.digest}
+    return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
+
+
+def machine() -> dict[str, Any]:
+    """What the measurements were made on."""
+    cpu, flags = platform.processor(), ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                cpu = value.strip()
+            if name.strip() == "flags":
+                flags = value
+    except OSError:
+        flags = ""
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+    return {"cpu": cpu, "cores": os.cpu_count(), "flags": [one for one in wanted if one in flags.split()]}
+
+
+def _run_workers(
+    teacher: Teacher,
+    teacher_artifact: Artifact,
+    bundle: Artifact,
+    corpus: corpora.Corpus,
+    task: Task,
+    settings: recipe.Cost,
+) -> dict[str, Any]:
+    rounds = settings.repeats
+    texts = list(islice(chain(corpus.train.texts(), corpus.unlabelled.texts()), _TIMED_TEXTS))
+    with tempfile.TemporaryDirectory(prefix="stillroom-cost-") as folder:
+        path = Path(folder) / "texts.json"
+        path.write_text(json.dumps(texts), encoding="utf-8")
+        job = {
+            "texts": str(path),
+            "bundle": str(bundle.folder),
+            "teacher": teacher.resolved(),
+            "teacher_folder": str(teacher_artifact.folder),
+            "task": task.model_dump(mode="json"),
+            "teacher_computes": teacher.computes,
+            "rounds": rounds,
+            "per_round": settings.texts // rounds,
+        }
+        both = _worker({**job, "what": "speed"})
+        for side in ("teacher", "student") if teacher.computes else ("student",):
+            both[side] |= _worker({**job, "what": f"memory of the {side}"})
+    return both
+
+
+def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one measurement in a process of its own, with one thread."""
+    environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "stillroom.cost_worker"]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        todo = "Run the stage again; if it goes on, report it with the message."
+        raise OutsideError(Problem("cost", f"a measuring process that failed: {last[0][:200]}", "a measurement", todo))
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _teacher_facts(teacher: Teacher, found: Artifact, task: Task) -> dict[str, Any]:
+    loaded = teacher.open(found.folder, task=task)
+    return {**_visible(loaded), "price_asked_per_million_texts": loaded.identify().price_per_million_texts}
+
+
+def _visible(loaded: LoadedTeacher) -> dict[str, Any]:
+    """Parameters and disk of a teacher whose network can be seen; nothing of one whose can't."""
+    from stillroom.core.errors import MismatchError
+
+    try:
+        network = loaded.network()
+    except MismatchError:
+        return {"parameters": None, "disk_mb": None}
+    parameters = list(network.parameters())
+    size = sum(one.numel() * one.element_size() for one in parameters)
+    return {
+        "parameters": sum(one.numel() for one in parameters),
+        "disk_mb": (size + len(loaded.tokenizer_json())) / 1e6,
+    }
+
+
+def _student_facts(student: Artifact, bundle: Artifact) -> dict[str, Any]:
+    described = bundle.read_json("bundle.json")
+    names = described["runners"][described["default"]]["files"]
+    size = sum((bundle.folder / name).stat().st_size for name in names)
+    facts = student.manifest["facts"]
+    return {"parameters": facts["parameters"], "flops_per_text": facts["flops_per_text"], "disk_mb": size / 1e6}
+
+
+def _money(
+    measured: Mapping[str, Any], *, settings: recipe.Cost, said: TransferSet, student: Artifact, teacher: Artifact
+) -> dict[str, Any]:
+    """Price per million texts, and the number of texts after which the student has paid for itself."""
+    per_second = settings.price_per_vcpu_hour / _SECONDS_PER_HOUR / settings.utilisation
+
+    def per_million(side: Mapping[str, Any]) -> float | None:
+        rate = side.get("texts_per_second")
+        return 1e6 / rate * per_second if rate else None
+
+    asked = measured["teacher"].get("price_asked_per_million_texts") or None
+    teacher_price, student_price = asked or per_million(measured["teacher"]), per_million(measured["student"])
+    ledger = said.artifact.circumstances["ledger"]
+    seconds = {
+        "teacher": float(teacher.circumstances["seconds"]),
+        "transfer": float(ledger["seconds"]),
+        "train": float(student.circumstances["seconds"]),
+    }
+    cores = os.cpu_count() or 1
+    # The teacher's own fitting is not in it: without a student it would have been fitted all the same.
+    spent = (seconds["transfer"] + seconds["train"]) * cores * per_second * settings.utilisation + ledger["spend"]
+    saved = None if teacher_price is None or student_price is None else (teacher_price - student_price) / 1e6
+    sides = {
+        "teacher": {**measured["teacher"], "price_per_million_texts": teacher_price},
+        "student": {**measured["student"], "price_per_million_texts": student_price},
+    }
+    return {
+        **sides,
+        "price": {
+            "per_vcpu_hour": settings.price_per_vcpu_hour,
+            "currency": settings.currency,
+            "utilisation": settings.utilisation,
+        },
+        "hidden": {"seconds": seconds, "cores": cores, "spend": spent},
+        "break_even_texts": None if saved is None or saved <= 0 else spent / saved,
+    }
+
+
+def speedup(rounds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """How many times the teacher's texts per second the student does: the median round, and the lowest and highest."""
+    ratios = np.array(rounds["student"]) / np.array(rounds["teacher"])
+    return {
+        "value": float(np.median(ratios)),
+        "low": float(ratios.min()),
+        "high": float(ratios.max()),
+        "n": len(ratios),
+    }

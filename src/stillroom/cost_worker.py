@@ -1,0 +1,139 @@
+"""One measurement in a process of its own: a job as JSON on stdin, the result as JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BATCH = 32
+_WARM_UP = 4096
+_SINGLES = {"teacher": 60, "student": 1000}
+_STUDENT_FACTOR = 16  # a student is quicker: it gets more texts a round, so that a round can be timed
+
+Answer = Callable[[Sequence[str]], Any]
+
+
+def main() -> None:
+    """Do the job."""
+    job = json.load(sys.stdin)
+    found = speed(job) if job["what"] == "speed" else memory(job)
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def speed(job: dict[str, Any]) -> dict[str, Any]:
+    """Texts per CPU-second of both sides in turn, and the latency of single texts; each round has fresh texts."""
+    import torch
+
+    torch.set_num_threads(1)
+    texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
+    sides = (
+        {"teacher": _teacher(job), "student": _student(job)} if job["teacher_computes"] else {"student": _student(job)}
+    )
+    for start in range(0, min(_WARM_UP, len(texts) // 2), _BATCH):
+        sides["student"](texts[start : start + _BATCH])
+    fresh = _fresh(texts)
+    rounds: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(job["rounds"]):
+        batch = [next(fresh) for _ in range(job["per_round"] * _STUDENT_FACTOR)]
+        if "teacher" in sides:
+            # The teacher gets its texts at once, so that it can sort them by length: it is timed at its best.
+            rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
+        rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
+    found: dict[str, Any] = {}
+    for side, answer in sides.items():
+        latencies = _latencies(answer, [next(fresh) for _ in range(_SINGLES[side])])
+        found[side] = {
+            "texts_per_second": float(np.median(rounds[side])),
+            "rounds": rounds[side],
+            "latency_ms": latencies,
+        }
+    found.setdefault("teacher", {})["flops_per_text"] = _flops(job, texts[:_WARM_UP])
+    return found
+
+
+def memory(job: dict[str, Any]) -> dict[str, Any]:
+    """Resident memory, in MB, of a process that has loaded one side and answered a batch."""
+    texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))[:_BATCH]
+    answer = _teacher(job) if job["what"].endswith("teacher") else _student(job)
+    answer(texts)
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(one for one in status.read_text(encoding="utf-8").splitlines() if one.startswith("VmRSS"))
+        return {"resident_mb": int(line.split()[1]) / 1024}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"resident_mb": peak / (1024 if sys.platform != "darwin" else 1024 * 1024)}
+
+
+def _fresh(texts: Sequence[str]) -> Iterator[str]:
+    """The texts after those of the warm-up, and around again if there are too few."""
+    start = min(_WARM_UP, len(texts) // 2)
+    while True:
+        yield from texts[start:]
+
+
+def _rate(answer: Answer, texts: Sequence[str], *, at_once: int) -> float:
+    started = time.process_time()
+    for start in range(0, len(texts), at_once):
+        answer(texts[start : start + at_once])
+    return len(texts) / (time.process_time() - started)
+
+
+def _latencies(answer: Answer, texts: Sequence[str]) -> dict[str, float]:
+    seconds = []
+    for text in texts:
+        started = time.perf_counter()
+        answer([text])
+        seconds.append(time.perf_counter() - started)
+    return {name: float(np.percentile(seconds, at) * 1000) for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
+
+
+def _teacher(job: dict[str, Any]) -> Answer:
+    from stillroom.core import plugins
+
+    task = plugins.build("tasks", job["task"])
+    loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
+
+    def answer(texts: Sequence[str]) -> Any:
+        return loaded.ask(texts, precision="fp32", tokens_per_batch=2048)
+
+    return answer
+
+
+def _student(job: dict[str, Any]) -> Answer:
+    from stillroom import runtime
+
+    return runtime.load(job["bundle"], threads=1).logits
+
+
+def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
+    """What torch counts for the teacher on one text of mean length."""
+    import torch
+    from tokenizers import Tokenizer
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from stillroom.core import plugins
+    from stillroom.core.errors import MismatchError
+
+    task = plugins.build("tasks", job["task"])
+    loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
+    try:
+        network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())
+    except MismatchError:
+        return None
+    length = round(float(np.mean([len(one.ids) for one in tokenizer.encode_batch(list(texts))])))
+    ids = torch.zeros((1, length), dtype=torch.long)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        network(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return float(counter.get_total_flops())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""The tables of a dossier about what was kept and lost: plain cells, which each document writes in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from stillroom.documents import SYSTEMS, Evidence, Figure, Source, number, words
+from stillroom.documents import _units as units
+
+SHOWN = {
+    "teacher": "Teacher",
+    "student": "Student",
+    "undistilled": "Student without the teacher",
+    "baseline": "Baseline",
+}
+_LESS = {"teacher": "teacher", "undistilled": "student without the teacher", "baseline": "baseline"}
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place: `note` is said under it more quietly, `title` is the whole of what was cut short."""
+
+    text: str
+    note: str = ""
+    kind: Literal["text", "number", "code", "state"] = "number"
+    title: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """A table with where its figures come from; without rows it was not measured. `note` says how to read it."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    sources: tuple[Source, ...] = ()
+    note: str = ""
+    otherwise: str = units.UNMEASURED
+    """What is said where there are no rows."""
+
+
+@final
+@dataclass(frozen=True)
+class Slice:
+    """A part of the test rows, and what was found on it."""
+
+    family: str
+    name: str
+    n: int | None
+    teacher: Figure
+    student: Figure
+    retention: Figure
+    flips: Figure
+    reason: str
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything can be said of it."""
+        return self.retention.value is not None
+
+
+def of(figure: Figure, unit: units.Unit) -> Cell:
+    """A figure, its interval under it."""
+    if figure.value is None:
+        return Cell(units.UNMEASURED, figure.reason)
+    return Cell(unit.value(figure.value), unit.interval(figure))
+
+
+def text(value: Any, *, otherwise: str = "not recorded") -> Cell:
+    """Some words, or that there are none."""
+    return Cell(words(value) or otherwise, kind="text")
+
+
+def name_of(evidence: Evidence, system: str) -> Cell:
+    """A system, with what it is under it."""
+    notes = {
+        "teacher": evidence.words("teacher", "identity", "name"),
+        "student": " · ".join(filter(None, (evidence.words("student", "kind"), _served(evidence)))),
+        "undistilled": "the same body, fitted to gold labels alone",
+        "baseline": evidence.words("baseline", "name"),
+    }
+    return Cell(SHOWN[system], notes[system], kind="text")
+
+
+def present(evidence: Evidence) -> list[str]:
+    """The systems that have any score, teacher first."""
+    return [system for system in SYSTEMS if evidence.table(system, "scores")]
+
+
+def score(evidence: Evidence, system: str, metric: str) -> Figure:
+    """A system's score."""
+    return evidence.figure(system, "scores", metric)
+
+
+def level(evidence: Evidence) -> str:
+    """The level of the intervals, where it is told."""
+    confidence = number(evidence.find("confidence"))
+    return "" if confidence is None else f"{100 * confidence:g} % "
+
+
+def rows_told(figures: Sequence[Figure]) -> str:
+    """How many rows figures rest on, as a clause for a caption."""
+    counts = sorted({figure.n for figure in figures if figure.n is not None})
+    if not counts:
+        return ""
+    return f", n = {counts[0]:,}" if len(counts) == 1 else f", n = {counts[0]:,} to {counts[-1]:,}"
+
+
+def scores(evidence: Evidence) -> Table:
+    """Every system by every metric, and what the student keeps of its teacher."""
+    metrics, systems = evidence.metrics, present(evidence)
+    rows = [
+        (name_of(evidence, system), *(_score_cell(evidence, system, metric) for metric in metrics))
+        for system in systems
+    ]
+    kept = evidence.table("retention")
+    if kept:
+        cells = [of(Figure.read(kept[one]), units.PERCENT) if one in kept else Cell("–") for one in metrics]
+        rows.append((Cell("Kept", "student ÷ teacher", kind="text"), *cells))
+    figures = [score(evidence, system, metric) for system in systems for metric in metrics]
+    return Table(
+        f"Scores on the test rows, with {level(evidence)}intervals{rows_told(figures)}",
+        ("System", *(units.label(metric) for metric in metrics)),
+        tuple(rows),
+        (evidence.source("evaluate"),),
+        "↑ more is better, ↓ less is better.",
+    )
+
+
+def _score_cell(evidence: Evidence, system: str, metric: str) -> Cell:
+    found = units.metric(metric)
+    if system == "teacher" and found is not None and found.against_teacher:
+        return Cell("–")
+    return of(score(evidence, system, metric), units.of_metric(metric))
+
+
+def differences(evidence: Evidence) -> Table:
+    """The student less each other system, metric by metric, with the paired test."""
+    metrics = evidence.metrics
+    rows = []
+    for system, shown in _LESS.items():
+        found = evidence.table("difference", f"student_minus_{system}")
+        tested = evidence.table("mcnemar", system)
+        if not found and not tested:
+            continue
+        cells = [
+            of(Figure.read(found[metric]), units.of_difference(metric)) if metric in found else Cell("–")
+            for metric in metrics
+        ]
+        rows.append((Cell(f"Student − {shown}", kind="text"), *cells, *_tested(tested)))
+    head = (
+        "Difference",
+        *(units.label(metric) for metric in metrics),
+        "only the other right",
+        "only the student right",
+    )
+    return Table(
+        f"Differences on the same rows, with {level(evidence)}intervals",
+        (*head, "McNemar p"),
+        tuple(rows),
+        (evidence.source("evaluate"),),
+        "A difference is shown where its interval leaves out zero. McNemar’s exact test counts the rows that one side "
+        "alone has right.",
+    )
+
+
+def glossary(evidence: Evidence) -> Table:
+    """What each metric is, as the metric itself says."""
+    rows = []
+    for name in evidence.metrics:
+        found = units.metric(name)
+        if found is not None:
+            said = words((type(found).__doc__ or "").split("\n\n")[0])
+            rows.append((Cell(name, kind="code"), Cell(said, kind="text"), Cell(found.formula, kind="text")))
+    return Table("What the metrics are", ("metric", "what it is", "formula"), tuple(rows))
+
+
+def _tested(tested: Mapping[str, Any]) -> tuple[Cell, Cell, Cell]:
+    b, c, p = (number(tested.get(name)) for name in ("b", "c", "p"))
+    holm = number(tested.get("p_holm"))
+    chance = units.UNMEASURED if p is None else _probability(p)
+    return (
+        Cell(units.COUNT.value(b)),
+        Cell(units.COUNT.value(c)),
+        Cell(chance, "" if holm is None else f"Holm {_probability(holm)}"),
+    )
+
+
+def _probability(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def slices(evidence: Evidence) -> list[Slice]:
+    """Every slice, families together, in the order in which they were cut."""
+    found = [_slice(one) for one in evidence.rows("slices")]
+    families = list(dict.fromkeys(one.family for one in found))
+    return sorted(found, key=lambda one: families.index(one.family))
+
+
+def _slice(found: Mapping[str, Any]) -> Slice:
+    teacher, student, retention, flips = (
+        Figure.read(found.get(part)) for part in ("teacher", "student", "retention", "negative_flips")
+    )
+    n = number(found.get("n"))
+    return Slice(
+        family=words(found.get("family")) or "other",
+        name=words(found.get("name")) or "unnamed",
+        n=None if n is None else int(n),
+        teacher=teacher,
+        student=student,
+        retention=retention,
+        flips=flips,
+        reason=words(found.get("reason")) or retention.reason,
+    )
+
+
+def slices_table(evidence: Evidence) -> Table:
+    """The slices as a table."""
+    unit = units.of_metric(evidence.primary)
+    rows = tuple(
+        (
+            Cell(one.family, kind="text"),
+            Cell(one.name, kind="text"),
+            Cell(units.COUNT.value(one.n)),
+            of(one.teacher, unit),
+            of(one.student, unit),
+            of(one.retention, units.PERCENT) if one.measured else Cell("not measurable", one.reason),
+        )
+        for one in slices(evidence)
+    )
+    head = ("cut by", "slice", "n", "teacher", "student", "kept")
+    caption = f"{evidence.primary or 'score'} by slice, with {level(evidence)}intervals"
+    return Table(caption, head, rows, (evidence.source("evaluate"),))
+
+
+def gates(evidence: Evidence) -> Table:
+    """Each gate's answer, why, and what to do."""
+    rows = tuple(
+        (
+            Cell(words(one.get("state")) or "not measurable", kind="state"),
+            Cell(words(one.get("measure")) or "unnamed", kind="code"),
+            Cell(_limit(one)),
+            _found(one),
+            Cell(words(one.get("reason")) or "–", words(one.get("advice")), kind="text"),
+        )
+        for one in evidence.rows("gates")
+    )
+    head = ("answer", "measure", "limit", "found", "why, and what would settle it")
+    return Table("Gates, each judged on the bound of its interval", head, rows, judged_on(evidence))
+
+
+def _found(gate: Mapping[str, Any]) -> Cell:
+    """What a gate was judged on; the gate's own reason says why there is none."""
+    cell = of(Figure.read(gate), units.of_measure(words(gate.get("measure"))))
+    return Cell(cell.text) if cell.text == units.UNMEASURED else cell
+
+
+def judged_on(evidence: Evidence) -> tuple[Source, ...]:
+    """The artifacts that gates rest on."""
+    gates = evidence.source("gates")
+    measured = tuple(evidence.source(stage) for stage in ("evaluate", "cost"))
+    return (gates, *measured) if gates.digest else measured
+
+
+def _limit(gate: Mapping[str, Any]) -> str:
+    limit = number(gate.get("limit"))
+    if limit is None:
+        return "not recorded"
+    sense = {"at_least": "≥ ", "at_most": "≤ "}.get(words(gate.get("sense")), "")
+    return f"{sense}{units.of_measure(words(gate.get('measure'))).value(limit)}"
+
+
+def reliability(evidence: Evidence, system: str) -> Table:
+    """How often a system is right where it is so sure."""
+    rows = tuple(
+        (
+            Cell(f"{units.PERCENT.value(number(one.get('low')))} to {units.PERCENT.value(number(one.get('high')))}"),
+            Cell(units.COUNT.value(number(one.get("n")))),
+            Cell(units.PERCENT.value(number(one.get("confidence")))),
+            Cell(units.PERCENT.value(number(one.get("accuracy")))),
+        )
+        for one in evidence.rows("reliability", system)
+        if number(one.get("n"))
+    )
+    head = ("confidence from, to", "rows", "mean confidence", "right")
+    return Table(f"Reliability of the {system}", head, rows, (evidence.source("evaluate"),))
+
+
+def _served(evidence: Evidence) -> str:
+    runner = evidence.words("student", "runner")
+    return "" if runner in ("", evidence.words("student", "kind")) else f"served as {runner}"

@@ -1,0 +1,270 @@
+"""Pictures with two axes: speed against quality, training curves, reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from stillroom.documents import Evidence, Source, at, number
+from stillroom.documents import _tables as tables
+from stillroom.documents import _units as units
+from stillroom.documents.report import svg
+
+_WIDTH, _HEIGHT = 460, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 446, 18, 262
+_STRIP = (272, 296)
+
+
+@final
+@dataclass(frozen=True)
+class Panel:
+    """A picture with where it comes from. `keys` name the lines of a picture that has several."""
+
+    caption: str
+    picture: str
+    source: Source
+    note: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+def speed_and_quality(evidence: Evidence) -> Panel | None:
+    """Each system whose cost is known: how quick, and how good."""
+    metric = evidence.primary
+    known = [
+        (system, rate, tables.score(evidence, system, metric))
+        for system in tables.present(evidence)
+        if (rate := number(evidence.find(system, "cost", "texts_per_second"))) and rate > 0
+    ]
+    points = [(system, rate, figure) for system, rate, figure in known if figure.value is not None]
+    if not points:
+        return None
+    unit = units.of_metric(metric)
+    rates = svg.decades(min(rate for _, rate, _ in points), max(rate for _, rate, _ in points))
+    ends = [end for *_, one in points for end in (one.value, one.low, one.high) if end is not None]
+    heights = svg.nice(min(ends), max(ends))
+    across = svg.Scale(rates[0], rates[-1], _LEFT + 12, _RIGHT - 12, log=True)
+    up = svg.Scale(heights[0], heights[-1], _BOTTOM - 12, _TOP + 8)
+    parts = [*_frame(across, rates, up, heights, units.Unit(units.scaled), unit)]
+    parts += [_label("texts a second, one thread (log scale)", (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
+    for system, rate, figure in points:
+        x = across.at(rate)
+        if figure.low is not None and figure.high is not None:
+            low, high = up.at(figure.low), up.at(figure.high)
+            parts.append(svg.line(x, low, x, high, f"whisker {system}"))
+            parts += [svg.line(x - 5, end, x + 5, end, f"whisker {system}") for end in (low, high)]
+        parts.append(svg.mark(system, x, up.at(figure.value or 0.0)))
+        parts.append(_beside(tables.SHOWN[system], x, up.at(figure.value or 0.0)))
+    told = "; ".join(
+        f"{tables.SHOWN[system]}: {units.RATE.value(rate)}, {metric} {unit.told(figure)}"
+        for system, rate, figure in points
+    )
+    return Panel(
+        f"Speed against {units.label(metric)}",
+        _panel(parts, title="Speed against quality", described=told),
+        evidence.source("cost"),
+        f"Scores from evaluate {evidence.source('evaluate').short}. Up and to the right is better; whiskers are the "
+        f"{tables.level(evidence)}interval of the score.",
+    )
+
+
+def curves(evidence: Evidence) -> list[Panel]:
+    """How the loss fell, and how each dev metric went."""
+    steps = _steps(evidence.curves)
+    losses = {"loss": _series(evidence.curves, "loss")}
+    terms = {name: _series(evidence.curves, "terms", name) for name in _names(evidence.curves, "terms")}
+    if len(terms) > 1:
+        losses |= terms
+    losses |= {"loss on dev": dev} if any(dev := _series(evidence.curves, "dev", "loss")) else {}
+    panels = [_curve(evidence, "Loss, epoch by epoch", losses, steps, best=None)] if any(losses["loss"]) else []
+    for name in _names(evidence.curves, "dev"):
+        if units.metric(name) is not None:
+            found = _series(evidence.curves, "dev", name)
+            chosen = _best(evidence.curves, name) if name == evidence.primary else None
+            panels.append(_curve(evidence, f"{units.label(name)} on dev", {name: found}, steps, best=chosen))
+    return [panel for panel in panels if panel is not None]
+
+
+def _curve(
+    evidence: Evidence,
+    caption: str,
+    lines: Mapping[str, Sequence[float | None]],
+    steps: tuple[str, Sequence[float]],
+    *,
+    best: int | None,
+) -> Panel | None:
+    shown, places = steps
+    values = [value for line in lines.values() for value in line if value is not None]
+    if not values:
+        return None
+    unit = units.of_metric(next(iter(lines))) if len(lines) == 1 else units.PLAIN
+    unit = units.PLAIN if unit is units.DECIMAL else unit
+    heights, ticks = svg.nice(min(values), max(values)), _whole(places)
+    across = svg.Scale(places[0], places[-1], _LEFT + 12, _RIGHT - 12)
+    up = svg.Scale(heights[0], heights[-1], _BOTTOM - 6, _TOP + 6)
+    parts = [*_frame(across, ticks, up, heights, units.COUNT, unit), _label(shown, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
+    for number_, line in enumerate(lines.values()):
+        drawn = [(across.at(x), up.at(y)) for x, y in zip(places, line, strict=True) if y is not None]
+        parts.append(svg.path(drawn, f"curve curve-{number_ % 5}"))
+        if len(drawn) < 40:
+            parts += [svg.tag("circle", cx=x, cy=y, r=2.4, class_=f"dot curve-{number_ % 5}") for x, y in drawn]
+    note = ""
+    if best is not None:
+        value = next(iter(lines.values()))[best] or 0.0
+        parts.append(svg.tag("circle", cx=across.at(places[best]), cy=up.at(value), r=7, class_="ring"))
+        note = f"Best on dev at {shown} {places[best]:g}: {unit.value(value)} (ringed)."
+    told = "; ".join(
+        f"{name}: from {unit.value(next((one for one in line if one is not None), None))} to "
+        f"{unit.value(next((one for one in reversed(line) if one is not None), None))}"
+        for name, line in lines.items()
+    )
+    keys = tuple((name, f"curve-{place % 5}") for place, name in enumerate(lines)) if len(lines) > 1 else ()
+    return Panel(caption, _panel(parts, title=caption, described=told), evidence.source("train"), note, keys)
+
+
+def _best(rows: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    """The place that dev chooses: the best value, of equal ones that with the least loss on dev, of those the first."""
+    found = units.metric(name)
+    values = [(place, number(at(row, "dev", name)), number(at(row, "dev", "loss"))) for place, row in enumerate(rows)]
+    known = [(place, value, loss or 0.0) for place, value, loss in values if value is not None]
+    if found is None or not known:
+        return None
+    sign = 1.0 if found.higher_is_better else -1.0
+    return max(known, key=lambda one: (sign * one[1], -one[2], -one[0]))[0]
+
+
+def _steps(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:
+    """What the curves run along: epochs, or else steps, or else rows of the log."""
+    for name in ("epoch", "step"):
+        found = [number(row.get(name)) for row in rows]
+        known = [one for one in found if one is not None]
+        if known and len(known) == len(rows):
+            return name, known
+    return "row", [float(place) for place in range(1, len(rows) + 1)]
+
+
+def _series(rows: Sequence[Mapping[str, Any]], *path: str) -> list[float | None]:
+    return [number(at(row, *path)) for row in rows]
+
+
+def _names(rows: Sequence[Mapping[str, Any]], part: str) -> list[str]:
+    return list(dict.fromkeys(str(name) for row in rows if isinstance(row.get(part), Mapping) for name in row[part]))
+
+
+def _whole(places: Sequence[float]) -> list[float]:
+    """Ticks at whole numbers within the ends."""
+    ticks = [tick for tick in svg.nice(places[0], places[-1], count=6) if places[0] <= tick <= places[-1]]
+    return list(dict.fromkeys(float(round(tick)) for tick in (places[0], *ticks[1:], *ticks[:1], places[-1])))[:9]
+
+
+def reliability(evidence: Evidence) -> list[Panel]:
+    """For teacher and student: how often right where how sure, bin by bin, with how many rows."""
+    return [panel for system in ("teacher", "student") if (panel := _reliability(evidence, system)) is not None]
+
+
+def _reliability(evidence: Evidence, system: str) -> Panel | None:
+    bins = list(_bins(evidence, system))
+    if not bins:
+        return None
+    first = min(
+        one.low for bins_ in (_bins(evidence, side) for side in ("teacher", "student")) for one in bins_ if one.n
+    )
+    across = svg.Scale(first, 1.0, _LEFT + 6, _RIGHT - 6)
+    lowest = min(first, *(one.right for one in bins))
+    heights = svg.nice(lowest, 1.0)
+    up = svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 4)
+    start = max(first, heights[0])
+    parts = [*_frame(across, _within(svg.nice(first, 1.0), first), up, heights, units.PERCENT, units.PERCENT, below=50)]
+    parts.append(svg.line(across.at(start), up.at(start), across.at(1.0), up.at(1.0), "diagonal"))
+    parts += list(_counts(bins, across))
+    parts += [
+        svg.line(across.at(one.sure), up.at(one.sure), across.at(one.sure), up.at(one.right), f"gap {system}")
+        for one in bins
+    ]
+    parts.append(svg.path([(across.at(one.sure), up.at(one.right)) for one in bins], f"trail {system}"))
+    parts += [svg.mark(system, across.at(one.sure), up.at(one.right)) for one in bins]
+    parts.append(_label("confidence, and rows in each bin", (_LEFT + _RIGHT) / 2, _HEIGHT + 32))
+    told = "; ".join(
+        f"{units.PERCENT.value(one.sure)} sure, {units.PERCENT.value(one.right)} right, {one.n:,} rows" for one in bins
+    )
+    error = evidence.figure(system, "scores", "ece")
+    note = f"Expected calibration error {units.PERCENT.told(error)}." if error.value is not None else ""
+    shown = tables.SHOWN[system]
+    picture = _panel(parts, title=f"Reliability of the {system}", described=told, height=_HEIGHT + 44)
+    return Panel(shown, picture, evidence.source("evaluate"), note)
+
+
+@final
+@dataclass(frozen=True)
+class _Bin:
+    low: float
+    high: float
+    n: int
+    sure: float
+    right: float
+
+
+def _bins(evidence: Evidence, system: str) -> Iterator[_Bin]:
+    for one in evidence.rows("reliability", system):
+        low, high, n, sure, right = (number(one.get(name)) for name in ("low", "high", "n", "confidence", "accuracy"))
+        if low is None or high is None or sure is None or right is None or not n:
+            continue
+        # What is no share can't stand on these axes.
+        if 0 <= low < high <= 1 and 0 <= sure <= 1 and 0 <= right <= 1:
+            yield _Bin(low, high, int(n), sure, right)
+
+
+def _counts(bins: Sequence[_Bin], across: svg.Scale) -> Iterator[str]:
+    """How many rows each bin has: a bar below the axis, and the number."""
+    top, bottom = _STRIP
+    most = max(one.n for one in bins)
+    for one in bins:
+        left, right = across.at(one.low), across.at(one.high)
+        height = max(1.0, (bottom - top) * one.n / most)
+        yield svg.tag(
+            "rect", x=left + 1, y=bottom - height, width=max(1.0, right - left - 2), height=height, class_="bar"
+        )
+        told = f"{one.n}" if one.n < 10_000 else units.scaled(one.n).replace(" ", "")
+        yield svg.words("text", told, x=(left + right) / 2, y=bottom + 12, text_anchor="middle", class_="count")
+
+
+def _within(ticks: Sequence[float], low: float) -> list[float]:
+    return [tick for tick in ticks if tick >= low - 1e-9]
+
+
+def _frame(
+    across: svg.Scale,
+    ticks: Sequence[float],
+    up: svg.Scale,
+    heights: Sequence[float],
+    x_unit: units.Unit,
+    y_unit: units.Unit,
+    *,
+    below: int = 0,
+) -> Iterator[str]:
+    """The grid with its digits; those of the lower axis `below` further down where something stands between."""
+    for tick in heights:
+        y = up.at(tick)
+        yield svg.line(_LEFT, y, _RIGHT, y, "grid")
+        yield svg.words("text", y_unit.tick(tick), x=_LEFT - 8, y=y + 4, text_anchor="end", class_="tick")
+    for tick in ticks:
+        x = across.at(tick)
+        yield svg.line(x, _TOP, x, _BOTTOM, "grid")
+        yield svg.words("text", x_unit.tick(tick), x=x, y=_BOTTOM + 18 + below, text_anchor="middle", class_="tick")
+
+
+def _label(said: str, x: float, y: float) -> str:
+    return svg.words("text", said, x=x, y=y, text_anchor="middle", class_="label")
+
+
+def _beside(said: str, x: float, y: float) -> str:
+    """A name beside a mark, on the side that has room."""
+    right = x < (_LEFT + _RIGHT) / 2
+    return svg.words(
+        "text", said, x=x + (13 if right else -13), y=y + 4, text_anchor="start" if right else "end", class_="name"
+    )
+
+
+def _panel(parts: Sequence[str], *, title: str, described: str, height: float = _HEIGHT) -> str:
+    box = f"0 0 {_WIDTH} {height}"
+    return svg.drawing(*parts, title=title, described=described, class_="panel", viewBox=box)

@@ -1,0 +1,246 @@
+"""Makes the bundle that people ship: the student's own weights, the formats asked for, and what they were checked on.
+
+What is measured afterwards is this bundle, through the same runner that serves it. Only dev rows are used here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stillroom import runtime
+from stillroom.core import artifact, batches, plugins, recipe
+from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.errors import MismatchError, OutsideError, Problem
+from stillroom.core.progress import Event, Report, silent
+from stillroom.corpus import Dev, Rows
+from stillroom.formats import Checks
+from stillroom.metrics import Answers, Metric
+from stillroom.runtime.runners import Runner, Serve
+from stillroom.students import Network, Student
+from stillroom.tasks import Task
+
+STAGE = "bundle"
+_CHECKED = 1000  # dev texts that an export is checked on, at most
+_ROUNDS = 3
+_NATIVE_PARITY = 2e-2  # of a logit: weights are kept in half precision, sums run in another order
+_OWN = {"log.jsonl"}  # of the student's folder, what a bundle does not need
+
+
+@final
+@dataclass(frozen=True)
+class _Candidate:
+    """A way to serve the student, and what was seen of it."""
+
+    name: str
+    runner: Runner
+    files: tuple[str, ...]
+    checks: Checks
+    texts_per_second: float
+    objection: str
+
+
+def bundle(
+    student: Student,
+    trained: Artifact,
+    *,
+    task: Task,
+    dev: Rows[Dev],
+    settings: recipe.Export,
+    store: Store,
+    report: Report = silent,
+) -> Artifact:
+    """Write the bundle of a trained student, or find it.
+
+    Raises:
+        MismatchError: the student can only be served from an export, and none is asked for.
+        OutsideError: no way to serve it passed its checks.
+    """
+    described = {"student": student.resolved(), "task": task.model_dump(mode="json"), "export": _plain(settings)}
+    inputs = {"student": trained.digest, "dev": dev.digest}
+
+    def make(draft: Draft) -> None:
+        _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+
+    return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
+
+
+def _plain(settings: recipe.Export) -> dict[str, Any]:
+    return dict(settings.model_dump(mode="json", serialize_as_any=True))
+
+
+def _write(
+    student: Student,
+    trained: Artifact,
+    draft: Draft,
+    *,
+    task: Task,
+    dev: Rows[Dev],
+    settings: recipe.Export,
+    report: Report,
+) -> None:
+    for name in trained.manifest["files"]:
+        if name not in _OWN:
+            shutil.copyfile(trained.folder / name, draft.folder / name)
+    network = student.reopen(draft.folder, task=task)
+    rows = dev.table(["text", "label"]).slice(0, _CHECKED)
+    candidates = _candidates(student, network, draft, task=task, rows=rows, settings=settings, report=report)
+    kept = [one for one in candidates if not one.objection]
+    if not kept:
+        found = "; ".join(f"{one.name}: {one.objection}" for one in candidates)
+        todo = "Loosen the format's tolerance, or add the format `onnx`."
+        raise OutsideError(Problem("export", found, "one way to serve the student that passes", todo))
+    default = max(kept, key=lambda one: one.texts_per_second)
+    needed = {name for one in kept for name in one.files}
+    for path in draft.folder.iterdir():
+        if path.name not in needed:
+            path.unlink()
+    _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
+    # Made-up texts: a bundle travels, and nobody's words should travel with it.
+    _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner)
+
+
+def _candidates(
+    student: Student,
+    network: Network,
+    draft: Draft,
+    *,
+    task: Task,
+    rows: pa.Table,
+    settings: recipe.Export,
+    report: Report,
+) -> list[_Candidate]:
+    texts: list[str] = rows["text"].to_pylist()
+    reference, per_second = in_torch(network, texts, classes=len(task.outputs))
+    judge = _Judge(task, rows, reference)
+    found: list[_Candidate] = []
+    native = student.runner(draft.folder, texts=texts)
+    if native is None and not settings.formats:
+        todo = 'Add `formats = ["onnx"]` under [export].'
+        raise MismatchError(
+            Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo)
+        )
+    if native is not None:
+        own = tuple(sorted(path.name for path in draft.folder.iterdir()))
+        checks, speed = judge.checks(native.open(draft.folder, threads=1), texts, before=per_second)
+        gap = checks.largest_difference
+        objection = "" if gap <= _NATIVE_PARITY else f"logits differ from torch by {gap:.2g}"
+        found.append(_Candidate(student.kind, native, own, checks, speed, objection))
+    quickest_export = per_second
+    for form in settings.formats:
+        report(Event("export", note=f"writing {form.kind}"))
+        runner, files = form.write(network, draft.folder)
+        checks, speed = judge.checks(runner.open(draft.folder, threads=1), texts, before=quickest_export)
+        objection = form.objection(checks)
+        found.append(_Candidate(form.kind, runner, files, checks, speed, objection))
+        if objection:
+            report(Event("export", note=f"{form.kind} is not kept: {objection}"))
+        else:
+            quickest_export = max(quickest_export, speed)
+    return found
+
+
+@final
+class _Judge:
+    """Compares a served student with the student in torch, on dev."""
+
+    def __init__(self, task: Task, rows: pa.Table, reference: NDArray[np.float32]) -> None:
+        self._metric: Metric = plugins.build("metrics", task.metrics[0])
+        labels = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
+        self._gold = np.where(labels >= 0, labels, reference.argmax(axis=1))
+        self._reference = reference
+        self._score = self._scored(reference)
+
+    def checks(self, serve: Serve, texts: Sequence[str], *, before: float) -> tuple[Checks, float]:
+        """Parity at several batch sizes and lengths, the metric, and the speed."""
+        whole = serve(texts)
+        gap = float(np.abs(whole - self._reference).max())
+        for size in (1, 3, 17):
+            part = serve(texts[:size])
+            gap = max(gap, float(np.abs(part - self._reference[:size]).max()))
+        loss = self._score - self._scored(whole)
+        loss = loss if self._metric.higher_is_better else -loss
+        speed = _texts_per_second(serve, texts)
+        return Checks(largest_difference=gap, metric_loss=loss, speed=speed / before), speed
+
+    def _scored(self, logits: NDArray[np.float32]) -> float:
+        odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        table = odds / odds.sum(axis=1, keepdims=True)
+        answers = Answers(gold=self._gold, probabilities=table, teacher=table)
+        return self._metric.score(answers)
+
+
+def _texts_per_second(serve: Serve, texts: Sequence[str]) -> float:
+    seconds = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        serve(texts)
+        seconds.append(time.perf_counter() - started)
+    return len(texts) / float(np.median(seconds))
+
+
+def in_torch(network: Network, texts: Sequence[str], *, classes: int) -> tuple[NDArray[np.float32], float]:
+    """What the student says in torch, on one thread, and how quickly."""
+    import torch
+
+    threads = torch.get_num_threads()
+    logits = np.empty((len(texts), classes), dtype=np.float32)
+    torch.set_num_threads(1)
+    try:
+        started = time.perf_counter()
+        with torch.inference_mode():
+            ids = network.encode(texts)
+            module = network.module.eval()
+            for rows in batches.by_tokens([len(one) for one in ids], budget=2048):
+                padded, mask = batches.pad([ids[row] for row in rows])
+                logits[rows] = module(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy()
+        return logits, len(texts) / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _describe(
+    draft: Draft,
+    *,
+    task: Task,
+    student: Student,
+    kept: Sequence[_Candidate],
+    default: _Candidate,
+    candidates: Sequence[_Candidate],
+) -> None:
+    runners = {
+        one.name: {
+            "settings": one.runner.model_dump(mode="json", serialize_as_any=True),
+            "files": list(one.files),
+            # Another machine adds in another order: ten times what was seen here, and never nothing.
+            "parity": max(1e-3, 10 * one.checks.largest_difference),
+        }
+        for one in kept
+    }
+    described = {"task": task.model_dump(mode="json"), "student": student.kind, "default": default.name}
+    artifact.write_json(draft.folder / runtime.BUNDLE, {**described, "runners": runners})
+    draft.facts["variants"] = [
+        {"format": one.name, "kept": not one.objection, "reason": one.objection or "passed its checks"}
+        for one in candidates
+    ]
+    # Speeds are of this machine at this moment: beside the digest, not in it.
+    draft.circumstances["checks"] = {
+        one.name: {**vars(one.checks), "texts_per_second": one.texts_per_second} for one in candidates
+    }
+
+
+def _golden(draft: Draft, *, texts: Sequence[str], runner: Runner) -> None:
+    logits = runner.open(draft.folder, threads=1)(texts)
+    rows = [
+        {"text": text, "logits": [round(float(one), 6) for one in row]} for text, row in zip(texts, logits, strict=True)
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    artifact.write_text(draft.folder / runtime.GOLDEN, lines)

@@ -1,0 +1,91 @@
+"""ONNX with dynamic batch and length, in the student's own precision."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from pydantic import Field
+
+from stillroom.core.errors import missing_extra
+from stillroom.formats import Checks, Format
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+from stillroom.runtime.runners.onnx import Onnx as OnnxRunner
+
+if TYPE_CHECKING:
+    from stillroom.runtime.runners import Runner
+    from stillroom.students import Network
+
+FILE = "model.onnx"
+
+
+@final
+class Onnx(Format):
+    """ONNX with dynamic batch and length: kept where its outputs are the student's."""
+
+    kind: Literal["onnx"] = "onnx"
+    tolerance: float = Field(1e-3, gt=0)
+    """The largest difference of a logit."""
+
+    def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
+        """Export the graph, unless a format before this one has."""
+        path = graph(network, folder)
+        return OnnxRunner(encoder=network.encoder, file=path.name), files(folder, path)
+
+    def objection(self, checks: Checks) -> str:
+        """Outputs that are not the student's."""
+        if checks.largest_difference <= self.tolerance:
+            return ""
+        return f"logits differ by {checks.largest_difference:.2g}; the tolerance is {self.tolerance:g}"
+
+
+def files(folder: Path, *paths: Path) -> tuple[str, ...]:
+    """The names of an export's files, the tokenizer's among them where there is one."""
+    return (*(path.name for path in paths), *((TOKENIZER,) if (folder / TOKENIZER).is_file() else ()))
+
+
+def graph(network: Network, folder: Path) -> Path:
+    """The student as an ONNX graph with inputs `ids` and `mask`, output `logits`, batch and length dynamic."""
+    path = folder / FILE
+    if path.is_file():
+        return path
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  the exporter below needs it and would say so less clearly
+        import torch
+    except ImportError as error:
+        raise missing_extra("train", package=str(error.name), needed_by="export.formats") from error
+    ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0]])
+    mask = torch.tensor([[True, True, True, True], [True, True, True, False]])
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about torch
+        program: Any = torch.onnx.export(
+            network.module.eval(),
+            (ids, mask),
+            input_names=["ids", "mask"],
+            output_names=["logits"],
+            dynamic_shapes=(axes, axes),
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    _strip(model)
+    onnx.save_model(model, path)
+    return path
+
+
+def _strip(model: Any) -> None:
+    """Take out where the graph was made: traces of this machine's paths, which would make every digest its own."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        del function.metadata_props[:]
+        for node in function.node:
+            del node.metadata_props[:]
+            node.doc_string = ""

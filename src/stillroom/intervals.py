@@ -1,0 +1,268 @@
+"""How sure a figure is: bootstrap intervals for functions of sums, and exact ones for counts.
+
+Systems are compared on the same rows, so everything here is paired: all figures of one `Resamples` see the same
+resamples, and a difference or a ratio of two `Estimate`s is taken resample by resample.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from types import ModuleType
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core.errors import missing_extra
+from stillroom.metrics import Floats, Metric, ratio
+
+Value = Callable[[Floats], Floats]
+
+#: Numbers in one block of weights or of left-out sums: 2 MB of them, near the processor …
+_BLOCK = 2**18
+#: … but no fewer resamples than this, so that a long table is not read anew for each.
+_DRAWS = 16
+#: A figure that more resamples than this can't tell has no interval.
+_UNDEFINED = 0.01
+
+
+@final
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the ends of its interval and the rows it rests on; all None, with the reason, if not measurable."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The interval as JSON can hold it, to seven significant digits."""
+        ends = {name: plain(getattr(self, name)) for name in ("value", "low", "high")}
+        return {**ends, "n": self.n, **({"reason": self.reason} if self.reason else {})}
+
+
+def not_measurable(n: int, reason: str) -> Interval:
+    """The interval of a figure that these rows can't tell."""
+    return Interval(None, None, None, n, reason)
+
+
+def plain(number: float | None) -> float | None:
+    """A number to seven significant digits: enough for any reader, and the same on machines that add up otherwise."""
+    return None if number is None else float(f"{number:.7g}")
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """A figure as the rows give it, as each resample of them gives it, and as they give it with each row left out.
+
+    Two estimates of the same `Resamples` may be subtracted or divided: the result keeps their pairing.
+    """
+
+    value: float
+    resampled: Floats
+    left_out: Floats
+    n: int
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        return Estimate(
+            self.value - other.value, self.resampled - other.resampled, self.left_out - other.left_out, self.n
+        )
+
+    def __truediv__(self, other: Estimate) -> Estimate:
+        value = ratio(np.asarray(self.value), np.asarray(other.value))
+        resampled, left_out = ratio(self.resampled, other.resampled), ratio(self.left_out, other.left_out)
+        return Estimate(float(value), resampled, left_out, self.n)
+
+    def interval(self, confidence: float, *, within: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+        """The bias-corrected and accelerated interval (Efron 1987), cut to the figure's range `within`.
+
+        Resamples in which the figure is not defined (a ratio to zero) are left out, up to one in a hundred. Where the
+        bias is so large that an end would be a quantile that so many resamples can't show, the `careful` one instead.
+        """
+        return self._told(confidence, within, careful=False)
+
+    def careful(self, confidence: float, *, within: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+        """The hull of the percentile interval and of its mirror image about the figure.
+
+        For figures that are biased and not smooth, such as a minimum: a resample repeats the bias of the sample, so
+        that the percentile interval errs to one side and its mirror image to the other.
+        """
+        return self._told(confidence, within, careful=True)
+
+    def _told(self, confidence: float, within: tuple[float, float], *, careful: bool) -> Interval:
+        defined = self.resampled[np.isfinite(self.resampled)]
+        if not math.isfinite(self.value):
+            return not_measurable(self.n, "the figure is not defined on these rows (it divides by zero)")
+        if len(defined) < (1 - _UNDEFINED) * len(self.resampled) or not np.isfinite(self.left_out).all():
+            return not_measurable(self.n, "too few rows: in many resamples the figure is not defined")
+        # Sums of floating-point numbers make equal figures differ in the last digits.
+        near = np.isclose(defined, self.value, rtol=1e-12, atol=1e-14)
+        if near.all():
+            return Interval(self.value, self.value, self.value, self.n)
+        below = float((defined[~near] < self.value).sum() + near.sum() / 2) / len(defined)
+        ends = None if careful else _bca(below, self.left_out, confidence=confidence, resamples=len(defined))
+        if ends is None:
+            low, high = _hull(defined, self.value, confidence)
+        else:
+            low, high = np.quantile(defined, ends).tolist()
+        return Interval(self.value, max(low, within[0]), min(high, within[1]), self.n)
+
+
+def _bca(below: float, left_out: Floats, *, confidence: float, resamples: int) -> tuple[float, float] | None:
+    """Which quantiles of the resampled figures are the ends, or None where so many resamples can't show them.
+
+    z₀ = Φ⁻¹(share below the figure, ties half), a = Σd³ / (6 (Σd²)^(3/2)) with d the jackknife's mean minus its values;
+    an end is at Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))), z the normal quantile of the plain end.
+    """
+    if not 0.0 < below < 1.0:
+        return None
+    normal = NormalDist()
+    differences = left_out.mean() - left_out
+    spread = float(np.square(differences).sum())
+    # A figure that no single row moves (or only by rounding) has no acceleration.
+    moves = spread > 1e-24 * max(1.0, float(np.square(left_out).sum()))
+    acceleration = float((differences**3).sum()) / (6 * spread**1.5) if moves else 0.0
+    z0 = normal.inv_cdf(below)
+    ends = []
+    for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
+        shifted = z0 + normal.inv_cdf(tail)
+        if acceleration * shifted >= 1:
+            return None
+        ends.append(normal.cdf(z0 + shifted / (1 - acceleration * shifted)))
+    return (ends[0], ends[1]) if min(ends) > 1 / resamples and max(ends) < 1 - 1 / resamples else None
+
+
+def _hull(resampled: Floats, value: float, confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return min(low, 2 * value - high), max(high, 2 * value - low)
+
+
+def least(estimates: Sequence[Estimate]) -> Estimate:
+    """The smallest of several paired estimates, taken anew in every resample; its rows are those of the smallest."""
+    lowest = min(estimates, key=lambda estimate: estimate.value)
+    return Estimate(
+        lowest.value,
+        np.minimum.reduce([estimate.resampled for estimate in estimates]),
+        np.minimum.reduce([estimate.left_out for estimate in estimates]),
+        lowest.n,
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Sample:
+    """What one figure is made of: statistics of rows, `[members, k]`, and the function of their sums.
+
+    `members` are the positions of its rows among all that are resampled; None stands for all of them.
+    """
+
+    statistics: Floats
+    value: Value
+    members: NDArray[np.int64] | None = None
+
+
+@final
+class Resamples:
+    """Draws of as many rows as there are, with replacement: the same ones for every figure that is asked of it."""
+
+    def __init__(self, rows: int, *, count: int, rng: np.random.Generator) -> None:
+        # Each pass starts from a copy, so that figures of different passes are paired too.
+        self._rows, self._count, self._rng = rows, count, copy.deepcopy(rng)
+
+    def estimate(self, samples: Mapping[str, Sample]) -> dict[str, Estimate]:
+        """Every figure on the same resamples, in one pass over them. Memory: a block of weights beside the results."""
+        if not samples:
+            return {}
+        resampled = {name: np.empty(self._count) for name in samples}
+        start = 0
+        for weights in self._weights():
+            stop = start + len(weights)
+            for name, sample in samples.items():
+                drawn = weights if sample.members is None else weights[:, sample.members]
+                resampled[name][start:stop] = sample.value(drawn @ sample.statistics)
+            start = stop
+        return {name: self._estimate(sample, resampled[name]) for name, sample in samples.items()}
+
+    def _weights(self) -> Iterator[Floats]:
+        """How often each row is drawn, `[block, rows]`, block after block."""
+        rng, rows = copy.deepcopy(self._rng), self._rows
+        block = max(_DRAWS, _BLOCK // rows)
+        for start in range(0, self._count, block):
+            size = min(block, self._count - start)
+            drawn = rng.integers(0, rows, (size, rows), dtype=np.int32).astype(np.int64)
+            drawn += np.arange(size)[:, None] * rows
+            yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+
+    def _estimate(self, sample: Sample, resampled: Floats) -> Estimate:
+        statistics = sample.statistics
+        total = statistics.sum(axis=0)
+        value = float(sample.value(total))
+        left_out = np.full(self._rows, value)
+        block = max(1, _BLOCK // statistics.shape[1])
+        for start in range(0, len(statistics), block):
+            part = slice(start, start + block)
+            places = part if sample.members is None else sample.members[part]
+            left_out[places] = sample.value(total - statistics[part])
+        return Estimate(value, resampled, left_out, len(statistics))
+
+
+def bca(statistics: Floats, value: Value, *, resamples: int, confidence: float, rng: np.random.Generator) -> Interval:
+    """The interval of one figure that is a function of sums over rows; a pair's statistics stand side by side."""
+    drawn = Resamples(len(statistics), count=resamples, rng=rng)
+    return drawn.estimate({"figure": Sample(statistics, value)})["figure"].interval(confidence)
+
+
+def score(metric: Metric, estimate: Estimate, *, confidence: float) -> Interval:
+    """The interval of one system's metric: exact for a share of rows, from the resamples for anything else."""
+    if metric.share_of_rows:
+        return clopper_pearson(round(estimate.value * estimate.n), estimate.n, confidence)
+    return estimate.interval(confidence, within=(metric.low, metric.high))
+
+
+def clopper_pearson(hits: int, n: int, confidence: float) -> Interval:
+    """The exact interval of a share (Clopper and Pearson 1934): never too narrow, also where nothing was found."""
+    if n == 0:
+        return not_measurable(0, "no rows")
+    quantile, tail = _special().betaincinv, (1 - confidence) / 2
+    low = float(quantile(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(quantile(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    return Interval(hits / n, low, high, n)
+
+
+def mcnemar(b: int, c: int) -> float:
+    """The exact p of two systems that are right on different rows: `b` only the one, `c` only the other.
+
+    p = min(1, 2 Σ_{k ≤ min(b, c)} C(b + c, k) 2^−(b + c)).
+    """
+    if b == c:
+        return 1.0
+    fewer, more = min(b, c), max(b, c)
+    # The binomial distribution function at one half, as an incomplete beta function: no sum over thousands of terms.
+    return min(1.0, 2.0 * float(_special().betainc(more, fewer + 1, 0.5)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values adjusted for there being several (Holm 1979): each may then be held to the level by itself."""
+    adjusted = [0.0] * len(p)
+    reached = 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        reached = max(reached, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = reached
+    return adjusted
+
+
+def _special() -> ModuleType:
+    """Beta functions, loaded when used."""
+    try:
+        from scipy import special
+    except ImportError as error:
+        raise missing_extra("train", package="scipy", needed_by="evaluate") from error
+    found: ModuleType = special
+    return found

@@ -1,0 +1,207 @@
+"""One run's record: which stage gave what, its summary, and the documents that people read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+from stillroom import runtime
+from stillroom.core import artifact, plugins
+from stillroom.core.artifact import Artifact
+from stillroom.core.errors import InputError, Problem, nearest
+from stillroom.core.recipe import FAMILIES, Recipe
+from stillroom.gates import Verdict, passed
+
+SUMMARY = "summary.json"
+_RECIPE = "recipe.resolved.json"
+
+Write = Callable[..., Sequence[Path]]
+
+
+@final
+class Run:
+    """What a journey has come to so far; `work/runs/<name>/` on disk."""
+
+    def __init__(self, recipe: Recipe, *, work: Path, until: str) -> None:
+        self.recipe, self.until = recipe, until
+        self.folder = work / "runs" / recipe.name
+        self.artifacts: dict[str, Artifact] = {}
+        self.stages: dict[str, dict[str, Any]] = {}
+        self.summary: dict[str, Any] = {}
+        self.verdicts: Sequence[Verdict] = ()
+        self.documents: Sequence[Path] = ()
+        self._began = time.time()
+        self._last = time.perf_counter()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate said yes."""
+        return passed(self.verdicts)
+
+    def reached(self, stage: str, found: Artifact) -> bool:
+        """Note a stage's artifact; whether this is as far as the run should go."""
+        self.artifacts[stage] = found
+        made = (found.folder / artifact.MANIFEST).stat().st_mtime
+        self._note(stage, key=found.key, digest=found.digest, reused=made < self._began)
+        return stage == self.until
+
+    def _note(self, stage: str, *, key: str, digest: str, reused: bool) -> None:
+        seconds = time.perf_counter() - self._last
+        self._last = time.perf_counter()
+        self.stages[stage] = {"key": key, "digest": digest, "seconds": round(seconds, 3), "reused": reused}
+        kept = {name: {"key": one["key"], "digest": one["digest"]} for name, one in self.stages.items()}
+        described = {"name": self.recipe.name, "recipe_digest": self.recipe.digest, "stages": kept}
+        artifact.write_json(self.folder / runtime.RUN, described)
+        artifact.write_json(self.folder / _RECIPE, self.recipe.resolved())
+
+    def summarise(self) -> None:
+        """Gather every figure from the artifacts that hold them."""
+        self.summary = summary(self.recipe, self.artifacts)
+
+    def gated(self, verdicts: Sequence[Verdict]) -> None:
+        """Note what the gates said."""
+        self.verdicts = verdicts
+        self.summary["gates"] = [one.as_dict() for one in verdicts]
+        key = self._key("gates")
+        digest = artifact.sha256(artifact.canonical(self.summary["gates"]))
+        self._note("gates", key=key, digest=digest, reused=False)
+        self._write_summary()
+
+    def documented(self, write: Write) -> None:
+        """Write the documents, unless they tell of these very artifacts already."""
+        key = self._key("dossier")
+        folder = self.folder / "dossier"
+        before = _read(folder / "sources.json")
+        kept = before.get("key") == key and all(_same(folder / one, sha) for one, sha in before["files"].items())
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            shown = {**self.summary, "stages": self.stages}
+            paths = write(shown, curves=_log(self.artifacts["train"]), folder=folder)
+            files = {path.name: artifact.file_sha256(path) for path in paths}
+            artifact.write_json(folder / "sources.json", {"key": key, "files": files})
+        files = _read(folder / "sources.json")["files"]
+        self.documents = [folder / name for name in files]
+        self._note("dossier", key=key, digest=artifact.sha256(artifact.canonical(files)), reused=kept)
+        self._write_summary()
+
+    def _key(self, stage: str) -> str:
+        digests = {name: one.digest for name, one in self.artifacts.items()}
+        return artifact.key_of(stage, {"recipe": self.recipe.digest, "gates": self.summary.get("gates")}, digests)
+
+    def _write_summary(self) -> None:
+        artifact.write_json(self.folder / SUMMARY, {**self.summary, "stages": self.stages})
+
+
+def _same(path: Path, sha: str) -> bool:
+    return path.is_file() and artifact.file_sha256(path) == sha
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _log(trained: Artifact) -> list[dict[str, Any]]:
+    lines = (trained.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Every figure of a run, each from the artifact that measured it. Nothing is typed in."""
+    from stillroom import __version__, cost
+    from stillroom.evaluate import FILE as EVALUATION
+
+    scores = artifacts["evaluate"].read_json(EVALUATION)
+    costs = artifacts["cost"].read_json(cost.FILE)
+    bundle = artifacts["export"].read_json(runtime.BUNDLE)
+    said = artifacts["transfer"]
+    systems = scores.pop("systems")
+    sides = {side: {**systems.get(side, {}), "cost": _without_rounds(costs[side])} for side in ("teacher", "student")}
+    sides["teacher"]["identity"] = said.manifest["facts"]["teacher"]
+    sides["student"] |= {
+        "kind": bundle["student"],
+        "runner": bundle["default"],
+        "variants": artifacts["export"].manifest["facts"]["variants"],
+        "checks": artifacts["export"].circumstances["checks"],
+    }
+    timed = "rounds" in costs["teacher"]
+    return {
+        "name": recipe.name,
+        "task": recipe.task.kind,
+        "seed": recipe.seed,
+        "recipe_digest": recipe.digest,
+        "stillroom": __version__,
+        "created": artifacts["cost"].circumstances["started"],
+        "labels": list(recipe.task.outputs),
+        **sides,
+        "undistilled": systems.get("undistilled"),
+        "baseline": systems.get("baseline"),
+        **scores,
+        "speedup": cost.speedup({side: costs[side]["rounds"] for side in ("teacher", "student")}) if timed else None,
+        **{name: costs[name] for name in ("break_even_texts", "price", "hidden", "machine")},
+        "corpus": _corpus(artifacts["corpus"]),
+        "transfer": _transfer(said),
+        "notes": _notes(artifacts),
+    }
+
+
+def _without_rounds(side: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in side.items() if name != "rounds"}
+
+
+def _corpus(found: Artifact) -> dict[str, Any]:
+    return {**found.read_json("report.json"), "rights": found.read_json("rights.json")}
+
+
+def _transfer(said: Artifact) -> dict[str, Any]:
+    ledger = {name: value for name, value in said.circumstances["ledger"].items() if name != "shards"}
+    return {"precision": said.manifest["facts"]["precision"], **ledger}
+
+
+def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
+    warning = artifacts["teacher"].manifest["facts"].get("warning")
+    return [f"Teacher: {warning}."] if warning else []
+
+
+def look(folder: Path) -> dict[str, Any]:
+    """The summary of a run, or the manifest of an artifact (checked).
+
+    Raises:
+        ArtifactError: neither is there, or it is damaged.
+    """
+    found = _read(folder / SUMMARY)
+    if found:
+        return found
+    if (folder / runtime.RUN).is_file():
+        return _read(folder / runtime.RUN)
+    return dict(artifact.load(folder).manifest)
+
+
+def listing(family: str | None, *, work: Path) -> dict[str, Any]:
+    """The members of one family with what each is for, or of all families, and the runs.
+
+    Raises:
+        InputError: no such family.
+    """
+    known = (*FAMILIES.values(), "formats", "metrics", "documents")
+    if family is not None and family not in known:
+        raise InputError(Problem("list", f"`{family}`", "a family", nearest(family, known)))
+    found: dict[str, Any] = {
+        one: {name: _purpose(one, name) for name in plugins.names(one)} for one in (known if family is None else [family])
+    }
+    if family is None:
+        runs = sorted((work / "runs").glob(f"*/{runtime.RUN}"))
+        found["runs"] = {path.parent.name: _read(path).get("recipe_digest", "")[:12] for path in runs}
+    return found
+
+
+def _purpose(family: str, name: str) -> str:
+    return (plugins.member(family, name).__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,34 @@
+"""The squared distance between what a system says and what is so."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, final
+
+import numpy as np
+
+from stillroom.metrics import Answers, Floats, Metric, ratio
+
+
+@final
+class Brier(Metric):
+    """The squared distance between probabilities and gold, summed over all classes: 0 to 2, also with two classes."""
+
+    higher_is_better: ClassVar[bool] = False
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 2.0
+    min_rows: ClassVar[int] = 30
+    against_teacher: ClassVar[bool] = False
+    formula: ClassVar[str] = "mean of Σ_c (p_c − [y = c])²"
+    reference: ClassVar[str] = "sklearn.metrics.brier_score_loss(scale_by_half=False)"
+
+    kind: Literal["brier"] = "brier"
+
+    def rows(self, answers: Answers) -> Floats:
+        """The squared distance of each row, and one for the count."""
+        gold = answers.gold[:, None] == np.arange(answers.probabilities.shape[1])
+        distance = np.square(answers.probabilities - gold).sum(axis=1, dtype=np.float64)
+        return np.stack([distance, np.ones_like(distance)], axis=1)
+
+    def value(self, sums: Floats) -> Floats:
+        """Their mean."""
+        return ratio(sums[..., 0], sums[..., 1])

@@ -1,0 +1,36 @@
+"""The teacher's softened probabilities, as Kullback–Leibler divergence from the student's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from pydantic import Field
+
+from stillroom.objectives import Objective, Target
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@final
+class ForwardKL(Objective):
+    """The teacher's softened probabilities, as Kullback–Leibler divergence from the student's."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    formula: ClassVar[str] = "τ² · mean over rows of Σ_c p_c (log p_c − log q_c), p = softmax(z/τ), q = softmax(v/τ)"
+    source: ClassVar[str] = "Hinton, Vinyals and Dean, arXiv 1503.02531"
+    lowest: ClassVar[str] = "0 where softmax(v/τ) equals softmax(z/τ)"
+
+    kind: Literal["forward_kl"] = "forward_kl"
+    temperature: float = Field(2.0, gt=0)
+    """τ; the gradient is scaled by τ², so that the weight means the same at every temperature."""
+
+    def loss(self, student: Float[Tensor, "*rows classes"], target: Target) -> Float[Tensor, ""]:
+        """The mean over the rows that count."""
+        from torch.nn.functional import log_softmax
+
+        p = log_softmax(target.logits.to(student.dtype) / self.temperature, dim=-1)
+        q = log_softmax(student / self.temperature, dim=-1)
+        rows = (p.exp() * (p - q)).sum(dim=-1).masked_fill(~target.mask, 0.0)
+        return self.temperature**2 * rows.sum() / target.mask.sum().clamp(min=1)

@@ -1,0 +1,148 @@
+"""The journey, in the order in which the data travels it.
+
+    corpus ─► teacher ─► transfer ─► train ─► export ─► evaluate ─► cost ─► gates ─► dossier
+
+Each stage is one module with one main verb, writes one artifact, and is skipped when that artifact is there. The bundle
+is made before anything is judged, so that what is judged is what people ship.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stillroom import corpus, cost, dossier, evaluate, export, gates, teach, train, transfer
+from stillroom.core import plugins
+from stillroom.core.artifact import Store
+from stillroom.core.errors import MismatchError, Problem, nearest
+from stillroom.core.progress import Report, silent
+from stillroom.core.recipe import Recipe
+from stillroom.journey import Run
+from stillroom.objectives import Objective
+
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
+
+
+def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], report: Report = silent) -> Run:
+    """Travel the journey to a stage, doing what is not done yet.
+
+    Raises:
+        StillroomError: bad input, a damaged artifact, or the outside world; what is finished stays finished.
+    """
+    check(recipe)
+    store, task, seed = Store(work), recipe.task, recipe.seed
+    here = Run(recipe, work=work, until=until)
+
+    rows = corpus.load(recipe.corpus, task=task, store=store, report=report)
+    if here.reached("corpus", rows.artifact):
+        return here
+
+    teacher = teach.prepare(
+        recipe.teacher, task=task, corpus=rows, fit=train.loop, seed=seed, store=store, report=report
+    )
+    if here.reached("teacher", teacher):
+        return here
+
+    loaded = teach.Opened(recipe.teacher, teacher, task=task)
+    said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
+                            settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+    if here.reached("transfer", said.artifact):
+        return here
+
+    studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
+    student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=objectives(recipe),
+                        settings=recipe.train, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
+    if here.reached("train", student):
+        return here
+
+    bundle = export.bundle(recipe.student, student, task=task, dev=rows.dev, settings=recipe.export,
+                           store=store, report=report)  # fmt: skip
+    if here.reached("export", bundle):
+        return here
+
+    held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
+                            settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+    undistilled = train.fit(recipe.student, task=task, corpus=rows, said=None, objectives=gold_alone(),
+                            settings=recipe.train, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
+    judged = evaluate.judge(bundle, undistilled=undistilled, student=recipe.student, held=held, corpus=rows, task=task,
+                            settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
+    if here.reached("evaluate", judged):
+        return here
+
+    costs = cost.measure(teacher=recipe.teacher, teacher_artifact=teacher, bundle=bundle, student=student, corpus=rows,
+                         said=said, task=task, settings=recipe.cost, store=store, report=report)  # fmt: skip
+    if here.reached("cost", costs):
+        return here
+
+    here.summarise()
+    here.gated(gates.judge(recipe.gate, here.summary))
+    if until != "gates":
+        here.documented(dossier.write)
+    return here
+
+
+def objectives(recipe: Recipe) -> tuple[Objective, ...]:
+    """The recipe's mixture, or the task's own where it names none."""
+    return recipe.objective or tuple(plugins.build("objectives", one) for one in recipe.task.objectives())
+
+
+def gold_alone() -> tuple[Objective, ...]:
+    """What the undistilled twin is fitted to."""
+    return (plugins.build("objectives", "hard_label"),)
+
+
+def check(recipe: Recipe) -> None:
+    """See that the parts of a recipe fit together, before anything expensive starts.
+
+    Raises:
+        MismatchError: they don't; every reason at once.
+    """
+    problems = [*_misfits(recipe), *_unknown_measures(recipe)]
+    if problems:
+        raise MismatchError(*problems)
+
+
+def _misfits(recipe: Recipe) -> list[Problem]:
+    task, student, teacher = recipe.task, recipe.student, recipe.teacher
+    problems: list[Problem] = []
+    if task.shape not in student.shapes:
+        found = f"a {student.kind} student, which gives {', '.join(sorted(student.shapes))}"
+        problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
+    if student.follows_tokenizer and not teacher.shows_network:
+        found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
+        todo = "Choose the student `bag`, or a teacher that is here."
+        problems.append(Problem("student", found, "a teacher that it can start from", todo))
+    said = {"gold"} | (task.signals & teacher.signals)
+    for number, objective in enumerate(objectives(recipe)):
+        missing = sorted(objective.needs - said)
+        if missing:
+            found = f"`{objective.kind}`, which needs {', '.join(missing)}"
+            expected = f"one that makes do with {', '.join(sorted(said))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or teacher."))
+    if sum(objective.weight for objective in objectives(recipe)) == 0:
+        problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
+    return problems
+
+
+def _unknown_measures(recipe: Recipe) -> list[Problem]:
+    known: Sequence[str] = gates.vocabulary(recipe.task.metrics)
+    return [
+        Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
+        for number, gate in enumerate(recipe.gate)
+        if gate.measure not in known
+    ]
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """What `stillroom check` shows of a recipe that is well."""
+    return {
+        "name": recipe.name,
+        "digest": recipe.digest,
+        "task": recipe.task.kind,
+        "corpus": recipe.corpus.kind,
+        "teacher": recipe.teacher.kind,
+        "student": recipe.student.kind,
+        "objectives": [one.kind for one in objectives(recipe)],
+        "gates": [gate.measure for gate in recipe.gate],
+    }

@@ -1,0 +1,122 @@
+"""Loads a bundle and predicts: numpy, tokenizers and ONNX Runtime, never torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core import artifact, plugins
+from stillroom.core.errors import ArtifactError, InputError, Problem
+
+if TYPE_CHECKING:
+    from stillroom.runtime.runners import Runner
+    from stillroom.tasks import Prediction, Task
+
+BUNDLE = "bundle.json"
+GOLDEN = "golden.jsonl"
+RUN = "run.json"
+
+
+@final
+class Predictor:
+    """A student that answers: the same object in Python, on the command line, in a server and in tests."""
+
+    def __init__(self, bundle: artifact.Artifact, *, runner: str | None = None, threads: int = 1) -> None:
+        described = bundle.read_json(BUNDLE)
+        name = runner or described["default"]
+        if name not in described["runners"]:
+            known = ", ".join(sorted(described["runners"]))
+            raise InputError(
+                Problem(str(bundle.folder), f"no runner `{name}`", f"one of: {known}", "Name one of them.")
+            )
+        self.task: Task = plugins.build("tasks", described["task"])
+        self.runner = name
+        self.digest = bundle.digest
+        self.folder = bundle.folder
+        self.parity = float(described["runners"][name]["parity"])
+        member: Runner = plugins.build("runtime.runners", described["runners"][name]["settings"])
+        self._serve = member.open(bundle.folder, threads=threads)
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The raw outputs, `[texts, outputs]`, in the order of the texts."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            expected = "a list of strings"
+            raise InputError(Problem("texts", f"{type(texts).__name__}", expected, "Put the text in a list."))
+        if not texts:
+            return np.empty((0, len(self.task.outputs)), dtype=np.float32)
+        return self._serve(texts)
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """A prediction for each text, in the order of the texts.
+
+        Raises:
+            InputError: not a list of strings.
+        """
+        logits = self.logits(texts)
+        return self.task.decode(logits) if len(logits) else []
+
+    def verify(self) -> None:
+        """Check this machine's answers against those that the bundle was shipped with.
+
+        Raises:
+            ArtifactError: an answer differs by more than the runner's stated parity.
+        """
+        lines = (self.folder / GOLDEN).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        expected = np.array([row["logits"] for row in rows], dtype=np.float32)
+        actual = self.logits([row["text"] for row in rows])
+        gap = float(np.abs(actual - expected).max())
+        if gap > self.parity:
+            raise ArtifactError(
+                Problem(
+                    str(self.folder / GOLDEN),
+                    f"outputs of runner `{self.runner}` that differ by {gap:.3g}",
+                    f"at most {self.parity:.3g}",
+                    "Don't serve this bundle here: export it again on a machine like this one.",
+                )
+            )
+
+
+def load(folder: str | Path, *, verify: bool = False, runner: str | None = None, threads: int = 1) -> Predictor:
+    """The student in a bundle's folder, or in the folder of a run, every file checked against the manifest.
+
+    `verify` also checks its answers to the golden inputs. `runner` names one of the bundle's runners, if not its default.
+
+    Raises:
+        ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were.
+    """
+    bundle = _bundle(Path(folder))
+    predictor = Predictor(bundle, runner=runner, threads=threads)
+    if verify:
+        predictor.verify()
+    return predictor
+
+
+def _bundle(folder: Path) -> artifact.Artifact:
+    if (folder / RUN).is_file():
+        stages = _read(folder / RUN).get("stages", {})
+        if "export" not in stages:
+            problem = Problem(str(folder), "a run without a bundle", "a finished run", "Run its recipe to the end.")
+            raise ArtifactError(problem)
+        folder = folder.parent.parent / "bundle" / str(stages["export"]["key"])
+    found = artifact.load(folder)
+    if BUNDLE not in found.manifest["files"]:
+        expected = "a bundle (or the folder of a run)"
+        raise ArtifactError(
+            Problem(str(folder), f"an artifact of the stage `{found.manifest['stage']}`", expected, "Check the path.")
+        )
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        todo = "Run the recipe again."
+        raise ArtifactError(Problem(str(path), "a file that can't be read", "JSON", todo)) from error
+    return found

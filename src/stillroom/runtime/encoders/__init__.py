@@ -1,0 +1,23 @@
+"""Family: from texts to ids. The same code feeds a student in training and in service, so the two can't drift apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core.plugins import Member
+
+Ids = NDArray[np.int32]
+Encode = Callable[[Sequence[str]], list[Ids]]
+
+
+class Encoder(Member, ABC):
+    """How a student reads text."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> Encode:
+        """The encoding, with whatever files it needs from a student's folder. Every text gets at least one id."""

@@ -1,0 +1,75 @@
+"""Additive students at the speed of a dictionary: what a run of characters between two spaces adds is worked out once.
+
+A static or a bag student adds up a vector for each token or n-gram. Text repeats itself: a few thousand chunks (runs
+between spaces) make up most of what anybody writes. So each chunk's sum is kept, and a text costs a look-up a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+#: What chunks add: their sums `[chunks, width]`, and for each chunk two numbers of its edges `[chunks, 2]`.
+Describe = Callable[[list[str]], tuple[Floats, NDArray[np.int64]]]
+
+_EMPTY = ""
+
+
+def split(text: str) -> list[str] | None:
+    """The chunks of a text, or None where it holds characters that only its tokenizer should judge.
+
+    Printable text has no white space but the plain space, so the chunks are the same whoever splits.
+    """
+    if text.isprintable():
+        return text.split()
+    plain = text.replace("\n", " ").replace("\t", " ").replace("\r", " ")
+    return plain.split() if plain.isprintable() else None
+
+
+@final
+class Lexicon:
+    """What each chunk seen so far adds. It starts anew when it holds `capacity` chunks, so memory is bounded."""
+
+    def __init__(self, describe: Describe, *, width: int, capacity: int = 65_536) -> None:
+        self._describe, self._width, self._capacity = describe, width, capacity
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slots: dict[str, int] = {_EMPTY: 0}
+        self.sums = np.zeros((1024, self._width), dtype=np.float32)
+        self.edges = np.zeros((1024, 2), dtype=np.int64)
+
+    def look_up(self, texts: Sequence[list[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The slot of every chunk of every text, end to end, and where each text begins; an empty text has slot 0."""
+        if len(self._slots) > self._capacity:
+            self._clear()
+        flat: list[str] = []
+        starts: list[int] = []
+        for chunks in texts:
+            starts.append(len(flat))
+            flat.extend(chunks or (_EMPTY,))
+        slots = list(map(self._slots.get, flat))
+        if None in slots:
+            self._learn(chunk for chunk, slot in zip(flat, slots, strict=True) if slot is None)
+            slots = list(map(self._slots.get, flat))
+        return np.array(slots, dtype=np.int64), np.array(starts, dtype=np.int64)
+
+    def add_up(self, slots: NDArray[np.int64], starts: NDArray[np.int64]) -> Floats:
+        """The sum of each text, `[texts, width]`."""
+        sums: Floats = np.add.reduceat(self.sums[slots], starts, axis=0)
+        return sums
+
+    def _learn(self, chunks: Iterable[str]) -> None:
+        new = list(dict.fromkeys(chunks))
+        first = len(self._slots)
+        needed = first + len(new)
+        if needed > len(self.sums):
+            rows = max(needed, 2 * len(self.sums))
+            self.sums = np.concatenate([self.sums, np.zeros((rows - len(self.sums), self._width), np.float32)])
+            self.edges = np.concatenate([self.edges, np.zeros((rows - len(self.edges), 2), np.int64)])
+        self.sums[first:needed], self.edges[first:needed] = self._describe(new)
+        self._slots.update(zip(new, range(first, needed), strict=True))

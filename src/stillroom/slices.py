@@ -1,0 +1,182 @@
+"""Where a student forgot: the same comparison on parts of the rows, and how bad the worst part is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom import intervals
+from stillroom.core import recipe
+from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
+from stillroom.metrics import Floats, Metric
+from stillroom.table import STUDENT, TEACHER, Table, softmax
+
+_FIFTHS = (0.2, 0.4, 0.6, 0.8)
+#: A column with more values than this names rows rather than kinds of rows.
+_MOST_VALUES = 50
+
+Rows = NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True)
+class Slice:
+    """A part of the rows: what it was cut by, its name, and the positions of its rows in the table."""
+
+    family: str
+    name: str
+    members: Rows
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """What was found on one slice; `retained` is None where it is not measurable, and `retention` says why."""
+
+    slice: Slice
+    teacher: Interval
+    student: Interval
+    retention: Interval
+    negative_flips: dict[str, Any]
+    retained: Estimate | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as a program reads it."""
+        return {
+            "family": self.slice.family,
+            "name": self.slice.name,
+            "n": len(self.slice.members),
+            "state": "not measurable" if self.retained is None else "measured",
+            "reason": self.retention.reason,
+            "teacher": self.teacher.as_dict(),
+            "student": self.student.as_dict(),
+            "retention": self.retention.as_dict(),
+            "negative_flips": self.negative_flips,
+        }
+
+
+def cut(table: Table) -> list[Slice]:
+    """Every slice of a table: by class, length, teacher confidence and column (test rows), and by domain (all rows).
+
+    A family that would put all its rows into one slice says nothing new and is left out.
+    """
+    test = table.test
+    confidence = softmax(table.logits[TEACHER][test]).max(axis=1)
+    families = [
+        _by_value("class", [table.labels[code] for code in table.gold[test].tolist()], test),
+        _by_fifths("length", table.lengths[test].astype(np.float64), test, told=lambda end: f"{end:.0f}"),
+        _by_value("domain", _domains(table), np.arange(len(table.ids))),
+        _by_fifths("teacher_confidence", confidence, test, told=lambda end: f"{end:.3f}"),
+    ]
+    for name, values in sorted(table.columns.items()):
+        if len(set(values)) <= _MOST_VALUES:
+            families.append(_by_value(name, [values[row] for row in test.tolist()], test))
+    return [part for family in families if len(family) > 1 for part in family]
+
+
+def compare(
+    table: Table, slices: Sequence[Slice], *, metric: Metric, settings: recipe.Evaluate, rng: np.random.Generator
+) -> list[Finding]:
+    """The metric of teacher and student on each slice, all on the same resamples of all rows of the table."""
+    drawn = Resamples(len(table.ids), count=settings.resamples, rng=rng)
+    needed = max(settings.min_slice_rows, metric.min_rows)
+    findings: list[Finding] = []
+    # A family at a time: its slices' statistics are no more than the table's, whatever the number of families.
+    for _, family in itertools.groupby(slices, key=lambda part: part.family):
+        parts = list(family)
+        measurable = [part for part in parts if len(part.members) >= needed]
+        estimates = drawn.estimate(
+            {
+                f"{system}/{part.name}": Sample(metric.rows(answers), metric.value, part.members)
+                for part in measurable
+                for system, answers in table.answers(part.members, (TEACHER, STUDENT)).items()
+            }
+        )
+        for part in parts:
+            pair = [estimates.get(f"{system}/{part.name}") for system in (TEACHER, STUDENT)]
+            findings.append(_finding(table, part, pair, metric=metric, settings=settings, needed=needed))
+    return findings
+
+
+def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
+    """The slice that kept least, with the interval of the *minimum*: it was picked because it came out lowest."""
+    measured = [(one, one.retained) for one in findings if one.retained is not None]
+    if not measured:
+        nothing = not_measurable(0, "no slice has enough rows to be measured")
+        return {"family": None, "name": None, "n": 0, "retention": nothing.as_dict()}
+    lowest, _ = min(measured, key=lambda pair: pair[1].value)
+    least = intervals.least([retained for _, retained in measured])
+    return {
+        "family": lowest.slice.family,
+        "name": lowest.slice.name,
+        "n": len(lowest.slice.members),
+        "retention": least.careful(confidence, within=(0.0, math.inf)).as_dict(),
+    }
+
+
+def flips(flipped: NDArray[np.bool_], confidence: float) -> dict[str, Any]:
+    """How often something flipped: the exact interval of the share, and the count."""
+    count = int(flipped.sum())
+    return {**intervals.clopper_pearson(count, len(flipped), confidence).as_dict(), "count": count}
+
+
+def _finding(
+    table: Table,
+    part: Slice,
+    pair: Sequence[Estimate | None],
+    *,
+    metric: Metric,
+    settings: recipe.Evaluate,
+    needed: int,
+) -> Finding:
+    answers = table.answers(part.members, (TEACHER, STUDENT))[STUDENT]
+    flipped = flips(answers.teacher_right & ~answers.right, settings.confidence)
+    teacher, student = pair
+    if teacher is None or student is None:
+        nothing = not_measurable(len(part.members), f"{len(part.members)} rows; {needed} are needed")
+        return Finding(part, nothing, nothing, nothing, flipped, None)
+    retained = student / teacher
+    retention = retained.interval(settings.confidence, within=(0.0, math.inf))
+    return Finding(
+        part,
+        intervals.score(metric, teacher, confidence=settings.confidence),
+        intervals.score(metric, student, confidence=settings.confidence),
+        retention,
+        flipped,
+        None if retention.value is None else retained,
+    )
+
+
+def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
+    """A slice for each value, in the order of the alphabet; rows without one are in none."""
+    given = np.array(values, dtype=object)
+    return [Slice(family, value, rows[given == value]) for value in sorted(set(values)) if value]
+
+
+def _by_fifths(family: str, values: Floats, rows: Rows, *, told: Callable[[float], str]) -> list[Slice]:
+    """Five slices of about equally many rows, from small values to large; fewer where many values are equal."""
+    place = np.searchsorted(np.quantile(values, _FIFTHS), values, side="left")
+    parts = [np.flatnonzero(place == number) for number in np.unique(place)]
+    return [
+        Slice(
+            family,
+            f"{number} of {len(parts)}: {told(values[part].min())}–{told(values[part].max())}",
+            rows[part],
+        )
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def _domains(table: Table) -> list[str]:
+    """Each row's domain; where a domain has test rows and rows outside, the latter are told apart by a word."""
+    both = {table.domain[row] for row in table.test.tolist()}
+    return [
+        f"{domain} (outside)" if outside and domain in both else domain
+        for domain, outside in zip(table.domain, table.outside.tolist(), strict=True)
+    ]

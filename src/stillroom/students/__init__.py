@@ -1,0 +1,96 @@
+"""Family: who learns.
+
+A student knows how to start well, what its network is, and which runner serves it without torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stillroom.core.plugins import Member
+from stillroom.core.progress import Report, silent
+from stillroom.tasks import Shape, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from stillroom.runtime.encoders import Encoder
+    from stillroom.runtime.runners import Runner
+    from stillroom.teachers import LoadedTeacher
+
+Ids = NDArray[np.int32]
+
+
+class Network(Protocol):
+    """A student with weights: texts to ids (numpy), ids to outputs (torch)."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The weights. Called with `(ids, mask)`, both `[batch, length]`, it gives logits `[batch, classes]`."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """How it reads texts: the runtime uses the same."""
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text, without padding; at least one each."""
+
+    def optimizers(self, learning_rate: float) -> list[Optimizer]:
+        """The optimizers of its weights, sparse ones apart."""
+
+    def flops(self, ids: int) -> float:
+        """Floating-point operations for one text of so many ids."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `Student.reopen` and its runner need."""
+
+
+class Student(Member, ABC):
+    """A student's settings."""
+
+    shapes: ClassVar[frozenset[Shape]]
+    follows_tokenizer: ClassVar[bool]
+    """Whether it reads with the teacher's tokenizer, so that another teacher's words would not fit it."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+    def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
+        """Write into `folder` what it needs of the teacher beside answers: done once a teacher, whatever the settings.
+
+        Raises:
+            MismatchError: the teacher can't give it.
+        """
+        return None
+
+    @abstractmethod
+    def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
+        """The student before its first step, from what `study` wrote and the texts that it will learn from."""
+
+    @abstractmethod
+    def reopen(self, folder: Path, *, task: Task) -> Network:
+        """The student that `Network.save` left in a folder."""
+
+    def runner(self, folder: Path, *, texts: Sequence[str]) -> Runner | None:
+        """The runner that serves its own weights without torch, or None where only an export can be served.
+
+        `texts` are for checking on this student's own data what the runner takes for granted.
+        """
+        return None
+
+    def bf16(self) -> bool:
+        """Whether it is trained under bf16 autocast on this machine."""
+        return False
+
+    def resolved(self) -> dict[str, Any]:
+        """Its settings as plain data."""
+        return dict(self.model_dump(mode="json", serialize_as_any=True))

@@ -1,0 +1,46 @@
+"""Hashed word and character n-grams under a linear layer: the floor, and the first tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, final
+
+from pydantic import Field
+
+from stillroom.runtime.encoders.ngrams import NGrams
+from stillroom.runtime.runners.bag import Bag as BagRunner
+from stillroom.students import Network, Student
+from stillroom.tasks import Shape, Task
+
+
+@final
+class Bag(Student):
+    """Hashed word and character n-grams under a linear layer. It needs nothing of the teacher but its answers."""
+
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
+    follows_tokenizer: ClassVar[bool] = False
+
+    kind: Literal["bag"] = "bag"
+    features: NGrams = NGrams()
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of features left out of a text in training."""
+    epochs: int = Field(6, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-2, gt=0)
+
+    def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
+        """All weights zero: a linear model needs no better start."""
+        from stillroom.students.bag import network
+
+        return network.fresh(self, classes=len(task.outputs))
+
+    def reopen(self, folder: Path, *, task: Task) -> Network:
+        """The student in a folder."""
+        from stillroom.students.bag import network
+
+        return network.reopen(self, folder)
+
+    def runner(self, folder: Path, *, texts: Sequence[str]) -> BagRunner:
+        """Numpy."""
+        return BagRunner(encoder=self.features)

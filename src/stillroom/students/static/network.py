@@ -1,0 +1,145 @@
+"""The static student in torch: in training with vectors, weights and a head, afterwards folded into fewer numbers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from stillroom.core import seeds
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.runtime.runners.static import FILE
+from stillroom.students import Ids
+from stillroom.tasks import Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+    from stillroom.students.static import Static
+
+_ENCODER = Tokens(special=False)
+
+
+@final
+class Growing(nn.Module):
+    """Vectors, log-weights and a head, all trained; tables get sparse gradients."""
+
+    def __init__(
+        self, settings: Static, vectors: NDArray[np.float32], weights: NDArray[np.float32], classes: int
+    ) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding.from_pretrained(torch.from_numpy(vectors), freeze=False, sparse=True)
+        log_weights = torch.from_numpy(np.log(weights))[:, None]
+        self.log_weights = nn.Embedding.from_pretrained(log_weights, freeze=False, sparse=True)
+        # The mean of unit vectors is short; the head learns best from inputs of size about one.
+        self.scale = nn.Parameter(torch.tensor(4.0))
+        self.first = nn.Linear(vectors.shape[1], settings.hidden)
+        self.head = nn.Linear(settings.hidden, classes)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.token_dropout = settings.token_dropout
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits from the weighted mean of the vectors."""
+        if self.training and self.token_dropout:
+            mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.token_dropout)
+        weights = self.log_weights(ids).squeeze(-1).exp() * mask
+        total = torch.einsum("bl,bld->bd", weights, self.vectors(ids))
+        mean = self.scale * total / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        logits: Tensor = self.head(self.dropout(torch.relu(self.first(mean))))
+        return logits
+
+    def folded(self) -> dict[str, Tensor]:
+        """The same function with one row a token: its vector, times its weight, through the first layer."""
+        with torch.no_grad():
+            rows = self.scale * self.log_weights.weight.exp() * self.vectors.weight @ self.first.weight.T
+        found = {"rows": rows, "bias": self.first.bias, "head": self.head.weight, "head_bias": self.head.bias}
+        return {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in found.items()}
+
+
+@final
+class Folded(nn.Module):
+    """What `Growing` becomes: `head · relu(mean of rows + bias) + head_bias`."""
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(weights["rows"].float())
+        self.bias = nn.Parameter(weights["bias"].float())
+        self.head = nn.Parameter(weights["head"].float())
+        self.head_bias = nn.Parameter(weights["head_bias"].float())
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits from the mean of the rows."""
+        counted = mask.to(self.rows.dtype)
+        total = (self.rows[ids] * counted.unsqueeze(-1)).sum(dim=1)
+        mean = total / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.relu(mean + self.bias) @ self.head.T + self.head_bias
+
+
+@final
+class StaticNetwork:
+    """A static student with its tokenizer."""
+
+    def __init__(self, module: Growing | Folded, tokenizer: Path) -> None:
+        self.module = module
+        self.encoder = _ENCODER
+        self._tokenizer = tokenizer
+        self._encode = _ENCODER.open(tokenizer.parent)
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The token ids of each text, without special tokens."""
+        return self._encode(texts)
+
+    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Sparse Adam for the tables, AdamW for the rest."""
+        tables = {"vectors.weight", "log_weights.weight"}
+        sparse = [weight for name, weight in self.module.named_parameters() if name in tables]
+        dense = [weight for name, weight in self.module.named_parameters() if name not in tables]
+        found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=learning_rate, foreach=False)]
+        return [*found, torch.optim.SparseAdam(sparse, lr=learning_rate)] if sparse else found
+
+    def flops(self, ids: int) -> float:
+        """One addition a token and hidden unit, and the head; as it is served, folded."""
+        weights = self.module.folded() if isinstance(self.module, Growing) else dict(self.module.named_parameters())
+        classes, hidden = weights["head"].shape
+        return float(ids * hidden + 3 * hidden + 2 * hidden * classes)
+
+    def save(self, folder: Path) -> None:
+        """Write the folded weights in half precision, and the tokenizer."""
+        if not isinstance(self.module, Growing):
+            raise AssertionError("only a student in training is saved; a folded one is on disk already")
+        save_file(self.module.folded(), folder / FILE)
+        shutil.copyfile(self._tokenizer, folder / TOKENIZER)
+
+
+def fresh(
+    settings: Static,
+    vectors: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    *,
+    tokenizer: Path,
+    task: Task,
+    seed: int,
+) -> StaticNetwork:
+    """A student before its first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, "students/static/head"))
+        module = Growing(settings, vectors, weights, len(task.outputs))
+    return StaticNetwork(module, tokenizer)
+
+
+def reopen(folder: Path) -> StaticNetwork:
+    """The folded student in a folder."""
+    return StaticNetwork(Folded(load_file(folder / FILE)), folder / TOKENIZER)

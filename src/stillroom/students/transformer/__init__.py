@@ -1,0 +1,60 @@
+"""A few layers of the teacher itself, spaced as far apart as they go, with its embeddings and its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from pydantic import Field
+
+from stillroom.core.progress import Report, silent
+from stillroom.students import Network, Student
+from stillroom.tasks import Shape, Task
+
+if TYPE_CHECKING:
+    from stillroom.teachers import LoadedTeacher
+
+
+@final
+class Transformer(Student):
+    """Maximally spaced layers of the teacher, first and last included, its embeddings and its head."""
+
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
+    follows_tokenizer: ClassVar[bool] = True
+
+    kind: Literal["transformer"] = "transformer"
+    layers: int = Field(3, ge=1)
+    freeze_embeddings: bool = True
+    """Leave the token table as the teacher has it: quicker, and nothing seldom seen is forgotten."""
+    epochs: int = Field(3, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+
+    def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
+        """Keep the teacher's network and tokenizer."""
+        from stillroom.students.transformer import network
+
+        network.keep(teacher, folder)
+
+    def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
+        """The teacher with fewer layers.
+
+        Raises:
+            MismatchError: more layers than the teacher has.
+        """
+        from stillroom.students.transformer import network
+
+        return network.thinned(studied, layers=self.layers, freeze_embeddings=self.freeze_embeddings, task=task)
+
+    def bf16(self) -> bool:
+        """Where the CPU computes in it."""
+        from stillroom.teachers import huggingface
+
+        return huggingface.cpu_computes_in_bf16()
+
+    def reopen(self, folder: Path, *, task: Task) -> Network:
+        """The student in a folder."""
+        from stillroom.students.transformer import network
+
+        return network.reopen(folder)

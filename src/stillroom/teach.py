@@ -1,0 +1,88 @@
+"""Makes a teacher ready: fitted or found once, opened when asked, and studied by a student that starts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core import artifact
+from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.progress import Report, silent
+from stillroom.corpus import Corpus
+from stillroom.students import Student
+from stillroom.tasks import Task
+from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
+
+STAGE = "teacher"
+
+
+def prepare(
+    teacher: Teacher, *, task: Task, corpus: Corpus, fit: Fit, seed: int, store: Store, report: Report = silent
+) -> Artifact:
+    """The teacher's artifact, made if it is not there.
+
+    Raises:
+        InputError: something it is made from is not there, or its labels are not the task's.
+    """
+
+    def make(draft: Draft) -> None:
+        teacher.prepare(draft, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
+
+    described = {"teacher": teacher.resolved(), "task": task.model_dump(mode="json"), "seed": seed}
+    return store.obtain(STAGE, settings=described, inputs=teacher.inputs(corpus), make=make, resumable=True)
+
+
+@final
+class Opened:
+    """A teacher that is loaded when it is first asked: a run that asks nothing new never loads it."""
+
+    def __init__(self, teacher: Teacher, found: Artifact, *, task: Task) -> None:
+        self._teacher, self._found, self._task = teacher, found, task
+
+    @cached_property
+    def _loaded(self) -> LoadedTeacher:
+        return self._teacher.open(self._found.folder, task=self._task)
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The teacher's."""
+        return self._loaded.precisions
+
+    def identify(self) -> Identity:
+        """The teacher's identity."""
+        return self._loaded.identify()
+
+    def ask(
+        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
+    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        """Ask the teacher."""
+        return self._loaded.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch)
+
+    def network(self) -> Any:
+        """The teacher's network."""
+        return self._loaded.network()
+
+    def tokenizer_json(self) -> str:
+        """The teacher's tokenizer."""
+        return self._loaded.tokenizer_json()
+
+
+def study(
+    student: Student, loaded: LoadedTeacher, *, teacher: Artifact, store: Store, report: Report = silent
+) -> Artifact:
+    """What a kind of student takes from a teacher beside its answers, whatever the student's settings.
+
+    Raises:
+        MismatchError: the teacher can't give it.
+    """
+
+    def make(draft: Draft) -> None:
+        student.study(loaded, draft.folder, report=report)
+        if student.follows_tokenizer:
+            draft.facts["tokenizer"] = artifact.sha256(loaded.tokenizer_json().encode())
+
+    return store.obtain("studied", settings={"student": student.kind}, inputs={"teacher": teacher.digest}, make=make)

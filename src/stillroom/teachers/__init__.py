@@ -1,0 +1,181 @@
+"""Family: who is asked.
+
+A recipe holds a teacher's settings; `prepare` makes it ready once, `open` loads what can be asked.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import MismatchError, Problem
+from stillroom.core.plugins import Member
+from stillroom.core.progress import Report
+from stillroom.tasks import Task
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Corpus
+    from stillroom.objectives import Objective
+    from stillroom.students import Ids, Network
+
+Precision = Literal["fp32", "bf16"]
+
+
+@final
+@dataclass(frozen=True)
+class Identity:
+    """Who a teacher is, as far as digests can say."""
+
+    name: str
+    weights: str
+    """Digest of its weights, or of the file that its words were recorded in."""
+    tokenizer: str | None
+    """Digest of its tokenizer; None where it has none that we can see."""
+    labels: tuple[str, ...]
+    """Its outputs, in its order."""
+    licence: str
+    price_per_million_texts: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The identity as plain data."""
+        return asdict(self)
+
+
+class LoadedTeacher(Protocol):
+    """A teacher that can be asked."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions worth asking it in, the one to be trusted first."""
+
+    def identify(self) -> Identity:
+        """Who it is."""
+
+    def ask(
+        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
+    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        """What it says of each text, a signal a name, rows in the order of `texts`; and how many tokens it read.
+
+        Raises:
+            CorpusError: texts that it has no answer for (a recorded teacher).
+        """
+
+    def network(self) -> Any:
+        """Its network, as `transformers` has it, for students that start from it.
+
+        Raises:
+            MismatchError: it has none that can be seen.
+        """
+
+    def tokenizer_json(self) -> str:
+        """Its tokenizer, as the `tokenizers` library writes it.
+
+        Raises:
+            MismatchError: it has none that can be seen.
+        """
+
+
+@final
+@dataclass(frozen=True)
+class Examples:
+    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its logits."""
+
+    ids: list[Ids]
+    gold: NDArray[np.int64]
+    logits: NDArray[np.float32] | None
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """How long and how hard a network is fitted."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+    seed: int
+    bf16: bool
+    checkpoint_seconds: float = 20.0
+    steps: int | None = None
+    """Stop after so many steps of the schedule: for trying a learning rate."""
+
+
+class Fit(Protocol):
+    """The one training loop, handed to those who have something to fit."""
+
+    def __call__(
+        self,
+        network: Network,
+        *,
+        task: Task,
+        train: Examples,
+        dev: Examples,
+        objectives: Sequence[Objective],
+        plan: Plan,
+        folder: Path,
+        report: Report,
+        stage: str,
+    ) -> list[dict[str, Any]]:
+        """Fit the network, keep the weights of its best epoch on dev, and give the log."""
+
+
+class Teacher(Member, ABC):
+    """A teacher's settings."""
+
+    computes: ClassVar[bool] = True
+    """Whether asking it is work done here, which can be timed."""
+    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    """What it can say."""
+    shows_network: ClassVar[bool] = True
+    """Whether a student can start from its network and tokenizer."""
+
+    @abstractmethod
+    def inputs(self, corpus: Corpus) -> dict[str, str]:
+        """The digests of what it is made from: known before it is made.
+
+        Raises:
+            InputError: something it is made from is not there.
+        """
+
+    @abstractmethod
+    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+        """Write into the draft's folder what is needed to ask it. May go on where a killed run stopped.
+
+        Raises:
+            MismatchError: its labels are not the task's, in the task's order.
+        """
+
+    @abstractmethod
+    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+        """The teacher that `prepare` left in a folder."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Its settings as plain data."""
+        return dict(self.model_dump(mode="json", serialize_as_any=True))
+
+
+def refuse_other_labels(found: Sequence[str], *, task: Task, where: str) -> None:
+    """Compare labels by name and order: a teacher whose outputs mean something else is never asked.
+
+    Raises:
+        MismatchError: other labels, or another order.
+    """
+    if tuple(found) == task.outputs:
+        return
+    order = "the same labels in another order: " if set(found) == set(task.outputs) else ""
+    raise MismatchError(
+        Problem(
+            where,
+            f"{order}{', '.join(found)}"[:300],
+            f"the task's labels in the task's order: {', '.join(task.outputs)}"[:300],
+            "Write the recipe's `task.labels` in the teacher's order, or choose another teacher.",
+        )
+    )

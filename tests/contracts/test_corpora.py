@@ -1,0 +1,89 @@
+"""What every source of rows promises, held over every member that is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from stillroom import corpus
+from stillroom.core import plugins
+from stillroom.core.artifact import Store
+from stillroom.corpora import Row, Source, Split
+from stillroom.corpora.sample import Sample
+from stillroom.corpora.table import Table
+from tests.corpora import examples
+from tests.corpora.examples import TASK
+
+NAMES = plugins.names("corpora")
+
+
+def make_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    rows = examples.write_csv(folder / "rows.csv", examples.pairs(90))
+    more = examples.write_csv(folder / "more.csv", examples.pairs(20, seed=1))
+    other = examples.write_csv(folder / "other.csv", examples.pairs(20, seed=2))
+    return Table(labelled=rows, unlabelled=more, outside={"elsewhere": other}, dev_share=0.2)
+
+
+def make_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    examples.write_archive(folder, monkeypatch)
+    return Sample(name="reviews")
+
+
+#: A source that can be read here, for each member; a new one adds its line.
+MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Source]] = {"table": make_table, "sample": make_sample}
+
+
+@pytest.fixture(params=NAMES)
+def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    assert request.param in MAKERS, f"MAKERS has no example of `{request.param}`"
+    return MAKERS[request.param](tmp_path, monkeypatch)
+
+
+def test_there_are_members() -> None:
+    assert {"table", "sample"} <= set(NAMES)
+
+
+def test_is_its_own_settings(source: Source) -> None:
+    assert type(source).__doc__
+    assert plugins.member("corpora", source.kind) is type(source)
+    assert type(source).model_validate(source.model_dump(mode="json")) == source
+    for name, field in type(source).model_fields.items():
+        assert field.description or name in ("kind", "purpose"), f"`{name}` says nothing of itself"
+    found, problems = plugins.check(type(source), {**source.model_dump(), "license": "MIT"}, where="corpus")
+    assert found is None
+    assert problems[0].todo == "Did you mean `licence`?"
+
+
+def test_its_digests_are_known_before_its_rows(source: Source) -> None:
+    digests = source.digests()
+    assert digests == source.digests()
+    assert digests
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
+
+
+def test_its_rows_are_rows(source: Source) -> None:
+    seen: list[list[object]] = []
+    for _ in range(2):
+        seen.append([])
+        for stream in source.streams(TASK):
+            assert stream.split in get_args(Split)
+            for row in stream.rows:
+                assert isinstance(row, Row)
+                assert row.text
+                assert row.where
+                assert set(row.columns) <= set(source.extras())
+                assert (row.label is None) == (stream.split == "unlabelled")
+                seen[-1].append((stream.split, stream.domain, row))
+    assert seen[0], "it has rows"
+    assert seen[0] == seen[1], "and has them again"
+
+
+def test_makes_the_same_corpus_each_time(source: Source, tmp_path: Path) -> None:
+    one, other = (corpus.load(source, task=TASK, store=Store(tmp_path / name)) for name in ("one", "other"))
+    assert one.artifact.digest == other.artifact.digest
+    assert min(one.train.count, one.unlabelled.count, one.dev.count, one.test.count, one.outside.count) > 0
+    assert one.rights["inputs"] == source.digests()

@@ -1,0 +1,106 @@
+"""Every student, found by itself: it starts, saves, comes back the same, and is served without torch as with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stillroom.core import batches, plugins
+from stillroom.students import Network, Student
+from stillroom.tasks.classification import Classification
+from stillroom.teachers.huggingface import Checkpoint
+from tests.conftest import LABELS, sentences
+
+KINDS = plugins.names("students")
+SMALL: dict[str, dict[str, Any]] = {"static": {"dimensions": 16, "hidden": 8}, "bag": {"features": {"kind": "ngrams", "bits": 12}}}
+TASK = Classification(labels=LABELS)
+ODD = ["", " ", "great", "GREAT!!", "naïve café", "a\tb\nc", "中文 text", "x" * 3000, "zero​width", "e\u0301", "a\x0bb", "don't-stop"]
+
+
+def begun(kind: str, classifier: Path, folder: Path, *, seed: int = 5) -> tuple[Student, Network]:
+    student: Student = plugins.build("students", {"kind": kind, **SMALL.get(kind, {})})
+    studied = folder / "studied"
+    if not studied.exists():
+        studied.mkdir(parents=True)
+        student.study(Checkpoint(classifier, name="tiny", task=TASK), studied)
+    texts = [text for text, _ in sentences()]
+    return student, student.begin(task=TASK, studied=studied, texts=iter(texts), seed=seed)
+
+
+def stirred(network: Network) -> Network:
+    """The network with weights that are not at their start, so that a part left out would show."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.module.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
+    return network
+
+
+def in_torch(network: Network, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    padded, mask = batches.pad(network.encode(texts))
+    with torch.inference_mode():
+        logits: np.ndarray[Any, np.dtype[np.float32]] = (
+            network.module.eval()(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy()
+        )
+    return logits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestEvery:
+    def test_starts_the_same_from_the_same_seed(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        texts = [text for text, _ in sentences()[:9]]
+        first, second = (in_torch(begun(kind, classifier_folder, tmp_path)[1], texts) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+    def test_padding_never_counts(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        network = stirred(begun(kind, classifier_folder, tmp_path)[1])
+        alone = in_torch(network, ["great"])
+        beside = in_torch(network, ["great", "a much longer text that makes the short one be padded"])
+        np.testing.assert_allclose(beside[:1], alone, atol=1e-5)
+
+    def test_comes_back_the_same(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        student, network = begun(kind, classifier_folder, tmp_path)
+        stirred(network)
+        (tmp_path / "saved").mkdir()
+        network.save(tmp_path / "saved")
+        texts = [text for text, _ in sentences()[:20]] + [text for text in ODD if text.strip()]
+        again = in_torch(student.reopen(tmp_path / "saved", task=TASK), texts)
+        np.testing.assert_allclose(again, in_torch(network, texts), atol=2e-2)
+
+    def test_is_served_without_torch_as_with_it(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        student, network = begun(kind, classifier_folder, tmp_path)
+        stirred(network)
+        saved = tmp_path / "saved"
+        saved.mkdir()
+        network.save(saved)
+        again = student.reopen(saved, task=TASK)
+        texts = [text for text, _ in sentences()[:300]] + ODD
+        runner = student.runner(saved, texts=texts)
+        if runner is None:
+            runner, _ = plugins.build("formats", "onnx").write(again, saved)
+        serve = runner.open(saved, threads=1)
+        whole = serve(texts)
+        np.testing.assert_allclose(whole, in_torch(again, texts), atol=1e-4)
+        for size in (1, 2, 7):
+            np.testing.assert_allclose(serve(texts[:size]), whole[:size], atol=1e-5)
+        one_by_one = np.concatenate([serve([text]) for text in ODD])
+        np.testing.assert_allclose(one_by_one, whole[-len(ODD) :], atol=1e-4)
+
+    def test_every_trained_weight_gets_a_gradient(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        network = stirred(begun(kind, classifier_folder, tmp_path)[1])
+        padded, mask = batches.pad(network.encode([text for text, _ in sentences()[:16]]))
+        network.module(torch.from_numpy(padded), torch.from_numpy(mask)).pow(2).sum().backward()
+        held = {id(weight) for optimizer in network.optimizers(1e-3) for group in optimizer.param_groups for weight in group["params"]}
+        for name, weight in network.module.named_parameters():
+            if weight.requires_grad:
+                assert id(weight) in held, f"{name} is in no optimizer"
+                assert weight.grad is not None, name
+                assert float(weight.grad.coalesce().values().abs().sum() if weight.grad.is_sparse else weight.grad.abs().sum()) > 0, name
+
+    def test_flops_grow_with_length(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        network = begun(kind, classifier_folder, tmp_path)[1]
+        assert 0 < network.flops(4) < network.flops(8)

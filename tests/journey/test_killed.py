@@ -1,0 +1,132 @@
+"""`kill -9` at random moments: the rerun ends with the digests of a run that nobody disturbed, and asks nothing twice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import shutil
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import make_toy, sentences, write_csv
+
+_MOMENTS = 3
+_PATIENCE_SECONDS = 60
+
+
+def travel(toy: dict[str, Any], work: Path) -> None:
+    """The journey up to the student, in a process of its own."""
+    from stillroom import pipeline
+    from stillroom.core import recipe
+
+    pipeline.run(recipe.parse(toy), work=work, until="train")
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Processes that have the heavy imports behind them, so that a test waits for work and not for starts."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["stillroom.pipeline", "torch", "transformers", "accelerate", "sklearn.linear_model"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def calm(
+    processes: ForkServerContext, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """A recipe whose transfer and training take a little while, and the work of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("killed")
+    table = write_csv(folder / "toy.csv", sentences())
+    toy = make_toy(table, encoder_folder)
+    toy["transfer"] = {"shard_rows": 16}
+    toy["train"] = {"checkpoint_seconds": 0.0}
+    assert finished(processes, toy, folder / "calm") == 0
+    return toy, folder / "calm"
+
+
+def started(processes: ForkServerContext, toy: dict[str, Any], work: Path) -> ForkServerProcess:
+    process = processes.Process(target=travel, args=(toy, work))
+    process.start()
+    return process
+
+
+def finished(processes: ForkServerContext, toy: dict[str, Any], work: Path) -> int | None:
+    process = started(processes, toy, work)
+    process.join()
+    return process.exitcode
+
+
+def digests(work: Path) -> dict[str, str]:
+    run = json.loads((work / "runs" / "toy" / "run.json").read_text(encoding="utf-8"))
+    return {stage: found["digest"] for stage, found in run["stages"].items()}
+
+
+def killed_when(process: ForkServerProcess, sign: Callable[[], bool]) -> bool:
+    """Kill a process the moment that something can be seen; whether it was still running."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < until and process.is_alive():
+        if sign():
+            process.kill()
+            process.join()
+            return process.exitcode == -9
+        time.sleep(0.0005)
+    process.join()
+    return False
+
+
+def counted(folder: Path, pattern: str) -> int:
+    return sum(1 for _ in folder.glob(pattern))
+
+
+def asked(work: Path, pattern: str) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in work.glob(pattern)}
+
+
+@pytest.mark.parametrize("moment", range(_MOMENTS))
+def test_killed_while_asking(
+    processes: ForkServerContext, calm: tuple[dict[str, Any], Path], tmp_path: Path, moment: int
+) -> None:
+    toy, before = calm
+    work = tmp_path / "work"
+    shutil.copytree(before, work)
+    for stage in ("transfer", "studied", "student"):
+        shutil.rmtree(work / stage)
+    wanted = random.Random(f"transfer{moment}").randint(1, 12)
+    drafts = "transfer/.draft-*/shard-*.parquet"
+    assert killed_when(started(processes, toy, work), lambda: counted(work, drafts) >= wanted), "it was over too soon"
+    kept = asked(work, drafts)
+    assert len(kept) >= wanted
+    assert finished(processes, toy, work) == 0
+    assert digests(work) == digests(before)
+    assert kept.items() <= asked(work, "transfer/*/shard-*.parquet").items(), "a finished shard was asked for again"
+    manifest = json.loads(next(work.glob("transfer/*/manifest.json")).read_text(encoding="utf-8"))
+    shards = [line["shard"] for line in manifest["circumstances"]["ledger"]["shards"]]
+    assert len(shards) == len(set(shards))
+
+
+@pytest.mark.parametrize("moment", range(_MOMENTS))
+def test_killed_while_training(
+    processes: ForkServerContext, calm: tuple[dict[str, Any], Path], tmp_path: Path, moment: int
+) -> None:
+    toy, before = calm
+    work = tmp_path / "work"
+    shutil.copytree(before, work)
+    shutil.rmtree(work / "student")
+    wanted = random.Random(f"train{moment}").randint(1, 150)
+
+    def sign() -> bool:
+        found = list(work.glob("student/.draft-*/fit/checkpoint/state.json"))
+        try:
+            return bool(found) and json.loads(found[0].read_text(encoding="utf-8"))["step"] >= wanted
+        except (OSError, ValueError):  # looked at while it was being replaced
+            return False
+
+    assert killed_when(started(processes, toy, work), sign), "it was over too soon"
+    assert finished(processes, toy, work) == 0
+    assert digests(work) == digests(before)

@@ -1,0 +1,249 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from stillroom import intervals
+from stillroom.intervals import Estimate, Interval, Resamples, Sample
+from stillroom.metrics import Floats, ratio
+
+
+def mean(sums: Floats) -> Floats:
+    return ratio(sums[..., 0], sums[..., 1])
+
+
+def retention(sums: Floats) -> Floats:
+    return ratio(sums[..., 0], sums[..., 1])
+
+
+def pair(*, both: int, teacher_only: int, student_only: int, neither: int) -> Floats:
+    """Right or not of student and teacher, `[rows, 2]`."""
+    cells = {(1, 1): both, (0, 1): teacher_only, (1, 0): student_only, (0, 0): neither}
+    return np.array([cell for cell, count in cells.items() for _ in range(count)], dtype=np.float64)
+
+
+def ends(interval: Interval) -> tuple[float, float]:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low, interval.high
+
+
+class TestAgainstScipy:
+    """Both draw the same rows from the same generator, so that the intervals are the same and not only alike."""
+
+    def test_a_mean(self) -> None:
+        right = np.random.default_rng(1).random(250) < 0.8
+        statistics = np.stack([right, np.ones(250)], axis=1)
+        ours = intervals.bca(statistics, mean, resamples=2000, confidence=0.95, rng=np.random.default_rng(2))
+        theirs = stats.bootstrap((right.astype(float),), np.mean, n_resamples=2000, rng=np.random.default_rng(2))
+        assert ends(ours) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-9)
+
+    @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+    def test_a_ratio_of_pairs(self, confidence: float) -> None:
+        rows = pair(both=200, teacher_only=25, student_only=9, neither=40)
+        rng = np.random.default_rng(3)
+        ours = intervals.bca(rows, retention, resamples=2000, confidence=confidence, rng=rng)
+        theirs = stats.bootstrap(
+            (rows[:, 0], rows[:, 1]),
+            lambda student, teacher, axis=-1: student.sum(axis=axis) / teacher.sum(axis=axis),
+            paired=True,
+            vectorized=True,
+            confidence_level=confidence,
+            n_resamples=2000,
+            rng=np.random.default_rng(3),
+        )
+        assert ends(ours) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-9)
+
+    def test_a_skewed_mean_is_accelerated(self) -> None:
+        losses = np.random.default_rng(4).exponential(size=120)
+        statistics = np.stack([losses, np.ones(120)], axis=1)
+        ours = intervals.bca(statistics, mean, resamples=2000, confidence=0.95, rng=np.random.default_rng(5))
+        theirs = stats.bootstrap((losses,), np.mean, n_resamples=2000, rng=np.random.default_rng(5))
+        assert ends(ours) == pytest.approx(tuple(theirs.confidence_interval), rel=1e-9)
+
+
+def test_the_case_that_an_unpaired_test_misses() -> None:
+    """n = 220, teacher 73.6 %, student 66.4 %, 19 rows lost and 3 gained: the pairing shows what is there."""
+    rows = pair(both=143, teacher_only=19, student_only=3, neither=55)
+    assert rows.mean(axis=0) == pytest.approx([0.664, 0.736], abs=5e-4)
+    kept = intervals.bca(rows, retention, resamples=5000, confidence=0.95, rng=np.random.default_rng(0))
+    assert kept.value == pytest.approx(0.901, abs=5e-4)
+    assert ends(kept) == pytest.approx((0.842, 0.951), abs=3e-3)
+    assert intervals.mcnemar(19, 3) == pytest.approx(0.0009, abs=5e-5)
+    unpaired = (rows[:, 1].mean() - rows[:, 0].mean()) / math.sqrt(sum(rows.var(axis=0) / 220))
+    assert 2 * stats.norm.sf(unpaired) > 0.09
+
+
+@pytest.mark.parametrize(("truth", "rows"), [(0.9, 80), (0.5, 200)])
+def test_covers_the_truth_about_as_often_as_it_says(truth: float, rows: int) -> None:
+    rng = np.random.default_rng(6)
+    covered = 0
+    for trial in range(200):
+        right = rng.random(rows) < truth
+        statistics = np.stack([right, np.ones(rows)], axis=1)
+        low, high = ends(
+            intervals.bca(statistics, mean, resamples=400, confidence=0.9, rng=np.random.default_rng(trial))
+        )
+        covered += low <= truth <= high
+    # 0.9 give or take three standard errors, and as much again for few rows.
+    assert 0.8 <= covered / 200 <= 0.97
+
+
+class TestResamples:
+    def test_are_the_same_in_every_pass(self) -> None:
+        rows = pair(both=30, teacher_only=5, student_only=2, neither=6)
+        drawn = Resamples(len(rows), count=300, rng=np.random.default_rng(7))
+        together = drawn.estimate({"a": Sample(rows, retention), "b": Sample(rows[:, ::-1].copy(), retention)})
+        alone = drawn.estimate({"a": Sample(rows, retention)})["a"]
+        np.testing.assert_array_equal(together["a"].resampled, alone.resampled)
+        np.testing.assert_allclose(together["a"].resampled * together["b"].resampled, 1.0)
+
+    def test_do_not_use_up_the_generator(self) -> None:
+        rng = np.random.default_rng(8)
+        Resamples(10, count=5, rng=rng)
+        assert rng.random() == np.random.default_rng(8).random()
+
+    def test_do_not_depend_on_how_they_are_cut_into_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        statistics = np.random.default_rng(9).random((50, 2))
+        sample = {"a": Sample(statistics, mean)}
+        whole = Resamples(50, count=333, rng=np.random.default_rng(10)).estimate(sample)["a"]
+        monkeypatch.setattr(intervals, "_BLOCK", 100)
+        monkeypatch.setattr(intervals, "_DRAWS", 3)
+        cut = Resamples(50, count=333, rng=np.random.default_rng(10)).estimate(sample)["a"]
+        np.testing.assert_allclose(cut.resampled, whole.resampled, rtol=1e-12)
+        np.testing.assert_allclose(cut.left_out, whole.left_out, rtol=1e-12)
+
+    def test_a_part_of_the_rows_is_the_whole_with_zeros(self) -> None:
+        rng = np.random.default_rng(11)
+        statistics = np.stack([rng.random(60) < 0.7, np.ones(60)], axis=1)
+        members = np.flatnonzero(rng.random(60) < 0.5)
+        masked = np.zeros_like(statistics)
+        masked[members] = statistics[members]
+        drawn = Resamples(60, count=200, rng=rng)
+        part = drawn.estimate({"a": Sample(statistics[members], mean, members)})["a"]
+        zeros = drawn.estimate({"a": Sample(masked, mean)})["a"]
+        assert part.n == len(members)
+        np.testing.assert_allclose(part.resampled, zeros.resampled)
+        np.testing.assert_allclose(part.left_out, zeros.left_out)
+
+    def test_leave_each_row_out_once(self) -> None:
+        statistics = np.stack([np.arange(6.0), np.ones(6)], axis=1)
+        estimate = Resamples(6, count=10, rng=np.random.default_rng(12)).estimate({"a": Sample(statistics, mean)})["a"]
+        np.testing.assert_allclose(estimate.left_out, [(15 - row) / 5 for row in range(6)])
+
+    def test_weigh_as_many_rows_as_there_are(self) -> None:
+        blocks = list(Resamples(7, count=40, rng=np.random.default_rng(13))._weights())
+        weights = np.concatenate(blocks)
+        assert weights.shape == (40, 7)
+        assert (weights.sum(axis=1) == 7).all()
+
+
+class TestDegenerateCases:
+    def test_figures_that_never_differ_have_an_interval_of_no_width(self) -> None:
+        rows = pair(both=40, teacher_only=0, student_only=0, neither=10)
+        kept = intervals.bca(rows, retention, resamples=300, confidence=0.95, rng=np.random.default_rng(14))
+        assert (kept.value, kept.low, kept.high) == (1.0, 1.0, 1.0)
+
+    def test_a_ratio_to_zero_is_not_measurable(self) -> None:
+        rows = pair(both=0, teacher_only=0, student_only=5, neither=10)
+        kept = intervals.bca(rows, retention, resamples=300, confidence=0.95, rng=np.random.default_rng(15))
+        assert (kept.value, kept.low, kept.high) == (None, None, None)
+        assert "zero" in kept.reason
+
+    def test_a_ratio_that_is_often_to_zero_is_not_measurable(self) -> None:
+        rows = pair(both=1, teacher_only=1, student_only=3, neither=10)
+        kept = intervals.bca(rows, retention, resamples=300, confidence=0.95, rng=np.random.default_rng(16))
+        assert kept.value is None
+        assert "too few rows" in kept.reason
+
+    def test_one_row_is_too_few(self) -> None:
+        one = intervals.bca(np.ones((1, 2)), mean, resamples=200, confidence=0.95, rng=np.random.default_rng(17))
+        assert one.value is None
+
+    def test_no_row_moves_the_figure_alone(self) -> None:
+        """A constant jackknife has no acceleration; the interval is then the bias-corrected one."""
+        resampled = np.random.default_rng(18).normal(size=1000)
+        told = Estimate(0.0, resampled, np.zeros(50), 50).interval(0.95)
+        low, high = ends(told)
+        assert -2.3 < low < -1.6
+        assert 1.6 < high < 2.3
+
+    def test_a_figure_outside_its_resamples_gets_the_careful_interval(self) -> None:
+        estimate = Estimate(0.0, np.linspace(1.0, 2.0, 1000), np.random.default_rng(19).normal(size=50), 50)
+        assert ends(estimate.interval(0.95)) == ends(estimate.careful(0.95)) == pytest.approx((-1.975, 1.975))
+
+    def test_is_cut_to_the_range_of_the_figure(self) -> None:
+        estimate = Estimate(0.1, np.linspace(0.1, 0.6, 1000), np.zeros(50), 50)
+        assert ends(estimate.careful(0.95, within=(0.0, 0.5))) == (0.0, 0.5)
+
+
+def test_the_smallest_of_noisy_figures_is_not_taken_at_its_word() -> None:
+    """Twenty equal parts: the lowest one came out low by chance, and its interval must say so."""
+    rng = np.random.default_rng(20)
+    covered = percentile = 0
+    for trial in range(60):
+        right = rng.random((20, 100)) < 0.9
+        statistics = np.stack([right.ravel().astype(np.float64), np.ones(2000)], axis=1)
+        drawn = Resamples(2000, count=300, rng=np.random.default_rng(trial))
+        parts = [np.arange(100) + 100 * number for number in range(20)]
+        estimates = drawn.estimate({str(at[0]): Sample(statistics[at], mean, at) for at in parts})
+        least = intervals.least(list(estimates.values()))
+        assert least.value == pytest.approx(right.mean(axis=1).min())
+        low, high = ends(least.careful(0.95))
+        covered += low <= 0.9 <= high
+        percentile += bool(np.quantile(least.resampled, 0.975) >= 0.9)
+    assert covered >= 50
+    assert percentile <= 5
+
+
+class TestClopperPearson:
+    @given(n=st.integers(1, 5000), share=st.floats(0, 1), confidence=st.sampled_from([0.9, 0.95, 0.99]))
+    @settings(max_examples=50, deadline=None)
+    def test_agrees_with_statsmodels(self, n: int, share: float, confidence: float) -> None:
+        hits = round(share * n)
+        told = intervals.clopper_pearson(hits, n, confidence)
+        expected = proportion_confint(hits, n, alpha=1 - confidence, method="beta")
+        assert ends(told) == pytest.approx(expected, abs=1e-9)
+        assert told.value == hits / n
+
+    def test_nothing_found_still_has_an_upper_end(self) -> None:
+        low, high = ends(intervals.clopper_pearson(0, 1000, 0.9))
+        assert low == 0.0
+        assert high == pytest.approx(1 - 0.05 ** (1 / 1000))
+
+    def test_no_rows(self) -> None:
+        assert intervals.clopper_pearson(0, 0, 0.95).value is None
+
+
+@given(b=st.integers(0, 400), c=st.integers(0, 400))
+@settings(max_examples=80, deadline=None)
+def test_mcnemar_agrees_with_statsmodels(b: int, c: int) -> None:
+    expected = mcnemar_of_statsmodels([[10, b], [c, 10]], exact=True).pvalue if b + c else 1.0
+    assert intervals.mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert intervals.mcnemar(b, c) == intervals.mcnemar(c, b)
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    p = [0.04, 0.001, 0.3, 0.02, 0.02, 0.9, 0.013]
+    np.testing.assert_allclose(intervals.holm(p), multipletests(p, method="holm")[1], atol=1e-12)
+
+
+@given(p=st.lists(st.floats(0, 1), max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_holm_keeps_the_order_and_lowers_nothing(p: list[float]) -> None:
+    adjusted = intervals.holm(p)
+    assert all(before <= after <= 1 for before, after in zip(p, adjusted, strict=True))
+    order = np.argsort(p, kind="stable")
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+
+
+def test_tells_json_what_it_knows() -> None:
+    assert Interval(1 / 3, 0.25, 0.5, 12).as_dict() == {"value": 0.3333333, "low": 0.25, "high": 0.5, "n": 12}
+    unknown = intervals.not_measurable(3, "3 rows; accuracy needs 30").as_dict()
+    assert unknown == {"value": None, "low": None, "high": None, "n": 3, "reason": "3 rows; accuracy needs 30"}

@@ -1,0 +1,154 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from stillroom import slices
+from stillroom.core import plugins, recipe
+from stillroom.table import Table
+
+LABELS = ("a", "b", "c")
+SETTINGS = recipe.Evaluate(resamples=300, min_slice_rows=50)
+
+
+def table(*, test: int = 600, outside: int = 150, seed: int = 0, lost: tuple[str, float] = ("", 0.0)) -> Table:
+    """A student that is its teacher, save on the slice `lost` (a class), where it is wrong that often."""
+    rng = np.random.default_rng(seed)
+    rows = test + outside
+    gold = rng.integers(0, 3, rows)
+    right = rng.random(rows) < 0.9
+    strength = rng.uniform(0.5, 3.0, rows)
+    predicted = np.where(right, gold, (gold + 1) % 3)
+    teacher = strength[:, None] * (predicted[:, None] == np.arange(3))
+    name, share = lost
+    forgets = (np.array(LABELS)[gold] == name) & (rng.random(rows) < share)
+    student = np.where(forgets[:, None], np.roll(teacher, 1, axis=1), teacher)
+    return Table(
+        ids=tuple(f"r{row}" for row in range(rows)),
+        gold=gold,
+        domain=("films",) * test + ("tweets",) * (outside // 2) + ("goods",) * (outside - outside // 2),
+        outside=np.arange(rows) >= test,
+        lengths=rng.integers(5, 200, rows),
+        logits={"teacher": teacher.astype(np.float32), "student": student.astype(np.float32)},
+        labels=LABELS,
+        columns={"year": tuple(str(2000 + row % 3) for row in range(rows)), "key": tuple(map(str, range(rows)))},
+    )
+
+
+def by_family(cut: list[slices.Slice]) -> dict[str, list[slices.Slice]]:
+    families: dict[str, list[slices.Slice]] = {}
+    for part in cut:
+        families.setdefault(part.family, []).append(part)
+    return families
+
+
+def compare(table: Table, settings: recipe.Evaluate = SETTINGS) -> list[slices.Finding]:
+    return slices.compare(
+        table,
+        slices.cut(table),
+        metric=plugins.build("metrics", "accuracy"),
+        settings=settings,
+        rng=np.random.default_rng(1),
+    )
+
+
+class TestCut:
+    def test_a_family_shares_out_its_rows(self) -> None:
+        whole = table()
+        families = by_family(slices.cut(whole))
+        assert set(families) == {"class", "length", "domain", "teacher_confidence", "year"}
+        for family, parts in families.items():
+            members = np.concatenate([part.members for part in parts])
+            expected = np.arange(750) if family == "domain" else whole.test
+            np.testing.assert_array_equal(np.sort(members), expected)
+            assert len({part.name for part in parts}) == len(parts)
+
+    def test_classes_and_domains_are_named_as_they_are(self) -> None:
+        families = by_family(slices.cut(table()))
+        assert [part.name for part in families["class"]] == ["a", "b", "c"]
+        assert [part.name for part in families["domain"]] == ["films", "goods", "tweets"]
+
+    def test_fifths_go_from_small_to_large_and_are_about_equal(self) -> None:
+        whole = table()
+        fifths = by_family(slices.cut(whole))["length"]
+        assert len(fifths) == 5
+        assert all(100 <= len(part.members) <= 140 for part in fifths)
+        ranges = [(whole.lengths[part.members].min(), whole.lengths[part.members].max()) for part in fifths]
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
+        assert fifths[0].name == f"1 of 5: {ranges[0][0]}–{ranges[0][1]}"
+
+    def test_equal_values_stay_together(self) -> None:
+        whole = table()
+        whole.lengths[:] = np.where(np.arange(750) % 10 < 7, 20, 90)
+        fifths = by_family(slices.cut(whole))["length"]
+        assert [part.name for part in fifths] == ["1 of 2: 20–20", "2 of 2: 90–90"]
+
+    def test_a_family_of_one_slice_is_left_out(self) -> None:
+        whole = table(outside=0)
+        whole.lengths[:] = 20
+        assert set(by_family(slices.cut(whole))) == {"class", "teacher_confidence", "year"}
+
+    def test_a_column_that_names_rows_is_no_family(self) -> None:
+        assert "key" not in by_family(slices.cut(table()))
+
+    def test_rows_without_a_value_are_in_no_slice_of_the_column(self) -> None:
+        whole = table()
+        columns = {"year": tuple("" if row % 2 else value for row, value in enumerate(whole.columns["year"]))}
+        years = by_family(slices.cut(Table(**{**vars(whole), "columns": columns})))["year"]
+        assert sum(len(part.members) for part in years) == 300
+
+    def test_rows_outside_of_a_domain_that_also_has_test_rows_are_told_apart(self) -> None:
+        whole = table()
+        same = Table(**{**vars(whole), "domain": ("films",) * 750})
+        assert [part.name for part in by_family(slices.cut(same))["domain"]] == ["films", "films (outside)"]
+
+
+class TestCompare:
+    def test_a_student_that_is_its_teacher_keeps_everything_everywhere(self) -> None:
+        for finding in compare(table()):
+            assert finding.retention.as_dict() == {
+                "value": 1.0,
+                "low": 1.0,
+                "high": 1.0,
+                "n": len(finding.slice.members),
+            }
+            assert finding.negative_flips["count"] == 0
+            assert finding.teacher == finding.student
+
+    def test_the_class_that_was_forgotten_is_the_worst_slice(self) -> None:
+        findings = compare(table(lost=("b", 0.3)))
+        worst = slices.worst(findings, confidence=0.95)
+        assert (worst["family"], worst["name"]) == ("class", "b")
+        assert worst["retention"]["low"] < worst["retention"]["value"] < worst["retention"]["high"] < 0.9
+        kept = {finding.slice.name: finding.retention.value for finding in findings if finding.slice.family == "class"}
+        assert kept["a"] == kept["c"] == 1.0
+        assert worst["retention"]["value"] == pytest.approx(kept["b"])
+
+    def test_the_score_of_a_class_is_its_recall(self) -> None:
+        whole = table(lost=("b", 0.3))
+        found = next(one for one in compare(whole) if one.slice.name == "b")
+        members = whole.test[whole.gold[whole.test] == 1]
+        recall = (whole.logits["student"][members].argmax(axis=1) == 1).mean()
+        assert found.student.value == pytest.approx(recall)
+
+    def test_a_small_slice_is_not_measurable_and_says_why(self) -> None:
+        settings = recipe.Evaluate(resamples=200, min_slice_rows=100)
+        goods = next(one for one in compare(table(), settings) if one.slice.name == "goods").as_dict()
+        assert goods["state"] == "not measurable"
+        assert goods["reason"] == "75 rows; 100 are needed"
+        assert goods["retention"]["value"] is None
+        assert goods["negative_flips"]["n"] == 75
+
+    def test_a_slice_on_which_the_teacher_is_never_right_has_no_retention(self) -> None:
+        whole = table()
+        whole.logits["teacher"][whole.gold == 2] = [5.0, 0.0, 0.0]
+        third = next(one for one in compare(whole) if one.slice.name == "c").as_dict()
+        assert third["state"] == "not measurable"
+        assert third["teacher"]["value"] == 0.0
+        assert "zero" in third["reason"]
+
+    def test_without_a_measurable_slice_there_is_no_worst(self) -> None:
+        findings = compare(table(test=40, outside=0), recipe.Evaluate(resamples=200, min_slice_rows=100))
+        worst = slices.worst(findings, confidence=0.95)
+        assert worst["retention"]["value"] is None
+        assert worst["retention"]["reason"]
