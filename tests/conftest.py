@@ -17,7 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LABELS = ("negative", "positive")
 _OPENINGS = ("the film was", "we found it", "i call this", "all in all it is", "my friends thought it", "for me it was")
-_WORDS = {"negative": ("dull", "awful", "boring", "weak", "tired"), "positive": ("fine", "great", "moving", "bright", "warm")}
+_WORDS = {
+    "negative": ("dull", "awful", "boring", "weak", "tired"),
+    "positive": ("fine", "great", "moving", "bright", "warm"),
+}
 _ENDINGS = ("today", "in every scene", "from start to end", "as ever", "for what it cost", "without a doubt", "at last")
 
 
@@ -126,7 +129,14 @@ def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
             "patience": 8,
             "batch_size": 8,
         },
-        "student": {"kind": "static", "dimensions": 16, "hidden": 16, "epochs": 8, "batch_size": 8, "learning_rate": 2e-2},
+        "student": {
+            "kind": "static",
+            "dimensions": 16,
+            "hidden": 16,
+            "epochs": 8,
+            "batch_size": 8,
+            "learning_rate": 2e-2,
+        },
         "transfer": {"shard_rows": 64},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
         "cost": {"texts": 16, "repeats": 3},

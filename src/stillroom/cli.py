@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-
 from pathlib import Path
 from typing import Annotated
 
@@ -169,4 +168,3 @@ def _root(
 
 if __name__ == "__main__":
     main()
-

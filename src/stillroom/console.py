@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from rich.console import Console
-
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 talk = Console(stderr=True, highlight=False)
 data = Console(highlight=False, soft_wrap=True)
+if not data.is_terminal:
+    data.width = 140  # in a file or a pipe, tables are not squeezed into a narrow screen
 _REFRESH_SECONDS = 0.2
 _SIDES = ("teacher", "student", "undistilled", "baseline")
 _STATES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not measurable": "yellow"}
@@ -171,7 +172,7 @@ def _comparison(summary: Mapping[str, Any]) -> Table:
     table.add_column("")
     for side in _SIDES:
         table.add_column(side, justify="right")
-    metrics = list((summary["teacher"].get("scores") or {}))
+    metrics = list(summary["teacher"].get("scores") or {})
     for metric in metrics:
         table.add_row(metric, *[interval((_scores(summary, side)).get(metric)) for side in _SIDES])
     retention = summary.get("retention") or {}
@@ -183,7 +184,9 @@ def _comparison(summary: Mapping[str, Any]) -> Table:
                         ("p99 ms", ("latency_ms", "p99")), ("resident MB", ("resident_mb",)),
                         ("disk MB", ("disk_mb",)), ("parameters", ("parameters",)),
                         ("price / 1 M texts", ("price_per_million_texts",))):  # fmt: skip
-        table.add_row(title, *[number(_dig(summary[side].get("cost"), path)) for side in ("teacher", "student")], "", "")
+        table.add_row(
+            title, *[number(_dig(summary[side].get("cost"), path)) for side in ("teacher", "student")], "", ""
+        )
     return table
 
 
@@ -228,5 +231,3 @@ def number(value: Any) -> str:
     if abs(value) >= 10:
         return f"{value:.1f}"
     return f"{value:.4f}" if value and abs(value) < 2 else f"{value:.3f}"
-
-

@@ -89,7 +89,7 @@ def _rows(corpus: Corpus) -> pa.Table:
 
 
 def _teacher(held: TransferSet, ids: Sequence[str], task: Task) -> NDArray[np.float32]:
-    """What the teacher said of each row; a test may repeat a text under ids that end in -2, -3 …"""
+    """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on."""
     said: dict[str, NDArray[np.float32]] = {}
     for shard in held.shards():
         flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)

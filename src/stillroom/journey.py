@@ -195,7 +195,8 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     if family is not None and family not in known:
         raise InputError(Problem("list", f"`{family}`", "a family", nearest(family, known)))
     found: dict[str, Any] = {
-        one: {name: _purpose(one, name) for name in plugins.names(one)} for one in (known if family is None else [family])
+        one: {name: _purpose(one, name) for name in plugins.names(one)}
+        for one in (known if family is None else [family])
     }
     if family is None:
         runs = sorted((work / "runs").glob(f"*/{runtime.RUN}"))

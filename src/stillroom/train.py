@@ -450,8 +450,8 @@ def _restore(fit: _Loop, tensors: dict[str, torch.Tensor], numbers: dict[str, An
         state: dict[int, dict[str, Any]] = {}
         for name, tensor in tensors.items():
             if name.startswith(f"optimizer/{number}/"):
-                _, _, place, field = name.split("/")
-                state.setdefault(int(place), {})[field] = tensor
-        for place, values in numbers["counters"][number].items():
-            state.setdefault(int(place), {}).update(values)
+                _, _, held, field = name.split("/")
+                state.setdefault(int(held), {})[field] = tensor
+        for held, values in numbers["counters"][number].items():
+            state.setdefault(int(held), {}).update(values)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

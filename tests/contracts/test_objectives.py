@@ -143,7 +143,10 @@ def test_forward_kl_by_hand() -> None:
     target = Target(teacher, torch.tensor([-1, -1]), torch.tensor([True, True]))
     loss = made("forward_kl", temperature=2.0).loss(student, target)
     loss.backward()
-    p, q = (np.exp(one / 2) / np.exp(one / 2).sum(axis=1, keepdims=True) for one in (teacher.numpy(), student.detach().numpy()))
+    p, q = (
+        np.exp(one / 2) / np.exp(one / 2).sum(axis=1, keepdims=True)
+        for one in (teacher.numpy(), student.detach().numpy())
+    )
     by_hand = 4 * (p * np.log(p / q)).sum(axis=1).mean()
     assert loss.item() == pytest.approx(by_hand, abs=1e-12)
     assert student.grad is not None

@@ -16,9 +16,25 @@ from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 
 KINDS = plugins.names("students")
-SMALL: dict[str, dict[str, Any]] = {"static": {"dimensions": 16, "hidden": 8}, "bag": {"features": {"kind": "ngrams", "bits": 12}}}
+SMALL: dict[str, dict[str, Any]] = {
+    "static": {"dimensions": 16, "hidden": 8},
+    "bag": {"features": {"kind": "ngrams", "bits": 12}},
+}
 TASK = Classification(labels=LABELS)
-ODD = ["", " ", "great", "GREAT!!", "naïve café", "a\tb\nc", "中文 text", "x" * 3000, "zero​width", "e\u0301", "a\x0bb", "don't-stop"]
+ODD = [
+    "",
+    " ",
+    "great",
+    "GREAT!!",
+    "naïve café",
+    "a\tb\nc",
+    "中文 text",
+    "x" * 3000,
+    "zero​width",
+    "e\u0301",
+    "a\x0bb",
+    "don't-stop",
+]
 
 
 def begun(kind: str, classifier: Path, folder: Path, *, seed: int = 5) -> tuple[Student, Network]:
@@ -94,12 +110,24 @@ class TestEvery:
         network = stirred(begun(kind, classifier_folder, tmp_path)[1])
         padded, mask = batches.pad(network.encode([text for text, _ in sentences()[:16]]))
         network.module(torch.from_numpy(padded), torch.from_numpy(mask)).pow(2).sum().backward()
-        held = {id(weight) for optimizer in network.optimizers(1e-3) for group in optimizer.param_groups for weight in group["params"]}
+        held = {
+            id(weight)
+            for optimizer in network.optimizers(1e-3)
+            for group in optimizer.param_groups
+            for weight in group["params"]
+        }
         for name, weight in network.module.named_parameters():
             if weight.requires_grad:
                 assert id(weight) in held, f"{name} is in no optimizer"
                 assert weight.grad is not None, name
-                assert float(weight.grad.coalesce().values().abs().sum() if weight.grad.is_sparse else weight.grad.abs().sum()) > 0, name
+                assert (
+                    float(
+                        weight.grad.coalesce().values().abs().sum()
+                        if weight.grad.is_sparse
+                        else weight.grad.abs().sum()
+                    )
+                    > 0
+                ), name
 
     def test_flops_grow_with_length(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
         network = begun(kind, classifier_folder, tmp_path)[1]

@@ -14,7 +14,9 @@ def problems(data: dict[str, Any]) -> dict[str, str]:
     with pytest.raises(RecipeError) as caught:
         recipe.parse(data)
     assert caught.value.exit_code == 2
-    return {problem.where.removeprefix("recipe: "): f"{problem.found} | {problem.todo}" for problem in caught.value.problems}
+    return {
+        problem.where.removeprefix("recipe: "): f"{problem.found} | {problem.todo}" for problem in caught.value.problems
+    }
 
 
 def test_toml_python_and_overrides_build_the_same_object(toml: Path, toy: dict[str, Any]) -> None:

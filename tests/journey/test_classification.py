@@ -77,7 +77,12 @@ def test_again_reuses_everything(first: Run, built: dict[str, Any], work: Path) 
 def test_another_student_shares_corpus_teacher_and_transfer(first: Run, built: dict[str, Any], work: Path) -> None:
     other = {**built, "name": "other", "student": {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}}}
     run = pipeline.run(recipe.parse(other), work=work, until="train")
-    assert [run.stages[one]["reused"] for one in ("corpus", "teacher", "transfer", "train")] == [True, True, True, False]
+    assert [run.stages[one]["reused"] for one in ("corpus", "teacher", "transfer", "train")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_same_recipe_elsewhere_gives_the_same_digests(first: Run, built: dict[str, Any], tmp_path: Path) -> None:

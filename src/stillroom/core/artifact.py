@@ -1,6 +1,6 @@
 """A directory that a stage wrote: whole or not at all, and able to prove that it is what it was.
 
-A *key* is the hash of what goes in (stage, settings, the digests of the inputs), known before the work: a finished key is
+A *key* is the hash of what goes in (stage, settings, digests of the inputs), known before the work: a finished key is
 not worked again. A *digest* is the hash of what came out (every file's SHA-256) and is what others cite. Time,
 host and seconds are *circumstances*: recorded, and outside the digest.
 """
@@ -103,7 +103,7 @@ class Artifact:
 @final
 @dataclass
 class Draft:
-    """A directory in the making. `facts` go into the manifest and the digest, `circumstances` only into the manifest."""
+    """A directory in the making. `facts` go into manifest and digest, `circumstances` only into the manifest."""
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class Store:
         inputs: Mapping[str, str],
         resumable: bool = False,
     ) -> Iterator[Draft]:
-        """A draft that becomes `<stage>/<key>` when the block ends well, and stays a draft when it does not.
+        """A draft that becomes `<stage>/<key>` when the block ends well, and stays one when it does not.
 
         A resumable stage finds in the draft what a killed run had finished; the others start from an empty one.
 

@@ -1,7 +1,7 @@
 """From the name in a recipe to the member that answers to it.
 
-A family is a package of ours with a plural name; each file in it is a member, and its name is what people type as `kind`.
-Strangers add members by entry point in the group `stillroom.<family>`, and are found the same way.
+A family is a package of ours with a plural name; each file in it is a member, and its name is what people type as
+`kind`. Strangers add members by entry point in the group `stillroom.<family>`, and are found the same way.
 """
 
 from __future__ import annotations

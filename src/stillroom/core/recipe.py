@@ -1,7 +1,7 @@
 """The recipe: one frozen, typed tree that holds every setting.
 
-TOML, Python and `--set a.b=c` build the same object. It names members, never import paths: reading one runs no code that
-it brings. Every problem is reported at once, by key, with the nearest valid name.
+TOML, Python and `--set a.b=c` build the same object. It names members, never import paths: reading one runs no code
+that it brings. Every problem is reported at once, by key, with the nearest valid name.
 """
 
 from __future__ import annotations

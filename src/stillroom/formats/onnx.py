@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -59,7 +62,7 @@ def graph(network: Network, folder: Path) -> Path:
     ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0]])
     mask = torch.tensor([[True, True, True, True], [True, True, True, False]])
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _hushed("torch.onnx"):
         warnings.simplefilter("ignore")  # of torch, about torch
         program: Any = torch.onnx.export(
             network.module.eval(),
@@ -74,6 +77,18 @@ def graph(network: Network, folder: Path) -> Path:
     _strip(model)
     onnx.save_model(model, path)
     return path
+
+
+@contextlib.contextmanager
+def _hushed(name: str) -> Iterator[None]:
+    """Keep a library's warnings about itself off the user's screen."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _strip(model: Any) -> None:

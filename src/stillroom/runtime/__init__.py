@@ -85,7 +85,7 @@ class Predictor:
 def load(folder: str | Path, *, verify: bool = False, runner: str | None = None, threads: int = 1) -> Predictor:
     """The student in a bundle's folder, or in the folder of a run, every file checked against the manifest.
 
-    `verify` also checks its answers to the golden inputs. `runner` names one of the bundle's runners, if not its default.
+    `verify` also checks its answers to the golden inputs. `runner` names another of its runners than the default.
 
     Raises:
         ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PILOT_STEPS = 24
 _FLOOR_TOKENS = 3072
+_FLOOR_ROWS = 4096  # enough to tell an under-fitted teacher; more would cost more than they tell
 
 
 @final
@@ -76,7 +77,7 @@ class FineTuned(Teacher):
         log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(), plan=plan,
                   folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
         network.save(draft.folder)
-        floor = _floor(base, rows, judges, bf16=bf16, seed=seed, report=report)
+        floor = _floor(base, _some(rows, seed=seed), judges, bf16=bf16, seed=seed, report=report)
         self._note(draft, log=log, pilots=pilots, rate=rate, floor=floor, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
@@ -126,7 +127,7 @@ class FineTuned(Teacher):
                 network = self._fresh(base, task=task, seed=plan.seed, folder=draft.folder)
                 short = Plan(plan.epochs, plan.batch_size, rate, 1, plan.seed, plan.bf16, steps=_PILOT_STEPS)
                 log = fit(network, task=task, train=train, dev=dev, objectives=_gold_only(), plan=short,
-                          folder=draft.folder / "pilots" / f"{rate:g}", report=report, stage="learning rate")  # fmt: skip
+                          folder=note.with_suffix(""), report=report, stage="learning rate")  # fmt: skip
                 artifact.write_json(note, {"learning_rate": rate, "steps": log[-1]["step"], "dev": log[-1]["dev"]})
             tried.append(json.loads(note.read_text(encoding="utf-8")))
         best = min(tried, key=lambda one: float(one["dev"]["loss"]))
@@ -173,6 +174,13 @@ def _gold(rows: Any) -> tuple[NDArray[np.int64], list[str]]:
         todo = "Give labels, or a teacher that is fitted already."
         raise InputError(Problem(f"corpus.{rows.role}", "no row with a label", "gold labels to fit on", todo))
     return table["label"].to_numpy().astype(np.int64), table["text"].to_pylist()
+
+
+def _some(examples: Examples, *, seed: int) -> Examples:
+    """At most so many rows as the floor is fitted on, drawn by chance."""
+    rng = seeds.generator(seed, "teachers/finetuned/floor")
+    rows = np.sort(rng.permutation(len(examples.ids))[:_FLOOR_ROWS])
+    return Examples([examples.ids[row] for row in rows], examples.gold[rows], None)
 
 
 def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int, report: Report) -> float:
