@@ -15,9 +15,10 @@ from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 
-KINDS = plugins.names("students")
+KINDS = (*plugins.names("students"), "static with pairs")
 SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 8},
+    "static with pairs": {"dimensions": 16, "hidden": 8, "pair_bits": 10},
     "bag": {"features": {"kind": "ngrams", "bits": 12}},
 }
 TASK = Classification(labels=LABELS)
@@ -34,11 +35,12 @@ ODD = [
     "e\u0301",
     "a\x0bb",
     "don't-stop",
+    "great \ufe0f film",  # a lone variation selector: a chunk without tokens
 ]
 
 
 def begun(kind: str, classifier: Path, folder: Path, *, seed: int = 5) -> tuple[Student, Network]:
-    student: Student = plugins.build("students", {"kind": kind, **SMALL.get(kind, {})})
+    student: Student = plugins.build("students", {"kind": kind.split()[0], **SMALL.get(kind, {})})
     studied = folder / "studied"
     if not studied.exists():
         studied.mkdir(parents=True)

@@ -58,11 +58,6 @@ class Lexicon:
             slots = list(map(self._slots.get, flat))
         return np.array(slots, dtype=np.int64), np.array(starts, dtype=np.int64)
 
-    def add_up(self, slots: NDArray[np.int64], starts: NDArray[np.int64]) -> Floats:
-        """The sum of each text, `[texts, width]`."""
-        sums: Floats = np.add.reduceat(self.sums[slots], starts, axis=0)
-        return sums
-
     def _learn(self, chunks: Iterable[str]) -> None:
         new = list(dict.fromkeys(chunks))
         first = len(self._slots)

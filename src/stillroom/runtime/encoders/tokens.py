@@ -28,7 +28,17 @@ class Tokens(Encoder):
     """The id for a text that has no token at all."""
 
     def open(self, folder: Path) -> Encode:
-        """The tokenizer, without padding."""
+        """The tokenizer, without padding; a text without tokens gets `unknown`."""
+        pieces = self.pieces(folder)
+        nothing = np.array([self.unknown], dtype=np.int32)
+
+        def encode(texts: Sequence[str]) -> list[Ids]:
+            return [ids if len(ids) else nothing for ids in pieces(texts)]
+
+        return encode
+
+    def pieces(self, folder: Path) -> Encode:
+        """The tokenizer, without padding, for parts of texts: a part without tokens gets none."""
         tokenizer = Tokenizer.from_file(str(folder / FILE))
         tokenizer.no_padding()
         if self.max_tokens is None:
@@ -38,6 +48,6 @@ class Tokens(Encoder):
 
         def encode(texts: Sequence[str]) -> list[Ids]:
             found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=self.special)
-            return [np.array(one.ids or [self.unknown], dtype=np.int32) for one in found]
+            return [np.array(one.ids, dtype=np.int32) for one in found]
 
         return encode

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from stillroom.runtime.encoders import Encode, Ids
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.lexicon import Lexicon, split
 from stillroom.runtime.runners import Runner, Serve
@@ -18,12 +19,21 @@ FILE = "static.safetensors"
 _ROWS = 256  # texts at a time: their vectors then stay in the processor's cache
 
 
+_STEP = 1_000_003  # an odd number far from a power of two, so that pairs spread over the buckets
+
+
+def bucket(left: Any, right: Any, buckets: int) -> Any:
+    """The bucket of two neighbouring tokens, from their ids: arrays of numpy or tensors of torch alike."""
+    return (left * _STEP + right) % buckets
+
+
 @final
 class Static(Runner):
     """Runs a static student on numpy.
 
-    Logits are `head · relu(Σ_t rows[t] / n + bias) + head_bias` over the n tokens of a text: `rows` already holds each
-    token's weight and the first layer, so that a token costs one addition of a short vector.
+    Logits are `head · relu(Σ_t rows[t] / n + bias) + head_bias + Σ_p pairs[p] / √n` over the n tokens of a text and its
+    pairs of neighbours, where it has a table of pairs. `rows` already holds each token's weight and the first layer, so
+    that a token costs one addition of a short vector.
     """
 
     kind: Literal["static"] = "static"
@@ -33,39 +43,77 @@ class Static(Runner):
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
-        weights = load_file(folder / FILE)
-        rows = weights["rows"].astype(np.float32)
-        bias, head, head_bias = (weights[name].astype(np.float32) for name in ("bias", "head", "head_bias"))
-        encode = self.encoder.open(folder)
-        width = rows.shape[1]
-
-        def add_tokens(texts: Sequence[str]) -> NDArray[np.float32]:
-            ids = encode(texts)
-            counts = np.array([len(one) for one in ids])
-            sums = np.empty((len(ids), width + 1), dtype=np.float32)
-            sums[:, :width] = np.add.reduceat(rows[np.concatenate(ids)], np.cumsum(counts) - counts, axis=0)
-            sums[:, width] = counts
-            return sums
-
-        def describe(chunks: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-            return add_tokens(chunks), np.zeros((len(chunks), 2), dtype=np.int64)
-
-        lexicon = Lexicon(describe, width=width + 1)
-
-        def add_up(texts: Sequence[str]) -> NDArray[np.float32]:
-            chunks = [split(text) if self.by_chunks else None for text in texts]
-            sums = lexicon.add_up(*lexicon.look_up([found or [] for found in chunks]))
-            whole = [place for place, found in enumerate(chunks) if not found]
-            if whole:
-                sums[whole] = add_tokens([texts[place] for place in whole])
-            return sums
+        weights = {name: one.astype(np.float32) for name, one in load_file(folder / FILE).items()}
+        adder = _Adder(weights["rows"], weights.get("pairs"), self.encoder.pieces(folder), self.encoder.unknown)
+        bias, head, head_bias = (weights[name] for name in ("bias", "head", "head_bias"))
+        width = len(bias)
 
         def serve(texts: Sequence[str]) -> NDArray[np.float32]:
             logits = np.empty((len(texts), len(head_bias)), dtype=np.float32)
             for start in range(0, len(texts), _ROWS):
-                sums = add_up(texts[start : start + _ROWS])
-                hidden = np.maximum(sums[:, :width] / sums[:, width:] + bias, 0.0)
-                logits[start : start + _ROWS] = hidden @ head.T + head_bias
+                part = texts[start : start + _ROWS]
+                sums = adder.by_chunks(part) if self.by_chunks else adder.whole(part)
+                counts = sums[:, width : width + 1]
+                found = np.maximum(sums[:, :width] / counts + bias, 0.0) @ head.T + head_bias
+                if adder.pairs is not None:
+                    found += sums[:, width + 1 :] / np.sqrt(counts)
+                logits[start : start + _ROWS] = found
             return logits
 
         return serve
+
+
+@final
+class _Adder:
+    """Adds up a text: its rows, the number of its tokens, and the scores of its pairs, side by side."""
+
+    def __init__(
+        self, rows: NDArray[np.float32], pairs: NDArray[np.float32] | None, pieces: Encode, unknown: int
+    ) -> None:
+        self.pairs, self._pieces = pairs, pieces
+        self._nothing = np.array([unknown], dtype=np.int32)
+        # One more column counts tokens.
+        self._rows = np.concatenate([rows, np.ones((len(rows), 1), dtype=np.float32)], axis=1)
+        self._width = self._rows.shape[1]
+        self._lexicon = Lexicon(self._describe, width=self._width + (0 if pairs is None else pairs.shape[1]))
+
+    def whole(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts as their tokenizer takes them."""
+        return self._add([ids if len(ids) else self._nothing for ids in self._pieces(texts)])
+
+    def by_chunks(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts chunk by chunk; those that only the tokenizer should judge go to it whole."""
+        chunks = [split(text) for text in texts]
+        slots, starts = self._lexicon.look_up([found or [] for found in chunks])
+        edges = self._lexicon.edges[slots]
+        sums = self._lexicon.sums[slots]
+        if self.pairs is not None:
+            follows = np.ones(len(slots), dtype=bool)
+            follows[starts] = False
+            right = np.flatnonzero(follows)
+            scores = self.pairs[bucket(edges[right - 1, 1], edges[right, 0], len(self.pairs))]
+            sums[right - 1, self._width :] += scores
+        added: NDArray[np.float32] = np.add.reduceat(sums, starts, axis=0)
+        # A chunk without tokens (a lone accent, say) would come between two that are neighbours.
+        odd = np.add.reduceat(edges[:, 0] < 0, starts, dtype=np.int64) > 0
+        again = [place for place, found in enumerate(chunks) if not found or odd[place]]
+        if again:
+            added[again] = self.whole([texts[place] for place in again])
+        return added
+
+    def _describe(self, chunks: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        ids = self._pieces(chunks)
+        edges = np.array([(one[0], one[-1]) if len(one) else (-1, -1) for one in ids], dtype=np.int64)
+        return self._add([one if len(one) else self._nothing for one in ids]), edges
+
+    def _add(self, ids: Sequence[Ids]) -> NDArray[np.float32]:
+        counts = np.array([len(one) for one in ids])
+        starts = np.cumsum(counts) - counts
+        flat = np.concatenate(ids).astype(np.int64)
+        sums: NDArray[np.float32] = np.add.reduceat(self._rows[flat], starts, axis=0)
+        if self.pairs is None:
+            return sums
+        scores = np.zeros((len(flat), self.pairs.shape[1]), dtype=np.float32)
+        scores[:-1] = self.pairs[bucket(flat[:-1], flat[1:], len(self.pairs))]
+        scores[starts + counts - 1] = 0.0  # the last token of a text has no neighbour in it
+        return np.concatenate([sums, np.add.reduceat(scores, starts, axis=0)], axis=1)

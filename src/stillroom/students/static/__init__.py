@@ -37,6 +37,10 @@ class Static(Student):
     dropout: float = Field(0.3, ge=0, lt=1)
     token_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of tokens left out of a text in training."""
+    pair_bits: int | None = Field(None, ge=8, le=26)
+    """Also score pairs of neighbouring tokens, hashed into 2^bits buckets: worth it where there is much text."""
+    pair_dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of pairs left out of a text in training."""
     epochs: int = Field(6, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)

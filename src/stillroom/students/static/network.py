@@ -16,7 +16,7 @@ from torch import nn
 from stillroom.core import seeds
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners.static import FILE
+from stillroom.runtime.runners.static import FILE, bucket
 from stillroom.students import Ids
 from stillroom.tasks import Task
 
@@ -45,7 +45,11 @@ class Growing(nn.Module):
         self.first = nn.Linear(vectors.shape[1], settings.hidden)
         self.head = nn.Linear(settings.hidden, classes)
         self.dropout = nn.Dropout(settings.dropout)
-        self.token_dropout = settings.token_dropout
+        self.token_dropout, self.pair_dropout = settings.token_dropout, settings.pair_dropout
+        self.pairs = None
+        if settings.pair_bits is not None:
+            self.pairs = nn.Embedding(1 << settings.pair_bits, classes, sparse=True)
+            nn.init.zeros_(self.pairs.weight)
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
@@ -57,6 +61,8 @@ class Growing(nn.Module):
         total = torch.einsum("bl,bld->bd", weights, self.vectors(ids))
         mean = self.scale * total / mask.sum(dim=1, keepdim=True).clamp(min=1)
         logits: Tensor = self.head(self.dropout(torch.relu(self.first(mean))))
+        if self.pairs is not None:
+            logits = logits + _pair_scores(self.pairs.weight, ids, mask, self.pair_dropout if self.training else 0.0)
         return logits
 
     def folded(self) -> dict[str, Tensor]:
@@ -64,6 +70,8 @@ class Growing(nn.Module):
         with torch.no_grad():
             rows = self.scale * self.log_weights.weight.exp() * self.vectors.weight @ self.first.weight.T
         found = {"rows": rows, "bias": self.first.bias, "head": self.head.weight, "head_bias": self.head.bias}
+        if self.pairs is not None:
+            found["pairs"] = self.pairs.weight
         return {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in found.items()}
 
 
@@ -77,6 +85,7 @@ class Folded(nn.Module):
         self.bias = nn.Parameter(weights["bias"].float())
         self.head = nn.Parameter(weights["head"].float())
         self.head_bias = nn.Parameter(weights["head_bias"].float())
+        self.pairs = nn.Parameter(weights["pairs"].float()) if "pairs" in weights else None
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
@@ -85,7 +94,24 @@ class Folded(nn.Module):
         counted = mask.to(self.rows.dtype)
         total = (self.rows[ids] * counted.unsqueeze(-1)).sum(dim=1)
         mean = total / counted.sum(dim=1, keepdim=True).clamp(min=1)
-        return torch.relu(mean + self.bias) @ self.head.T + self.head_bias
+        logits = torch.relu(mean + self.bias) @ self.head.T + self.head_bias
+        return logits if self.pairs is None else logits + _pair_scores(self.pairs, ids, mask, 0.0)
+
+
+def _pair_scores(
+    table: Float[Tensor, "buckets classes"],
+    ids: Int[Tensor, "batch length"],
+    mask: Bool[Tensor, "batch length"],
+    dropout: float,
+) -> Float[Tensor, "batch classes"]:
+    """What the pairs of neighbouring tokens add: their sum over the square root of the number of tokens."""
+    counted = (mask[:, 1:] & mask[:, :-1]).to(table.dtype)
+    if dropout:
+        kept = torch.rand(counted.shape, device=counted.device) >= dropout
+        counted = counted * kept / (1.0 - dropout)
+    rows = nn.functional.embedding(bucket(ids[:, :-1], ids[:, 1:], len(table)), table, sparse=True)
+    total = (rows * counted.unsqueeze(-1)).sum(dim=1)
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(table.dtype).sqrt()
 
 
 @final
@@ -104,7 +130,7 @@ class StaticNetwork:
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the tables, AdamW for the rest."""
-        tables = {"vectors.weight", "log_weights.weight"}
+        tables = {"vectors.weight", "log_weights.weight", "pairs.weight"}
         sparse = [weight for name, weight in self.module.named_parameters() if name in tables]
         dense = [weight for name, weight in self.module.named_parameters() if name not in tables]
         found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=learning_rate, foreach=False)]
@@ -114,7 +140,8 @@ class StaticNetwork:
         """One addition a token and hidden unit, and the head; as it is served, folded."""
         weights = self.module.folded() if isinstance(self.module, Growing) else dict(self.module.named_parameters())
         classes, hidden = weights["head"].shape
-        return float(ids * hidden + 3 * hidden + 2 * hidden * classes)
+        pairs = classes * ids if "pairs" in weights else 0
+        return float(ids * hidden + 3 * hidden + 2 * hidden * classes + pairs)
 
     def save(self, folder: Path) -> None:
         """Write the folded weights in half precision, and the tokenizer."""
