@@ -102,9 +102,10 @@ class TestEvery:
             runner, _ = plugins.build("formats", "onnx").write(again, saved)
         serve = runner.open(saved, threads=1)
         whole = serve(texts)
-        np.testing.assert_allclose(whole, in_torch(again, texts), atol=1e-4)
+        # Thousands of numbers added in another order: half a thousandth of the sum.
+        np.testing.assert_allclose(whole, in_torch(again, texts), atol=1e-4, rtol=5e-4)
         for size in (1, 2, 7):
-            np.testing.assert_allclose(serve(texts[:size]), whole[:size], atol=1e-5)
+            np.testing.assert_allclose(serve(texts[:size]), whole[:size], atol=1e-5, rtol=1e-5)
         one_by_one = np.concatenate([serve([text]) for text in ODD])
         np.testing.assert_allclose(one_by_one, whole[-len(ODD) :], atol=1e-4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, final
 
@@ -18,6 +19,20 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _WORD_SALT, _CHARACTER_SALT = 0x5EED, 0xC4A2
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio: Fibonacci hashing
 _EMPTY_TEXT = np.zeros(1, dtype=np.int32)
+
+
+@lru_cache(maxsize=16_384)
+def _of_word(word: str, bits: int, shortest: int, longest: int) -> tuple[int, tuple[int, ...]]:
+    """The hash of a word, and the buckets of the word and its character n-grams. Words come back, so they are kept."""
+    coded = word.encode("utf-8", "surrogatepass")
+    marked = b"<" + coded + b">"
+    grams = [
+        marked[start : start + length]
+        for length in range(shortest, longest + 1)
+        for start in range(len(marked) - length + 1)
+    ]
+    own, mask, hashed = zlib.crc32(coded, _WORD_SALT), (1 << bits) - 1, zlib.crc32
+    return own, (own & mask, *[hashed(gram, _CHARACTER_SALT) & mask for gram in grams])
 
 
 @final
@@ -48,19 +63,12 @@ class NGrams(Encoder):
 
     def chunk(self, chunk: str) -> tuple[list[int], list[int]]:
         """The buckets of what stands in a run of characters without spaces, pairs apart, and the hash of each word."""
-        mask = (1 << self.bits) - 1
         buckets: list[int] = []
         hashes: list[int] = []
         for word in _WORD.findall(chunk.lower()):
-            coded = word.encode("utf-8", "surrogatepass")
-            hashes.append(zlib.crc32(coded, _WORD_SALT))
-            buckets.append(hashes[-1] & mask)
-            marked = b"<" + coded + b">"
-            buckets += [
-                zlib.crc32(marked[start : start + length], _CHARACTER_SALT) & mask
-                for length in range(self.shortest, self.longest + 1)
-                for start in range(len(marked) - length + 1)
-            ]
+            own, found = _of_word(word, self.bits, self.shortest, self.longest)
+            hashes.append(own)
+            buckets += found
         return buckets, hashes
 
     def pairs(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Tokenizer
 
@@ -29,25 +30,37 @@ class Tokens(Encoder):
 
     def open(self, folder: Path) -> Encode:
         """The tokenizer, without padding; a text without tokens gets `unknown`."""
-        pieces = self.pieces(folder)
+        tokenizer = self._tokenizer(folder)
         nothing = np.array([self.unknown], dtype=np.int32)
 
         def encode(texts: Sequence[str]) -> list[Ids]:
-            return [ids if len(ids) else nothing for ids in pieces(texts)]
+            found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=self.special)
+            return [np.array(one.ids, dtype=np.int32) if one.ids else nothing for one in found]
 
         return encode
 
-    def pieces(self, folder: Path) -> Encode:
-        """The tokenizer, without padding, for parts of texts: a part without tokens gets none."""
+    def open_chunks(self, folder: Path) -> Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The tokenizer for chunks that it would split anyway: all their ids end to end, and how many each has.
+
+        They are read as one text, which takes half the time that many small ones do.
+        """
+        tokenizer = self._tokenizer(folder)
+
+        def encode(chunks: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            found = tokenizer.encode(" ".join(chunks), add_special_tokens=False)
+            starts = np.cumsum([0, *(len(chunk) + 1 for chunk in chunks[:-1])])
+            # A token may begin with the space before its chunk; where it ends is certain.
+            ends = np.array(found.offsets, dtype=np.int64).reshape(-1, 2)[:, 1]
+            owners = np.searchsorted(starts, ends - 1, side="right") - 1
+            return np.array(found.ids, dtype=np.int64), np.bincount(owners, minlength=len(chunks))
+
+        return encode
+
+    def _tokenizer(self, folder: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(folder / FILE))
         tokenizer.no_padding()
         if self.max_tokens is None:
             tokenizer.no_truncation()
         else:
             tokenizer.enable_truncation(self.max_tokens)
-
-        def encode(texts: Sequence[str]) -> list[Ids]:
-            found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=self.special)
-            return [np.array(one.ids, dtype=np.int32) for one in found]
-
-        return encode
+        return tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, final
 
@@ -34,16 +35,19 @@ class Bag(Runner):
         empty = table[0]
 
         def describe(chunks: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-            sums = np.empty((len(chunks), table.shape[1]), dtype=np.float32)
-            edges = np.empty((len(chunks), 2), dtype=np.int64)
-            for place, chunk in enumerate(chunks):
-                buckets, words = self.encoder.chunk(chunk)
-                sums[place] = table[buckets].sum(axis=0)
-                if self.encoder.word_pairs and len(words) > 1:
-                    hashes = np.array(words, dtype=np.int64)
-                    sums[place] += table[self.encoder.pairs(hashes[:-1], hashes[1:])].sum(axis=0)
-                edges[place] = words[0], words[-1]
-            return sums, edges
+            parts = [self.encoder.chunk(chunk) for chunk in chunks]
+            counts = np.array([len(buckets) for buckets, _ in parts])
+            flat = np.fromiter(chain.from_iterable(buckets for buckets, _ in parts), np.int64, int(counts.sum()))
+            sums = np.add.reduceat(table[flat], np.cumsum(counts) - counts, axis=0)
+            spans = np.array([len(words) for _, words in parts])
+            hashes = np.fromiter(chain.from_iterable(words for _, words in parts), np.int64, int(spans.sum()))
+            ends = np.cumsum(spans) - 1
+            if self.encoder.word_pairs:
+                scores = np.zeros((len(hashes), table.shape[1]), dtype=np.float32)
+                scores[:-1] = table[self.encoder.pairs(hashes[:-1], hashes[1:])]
+                scores[ends] = 0.0  # a chunk's last word has no neighbour in it
+                sums += np.add.reduceat(scores, ends - spans + 1, axis=0)
+            return sums, np.stack([hashes[ends - spans + 1], hashes[ends]], axis=1)
 
         lexicon = Lexicon(describe, width=table.shape[1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from stillroom.runtime.encoders import Encode, Ids
+from stillroom.runtime.encoders import Encode
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.lexicon import Lexicon, split
 from stillroom.runtime.runners import Runner, Serve
@@ -39,12 +39,13 @@ class Static(Runner):
     kind: Literal["static"] = "static"
     encoder: Tokens
     by_chunks: bool
-    """Whether the tokenizer was seen to split at spaces whatever stands around them (checked when it was exported)."""
+    """Whether the tokenizer was seen to read a text as it reads its chunks (checked when the student was exported)."""
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
         weights = {name: one.astype(np.float32) for name, one in load_file(folder / FILE).items()}
-        adder = _Adder(weights["rows"], weights.get("pairs"), self.encoder.pieces(folder), self.encoder.unknown)
+        read, read_chunks = self.encoder.open(folder), self.encoder.open_chunks(folder)
+        adder = _Adder(weights["rows"], weights.get("pairs"), read=read, read_chunks=read_chunks)
         bias, head, head_bias = (weights[name] for name in ("bias", "head", "head_bias"))
         width = len(bias)
 
@@ -68,10 +69,14 @@ class _Adder:
     """Adds up a text: its rows, the number of its tokens, and the scores of its pairs, side by side."""
 
     def __init__(
-        self, rows: NDArray[np.float32], pairs: NDArray[np.float32] | None, pieces: Encode, unknown: int
+        self,
+        rows: NDArray[np.float32],
+        pairs: NDArray[np.float32] | None,
+        *,
+        read: Encode,
+        read_chunks: Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]],
     ) -> None:
-        self.pairs, self._pieces = pairs, pieces
-        self._nothing = np.array([unknown], dtype=np.int32)
+        self.pairs, self._read, self._read_chunks = pairs, read, read_chunks
         # One more column counts tokens.
         self._rows = np.concatenate([rows, np.ones((len(rows), 1), dtype=np.float32)], axis=1)
         self._width = self._rows.shape[1]
@@ -79,7 +84,8 @@ class _Adder:
 
     def whole(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts as their tokenizer takes them."""
-        return self._add([ids if len(ids) else self._nothing for ids in self._pieces(texts)])
+        ids = self._read(texts)
+        return self._add(np.concatenate(ids).astype(np.int64), np.array([len(one) for one in ids]))
 
     def by_chunks(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts chunk by chunk; those that only the tokenizer should judge go to it whole."""
@@ -102,18 +108,23 @@ class _Adder:
         return added
 
     def _describe(self, chunks: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        ids = self._pieces(chunks)
-        edges = np.array([(one[0], one[-1]) if len(one) else (-1, -1) for one in ids], dtype=np.int64)
-        return self._add([one if len(one) else self._nothing for one in ids]), edges
+        ids, counts = self._read_chunks(chunks)
+        some = counts > 0
+        sums = np.zeros((len(chunks), self._lexicon.sums.shape[1]), dtype=np.float32)
+        edges = np.full((len(chunks), 2), -1, dtype=np.int64)
+        if len(ids):
+            last = np.cumsum(counts)[some] - 1
+            sums[some] = self._add(ids, counts[some])
+            edges[some] = np.stack([ids[last - counts[some] + 1], ids[last]], axis=1)
+        return sums, edges
 
-    def _add(self, ids: Sequence[Ids]) -> NDArray[np.float32]:
-        counts = np.array([len(one) for one in ids])
+    def _add(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Sums of runs of ids that stand end to end, none of them empty."""
         starts = np.cumsum(counts) - counts
-        flat = np.concatenate(ids).astype(np.int64)
-        sums: NDArray[np.float32] = np.add.reduceat(self._rows[flat], starts, axis=0)
+        sums: NDArray[np.float32] = np.add.reduceat(self._rows[ids], starts, axis=0)
         if self.pairs is None:
             return sums
-        scores = np.zeros((len(flat), self.pairs.shape[1]), dtype=np.float32)
-        scores[:-1] = self.pairs[bucket(flat[:-1], flat[1:], len(self.pairs))]
+        scores = np.zeros((len(ids), self.pairs.shape[1]), dtype=np.float32)
+        scores[:-1] = self.pairs[bucket(ids[:-1], ids[1:], len(self.pairs))]
         scores[starts + counts - 1] = 0.0  # the last token of a text has no neighbour in it
         return np.concatenate([sums, np.add.reduceat(scores, starts, axis=0)], axis=1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stillroom.students.static import Static
 
-_ENCODER = Tokens(special=False)
+ENCODER = Tokens(special=False)
 
 
 @final
@@ -120,9 +120,9 @@ class StaticNetwork:
 
     def __init__(self, module: Growing | Folded, tokenizer: Path) -> None:
         self.module = module
-        self.encoder = _ENCODER
+        self.encoder = ENCODER
         self._tokenizer = tokenizer
-        self._encode = _ENCODER.open(tokenizer.parent)
+        self._encode = ENCODER.open(tokenizer.parent)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, without special tokens."""
