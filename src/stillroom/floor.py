@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from stillroom.core import seeds
 from stillroom.core.errors import InputError, Problem, missing_extra
 
+NAME = "TF-IDF with logistic regression"
+
 #: Words of one letter count too: "I" and "a" carry something, and some scripts have little else.
 _WORD = r"(?u)\w+"
 

@@ -91,7 +91,10 @@ class Run:
 
     def _key(self, stage: str) -> str:
         digests = {name: one.digest for name, one in self.artifacts.items()}
-        return artifact.key_of(stage, {"recipe": self.recipe.digest, "gates": self.summary.get("gates")}, digests)
+        from stillroom import __version__
+
+        told = {"recipe": self.recipe.digest, "gates": self.summary.get("gates"), "stillroom": __version__}
+        return artifact.key_of(stage, told, digests)
 
     def _write_summary(self) -> None:
         artifact.write_json(self.folder / SUMMARY, {**self.summary, "stages": self.stages})
@@ -116,7 +119,7 @@ def _log(trained: Artifact) -> list[dict[str, Any]]:
 
 def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     """Every figure of a run, each from the artifact that measured it. Nothing is typed in."""
-    from stillroom import __version__, cost
+    from stillroom import __version__, cost, floor
     from stillroom.evaluate import FILE as EVALUATION
 
     scores = artifacts["evaluate"].read_json(EVALUATION)
@@ -143,7 +146,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "labels": list(recipe.task.outputs),
         **sides,
         "undistilled": systems.get("undistilled"),
-        "baseline": systems.get("baseline"),
+        "baseline": {"name": floor.NAME, **systems["baseline"]} if "baseline" in systems else None,
         **scores,
         "speedup": cost.speedup({side: costs[side]["rounds"] for side in ("teacher", "student")}) if timed else None,
         **{name: costs[name] for name in ("break_even_texts", "price", "hidden", "machine")},

@@ -84,7 +84,9 @@ class FineTuned(Teacher):
 
     def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
         """The fitted checkpoint."""
-        return huggingface.Checkpoint(folder, name=f"{self.base}, fine-tuned", task=task, licence=self.licence)
+        # A folder's path says where somebody keeps it; only its name is anybody else's business.
+        base = Path(self.base).name if Path(self.base).is_dir() else self.base
+        return huggingface.Checkpoint(folder, name=f"{base}, fine-tuned", task=task, licence=self.licence)
 
     def _fresh(self, base: Path, *, task: Task, seed: int, folder: Path) -> TransformerNetwork:
         """The base under a new head, the same for the same seed."""

@@ -51,7 +51,8 @@ class HuggingFace(Teacher):
     def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
         """The checkpoint."""
         where = locate(self.model, revision=self.revision, where="teacher.model")
-        return Checkpoint(where, name=self.model, task=task, licence=self.licence, price=self.price_per_million_texts)
+        name = where.name if Path(self.model).is_dir() else self.model
+        return Checkpoint(where, name=name, task=task, licence=self.licence, price=self.price_per_million_texts)
 
 
 @final

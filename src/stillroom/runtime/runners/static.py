@@ -43,9 +43,12 @@ class Static(Runner):
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
-        weights = {name: one.astype(np.float32) for name, one in load_file(folder / FILE).items()}
+        weights = load_file(folder / FILE)
+        # The table stays in half precision: only rows that some text has are ever widened.
+        rows = weights.pop("rows")
+        weights = {name: one.astype(np.float32) for name, one in weights.items()}
         read, read_chunks = self.encoder.open(folder), self.encoder.open_chunks(folder)
-        adder = _Adder(weights["rows"], weights.get("pairs"), read=read, read_chunks=read_chunks)
+        adder = _Adder(rows, weights.get("pairs"), read=read, read_chunks=read_chunks)
         bias, head, head_bias = (weights[name] for name in ("bias", "head", "head_bias"))
         width = len(bias)
 
@@ -70,16 +73,14 @@ class _Adder:
 
     def __init__(
         self,
-        rows: NDArray[np.float32],
+        rows: NDArray[np.float16],
         pairs: NDArray[np.float32] | None,
         *,
         read: Encode,
         read_chunks: Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]],
     ) -> None:
-        self.pairs, self._read, self._read_chunks = pairs, read, read_chunks
-        # One more column counts tokens.
-        self._rows = np.concatenate([rows, np.ones((len(rows), 1), dtype=np.float32)], axis=1)
-        self._width = self._rows.shape[1]
+        self._rows, self.pairs, self._read, self._read_chunks = rows, pairs, read, read_chunks
+        self._width = rows.shape[1] + 1
         self._lexicon = Lexicon(self._describe, width=self._width + (0 if pairs is None else pairs.shape[1]))
 
     def whole(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -121,7 +122,8 @@ class _Adder:
     def _add(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Sums of runs of ids that stand end to end, none of them empty."""
         starts = np.cumsum(counts) - counts
-        sums: NDArray[np.float32] = np.add.reduceat(self._rows[ids], starts, axis=0)
+        rows = np.add.reduceat(self._rows[ids].astype(np.float32), starts, axis=0)
+        sums: NDArray[np.float32] = np.concatenate([rows, counts[:, None].astype(np.float32)], axis=1)
         if self.pairs is None:
             return sums
         scores = np.zeros((len(ids), self.pairs.shape[1]), dtype=np.float32)
