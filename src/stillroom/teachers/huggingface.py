@@ -35,6 +35,8 @@ class HuggingFace(Teacher):
     """A folder, a hub name, or `package:<import name>/<folder>` for one that ships inside a Python package."""
     revision: str | None = None
     """The revision, for a hub name."""
+    labels: tuple[str, ...] | None = None
+    """The names of its outputs in its order, for a checkpoint that does not say them itself (`LABEL_0` …)."""
     licence: str = ""
     price_per_million_texts: float = 0.0
 
@@ -45,23 +47,35 @@ class HuggingFace(Teacher):
     def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
         """Note where it is and what it is; its weights stay where they are."""
         folder = locate(self.model, revision=self.revision, where="teacher.model")
-        refuse_other_labels(_labels(folder), task=task, where="teacher.model")
+        refuse_other_labels(_labels(folder, stated=self.labels), task=task, where="teacher.model")
         artifact.write_json(draft.folder / _TEACHER, {"model": self.model, "digest": folder_digest(folder)})
 
     def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
         """The checkpoint."""
         where = locate(self.model, revision=self.revision, where="teacher.model")
         name = where.name if Path(self.model).is_dir() else self.model
-        return Checkpoint(where, name=name, task=task, licence=self.licence, price=self.price_per_million_texts)
+        labels = _labels(where, stated=self.labels)
+        price = self.price_per_million_texts
+        return Checkpoint(where, name=name, task=task, labels=labels, licence=self.licence, price=price)
 
 
 @final
 class Checkpoint:
     """A classifier in a folder, in fp32 and, where the CPU computes in it, in bf16."""
 
-    def __init__(self, folder: Path, *, name: str, task: Task, licence: str = "", price: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        task: Task,
+        labels: Sequence[str] | None = None,
+        licence: str = "",
+        price: float = 0.0,
+    ) -> None:
         from tokenizers import Tokenizer
 
+        self._labels = tuple(labels or _labels(folder))
         self._folder, self._name, self._licence, self._price = folder, name, licence, price
         self._task = task
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file(folder)))
@@ -80,7 +94,7 @@ class Checkpoint:
             name=self._name,
             weights=folder_digest(self._folder),
             tokenizer=artifact.sha256(self.tokenizer_json().encode()),
-            labels=tuple(_labels(self._folder)),
+            labels=self._labels,
             licence=self._licence,
             price_per_million_texts=self._price,
         )
@@ -224,11 +238,27 @@ def load_network(folder: Path, **changes: Any) -> Any:
     return network.eval()
 
 
-def _labels(folder: Path) -> list[str]:
+def _labels(folder: Path, *, stated: Sequence[str] | None = None) -> list[str]:
+    """The names of a checkpoint's outputs: its own, or, where it has none, those that the recipe states.
+
+    Raises:
+        MismatchError: it has none and none are stated, or they contradict each other.
+    """
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     names = {int(place): str(name) for place, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(len(names))):
         raise MismatchError(Problem(str(folder), "outputs without names", "`id2label` in config.json", "Add it."))
-    return [names[place] for place in range(len(names))]
+    own = [names[place] for place in range(len(names))]
+    nameless = own == [f"LABEL_{place}" for place in range(len(own))]
+    if stated is None:
+        if nameless:
+            todo = "Say what its outputs mean, in its order: `labels = [...]` under [teacher]."
+            raise MismatchError(Problem(str(folder), ", ".join(own)[:200], "outputs with names", todo))
+        return own
+    if len(stated) != len(own) or (not nameless and list(stated) != own):
+        found = f"{', '.join(stated)}"[:200]
+        todo = "Take `labels` out of [teacher], or correct it."
+        raise MismatchError(Problem("teacher.labels", found, f"the checkpoint's {', '.join(own)}"[:200], todo))
+    return list(stated)
