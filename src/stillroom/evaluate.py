@@ -33,7 +33,7 @@ _AT_ONCE = 1024
 def judge(
     bundle: Artifact,
     *,
-    undistilled: Artifact,
+    undistilled: Artifact | None,
     student: Student,
     held: TransferSet,
     corpus: Corpus,
@@ -53,15 +53,16 @@ def judge(
         rows = _rows(corpus)
         texts = rows["text"].to_pylist()
         ids = rows["id"].to_pylist()
-        meter = Meter(report, stage="answers", total=3 * len(texts), unit="texts")
+        meter = Meter(report, stage="answers", total=len(texts) * (3 if undistilled else 1), unit="texts")
         answers: dict[str, tuple[Sequence[str], NDArray[Any]]] = {TEACHER: (ids, _teacher(held, ids, task))}
         answers[STUDENT] = (ids, _student(bundle, texts, meter))
-        twin = student.reopen(undistilled.folder, task=task)
-        answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
-        meter.advance(len(texts))
-        gold = corpus.train.table(["text", "label"])
-        answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
-        meter.advance(len(texts))
+        if undistilled is not None:  # there is gold to fit it and the floor to
+            twin = student.reopen(undistilled.folder, task=task)
+            answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
+            meter.advance(len(texts))
+            gold = corpus.train.table(["text", "label"])
+            answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
+            meter.advance(len(texts))
         table = align(rows, answers, labels=task.outputs)
         found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)
         write_table(table, draft.folder / TABLE)
@@ -74,7 +75,8 @@ def judge(
         "metrics": list(task.metrics),
         "seed": seed,
     }
-    inputs = {"bundle": bundle.digest, "undistilled": undistilled.digest, "held": held.artifact.digest}
+    inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
+    inputs |= {"undistilled": undistilled.digest} if undistilled else {}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 

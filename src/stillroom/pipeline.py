@@ -63,9 +63,9 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
 
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
-    undistilled = train.fit(recipe.student, task=task, corpus=rows, said=None, objectives=gold_alone(),
-                            settings=recipe.train, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
-    judged = evaluate.judge(bundle, undistilled=undistilled, student=recipe.student, held=held, corpus=rows, task=task,
+    twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
+                             seed=seed, store=store, report=report)  # fmt: skip
+    judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, corpus=rows, task=task,
                             settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
         return here
@@ -85,11 +85,6 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
 def objectives(recipe: Recipe) -> tuple[Objective, ...]:
     """The recipe's mixture, or the task's own where it names none."""
     return recipe.objective or tuple(plugins.build("objectives", one) for one in recipe.task.objectives())
-
-
-def gold_alone() -> tuple[Objective, ...]:
-    """What the undistilled twin is fitted to."""
-    return (plugins.build("objectives", "hard_label"),)
 
 
 def check(recipe: Recipe) -> None:

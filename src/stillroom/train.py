@@ -59,7 +59,8 @@ def fit(
         MismatchError: the transfer set does not fit the student.
         InputError: there is nothing to fit it to.
     """
-    inputs = {"studied": studied.digest, "train": corpus.train.digest, "dev": corpus.dev.digest}
+    inputs = {part.role: part.digest for part in (corpus.train, corpus.unlabelled, corpus.dev)}
+    inputs["studied"] = studied.digest
     inputs |= {"said": said.artifact.digest} if said else {}
     described = {
         "student": student.resolved(),
@@ -77,6 +78,28 @@ def fit(
              settings=settings, studied=studied, seed=seed, report=report)  # fmt: skip
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True)
+
+
+def undistilled(
+    student: Student,
+    *,
+    task: Task,
+    corpus: corpora.Corpus,
+    settings: recipe.Train,
+    studied: Artifact,
+    seed: int,
+    store: Store,
+    report: Report = silent,
+) -> Artifact | None:
+    """The student's twin, which never hears what the teacher said: same start, same epochs, gold labels alone.
+
+    What the teacher added is the difference between the two. Where no row has gold, there is no twin.
+    """
+    if not _gold(corpus.train):
+        return None
+    objectives: tuple[Objective, ...] = (plugins.build("objectives", "hard_label"),)
+    return fit(student, task=task, corpus=corpus, said=None, objectives=objectives,
+               settings=settings, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
 
 
 def _fit(
