@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stillroom import runtime
 from stillroom.core import artifact, batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
-from stillroom.core.errors import MismatchError, OutsideError, Problem
+from stillroom.core.errors import OutsideError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.corpus import Dev, Rows
 from stillroom.formats import Checks
@@ -61,7 +61,6 @@ def bundle(
     """Write the bundle of a trained student, or find it.
 
     Raises:
-        MismatchError: the student can only be served from an export, and none is asked for.
         OutsideError: no way to serve it passed its checks.
     """
     described = {"student": student.resolved(), "task": task.model_dump(mode="json"), "export": _plain(settings)}
@@ -123,11 +122,6 @@ def _candidates(
     judge = _Judge(task, rows, reference)
     found: list[_Candidate] = []
     native = student.runner(draft.folder, texts=texts)
-    if native is None and not settings.formats:
-        todo = 'Add `formats = ["onnx"]` under [export].'
-        raise MismatchError(
-            Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo)
-        )
     if native is not None:
         own = tuple(sorted(path.name for path in draft.folder.iterdir()))
         checks, speed = judge.checks(native.open(draft.folder, threads=1), texts, before=per_second)

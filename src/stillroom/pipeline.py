@@ -108,6 +108,9 @@ def _misfits(recipe: Recipe) -> list[Problem]:
         found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
         todo = "Choose the student `bag`, or a teacher that is here."
         problems.append(Problem("student", found, "a teacher that it can start from", todo))
+    if not student.serves_itself and not recipe.export.formats:
+        todo = 'Add `formats = ["onnx"]` under [export].'
+        problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
     said = {"gold"} | (task.signals & teacher.signals)
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)

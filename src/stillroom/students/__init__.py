@@ -60,6 +60,9 @@ class Student(Member, ABC):
     follows_tokenizer: ClassVar[bool]
     """Whether it reads with the teacher's tokenizer, so that another teacher's words would not fit it."""
 
+    serves_itself: ClassVar[bool] = True
+    """Whether its own weights can be served without torch; else it needs an export format."""
+
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)

@@ -22,6 +22,7 @@ class Transformer(Student):
 
     shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
     follows_tokenizer: ClassVar[bool] = True
+    serves_itself: ClassVar[bool] = False
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(3, ge=1)
