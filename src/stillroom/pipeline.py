@@ -46,7 +46,8 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
 
     loaded = teach.Opened(recipe.teacher, teacher, task=task)
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+                            settings=recipe.transfer, seed=seed, store=store, held_out=(rows.test, rows.outside),
+                            report=report)  # fmt: skip
     if here.reached("transfer", said.artifact):
         return here
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -77,9 +77,12 @@ def collect(
     settings: recipe.Transfer,
     seed: int,
     store: Store,
+    held_out: Sequence[Rows[Any]] = (),
     report: Report = silent,
 ) -> TransferSet:
     """Ask the teacher about every text of the parts, or find that it was asked.
+
+    No phrase is made that is a text of `held_out`: nothing of those rows is read but their ids.
 
     Raises:
         MismatchError: its labels are not the task's.
@@ -92,11 +95,16 @@ def collect(
         refuse_other_labels(identity.labels, task=task, where="teacher")
         probe = _probe(loaded, draft, parts, settings=settings)
         report(Event(STAGE, note=f"asking in {probe['precision']}: {probe['reason']}"))
-        _ask(loaded, draft, parts, settings=settings, precision=probe["precision"], seed=seed, report=report)
+        shards = _shards(parts, held_out=held_out, settings=settings, seed=seed)
+        total = None if settings.phrases_per_row else sum(part.count for part in parts)
+        meter = Meter(report, stage=STAGE, total=total, unit="texts")
+        _ask(loaded, draft, shards, settings=settings, precision=probe["precision"], meter=meter)
         _close(draft, identity, probe=probe, parts=parts)
 
     inputs = {"teacher": teacher.digest, **{part.role: part.digest for part in parts}}
     # The seed only matters where phrases are drawn: without them, every seed shares one transfer set.
+    if settings.phrases_per_row:
+        inputs |= {part.role: part.digest for part in held_out}
     described = {**settings.model_dump(mode="json"), "seed": seed if settings.phrases_per_row else None}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
@@ -149,17 +157,14 @@ def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def _ask(
     loaded: LoadedTeacher,
     draft: Draft,
-    parts: Sequence[Rows[Any]],
+    shards: Iterable[_Shard],
     *,
     settings: recipe.Transfer,
     precision: Precision,
-    seed: int,
-    report: Report,
+    meter: Meter,
 ) -> None:
     price = loaded.identify().price_per_million_texts
-    total = sum(part.count for part in parts)
-    meter = Meter(report, stage=STAGE, total=None if settings.phrases_per_row else total, unit="texts")
-    for shard in _shards(parts, settings=settings, seed=seed):
+    for shard in shards:
         path = draft.folder / f"{shard.name}.parquet"
         spend = {"spend": f"{(meter.done + len(shard.ids)) * price / 1e6:.2f}"} if price else {}
         if path.is_file():
@@ -175,7 +180,15 @@ def _ask(
         meter.advance(len(shard.ids), **spend)
 
 
-def _shards(parts: Sequence[Rows[Any]], *, settings: recipe.Transfer, seed: int) -> Iterator[_Shard]:
+def _shards(
+    parts: Sequence[Rows[Any]], *, held_out: Sequence[Rows[Any]], settings: recipe.Transfer, seed: int
+) -> Iterator[_Shard]:
+    known = _Known()
+    if settings.phrases_per_row:
+        for part in (*parts, *held_out):
+            for batch in part.batches(settings.shard_rows):
+                for one in batch.column("id").to_pylist():
+                    known.is_new(one.partition("-")[0])
     for part in parts:
         for number, batch in enumerate(part.batches(settings.shard_rows)):
             # A test may repeat a text under ids that end in -2, -3 …: the teacher is asked once.
@@ -184,8 +197,33 @@ def _shards(parts: Sequence[Rows[Any]], *, settings: recipe.Transfer, seed: int)
             name = f"shard-{part.role}-{number:06d}"
             yield _Shard(name, part.role, [one for one, _ in asked], [text for _, text in asked])
             if part.role == "train" and settings.phrases_per_row:
-                texts = _phrases(asked, per_row=settings.phrases_per_row, seed=seed)
-                yield _Shard(f"{name}-phrases", "phrases", [artifact.text_id(text) for text in texts], texts)
+                phrases = _phrases(asked, per_row=settings.phrases_per_row, seed=seed)
+                new = {one: text for text in phrases if known.is_new(one := artifact.text_id(text))}
+                yield _Shard(f"{name}-phrases", "phrases", list(new), list(new.values()))
+
+
+@final
+class _Known:
+    """Which ids were seen, in eight megabytes however many there are: a Bloom filter.
+
+    It never takes a known id for a new one. At three million ids it takes a new one for known in a hundred, which for
+    phrases drawn by chance is a phrase less.
+    """
+
+    _BITS = 1 << 26
+
+    def __init__(self) -> None:
+        self._seen = bytearray(self._BITS // 8)
+
+    def is_new(self, one: str) -> bool:
+        """Whether this id is new; from now on it is not."""
+        number, new = int(one, 16), False
+        for shift in (0, 26, 52):
+            place = (number >> shift) % self._BITS
+            bit = 1 << (place & 7)
+            new |= not self._seen[place >> 3] & bit
+            self._seen[place >> 3] |= bit
+        return new
 
 
 def _phrases(rows: Sequence[tuple[str, str]], *, per_row: int, seed: int) -> list[str]:

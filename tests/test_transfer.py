@@ -1,0 +1,197 @@
+"""The teacher is asked once: every unique text, nothing twice, whatever happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stillroom import corpus, transfer
+from stillroom.core import artifact, recipe
+from stillroom.core.artifact import Artifact, Store
+from stillroom.core.errors import MismatchError
+from stillroom.core.progress import Event
+from stillroom.corpora.table import Table
+from stillroom.tasks.classification import Classification
+from stillroom.teachers import Identity, Precision
+from stillroom.teachers.huggingface import Checkpoint
+from tests.conftest import LABELS, sentences, write_csv
+
+TASK = Classification(labels=LABELS)
+
+
+class Counting:
+    """A teacher that remembers what it was asked, and may fall silent."""
+
+    def __init__(self, inner: Checkpoint, *, stop_after: int | None = None) -> None:
+        self.inner, self.stop_after = inner, stop_after
+        self.asked: list[str] = []
+        self.precisions = inner.precisions
+        self.precision: set[str] = set()
+
+    def identify(self) -> Identity:
+        return self.inner.identify()
+
+    def ask(
+        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
+    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        if self.stop_after is not None and len(self.asked) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.asked += texts
+        self.precision.add(precision)
+        return self.inner.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch)
+
+    def network(self) -> Any:
+        return self.inner.network()
+
+    def tokenizer_json(self) -> str:
+        return self.inner.tokenizer_json()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("transfer"))
+
+
+@pytest.fixture(scope="module")
+def rows(store: Store, tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
+    path = write_csv(tmp_path_factory.mktemp("rows") / "toy.csv", sentences())
+    return corpus.load(Table(labelled=str(path), dev_share=0.2, test_share=0.2), task=TASK, store=store)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(classifier_folder: Path) -> Checkpoint:
+    return Checkpoint(classifier_folder, name="tiny", task=TASK)
+
+
+@pytest.fixture(scope="module")
+def teacher(store: Store) -> Artifact:
+    return store.obtain("teacher", settings={}, inputs={}, make=lambda draft: None)
+
+
+def collect(
+    loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store, report: Any = lambda event: None, **settings: Any
+) -> transfer.TransferSet:
+    chosen = recipe.Transfer(**{"shard_rows": 50, "precision": "fp32", **settings})
+    return transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=TASK,
+                            settings=chosen, seed=1, store=store, held_out=(rows.test,), report=report)  # fmt: skip
+
+
+def said_by_id(said: transfer.TransferSet) -> dict[str, NDArray[np.float32]]:
+    found: dict[str, NDArray[np.float32]] = {}
+    for shard in said.shards():
+        flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        found |= dict(zip(shard["id"].to_pylist(), flat.reshape(-1, len(LABELS)), strict=True))
+    return found
+
+
+def test_each_text_is_asked_once_and_answered_as_a_plain_loop_would(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store
+) -> None:
+    counting = Counting(checkpoint)
+    said = collect(counting, rows, teacher, store)
+    expected = [*rows.train.texts(), *rows.dev.texts()]
+    assert sorted(counting.asked) == sorted(expected)
+    assert len(set(counting.asked)) == len(counting.asked) == said.rows
+    found = said_by_id(said)
+    for text in expected[:20]:
+        alone = checkpoint.ask([text], precision="fp32", tokens_per_batch=64)[0]["logits"][0]
+        np.testing.assert_allclose(found[artifact.text_id(text)], alone, atol=2e-3)
+    collect(counting, rows, teacher, store)
+    assert len(counting.asked) == len(expected)
+
+
+def test_a_rerun_asks_only_for_what_is_missing(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store, tmp_path: Path
+) -> None:
+    first, second = Counting(checkpoint, stop_after=100), Counting(checkpoint)
+    elsewhere = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        collect(first, rows, teacher, elsewhere)
+    again = collect(second, rows, teacher, elsewhere)
+    assert not set(first.asked) & set(second.asked)
+    assert len(first.asked) + len(second.asked) == again.rows
+    assert again.artifact.digest == collect(checkpoint, rows, teacher, store).artifact.digest
+
+
+def test_bf16_only_where_it_agrees(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store, tmp_path: Path
+) -> None:
+    counting = Counting(checkpoint)
+    counting.precisions = ("fp32", "bf16")
+    said = collect(counting, rows, teacher, Store(tmp_path), precision="auto", bound=1e-9)
+    probe = said.artifact.manifest["facts"]["precision"]
+    assert probe["precision"] == "fp32"
+    assert probe["largest_difference"] > probe["bound"]
+    loose = collect(counting, rows, teacher, Store(tmp_path / "loose"), precision="auto", bound=0.5)
+    assert loose.artifact.manifest["facts"]["precision"]["precision"] == "bf16"
+
+
+def test_no_text_of_the_corpus_is_told_on_the_way(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    collect(checkpoint, rows, teacher, Store(tmp_path), report=events.append, precision="auto")
+    assert events
+    words = " ".join(f"{event.note} {event.facts} {event.unit}" for event in events)
+    assert not any(text in words for text in rows.train.texts())
+
+
+def test_phrases_are_cut_from_training_rows_and_asked_once(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    counting = Counting(checkpoint)
+    said = collect(counting, rows, teacher, Store(tmp_path), phrases_per_row=3, precision="fp32")
+    parts = {part for shard in said.shards() for part in shard["part"].to_pylist()}
+    assert parts == {"train", "dev", "phrases"}
+    assert len(counting.asked) == len(set(counting.asked)) == said.rows
+    held = {*rows.test.texts(), *rows.dev.texts(), *rows.train.texts()}
+    phrases = [text for shard in said.shards() for text, part in
+               zip(shard["text"].to_pylist(), shard["part"].to_pylist(), strict=True) if part == "phrases"]  # fmt: skip
+    assert phrases
+    assert not held & set(phrases)
+    joined = "\n".join(rows.train.texts())
+    assert all(phrase in joined for phrase in phrases)
+
+
+def test_a_teacher_with_other_labels_is_never_asked(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(checkpoint)
+    swapped = replace(checkpoint.identify(), labels=tuple(reversed(LABELS)))
+    monkeypatch.setattr(Counting, "identify", lambda self: swapped)
+    with pytest.raises(MismatchError, match="another order"):
+        collect(counting, rows, teacher, Store(tmp_path))
+    assert counting.asked == []
+
+
+def test_a_student_of_another_teacher_is_refused(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store
+) -> None:
+    said = collect(checkpoint, rows, teacher, store)
+    transfer.refuse_other_teacher(said, tokenizer=checkpoint.identify().tokenizer, task=TASK)
+    with pytest.raises(MismatchError, match="tokenizer"):
+        transfer.refuse_other_teacher(said, tokenizer="0" * 64, task=TASK)
+    with pytest.raises(MismatchError, match="another order"):
+        transfer.refuse_other_teacher(said, tokenizer=None, task=Classification(labels=tuple(reversed(LABELS))))
+
+
+def test_a_phrase_that_is_a_test_row_is_not_asked_about(
+    checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    """Planted: every phrase of two words that can be cut from the training rows is a test row too."""
+    train = write_csv(tmp_path / "train.csv", [(f"fine film number {n} of many", "positive") for n in range(60)])
+    dev = write_csv(tmp_path / "dev.csv", [("dull from start to end", "negative"), ("a joy", "positive")])
+    words = ["fine", "film", "number", "of", "many", *map(str, range(60))]
+    test = write_csv(tmp_path / "test.csv", [(word, "negative") for word in words])
+    source = Table(train=str(train), dev=str(dev), test=str(test))
+    planted = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
+    counting = Counting(checkpoint)
+    collect(counting, planted, teacher, Store(tmp_path / "work"), phrases_per_row=6)
+    assert len(counting.asked) > planted.train.count + planted.dev.count
+    assert not set(words) & set(counting.asked)
