@@ -15,8 +15,8 @@ slow: .venv/ready ## tests with real models
 	$(BIN)/pytest -m slow
 
 check: .venv/ready ## format, lint, types, tests
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench docs
+	$(BIN)/ruff check src tests bench docs
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 

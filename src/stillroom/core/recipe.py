@@ -90,6 +90,7 @@ class Cost(Settings):
     price_per_vcpu_hour: float = Field(0.04, gt=0)
     """In `currency`."""
     currency: str = "USD"
+    """Of every price."""
     utilisation: float = Field(1.0, gt=0, le=1)
     """The share of paid time in which the machine has work."""
     texts: int = Field(256, ge=16)
@@ -125,7 +126,9 @@ class Gate(Settings):
     measure: str
     """A path into the summary, such as `retention.accuracy` or `worst_slice.retention`."""
     at_least: float | None = None
+    """The lower end of the interval has to reach it."""
     at_most: float | None = None
+    """The upper end of the interval may not pass it."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> Gate:

@@ -64,8 +64,11 @@ class Student(Member, ABC):
     """Whether its own weights can be served without torch; else it needs an export format."""
 
     epochs: int = Field(ge=1)
+    """Passes over the transfer set, at most."""
     batch_size: int = Field(ge=1)
+    """Texts a step."""
     learning_rate: float = Field(gt=0)
+    """The peak, after a linear warm-up and before a linear decay."""
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Write into `folder` what it needs of the teacher beside answers: done once a teacher, whatever the settings.

@@ -39,14 +39,19 @@ class FineTuned(Teacher):
     base: str
     """A folder, a hub name, or `package:<import name>/<folder>`."""
     revision: str | None = None
+    """The revision, for a hub name."""
     licence: str = ""
+    """The licence of its weights, or of what it said."""
     learning_rates: tuple[float, ...] = Field((5e-5, 1e-4, 2e-4), min_length=1)
     """Tried for a few steps each; the lowest dev loss goes on."""
     epochs: int = Field(3, ge=1)
     """At most; the best one on dev is kept."""
     patience: int = Field(1, ge=1)
+    """Epochs without a better dev score before it stops."""
     batch_size: int = Field(32, ge=1)
+    """Texts a step."""
     max_tokens: int = Field(256, ge=8)
+    """Longer texts are cut while it is fitted."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Short fine-tuning hardly needs it, and drawing its random numbers is a fifth of the time on a CPU."""
     freeze_embeddings: bool = True

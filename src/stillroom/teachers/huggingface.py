@@ -38,7 +38,9 @@ class HuggingFace(Teacher):
     labels: tuple[str, ...] | None = None
     """The names of its outputs in its order, for a checkpoint that does not say them itself (`LABEL_0` …)."""
     licence: str = ""
+    """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
+    """What asking it costs, where somebody bills for that; otherwise it is measured."""
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digest of the folder."""

@@ -39,7 +39,9 @@ class Recorded(Teacher):
     outputs: str
     """The file's path (jsonl)."""
     licence: str = ""
+    """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
+    """What asking it costs, where somebody bills for that; otherwise it is measured."""
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digest of the file."""

@@ -23,6 +23,7 @@ class Bag(Student):
 
     kind: Literal["bag"] = "bag"
     features: NGrams = NGrams()
+    """Which words and characters count: `bits` (the table has 2^bits rows), `word_pairs`, `shortest`, `longest`."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of features left out of a text in training."""
     epochs: int = Field(6, ge=1)

@@ -34,9 +34,11 @@ class Static(Student):
 
     kind: Literal["static"] = "static"
     dimensions: int = Field(256, ge=1)
+    """Of a token's vector, while it is trained."""
     hidden: int = Field(128, ge=1)
     """Units between the mean vector and the outputs."""
     dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of hidden units left out in training."""
     token_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of tokens left out of a text in training."""
     pair_bits: int | None = Field(None, ge=8, le=26)

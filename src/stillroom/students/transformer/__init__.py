@@ -26,6 +26,7 @@ class Transformer(Student):
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(3, ge=1)
+    """How many of the teacher's layers to keep."""
     freeze_embeddings: bool = True
     """Leave the token table as the teacher has it: quicker, and nothing seldom seen is forgotten."""
     epochs: int = Field(3, ge=1)

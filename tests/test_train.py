@@ -1,0 +1,162 @@
+"""The one loop: dev chooses, test is refused, and a run that was broken off ends where it would have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillroom import corpus, teach, train, transfer
+from stillroom.core import plugins, recipe
+from stillroom.core.artifact import Artifact, Store
+from stillroom.core.errors import InputError
+from stillroom.core.progress import Event
+from stillroom.corpora.table import Table
+from stillroom.objectives import Objective
+from stillroom.students import Student
+from stillroom.tasks.classification import Classification
+from stillroom.teachers import Examples
+from stillroom.teachers.huggingface import Checkpoint
+from tests.conftest import LABELS, sentences, write_csv
+
+TASK = Classification(labels=LABELS)
+SMALL: dict[str, dict[str, Any]] = {
+    "static": {"dimensions": 16, "hidden": 16, "epochs": 3, "batch_size": 16, "learning_rate": 2e-2},
+    "bag": {"features": {"kind": "ngrams", "bits": 12}, "epochs": 3, "batch_size": 16},
+    "transformer": {"layers": 2, "epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
+}
+MIXTURE: tuple[Objective, ...] = tuple(plugins.build("objectives", one) for one in TASK.objectives())
+
+
+class Ground:
+    """A corpus, a teacher, and what it said of the training and of the held-out rows."""
+
+    def __init__(self, store: Store, rows: corpus.Corpus, teacher: Artifact, loaded: Checkpoint) -> None:
+        self.store, self.rows, self.teacher, self.loaded = store, rows, teacher, loaded
+        settings = recipe.Transfer(precision="fp32", shard_rows=100)
+        self.said, self.held = (
+            transfer.collect(loaded, teacher=teacher, parts=parts, task=TASK, settings=settings, seed=1, store=store)
+            for parts in ((rows.train, rows.dev), (rows.test,))
+        )
+
+    def fit(self, student: Student, store: Store, **changes: Any) -> Artifact:
+        studied = teach.study(student, self.loaded, teacher=self.teacher, store=self.store)
+        chosen: dict[str, Any] = {
+            "said": self.said,
+            "objectives": MIXTURE,
+            "settings": recipe.Train(checkpoint_seconds=0.0),
+            "corpus": self.rows,
+            **changes,
+        }
+        return train.fit(student, task=TASK, studied=studied, seed=3, store=store, **chosen)
+
+
+@pytest.fixture(scope="module")
+def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    folder = tmp_path_factory.mktemp("train")
+    store = Store(folder / "work")
+    path = write_csv(folder / "toy.csv", sentences())
+    rows = corpus.load(Table(labelled=str(path), dev_share=0.2, test_share=0.2), task=TASK, store=store)
+    teacher = store.obtain("teacher", settings={}, inputs={}, make=lambda draft: None)
+    return Ground(store, rows, teacher, Checkpoint(classifier_folder, name="tiny", task=TASK))
+
+
+def made(kind: str, **settings: Any) -> Student:
+    found: Student = plugins.build("students", {"kind": kind, **SMALL[kind], **settings})
+    return found
+
+
+def logged(found: Artifact) -> list[dict[str, Any]]:
+    import json
+
+    return [json.loads(line) for line in (found.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_test_rows_are_refused(ground: Ground, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="test"):
+        corpus.refuse_test(ground.rows.test)
+    with pytest.raises(TypeError, match="test rows"):
+        ground.fit(made("bag"), Store(tmp_path), said=ground.held)
+    assert not list(tmp_path.glob("student/*/manifest.json"))
+
+
+@pytest.mark.parametrize("kind", sorted(SMALL))
+def test_broken_off_in_an_epoch_and_gone_on_with(ground: Ground, tmp_path: Path, kind: str) -> None:
+    calm = ground.fit(made(kind), Store(tmp_path / "calm"))
+    seen = 0
+
+    def interrupt(event: Event) -> None:
+        nonlocal seen
+        seen += event.stage == "student" and event.done > 0
+        if seen == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ground.fit(made(kind), Store(tmp_path / "broken"), report=interrupt)
+    assert list((tmp_path / "broken").glob("student/.draft-*/fit/checkpoint/state.json"))
+    again = ground.fit(made(kind), Store(tmp_path / "broken"))
+    assert again.digest == calm.digest
+    assert logged(again) == logged(calm)
+
+
+def test_the_best_epoch_on_dev_is_what_is_kept(ground: Ground, tmp_path: Path) -> None:
+    """At this rate the student gets worse again: the last epoch must not be what is saved."""
+    gold = tuple(plugins.build("objectives", one) for one in ("hard_label",))
+    student = made("static", epochs=8, learning_rate=0.5)
+    found = ground.fit(student, Store(tmp_path), said=None, objectives=gold, settings=recipe.Train(patience=8))
+    scores = [line["dev"]["accuracy"] for line in logged(found)]
+    network = student.reopen(found.folder, task=TASK)
+    dev = ground.rows.dev.table(["text", "label"])
+    from stillroom.export import in_torch
+
+    logits, _ = in_torch(network, dev["text"].to_pylist(), classes=len(LABELS))
+    accuracy = float(np.mean(logits.argmax(axis=1) == dev["label"].to_numpy()))
+    assert accuracy == pytest.approx(max(scores), abs=0.02)
+
+
+def test_it_stops_when_dev_gets_no_better(ground: Ground, tmp_path: Path) -> None:
+    student = made("bag", epochs=50, learning_rate=1e-8)
+    found = ground.fit(student, Store(tmp_path), settings=recipe.Train(patience=2))
+    assert len(logged(found)) < 50
+
+
+@pytest.mark.parametrize("kind", plugins.names("objectives"))
+def test_every_term_moves_the_student_alone(ground: Ground, tmp_path: Path, kind: str) -> None:
+    alone = (plugins.build("objectives", kind),)
+    found = ground.fit(made("bag", epochs=2), Store(tmp_path), objectives=alone)
+    losses = [line["terms"][kind] for line in logged(found)]
+    assert losses[1] < losses[0]
+
+
+def test_each_term_is_told_and_they_sum_to_the_loss(ground: Ground, tmp_path: Path) -> None:
+    for line in logged(ground.fit(made("bag"), Store(tmp_path))):
+        assert set(line["terms"]) == {"forward_kl", "hard_label"}
+        assert line["loss"] == pytest.approx(sum(line["terms"].values()))
+
+
+def test_dev_without_gold_is_judged_by_the_teacher() -> None:
+    metric = plugins.build("metrics", "accuracy")
+    teacher = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], dtype=np.float32)
+    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    ids = [np.array([1], dtype=np.int32)] * 3
+    without = Examples(ids, np.array([-1, -1, -1]), teacher)
+    assert train._score(metric, without, said) == (pytest.approx(2 / 3), 3)
+    one_gold = Examples(ids, np.array([1, -1, -1]), teacher)
+    assert train._score(metric, one_gold, said) == (0.0, 1)
+
+
+def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> None:
+    unlabelled = write_csv(tmp_path / "un.csv", [(text, "") for text, _ in sentences()[:50]])
+    dev, test = (
+        write_csv(tmp_path / f"{name}.csv", sentences()[at : at + 30]) for name, at in (("dev", 100), ("test", 200))
+    )
+    source = Table(unlabelled=str(unlabelled), dev=str(dev), test=str(test))
+    rows = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
+    with pytest.raises(InputError, match="no row that says what is right"):
+        ground.fit(made("bag"), Store(tmp_path / "work"), said=None, corpus=rows)
+    twin = train.undistilled(
+        made("bag"), task=TASK, corpus=rows, settings=recipe.Train(), studied=ground.teacher, seed=1, store=ground.store
+    )
+    assert twin is None
