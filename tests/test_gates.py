@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillroom import evaluate, gates
+from stillroom import comparison, gates
 from stillroom.core import recipe
 from stillroom.table import Table
 
@@ -204,7 +204,7 @@ def compared(*, metrics: tuple[str, ...] = ("accuracy",), forget: float = 0.0, r
         columns={},
     )
     settings = recipe.Evaluate(resamples=300, min_slice_rows=100)
-    return evaluate.compare(table, metrics=metrics, settings=settings, seed=7)
+    return comparison.compare(table, metrics=metrics, settings=settings, seed=7)
 
 
 class TestPlantedFaults:

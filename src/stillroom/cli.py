@@ -20,6 +20,7 @@ Work = Annotated[Path, typer.Option(help="Where artifacts and runs are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, errors included.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 WORK = Path("work")
+_STOPPED = 130
 
 
 def main() -> None:
@@ -31,9 +32,10 @@ def main() -> None:
 
         console.fail(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What is finished is kept: the same command goes on from there.\n")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _STOPPED:  # what typer makes of a KeyboardInterrupt
+            sys.stderr.write("Stopped. What is finished is kept: the same command goes on from there.\n")
+        raise
 
 
 @app.command()

@@ -125,9 +125,10 @@ def translating_full_disk(folder: Path) -> Iterator[None]:
     """Turn the operating system's word for a full disk into ours."""
     try:
         yield
-    except OSError as error:
-        # Some libraries (pyarrow, safetensors) keep only the words of the system's error.
-        full = error.errno in _NO_ROOM or "No space left" in str(error) or "File too large" in str(error)
+    except Exception as error:
+        # Some libraries keep only the words of the system's error (pyarrow), and not even its class (safetensors).
+        words = ("No space left", "File too large", "quota exceeded")
+        full = getattr(error, "errno", None) in _NO_ROOM or any(one in str(error) for one in words)
         if not full:
             raise
         raise DiskFull(
