@@ -1,35 +1,50 @@
-"""Writes docs/recipe.md from the models themselves, so that no key, member or default can lack its line.
+"""Writes the documents' tables from the models themselves, so that no key, member, default or option lacks a line.
 
-python docs/generate.py            write it
-python docs/generate.py --check    exit with 1 where the file is not what would be written
+    python docs/generate.py            write them
+    python docs/generate.py --check    exit with 1 where a file is not what would be written
+
+`recipe.md` and `commands.md` are written whole; in the pages of the families what stands between the markers is.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import annotated_types as bounds
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
 
 from stillroom.core import plugins, recipe
 
-PAGE = Path(__file__).parent / "recipe.md"
+DOCS = Path(__file__).parent
 STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe.Evaluate, "cost": recipe.Cost,
           "export": recipe.Export, "[gate]": recipe.Gate}  # fmt: skip
 FAMILIES = {**recipe.FAMILIES, "export.formats": "formats"}
-JUDGES = {"metrics": ("formula", "reference"), "objectives": ("formula", "source", "lowest")}
-OPENING = """# The recipe
+START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
+RECIPE = """# The recipe
 
 *Written by `docs/generate.py`; a test holds it to the code.*
 
 TOML, Python (`stillroom.parse_recipe`) and `--set a.b=c` build the same frozen object. Tables name members by `kind`,
 never by import path. Unknown keys are errors with the nearest valid name, and `stillroom check` tells all problems at
 once. Paths stand relative to where the command is run. Top level: `name` (a folder's name under `work/runs/`), `seed`
-(7), then these tables.
+(7), then these tables. A default of *none* is left out in TOML, which has no word for it.
 """
+COMMANDS = """# The commands
+
+*Written by `docs/generate.py`; a test holds it to the code.*
+
+Each command calls a function of Python and shows what it returns. Data go to stdout, talk and progress to stderr.
+[Exit codes](errors.md): 0 done, 1 a gate does not pass, 2 bad input, 3 a bad artifact, 4 the outside world.
+"""
+_NAMES: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_LIMITS = {bounds.Ge: ("≥", "ge"), bounds.Gt: (">", "gt"), bounds.Le: ("≤", "le"), bounds.Lt: ("<", "lt"),
+           bounds.MinLen: ("at least", "min_length")}  # fmt: skip
 
 
 def cell(text: Any) -> str:
@@ -37,24 +52,48 @@ def cell(text: Any) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-def fields(model: type[BaseModel], *, without: frozenset[str] = frozenset({"kind"})) -> list[str]:
-    """A table of a model's fields."""
-    rows = ["| key | type | default | |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
-        if name in without:
-            continue
-        annotation = field.annotation
-        kind = (
-            annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else annotation
-        )
-        shown = re.sub(r"\b(?:[a-z_]+\.)+([A-Z])", r"\1", str(kind))
-        shown = re.sub(r"Annotated\[(.*?), [A-Z]\w+\(.*\)\]", r"\1", shown)
-        missing = f"`{field.default_factory()!r}`" if field.default_factory else "*required*"  # type: ignore[call-arg]
-        default = missing if field.default is PydanticUndefined else f"`{field.default!r}`"
-        if isinstance(field.default, BaseModel):
-            default = f"`{field.default.model_dump(mode='json')}`"
-        rows.append(f"| `{name}` | {cell(shown)} | {cell(default)} | {cell(described(model, name))} |")
-    return rows if len(rows) > 2 else ["No settings of its own."]
+def spelled(annotation: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return spelled(inner[0])
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{json.dumps(one)}`" for one in inner)
+    if origin in (Union, types.UnionType):
+        return " or ".join(spelled(one) for one in inner if one is not type(None))
+    if origin is tuple:
+        return f"list of {spelled(inner[0])}" if inner[0] is not Any else "list of names or tables"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"table of {spelled(inner[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    return _NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def limits(field: FieldInfo) -> str:
+    """The limits of a field in signs."""
+    signs = [(word, getattr(one, name)) for one in field.metadata
+             for kind, (word, name) in _LIMITS.items() if isinstance(one, kind)]  # fmt: skip
+    return "".join(f", {word} {value:g}" for word, value in signs)
+
+
+def standing(field: FieldInfo) -> str:
+    """The default, as TOML writes it."""
+    if field.is_required():
+        return "*required*"
+    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    return "*none*" if value is None else f"`{toml(value)}`"
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it on one line."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | int | float) else str(value)
 
 
 def described(model: type[BaseModel], name: str) -> str:
@@ -71,37 +110,128 @@ def purpose(member: type[BaseModel]) -> str:
     return cell((member.__doc__ or "").strip().split("\n\n")[0])
 
 
-def page() -> str:
-    """The whole page."""
-    lines = [OPENING]
+def fields(model: type[BaseModel]) -> Iterator[str]:
+    """A table of a model's fields."""
+    named = {name: field for name, field in model.model_fields.items() if name != "kind"}
+    if not named:
+        yield "No settings of its own."
+        return
+    yield from ("| key | type | default | |", "|---|---|---|---|")
+    for name, field in named.items():
+        kind = spelled(field.annotation) + limits(field)
+        yield f"| `{name}` | {cell(kind)} | {cell(standing(field))} | {cell(described(model, name))} |"
+
+
+def recipe_page() -> str:
+    """Every table of a recipe, with every key of every member."""
+    lines = [RECIPE]
     for table, family in FAMILIES.items():
         heading = f"[[{table}]]" if table == "objective" else f"[{table}]"
-        lines += [f"## `{heading}` — {family}", ""]
+        lines += [f"## `{heading}` — {family}", "", f"More on the [family](families/{family}.md).", ""]
         for name in plugins.names(family):
             member = plugins.member(family, name)
-            lines += [f"### `{name}`", "", purpose(member), ""]
-            lines += [f"- {key}: {cell(getattr(member, key))}" for key in JUDGES.get(family, ())]
-            lines += ["", *fields(member), ""]
+            lines += [f"### `{name}`", "", purpose(member), "", *fields(member), ""]
     for table, model in STAGES.items():
-        lines += [f"## `[{table}]`", "", purpose(model), "", *fields(model, without=frozenset()), ""]
-    lines += ["## Metrics", "", "A task says which it is judged by.", ""]
-    lines += ["| metric | formula | better | range | held to |", "|---|---|---|---|---|"]
-    for name in plugins.names("metrics"):
-        metric: Any = plugins.member("metrics", name)
-        better = "higher" if metric.higher_is_better else "lower"
-        span = f"{metric.low:g} – {metric.high:g}"
-        lines.append(f"| `{name}` | {cell(metric.formula)} | {better} | {span} | {cell(metric.reference)} |")
-    text = "\n".join(lines) + "\n"
-    while "\n\n\n" in text:
-        text = text.replace("\n\n\n", "\n\n")
-    return text
+        lines += [f"## `[{table}]`", "", purpose(model), "", *fields(model), ""]
+    return "\n".join(lines)
+
+
+def commands_page() -> str:
+    """Every command with its arguments and options, as the command line itself has them."""
+    import typer
+
+    from stillroom.cli import app
+
+    group: Any = typer.main.get_command(app)
+    alike: dict[str, list[str]] = {}
+    for name, command in group.commands.items():
+        options = []
+        for one in command.params:
+            shown = ", ".join(one.opts) if one.param_type_name == "option" else (one.metavar or one.name.upper())
+            options.append(f"| `{shown}` | {cell(getattr(one, 'help', None) or '')} |")
+        said = f"| `stillroom {name}` | {cell(command.help or '')} |"
+        alike.setdefault("\n".join(options), []).append(said)
+    lines = [COMMANDS]
+    for options_alike, commands in alike.items():
+        lines += ["| command | |", "|---|---|", *commands, "", "| with | |", "|---|---|", options_alike, ""]
+    return "\n".join(lines)
+
+
+def listed(family: str, columns: Mapping[str, Callable[[Any], Any]]) -> str:
+    """A table of a family's members."""
+    lines = [f"| {' | '.join(('kind', *columns))} |", "|---" * (len(columns) + 1) + "|"]
+    for name in plugins.names(family):
+        member = plugins.member(family, name)
+        lines.append(f"| `{name}` | {' | '.join(cell(column(member)) for column in columns.values())} |")
+    return "\n".join(lines)
+
+
+def with_fields(family: str) -> str:
+    """A table of a family's members, and below it each one's settings."""
+    lines = [listed(family, {"": purpose})]
+    for name in plugins.names(family):
+        lines += ["", f"`{name}`:", "", *fields(plugins.member(family, name))]
+    return "\n".join(lines)
+
+
+def names(found: Sequence[str] | frozenset[str]) -> str:
+    """Names in a cell."""
+    return ", ".join(f"`{one}`" for one in (sorted(found) if isinstance(found, frozenset) else found))
+
+
+def yes(found: bool) -> str:
+    """A truth in a cell."""
+    return "yes" if found else "no"
+
+
+FAMILY_TABLES: dict[str, Callable[[], str]] = {
+    "tasks": lambda: listed("tasks", {"": purpose, "needs of a student": lambda one: names((one.shape,)),
+                                      "served by": lambda one: names(one.signals),
+                                      "metrics": lambda one: names(one.metrics)}),
+    "corpora": lambda: listed("corpora", {"": purpose}),
+    "teachers": lambda: listed("teachers", {"": purpose, "says": lambda one: names(one.signals),
+                                            "works here": lambda one: yes(one.computes),
+                                            "shows its network": lambda one: yes(one.shows_network)}),
+    "students": lambda: listed("students", {"": purpose, "gives": lambda one: names(one.shapes),
+                                            "the teacher's tokenizer": lambda one: yes(one.follows_tokenizer),
+                                            "served without an export": lambda one: yes(one.serves_itself)}),
+    "objectives": lambda: listed("objectives", {"formula": lambda one: one.formula,
+                                                "needs": lambda one: names(one.needs),
+                                                "lowest": lambda one: one.lowest,
+                                                "source": lambda one: one.source}),
+    "metrics": lambda: listed("metrics", {"formula": lambda one: one.formula,
+                                          "better": lambda one: "higher" if one.higher_is_better else "lower",
+                                          "range": lambda one: f"{one.low:g} – {one.high:g}",
+                                          "fewest rows": lambda one: one.min_rows,
+                                          "against the teacher": lambda one: yes(one.against_teacher),
+                                          "held to": lambda one: one.reference}),
+    "formats": lambda: listed("formats", {"": purpose}),
+    "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
+    "runners": lambda: with_fields("runtime.runners"),
+}  # fmt: skip
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is written here, whole."""
+    found = {DOCS / "recipe.md": recipe_page(), DOCS / "commands.md": commands_page()}
+    for family, table in FAMILY_TABLES.items():
+        path = DOCS / "families" / f"{family}.md"
+        before, _, rest = path.read_text(encoding="utf-8").partition(START)
+        _, _, after = rest.partition(END)
+        found[path] = f"{before}{START}\n\n{table()}\n\n{END}{after}"
+    return found
 
 
 def main() -> int:
-    """Write the page, or check it."""
+    """Write the pages, or check them."""
+    stale = {path: text for path, text in pages().items()
+             if not path.is_file() or path.read_text(encoding="utf-8") != text}  # fmt: skip
     if "--check" in sys.argv:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page())
-    PAGE.write_text(page(), encoding="utf-8")
+        for path in stale:
+            sys.stderr.write(f"{path} is not what the code says: run python docs/generate.py\n")
+        return int(bool(stale))
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

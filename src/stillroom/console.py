@@ -18,8 +18,9 @@ from stillroom.core.progress import Event
 if TYPE_CHECKING:
     from stillroom.journey import Run
 
-talk = Console(stderr=True, highlight=False)
-data = Console(highlight=False, soft_wrap=True)
+# Labels and paths are shown as they are: `:key:` is no picture.
+talk = Console(stderr=True, highlight=False, emoji=False)
+data = Console(highlight=False, emoji=False, soft_wrap=True)
 if not data.is_terminal:
     data.width = 140  # in a file or a pipe, tables are not squeezed into a narrow screen
 _REFRESH_SECONDS = 0.2
@@ -114,10 +115,13 @@ def fail(error: StillroomError, *, as_json: bool) -> None:
         data.print_json(json.dumps(error.as_dict()))
         return
     for problem in error.problems:
-        talk.print(f"[bold red]✗[/bold red] [bold]{escape(problem.where)}[/bold]")
-        talk.print(f"  found     {escape(problem.found)}")
-        talk.print(f"  expected  {escape(problem.expected)}")
-        talk.print(f"  to do     {escape(problem.todo)}")
+        lines = (
+            f"[bold red]✗[/bold red] [bold]{escape(problem.where)}[/bold]",
+            f"  found     {escape(problem.found)}",
+            f"  expected  {escape(problem.expected)}",
+            f"  to do     {escape(problem.todo)}",
+        )
+        talk.print("\n".join(lines), soft_wrap=True)  # a path that is broken over two lines can't be copied
 
 
 def show_json(value: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any, final
 from stillroom import runtime
 from stillroom.core import artifact, plugins
 from stillroom.core.artifact import Artifact
-from stillroom.core.errors import InputError, Problem, nearest
+from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
 from stillroom.core.recipe import FAMILIES, Recipe
 from stillroom.gates import Verdict, passed
 
@@ -180,12 +180,13 @@ def look(folder: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: neither is there, or it is damaged.
     """
-    found = _read(folder / SUMMARY)
-    if found:
-        return found
-    if (folder / runtime.RUN).is_file():
-        return _read(folder / runtime.RUN)
-    return dict(artifact.load(folder).manifest)
+    path = next((folder / name for name in (SUMMARY, runtime.RUN) if (folder / name).is_file()), None)
+    if path is None:
+        return dict(artifact.load(folder).manifest)
+    found = _read(path)
+    if not found:
+        raise ArtifactError(Problem(str(path), "no JSON that can be read", "a run's record", "Run the recipe again."))
+    return found
 
 
 def listing(family: str | None, *, work: Path) -> dict[str, Any]:

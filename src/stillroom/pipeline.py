@@ -15,7 +15,7 @@ from typing import Any
 from stillroom import corpus, cost, dossier, evaluate, export, gates, teach, train, transfer
 from stillroom.core import plugins
 from stillroom.core.artifact import Store
-from stillroom.core.errors import MismatchError, Problem, nearest
+from stillroom.core.errors import InputError, MismatchError, Problem, nearest
 from stillroom.core.progress import Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
@@ -30,6 +30,8 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     Raises:
         StillroomError: bad input, a damaged artifact, or the outside world; what is finished stays finished.
     """
+    if until not in STAGES:
+        raise InputError(Problem("until", f"`{until}`", "a stage", nearest(until, STAGES)))
     check(recipe)
     store, task, seed = Store(work), recipe.task, recipe.seed
     here = Run(recipe, work=work, until=until)

@@ -29,7 +29,7 @@ from stillroom.teachers import Identity, LoadedTeacher, Precision, refuse_other_
 STAGE = "transfer"
 _PROBE = "probe.json"
 _LEDGER = "ledger.jsonl"
-_PROBE_TEXTS = 64
+_PROBE_TEXTS = 32
 _PHRASE_WORDS = (1, 2, 3, 4, 5, 6, 8)
 
 

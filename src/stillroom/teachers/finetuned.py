@@ -103,7 +103,11 @@ class FineTuned(Teacher):
             torch.manual_seed(seeds.derive(seed, "teachers/finetuned/head"))
             names = dict(enumerate(task.outputs))
             inner = huggingface.load_network(
-                base, num_labels=len(names), id2label=names, label2id={name: place for place, name in names.items()}
+                base,
+                fresh_head=True,
+                num_labels=len(names),
+                id2label=names,
+                label2id={name: place for place, name in names.items()},
             )
         for module in inner.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -194,7 +198,7 @@ def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int,
     """Dev accuracy of logistic regression on the frozen encoder's mean vectors."""
     from sklearn.linear_model import LogisticRegression
 
-    encoder = huggingface.load_network(base).base_model
+    encoder = huggingface.load_network(base, fresh_head=True).base_model
     meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
     vectors = {name: _means(encoder, part, bf16=bf16, meter=meter) for name, part in (("train", train), ("dev", dev))}
     model = LogisticRegression(max_iter=500, C=10.0, random_state=seeds.derive(seed, "floor") % 2**32)

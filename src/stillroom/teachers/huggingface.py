@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import artifact, batches
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import InputError, MismatchError, NoNetwork, OutsideError, Problem, missing_extra, nearest
+from stillroom.core.errors import InputError, MismatchError, NoNetwork, Problem, missing_extra, nearest
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
@@ -83,7 +84,7 @@ class Checkpoint:
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file(folder)))
         self._tokenizer.no_padding()
         self._networks: dict[Precision, Any] = {"fp32": load_network(folder)}
-        self._tokenizer.enable_truncation(int(self.network().config.max_position_embeddings))
+        self._tokenizer.enable_truncation(longest_input(self.network()))
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -92,6 +93,10 @@ class Checkpoint:
 
     def identify(self) -> Identity:
         """Who it is."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> Identity:
         return Identity(
             name=self._name,
             weights=folder_digest(self._folder),
@@ -216,14 +221,18 @@ def tokenizer_file(folder: Path) -> Path:
     return path
 
 
-def load_network(folder: Path, **changes: Any) -> Any:
+def load_network(folder: Path, *, fresh_head: bool = False, **changes: Any) -> Any:
     """The classifier in a folder, in fp32, from safetensors only, never with code of its own.
 
+    With `fresh_head` the weights above the encoder may be missing: they are then drawn by chance, to be fitted.
+
     Raises:
-        OutsideError: `transformers` is not here, or can't load it.
+        InputError: it can't be loaded so, or weights are missing, which would otherwise be drawn by chance unsaid.
+        MissingExtra: `transformers` is not here.
     """
     try:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
     except ImportError as error:
@@ -231,24 +240,55 @@ def load_network(folder: Path, **changes: Any) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        network = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True, **changes
+        network, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **changes,
         )
-    except (OSError, ValueError) as error:
-        expected = "a classifier in safetensors that needs no code of its own"
-        raise OutsideError(Problem(str(folder), str(error)[:200], expected, "Save it again as safetensors.")) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unusable(folder, error) from error
+    body = f"{network.base_model_prefix}."
+    missing = sorted(found["missing_keys"])
+    if fresh_head:
+        missing = [name for name in missing if name.startswith(body) and ".pooler." not in name]
+    if missing:
+        told = f"no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
+        todo = "Take a checkpoint that was fitted to this task, or let `finetuned` fit this one."
+        raise InputError(Problem(str(folder), told, "every weight that its config asks for", todo))
     return network.eval()
+
+
+def _unusable(folder: Path, error: Exception) -> InputError:
+    expected = "a classifier in safetensors that needs no code of its own"
+    found = " ".join(str(error).split())[:200]
+    return InputError(Problem(str(folder), found, expected, "Save it again as safetensors, without code of its own."))
+
+
+def longest_input(network: Any) -> int:
+    """How many tokens a network has positions for, special tokens among them."""
+    positions = next((one for name, one in network.named_modules() if name.endswith("position_embeddings")), None)
+    # Some models (RoBERTa's kin) count positions from behind the padding token's number.
+    padding = getattr(positions, "padding_idx", None)
+    return int(network.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
 
 def _labels(folder: Path, *, stated: Sequence[str] | None = None) -> list[str]:
     """The names of a checkpoint's outputs: its own, or, where it has none, those that the recipe states.
 
     Raises:
+        InputError: its config can't be read, or not without code of its own.
         MismatchError: it has none and none are stated, or they contradict each other.
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _unusable(folder, error) from error
     names = {int(place): str(name) for place, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(len(names))):
         raise MismatchError(Problem(str(folder), "outputs without names", "`id2label` in config.json", "Add it."))

@@ -43,7 +43,9 @@ class NGrams(Encoder):
     bits: int = Field(18, ge=8, le=26)
     """The table has 2^bits buckets."""
     word_pairs: bool = True
+    """Whether pairs of neighbouring words count too."""
     shortest: int = Field(3, ge=1)
+    """The shortest character n-grams, in characters."""
     longest: int = Field(5, ge=1)
     """Character n-grams of these lengths are cut from `<word>`."""
 

@@ -25,6 +25,7 @@ class Bag(Runner):
 
     kind: Literal["bag"] = "bag"
     encoder: NGrams
+    """How texts become features."""
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; there is nothing to share out over threads."""

@@ -21,8 +21,11 @@ class Onnx(Runner):
 
     kind: Literal["onnx"] = "onnx"
     encoder: SerializeAsAny[Encoder]
+    """How texts become ids."""
     file: str
+    """The graph's file in the bundle."""
     tokens_per_batch: int = Field(2048, ge=1)
+    """Padded tokens a batch."""
 
     @field_validator("encoder", mode="before")
     @classmethod

@@ -38,6 +38,7 @@ class Static(Runner):
 
     kind: Literal["static"] = "static"
     encoder: Tokens
+    """How texts become tokens."""
     by_chunks: bool
     """Whether the tokenizer was seen to read a text as it reads its chunks (checked when the student was exported)."""
 

@@ -15,6 +15,7 @@ from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids
 from stillroom.tasks import Task
+from stillroom.teachers import huggingface
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -45,7 +46,7 @@ class TransformerNetwork:
 
     def __init__(self, inner: Any, folder: Path, *, max_tokens: int | None = None) -> None:
         self.module = Classifier(inner)
-        longest = int(inner.config.max_position_embeddings)
+        longest = huggingface.longest_input(inner)
         self.encoder = Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
         self._tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
         self._encode = self.encoder.open(folder)
@@ -111,8 +112,6 @@ def reopen(folder: Path) -> TransformerNetwork:
 
 
 def _load(folder: Path) -> Any:
-    from stillroom.teachers import huggingface
-
     return huggingface.load_network(folder)
 
 
