@@ -62,7 +62,7 @@ class Source(Member, ABC):
     basis: str = ""
     """The basis for using it (a licence, consent, a contract, a legal duty …)."""
     purpose: Literal["training and evaluation", "evaluation"] = "training and evaluation"
-    """What the text may be used for; rows to train on where this says `evaluation` are listed as a gap in the rights."""
+    """What the text may be used for; with `evaluation`, rows to train on are listed as a gap in the rights."""
 
     dev_share: float = Field(0.06, gt=0, lt=0.5)
     """Share of `labelled` rows that go to dev."""
