@@ -34,7 +34,9 @@ def model_folder(folder: Path) -> Path:
     base = huggingface.locate(BASE, where="bench")
     torch.manual_seed(0)
     names = {0: "negative", 1: "positive"}
-    network = huggingface.load_network(base, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()})
+    network = huggingface.load_network(
+        base, fresh_head=True, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()}
+    )
     network.save_pretrained(folder)
     shutil.copyfile(base / "tokenizer.json", folder / "tokenizer.json")
     return folder

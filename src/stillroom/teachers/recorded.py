@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -18,10 +20,13 @@ from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus
+    from stillroom.corpus import Corpus, Rows
 
 _FILE = "recorded.parquet"
+_ABOUT = "recorded.json"
+_HEADER = {"labels", "teacher", "licence"}
 _SHOWN = 5
+_TOLD = 20
 _ROWS = 4096
 
 
@@ -29,7 +34,8 @@ _ROWS = 4096
 class Recorded(Teacher):
     """Outputs in a file: one JSON object a line, with `text`, and `logits` or `probabilities` as a table by label.
 
-    The first line may be `{"labels": […], "teacher": "…", "licence": "…"}`; lists are then read in that order.
+    The first line may be `{"labels": […], "teacher": "…", "licence": "…"}`; without labels, lists are read in the
+    order of the task's. Every text of the corpus needs an output, test rows too: they are what both sides are judged on.
     """
 
     computes: ClassVar[bool] = False
@@ -44,12 +50,12 @@ class Recorded(Teacher):
     """What asking it costs, where somebody bills for that; otherwise it is measured."""
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
-        """The digest of the file."""
+        """The digest of the file, and of the rows that it has to speak of."""
         path = Path(self.outputs)
         if not path.is_file():
             expected = "a file of recorded outputs"
             raise InputError(Problem("teacher.outputs", f"no file `{path}`", expected, "Check the path."))
-        return {"outputs": artifact.file_sha256(path)}
+        return {"outputs": artifact.file_sha256(path), **{part.role: part.digest for part in _parts(corpus)}}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
         """Check every line, and keep text ids with logits in the task's order."""
@@ -58,37 +64,24 @@ class Recorded(Teacher):
 
         schema = pa.schema([("id", pa.string()), ("logits", pa.list_(pa.float32(), len(task.outputs)))])
         meter = Meter(report, stage="teacher", total=None, unit="recorded texts")
-        problems: list[Problem] = []
-        name = self.outputs
+        said = _Said(Path(self.outputs), task=task)
         with pq.ParquetWriter(draft.folder / _FILE, schema) as writer:
-            ids: list[str] = []
-            rows: list[list[float]] = []
-            for number, line in _lines(Path(self.outputs)):
-                if number == 1 and "labels" in line and "text" not in line:
-                    refuse_other_labels([str(one) for one in line["labels"]], task=task, where="teacher.outputs")
-                    name = str(line.get("teacher", name))
-                    continue
-                found = _logits(line, task=task, where=f"{self.outputs}, line {number}")
-                if isinstance(found, Problem):
-                    problems.append(found)
-                    continue
-                ids.append(artifact.text_id(str(line["text"])))
-                rows.append(found)
-                if len(rows) == _ROWS:
-                    writer.write_table(pa.table([ids, rows], schema=schema))
-                    meter.advance(len(rows))
-                    ids, rows = [], []
-            if rows:
-                writer.write_table(pa.table([ids, rows], schema=schema))
+            rows = iter(said)
+            while part := list(islice(rows, _ROWS)):
+                writer.write_table(pa.table([list(column) for column in zip(*part, strict=True)], schema=schema))
+                meter.advance(len(part))
+        problems = [*said.problems, *_unanswered(corpus, said.known, where=self.outputs)]
         if problems:
-            raise CorpusError(*problems[:20])
-        draft.facts["name"] = name
+            left = len(problems) - _TOLD
+            more = Problem(self.outputs, f"{left} more problems like these", "none", "Correct these first.")
+            raise CorpusError(*problems[:_TOLD], *([more] if left > 0 else []))
+        artifact.write_json(draft.folder / _ABOUT, said.about)
 
     def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
         """The recording."""
-        return Recording(
-            folder / _FILE, name=self.outputs, task=task, licence=self.licence, price=self.price_per_million_texts
-        )
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        name, licence = about["teacher"], self.licence or about["licence"]
+        return Recording(folder / _FILE, name=name, task=task, licence=licence, price=self.price_per_million_texts)
 
 
 @final
@@ -148,42 +141,109 @@ class Recording:
         return MismatchError(Problem("student", f"a recorded teacher, which shows no {what}", expected, todo))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                where = f"{path}, line {number}"
-                raise CorpusError(Problem(where, f"no JSON ({error})", "one object a line", "Correct it.")) from error
-            if not isinstance(value, dict):
-                where = f"{path}, line {number}"
-                raise CorpusError(Problem(where, type(value).__name__, "one object a line", "Correct it."))
-            yield number, value
+@final
+class _Said:
+    """What a file says, a text once: ids with logits to be iterated over, and what is wrong with the file's lines."""
+
+    def __init__(self, path: Path, *, task: Task) -> None:
+        self._path, self._task = path, task
+        self.about = {"teacher": path.name, "licence": ""}
+        self.known: dict[str, int] = {}
+        self.problems: list[Problem] = []
+
+    def __iter__(self) -> Iterator[tuple[str, list[float]]]:
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                found = self._read(line, number) if line.strip() else None
+                if isinstance(found, Problem):
+                    self.problems.append(found)
+                elif found is not None:
+                    yield found
+
+    def _read(self, line: bytes, number: int) -> tuple[str, list[float]] | Problem | None:
+        where = f"{self._path}, line {number}"
+        try:
+            value = json.loads(line)
+        except ValueError as error:  # bytes that are no UTF-8 among them
+            return Problem(where, f"no JSON ({error})", "one object a line, in UTF-8", "Correct the line.")
+        if not isinstance(value, dict):
+            return Problem(where, f"a {type(value).__name__}", "one object a line", "Correct the line.")
+        if number == 1 and "text" not in value and _HEADER & value.keys():
+            return self._header(value, where)
+        found = _logits(value, task=self._task, where=where)
+        if isinstance(found, Problem):
+            return found
+        one, said = artifact.text_id(value["text"]), hash(tuple(found))
+        if one not in self.known:
+            self.known[one] = said
+            return one, found
+        if self.known[one] != said:
+            return Problem(where, "a text that has another output further up", "one output a text", "Keep one of them.")
+        return None
+
+    def _header(self, value: dict[str, Any], where: str) -> Problem | None:
+        labels = value.get("labels", list(self._task.outputs))
+        if not isinstance(labels, list):
+            return Problem(f"{where}, `labels`", f"a {type(labels).__name__}", "a list of labels", "Correct the line.")
+        refuse_other_labels([str(one) for one in labels], task=self._task, where=f"{where}, `labels`")
+        self.about |= {name: str(value[name]) for name in self.about if value.get(name)}
+        return None
+
+
+def _parts(corpus: Corpus) -> tuple[Rows[Any], ...]:
+    return (corpus.train, corpus.unlabelled, corpus.dev, corpus.test, corpus.outside)
+
+
+def _unanswered(corpus: Corpus, known: Container[str], *, where: str) -> list[Problem]:
+    """The texts of a corpus that nothing was recorded of: found now, not when a student is fitted already."""
+    found: dict[str, list[str]] = {}
+    for part in _parts(corpus):
+        for batch in part.batches():
+            missing = [one for one in batch.column("id").to_pylist() if one.partition("-")[0] not in known]
+            if missing:
+                found.setdefault(part.role, []).extend(missing)
+    if not found:
+        return []
+    counts = ", ".join(f"{len(ids)} of {role}" for role, ids in found.items())
+    shown = ", ".join([one for ids in found.values() for one in ids][:_SHOWN])
+    todo = "Record the teacher's outputs for every text of the corpus, test included."
+    return [Problem(where, f"texts without an output: {counts} (ids {shown} …)", "an output for each text", todo)]
 
 
 def _logits(line: dict[str, Any], *, task: Task, where: str) -> list[float] | Problem:
     """The logits of one line in the task's order; probabilities become their logarithms."""
     signal = next((name for name in ("logits", "probabilities") if name in line), None)
     if signal is None or not isinstance(line.get("text"), str):
-        return Problem(where, f"keys {', '.join(sorted(line))}", "`text`, and `logits` or `probabilities`", "Add them.")
-    values = line[signal]
+        found = f"keys {', '.join(sorted(line))}"[:200]
+        return Problem(where, found, "`text` (a string), and `logits` or `probabilities`", "Add them.")
+    values, place = line[signal], f"{where}, `{signal}`"
     if isinstance(values, dict):
         if set(values) != set(task.outputs):
             found, expected = ", ".join(map(str, values)), ", ".join(task.outputs)
-            return Problem(f"{where}, `{signal}`", found[:200], f"the labels {expected}"[:200], "Correct the line.")
+            return Problem(place, found[:200], f"the labels {expected}"[:200], "Correct the line.")
         values = [values[name] for name in task.outputs]
-    if len(values) != len(task.outputs) or not all(isinstance(one, int | float) for one in values):
-        expected = f"{len(task.outputs)} numbers"
-        return Problem(f"{where}, `{signal}`", f"{len(values)} values", expected, "Correct the line.")
-    row = np.asarray(values, dtype=np.float64)
+    if not isinstance(values, list) or len(values) != len(task.outputs) or not all(map(_is_number, values)):
+        found = f"{len(values)} values" if isinstance(values, list) else f"a {type(values).__name__}"
+        return Problem(place, found, f"{len(task.outputs)} numbers", "Correct the line.")
+    row = np.array([_float(one) for one in values])
+    if not np.isfinite(row).all():
+        return Problem(place, "a number that is not finite", "finite numbers", "Correct the line.")
     if signal == "probabilities":
         if (row < 0).any() or not 0.99 < row.sum() < 1.01:
-            found = f"values that sum to {row.sum():.3f}"
-            return Problem(f"{where}, `{signal}`", found, "probabilities that sum to 1", "Correct the line.")
+            lowest = f", the lowest of them {row.min():.3g}" if (row < 0).any() else ""
+            found = f"values that sum to {row.sum():.3f}{lowest}"
+            return Problem(place, found, "probabilities that sum to 1", "Correct the line.")
         row = np.log(np.maximum(row, 1e-6))
-    if not np.isfinite(row).all():
-        return Problem(f"{where}, `{signal}`", "a number that is not finite", "finite numbers", "Correct the line.")
     return [float(one) for one in row]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _float(value: float) -> float:
+    """A number as float32 holds it: what is beyond it becomes infinite."""
+    try:
+        return float(value) if abs(value) <= np.finfo(np.float32).max else math.inf * (1 if value > 0 else -1)
+    except OverflowError:
+        return math.inf
