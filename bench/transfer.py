@@ -10,7 +10,7 @@ inside a shard, batches, and writes the shard and its manifest into a store that
 All have the same network and, in a round, the same texts (the padded loop the first of them); loading is not timed.
 Digests and probe are paid once a transfer set, whatever its size, so the size matters: a round has two shards of
 texts, a quarter of what the demo asks about. `vs_bare_loop_asking_alone` leaves them out: its seconds are the ledger's.
-The sides take turns on all cores, and the median of the rounds' ratios counts. Run it:
+All cores work; half of each loop runs before `transfer` and half after; the median of the rounds' ratios counts:
 
     python bench/transfer.py [--json]
 """
@@ -125,23 +125,25 @@ def measure(folder: Path) -> tuple[dict[str, list[float]], str]:
     plain, padding = tokenizer_of(loaded, padded=False), tokenizer_of(loaded, padded=True)
     rates: dict[str, list[float]] = {"transfer": [], "transfer, asking alone": [], "bare loop": [], "padded fp32": []}
 
-    def ours(some: Sequence[str]) -> None:
-        seconds, manifest = collect(loaded, teacher, some)
-        rates["transfer"].append(len(some) / seconds)
-        rates["transfer, asking alone"].append(manifest["circumstances"]["ledger"]["texts_per_second"])
+    def bare(part: Sequence[str]) -> float:
+        return bare_loop(quick, plain, part)
 
-    def bare(some: Sequence[str]) -> None:
-        rates["bare loop"].append(len(some) / bare_loop(quick, plain, some))
-
-    def padded(some: Sequence[str]) -> None:
-        part = some[:PADDED_TEXTS]
-        rates["padded fp32"].append(len(part) / padded_loop(loaded.network(), padding, part))
+    def padded(part: Sequence[str]) -> float:
+        return padded_loop(loaded.network(), padding, part)
 
     for number in range(-1, ROUNDS):
         # The round before the first only warms up.
         some = texts[:WARM_UP] if number < 0 else texts[WARM_UP + number * TEXTS :][:TEXTS]
-        for side in (ours, bare, padded) if number % 2 == 0 else (padded, bare, ours):
-            side(some)
+        few, half = some[:PADDED_TEXTS], len(some) // 2
+        # Half of each loop comes before and half after, so that a machine that slows down slows all sides alike.
+        loops = {"bare loop": bare(some[:half]), "padded fp32": padded(few[: len(few) // 2])}
+        seconds, manifest = collect(loaded, teacher, some)
+        loops["padded fp32"] += padded(few[len(few) // 2 :])
+        loops["bare loop"] += bare(some[half:])
+        rates["transfer"].append(len(some) / seconds)
+        rates["transfer, asking alone"].append(manifest["circumstances"]["ledger"]["texts_per_second"])
+        rates["bare loop"].append(len(some) / loops["bare loop"])
+        rates["padded fp32"].append(len(few) / loops["padded fp32"])
     return {name: found[1:] for name, found in rates.items()}, precision
 
 

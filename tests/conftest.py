@@ -5,16 +5,29 @@ from __future__ import annotations
 import csv
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from stillroom.core.progress import Event
+    from stillroom.journey import Run
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny networks are quickest on one thread, and several test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+#: Files that share a dear fixture: where tests are spread over processes, one of them runs all of these.
+TOGETHER = {
+    "tests/journey/test_classification.py",
+    "tests/runtime/test_runtime.py",
+    "tests/test_cli.py",
+    "tests/test_cost.py",
+    "tests/test_export.py",
+}
 LABELS = ("negative", "positive")
 _OPENINGS = ("the film was", "we found it", "i call this", "all in all it is", "my friends thought it", "for me it was")
 _WORDS = {
@@ -22,6 +35,20 @@ _WORDS = {
     "positive": ("fine", "great", "moving", "bright", "warm"),
 }
 _ENDINGS = ("today", "in every scene", "from start to end", "as ever", "for what it cost", "without a doubt", "at last")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file in one process, the first ones first: a fixture of a file is made once, and the dear ones early."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "together" if file in TOGETHER else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 def sentences(*, extra: str = "") -> list[tuple[str, str]]:
@@ -141,6 +168,30 @@ def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
         "cost": {"texts": 16, "repeats": 3},
     }
+
+
+@dataclass(frozen=True)
+class Travelled:
+    """A finished run of the toy recipe, with its work folder and everything that was told on the way."""
+
+    recipe: dict[str, Any]
+    work: Path
+    run: Run
+    events: list[Event]
+
+
+@pytest.fixture(scope="session")
+def travelled(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Travelled:
+    """The journey once, for tests of what it leaves. They add to its work folder at most, and are in `TOGETHER`."""
+    from stillroom import pipeline
+    from stillroom.core import recipe
+
+    folder = tmp_path_factory.mktemp("travelled")
+    built = make_toy(write_csv(folder / "toy.csv", sentences()), encoder_folder)
+    built["gate"] = [{"measure": "retention.accuracy", "at_least": 0.5}]
+    events: list[Event] = []
+    run = pipeline.run(recipe.parse(built), work=folder / "work", report=events.append)
+    return Travelled(built, folder / "work", run, events)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from stillroom import corpus, journey, pipeline
 from stillroom.core import artifact, errors, plugins, recipe
 from stillroom.core.artifact import Store
-from tests.conftest import LABELS, write_csv
+from tests.conftest import LABELS, sentences, write_csv
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -123,12 +123,10 @@ def test_python_that_stands_alone_runs(snippet: str, finished: Path, monkeypatch
 def finished(tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path) -> Path:
     """A folder in which a run called `reviews` has come as far as its bundle."""
     folder = tmp_path_factory.mktemp("finished")
-    words = ("awful", "great")
-    rows = [(f"it was {word} on day {number}", LABELS[number % 2]) for number in range(80) for word in words]
     data = {
         "name": "reviews",
         "task": {"kind": "classification", "labels": list(LABELS)},
-        "corpus": {"kind": "table", "labelled": str(write_csv(folder / "rows.csv", rows)), "dev_share": 0.3},
+        "corpus": {"kind": "table", "labelled": str(write_csv(folder / "rows.csv", sentences())), "dev_share": 0.2},
         "teacher": {"kind": "huggingface", "model": str(classifier_folder)},
         "student": {"kind": "bag", "epochs": 1, "features": {"bits": 8}},
     }

@@ -114,6 +114,10 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
+    if recipe.transfer.phrases_per_row and not teacher.answers_any_text:
+        found = f"{recipe.transfer.phrases_per_row} phrases a row for a {teacher.kind} teacher"
+        expected = "0, for a teacher that knows no texts but those of the corpus"
+        problems.append(Problem("transfer.phrases_per_row", found, expected, "Set it to 0, or choose another teacher."))
     said = {"gold"} | (task.signals & teacher.signals)
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)

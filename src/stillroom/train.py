@@ -6,6 +6,7 @@ Dev chooses and test is not here: rows of the test split are refused by type, an
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -304,6 +305,7 @@ class _Loop:
         student = self._forward([self.train.ids[row] for row in share]).float()
         terms = [one.weight * one.loss(student, self._target(self.train, share, student)) for one in self.objectives]
         loss = torch.stack(terms).sum()
+        _refuse_divergence(float(loss.detach()), step=self.step, plan=self.plan)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.dense, 1.0)
         for optimizer in self.optimizers:
@@ -344,6 +346,7 @@ class _Loop:
         rows = self.sums.pop("rows")
         terms = {kind: total / rows for kind, total in sorted(self.sums.items())}
         score, dev = self._judge()
+        _refuse_divergence(dev["loss"], step=self.step, plan=self.plan)
         line = {"epoch": self.epoch + 1, "step": self.step, "loss": sum(terms.values()), "terms": terms, "dev": dev}
         self.log.append({**line, "learning_rate": self.plan.learning_rate * self._schedule()})
         self.epoch += 1
@@ -371,6 +374,17 @@ class _Loop:
         score, gold = _score(self.metric, self.dev, probabilities)
         sign = 1.0 if self.metric.higher_is_better else -1.0
         return (sign * score, -loss), {self.metric.kind: score, "loss": loss, "rows": float(gold)}
+
+
+def _refuse_divergence(loss: float, *, step: int, plan: Plan) -> None:
+    """Stop where numbers have run away: nothing that is fitted from there on is worth its time.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    if not math.isfinite(loss):
+        found = f"a loss that is not finite at step {step} (learning rate {plan.learning_rate:g})"
+        raise InputError(Problem("the fit", found, "a finite loss", "Lower the learning rate, or look at the rows."))
 
 
 def _score(metric: Metric, dev: Examples, probabilities: NDArray[np.float64]) -> tuple[float, int]:

@@ -6,6 +6,7 @@ asks only for what is missing, so nothing is paid for twice. Inside a shard text
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import artifact, recipe, seeds
 from stillroom.core.artifact import Artifact, Draft, Store
-from stillroom.core.errors import MismatchError, Problem
+from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
 from stillroom.tasks import Task
@@ -87,6 +88,7 @@ def collect(
     Raises:
         MismatchError: its labels are not the task's.
         CorpusError: texts that it has no answer for.
+        InputError: answers that are no numbers.
         DiskFull: no room; finished shards are kept.
     """
 
@@ -241,7 +243,10 @@ def _phrases(rows: Sequence[tuple[str, str]], *, per_row: int, seed: int) -> lis
 
 def _write(path: Path, shard: _Shard, logits: NDArray[np.float32]) -> None:
     classes = logits.shape[1]
-    flat = pa.array(logits.astype(np.float16).reshape(-1), type=pa.float16())
+    with np.errstate(over="ignore"):
+        half = logits.astype(np.float16)
+    _refuse_not_finite(shard, half)
+    flat = pa.array(half.reshape(-1), type=pa.float16())
     table = pa.table(
         {
             "id": pa.array(shard.ids, type=pa.string()),
@@ -255,12 +260,25 @@ def _write(path: Path, shard: _Shard, logits: NDArray[np.float32]) -> None:
     draft.rename(path)
 
 
+def _refuse_not_finite(shard: _Shard, logits: NDArray[np.float16]) -> None:
+    """Nothing can be learned from what is no number, and one such row would spoil every weight of a student.
+
+    Raises:
+        InputError: the teacher said something that is not finite in half precision.
+    """
+    odd = [shard.ids[row] for row in np.flatnonzero(~np.isfinite(logits).all(axis=1)).tolist()]
+    if odd:
+        found = f"outputs that are not finite in half precision for {len(odd)} texts (ids {', '.join(odd[:5])} …)"
+        todo = "Look at the teacher: its weights, or what was recorded of it."
+        raise InputError(Problem(f"teacher, {shard.name}", found, "logits between -65504 and 65504", todo))
+
+
 def _close(draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Sequence[Rows[Any]]) -> None:
     """Put into the manifest what makes the set understandable on its own; time and money stand outside the digest."""
     for leftover in draft.folder.glob(".*.draft"):
         leftover.unlink()
     ledger = draft.folder / _LEDGER
-    lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()] if ledger.is_file() else []
+    lines = _whole_lines(ledger) if ledger.is_file() else []
     ledger.unlink(missing_ok=True)
     # A run that was killed between writing a shard and its line has lost the line, not the shard.
     texts = sum(pq.read_metadata(path).num_rows for path in draft.folder.glob("shard-*.parquet"))
@@ -282,6 +300,15 @@ def _close(draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Se
         "texts_per_second": sum(line["texts"] for line in lines) / seconds if seconds else None,
         "spend": texts * identity.price_per_million_texts / 1e6,
     }
+
+
+def _whole_lines(ledger: Path) -> list[dict[str, Any]]:
+    """The lines of a ledger; one that a full disk cut short is left out, as its time is lost but not its shard."""
+    found = []
+    for line in ledger.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def refuse_other_teacher(said: TransferSet, *, tokenizer: str | None, task: Task) -> None:

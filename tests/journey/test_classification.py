@@ -13,25 +13,22 @@ from stillroom import gates, pipeline
 from stillroom.core import recipe
 from stillroom.core.errors import ArtifactError
 from stillroom.journey import Run
+from tests.conftest import Travelled
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("journey") / "work"
+@pytest.fixture
+def work(travelled: Travelled) -> Path:
+    return travelled.work
 
 
-@pytest.fixture(scope="module")
-def built(work: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    from tests.conftest import make_toy, sentences, write_csv
-
-    table = write_csv(tmp_path_factory.mktemp("rows") / "toy.csv", sentences())
-    return make_toy(table, encoder_folder)
+@pytest.fixture
+def built(travelled: Travelled) -> dict[str, Any]:
+    return travelled.recipe
 
 
-@pytest.fixture(scope="module")
-def first(built: dict[str, Any], work: Path) -> Run:
-    built["gate"] = [{"measure": "retention.accuracy", "at_least": 0.5}]
-    return pipeline.run(recipe.parse(built), work=work)
+@pytest.fixture
+def first(travelled: Travelled) -> Run:
+    return travelled.run
 
 
 def test_every_stage_leaves_its_artifact_and_the_summary_cites_it(first: Run) -> None:
@@ -100,7 +97,7 @@ def test_the_bundle_predicts_and_stands_by_its_golden_answers(first: Run) -> Non
 
 
 def test_a_gate_that_says_no_is_told(built: dict[str, Any], work: Path, first: Run) -> None:
-    strict = {**built, "gate": [{"measure": "negative_flips", "at_most": 0.0}]}
+    strict = {**built, "name": "strict", "gate": [{"measure": "negative_flips", "at_most": 0.0}]}
     run = pipeline.run(recipe.parse(strict), work=work)
     assert not run.passed
 

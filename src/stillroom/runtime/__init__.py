@@ -44,9 +44,7 @@ class Predictor:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The raw outputs, `[texts, outputs]`, in the order of the texts."""
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            expected = "a list of strings"
-            raise InputError(Problem("texts", f"{type(texts).__name__}", expected, "Put the text in a list."))
+        _refuse_no_texts(texts)
         if not texts:
             return np.empty((0, len(self.task.outputs)), dtype=np.float32)
         return self._serve(texts)
@@ -71,7 +69,7 @@ class Predictor:
         expected = np.array([row["logits"] for row in rows], dtype=np.float32)
         actual = self.logits([row["text"] for row in rows])
         gap = float(np.abs(actual - expected).max())
-        if gap > self.parity:
+        if not gap <= self.parity:  # a gap that is no number is no agreement
             raise ArtifactError(
                 Problem(
                     str(self.folder / GOLDEN),
@@ -80,6 +78,28 @@ class Predictor:
                     "Don't serve this bundle here: export it again on a machine like this one.",
                 )
             )
+
+
+def _refuse_no_texts(texts: Sequence[str]) -> None:
+    """Stop what no student can read.
+
+    Raises:
+        InputError: no list of strings, or a string with half a surrogate pair, which no encoding can write.
+    """
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
+        found, expected = f"a {type(texts).__name__}", "a list of strings"
+        raise InputError(Problem("texts", found, expected, "Put the text in a list."))
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            found = f"a {type(text).__name__}"
+            raise InputError(Problem(f"texts[{place}]", found, "a string", "Leave it out, or make it a string."))
+        try:
+            if not text.isascii():
+                text.encode()
+        except UnicodeEncodeError as error:
+            found = f"half a surrogate pair at character {error.start}"
+            todo = "Decode the text properly, or replace the character."
+            raise InputError(Problem(f"texts[{place}]", found, "text that UTF-8 can write", todo)) from error
 
 
 def load(folder: str | Path, *, verify: bool = False, runner: str | None = None, threads: int = 1) -> Predictor:

@@ -136,6 +136,8 @@ class Teacher(Member, ABC):
     """What it can say."""
     shows_network: ClassVar[bool] = True
     """Whether a student can start from its network and tokenizer."""
+    answers_any_text: ClassVar[bool] = True
+    """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
 
     @abstractmethod
     def inputs(self, corpus: Corpus) -> dict[str, str]:

@@ -198,6 +198,8 @@ def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int,
     """Dev accuracy of logistic regression on the frozen encoder's mean vectors."""
     from sklearn.linear_model import LogisticRegression
 
+    if len(set(train.gold.tolist())) == 1:  # nothing to tell apart: logistic regression would refuse
+        return float((dev.gold == train.gold[0]).mean())
     encoder = huggingface.load_network(base, fresh_head=True).base_model
     meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
     vectors = {name: _means(encoder, part, bf16=bf16, meter=meter) for name, part in (("train", train), ("dev", dev))}

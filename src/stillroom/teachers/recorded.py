@@ -28,6 +28,7 @@ _HEADER = {"labels", "teacher", "licence"}
 _SHOWN = 5
 _TOLD = 20
 _ROWS = 4096
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @final
@@ -35,11 +36,12 @@ class Recorded(Teacher):
     """Outputs in a file: one JSON object a line, with `text`, and `logits` or `probabilities` as a table by label.
 
     The first line may be `{"labels": […], "teacher": "…", "licence": "…"}`; without labels, lists are read in the
-    order of the task's. Every text of the corpus needs an output, test rows too: they are what both sides are judged on.
+    order of the task's. Every text of the corpus needs an output, test rows too: both sides are judged on them.
     """
 
     computes: ClassVar[bool] = False
     shows_network: ClassVar[bool] = False
+    answers_any_text: ClassVar[bool] = False
 
     kind: Literal["recorded"] = "recorded"
     outputs: str
@@ -242,8 +244,5 @@ def _is_number(value: object) -> bool:
 
 
 def _float(value: float) -> float:
-    """A number as float32 holds it: what is beyond it becomes infinite."""
-    try:
-        return float(value) if abs(value) <= np.finfo(np.float32).max else math.inf * (1 if value > 0 else -1)
-    except OverflowError:
-        return math.inf
+    """A number; what float32 can't hold (no number at all, too) becomes infinite."""
+    return float(value) if abs(value) <= _LARGEST else math.inf
