@@ -9,8 +9,9 @@ inside a shard, batches, and writes the shard and its manifest into a store that
 
 All have the same network and, in a round, the same texts (the padded loop the first of them); loading is not timed.
 Digests and probe are paid once a transfer set, whatever its size, so the size matters: a round has two shards of
-texts, a quarter of what the demo asks about. `vs_bare_loop_asking_alone` leaves them out: its seconds are the ledger's.
-All cores work; half of each loop runs before `transfer` and half after; the median of the rounds' ratios counts:
+texts, fewer than the demo asks about. `vs_bare_loop_asking_alone` leaves them out: its seconds are the ledger's.
+All cores work. Half of each loop runs before `transfer` and half after, so that a machine that slows down slows all
+sides alike; the median of the rounds' ratios counts. Run it:
 
     python bench/transfer.py [--json]
 """
@@ -135,7 +136,6 @@ def measure(folder: Path) -> tuple[dict[str, list[float]], str]:
         # The round before the first only warms up.
         some = texts[:WARM_UP] if number < 0 else texts[WARM_UP + number * TEXTS :][:TEXTS]
         few, half = some[:PADDED_TEXTS], len(some) // 2
-        # Half of each loop comes before and half after, so that a machine that slows down slows all sides alike.
         loops = {"bare loop": bare(some[:half]), "padded fp32": padded(few[: len(few) // 2])}
         seconds, manifest = collect(loaded, teacher, some)
         loops["padded fp32"] += padded(few[len(few) // 2 :])

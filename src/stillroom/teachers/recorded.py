@@ -169,7 +169,7 @@ class _Said:
         except ValueError as error:  # bytes that are no UTF-8 among them
             return Problem(where, f"no JSON ({error})", "one object a line, in UTF-8", "Correct the line.")
         if not isinstance(value, dict):
-            return Problem(where, f"a {type(value).__name__}", "one object a line", "Correct the line.")
+            return Problem(where, f"a value of type {type(value).__name__}", "one object a line", "Correct the line.")
         if number == 1 and "text" not in value and _HEADER & value.keys():
             return self._header(value, where)
         found = _logits(value, task=self._task, where=where)
@@ -186,7 +186,12 @@ class _Said:
     def _header(self, value: dict[str, Any], where: str) -> Problem | None:
         labels = value.get("labels", list(self._task.outputs))
         if not isinstance(labels, list):
-            return Problem(f"{where}, `labels`", f"a {type(labels).__name__}", "a list of labels", "Correct the line.")
+            return Problem(
+                f"{where}, `labels`",
+                f"a value of type {type(labels).__name__}",
+                "a list of labels",
+                "Correct the line.",
+            )
         refuse_other_labels([str(one) for one in labels], task=self._task, where=f"{where}, `labels`")
         self.about |= {name: str(value[name]) for name in self.about if value.get(name)}
         return None
@@ -225,7 +230,7 @@ def _logits(line: dict[str, Any], *, task: Task, where: str) -> list[float] | Pr
             return Problem(place, found[:200], f"the labels {expected}"[:200], "Correct the line.")
         values = [values[name] for name in task.outputs]
     if not isinstance(values, list) or len(values) != len(task.outputs) or not all(map(_is_number, values)):
-        found = f"{len(values)} values" if isinstance(values, list) else f"a {type(values).__name__}"
+        found = f"{len(values)} values" if isinstance(values, list) else f"a value of type {type(values).__name__}"
         return Problem(place, found, f"{len(task.outputs)} numbers", "Correct the line.")
     row = np.array([_float(one) for one in values])
     if not np.isfinite(row).all():
