@@ -54,7 +54,8 @@ def nice(low: float, high: float, *, count: int = 4) -> list[float]:
     step = next(one * magnitude for one in (1, 2, 2.5, 5, 10) if one * magnitude >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    digits = 3 - math.floor(math.log10(step))  # of the step's own size, so that small steps stay apart
+    return [round(number * step, digits) for number in range(first, last + 1)]
 
 
 def decades(low: float, high: float) -> list[float]:

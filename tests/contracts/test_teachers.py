@@ -1,0 +1,158 @@
+"""Every teacher, found by itself: made ready once, opened, asked, and known by its digests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillroom import corpus, teach, train
+from stillroom.core import plugins
+from stillroom.core.artifact import Artifact, Store
+from stillroom.core.errors import MismatchError, RecipeError
+from stillroom.corpora.table import Table
+from stillroom.tasks.classification import Classification
+from stillroom.teachers import LoadedTeacher, Teacher
+from tests.conftest import LABELS, sentences, write_csv
+
+TASK = Classification(labels=LABELS)
+NAMES = plugins.names("teachers")
+
+
+def make_recorded(folder: Path, encoder: Path, classifier: Path) -> dict[str, Any]:
+    path = folder / "said.jsonl"
+    header = json.dumps({"labels": LABELS})
+    lines = [json.dumps({"text": text, "logits": [len(text) / 9, 1.0]}) for text, _ in sentences()]
+    path.write_text("\n".join([header, *lines]), encoding="utf-8")
+    return {"outputs": str(path)}
+
+
+#: Settings for each member, made from a folder, an encoder and a classifier; a new one adds its line.
+MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
+    "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
+    "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
+    "recorded": make_recorded,
+}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A teacher, its artifact, and what can be asked."""
+
+    teacher: Teacher
+    found: Artifact
+    loaded: LoadedTeacher
+    rows: corpus.Corpus
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
+    folder = tmp_path_factory.mktemp("teachers")
+    path = write_csv(folder / "toy.csv", sentences())
+    source = Table(labelled=str(path), dev_share=0.2, test_share=0.4)
+    return corpus.load(source, task=TASK, store=Store(folder / "work"))
+
+
+def prepare(teacher: Teacher, rows: corpus.Corpus, store: Store, task: Classification = TASK) -> Artifact:
+    return teach.prepare(teacher, task=task, corpus=rows, fit=train.loop, seed=2, store=store)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def ready(
+    request: pytest.FixtureRequest,
+    rows: corpus.Corpus,
+    encoder_folder: Path,
+    classifier_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ready:
+    assert request.param in MAKERS, f"MAKERS has no line for `{request.param}`"
+    folder = tmp_path_factory.mktemp(request.param)
+    settings = MAKERS[request.param](folder, encoder_folder, classifier_folder)
+    teacher: Teacher = plugins.build("teachers", {"kind": request.param, **settings})
+    store = Store(folder / "work")
+    found = prepare(teacher, rows, store)
+    return Ready(teacher, found, teacher.open(found.folder, task=TASK), rows, store)
+
+
+def texts() -> list[str]:
+    return [text for text, _ in sentences()[::29]]
+
+
+def test_there_are_members() -> None:
+    assert {"finetuned", "huggingface", "recorded"} <= set(NAMES)
+
+
+def test_is_its_own_settings(ready: Ready) -> None:
+    assert type(ready.teacher).__doc__
+    assert plugins.build("teachers", ready.teacher.resolved()) == ready.teacher
+    with pytest.raises(RecipeError, match="Did you mean `licence`"):
+        plugins.build("teachers", {**ready.teacher.resolved(), "license": "MIT"})
+
+
+def test_is_made_ready_once_from_inputs_known_before(ready: Ready) -> None:
+    inputs = ready.teacher.inputs(ready.rows)
+    assert inputs == ready.teacher.inputs(ready.rows)
+    assert all(len(digest) == 64 for digest in inputs.values())
+    assert ready.found.manifest["inputs"] == inputs
+    assert prepare(ready.teacher, ready.rows, ready.store).folder == ready.found.folder
+
+
+def test_answers_each_text_alone_and_in_order(ready: Ready) -> None:
+    for precision in ready.loaded.precisions:
+        said, tokens = ready.loaded.ask(texts(), precision=precision, tokens_per_batch=256)
+        assert set(said) == set(ready.teacher.signals)
+        logits = said["logits"]
+        assert logits.shape == (len(texts()), len(LABELS))
+        assert logits.dtype == np.float32
+        assert np.isfinite(logits).all()
+        assert tokens >= 0
+        back = ready.loaded.ask(texts()[::-1], precision=precision, tokens_per_batch=256)[0]["logits"]
+        np.testing.assert_allclose(back[::-1], logits, atol=1e-5 if precision == "fp32" else 5e-2)
+    assert ready.loaded.precisions[0] == "fp32", "the one to be trusted comes first"
+
+
+def test_no_text_no_answer(ready: Ready) -> None:
+    said, tokens = ready.loaded.ask([], precision="fp32", tokens_per_batch=256)
+    assert said["logits"].shape == (0, len(LABELS))
+    assert tokens == 0
+
+
+def test_says_who_it_is(ready: Ready) -> None:
+    known = ready.loaded.identify()
+    assert known.name
+    assert "/" not in known.name, "where somebody keeps it is nobody else's business"
+    assert len(known.weights) == 64
+    assert known.labels == TASK.outputs
+    assert json.loads(json.dumps(known.as_dict()))
+    again = ready.teacher.open(ready.found.folder, task=TASK).identify()
+    assert again == known
+
+
+def test_shows_its_network_and_tokenizer_or_says_that_it_has_none(ready: Ready) -> None:
+    if ready.teacher.shows_network:
+        assert sum(one.numel() for one in ready.loaded.network().parameters()) > 0
+        assert json.loads(ready.loaded.tokenizer_json())["model"]
+        assert ready.loaded.identify().tokenizer
+    else:
+        assert ready.loaded.identify().tokenizer is None
+        for look in (ready.loaded.network, ready.loaded.tokenizer_json):
+            with pytest.raises(MismatchError):
+                look()
+
+
+def test_a_task_that_names_its_outputs_otherwise_is_refused_or_followed(ready: Ready, tmp_path: Path) -> None:
+    """Never silently taken in the wrong order: it is refused, or fitted to the new order."""
+    swapped = Classification(labels=LABELS[::-1])
+    refused = ""
+    try:
+        found = prepare(ready.teacher, ready.rows, Store(tmp_path), swapped)
+        assert ready.teacher.open(found.folder, task=swapped).identify().labels == swapped.outputs
+    except MismatchError as error:
+        refused = str(error)
+    assert ("another order" in refused) != bool(list(tmp_path.glob("teacher/[!.]*")))
