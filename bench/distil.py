@@ -1,6 +1,6 @@
 """What asking the teacher once saves: wall time of distilling one student against loops that ask it at every step.
 
-    asked once        `transfer.collect` into a new store (its probe included), then `train.loop`
+    asked once        `transfer.collect` into a new store (its probe included), then `loop.fit`
     teacher in loop   the very same loop, but each step's targets come from the teacher then and there: in the precision
                       that transfer chose, under `inference_mode`, and, as in ours, in batches of like length
     as often written  shuffled batches padded to their longest text, the teacher in fp32 under `no_grad`, no dev rows;
@@ -35,7 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 from parts import model_folder, show, texts_of_reviews
-from stillroom import teach, train, transfer
+from stillroom import loop, teach, transfer
 from stillroom.core import artifact, batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.corpus import Dev, Rows, Train
@@ -74,7 +74,7 @@ class Ground:
     def fit(self, network: Network, parts: Sequence[Examples]) -> None:
         """The product's loop."""
         with tempfile.TemporaryDirectory(prefix="stillroom-bench-") as folder:
-            train.loop(network, task=TASK, train=parts[0], dev=parts[1], objectives=OBJECTIVES, plan=self.plan(),
+            loop.fit(network, task=TASK, train=parts[0], dev=parts[1], objectives=OBJECTIVES, plan=self.plan(),
                        folder=Path(folder))  # fmt: skip
 
 
@@ -166,10 +166,10 @@ def as_often_written(ground: Ground, network: Network) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
             student = network.module(torch.from_numpy(padded), torch.from_numpy(mask)).float()
         gold, everyone = torch.from_numpy(nobody(rows)), torch.ones(len(rows), dtype=torch.bool)
-        target = Target(torch.from_numpy(asked[rows]), gold, everyone)
+        target = Target({"logits": torch.from_numpy(asked[rows])}, gold, everyone)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        torch.stack([one.weight * one.loss(student, target) for one in OBJECTIVES]).sum().backward()
+        torch.stack([one.weight * one.loss({"logits": student}, target) for one in OBJECTIVES]).sum().backward()
         for optimizer in optimizers:
             optimizer.step()
     return (time.perf_counter() - started) * plan.epochs * len(ground.texts) / len(texts)

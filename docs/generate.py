@@ -24,7 +24,10 @@ from stillroom.core import plugins, recipe
 DOCS = Path(__file__).parent
 STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe.Evaluate, "cost": recipe.Cost,
           "export": recipe.Export, "[gate]": recipe.Gate}  # fmt: skip
-FAMILIES = {**recipe.FAMILIES, "export.formats": "formats"}
+FAMILIES = {
+    **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
+    "export.formats": "formats",
+}
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
 RECIPE = """# The recipe
 
@@ -126,7 +129,7 @@ def recipe_page() -> str:
     """Every table of a recipe, with every key of every member."""
     lines = [RECIPE]
     for table, family in FAMILIES.items():
-        heading = f"[[{table}]]" if table == "objective" else f"[{table}]"
+        heading = {"objective": "[[objective]]", "student": "[student]` and `[peer]"}.get(table, f"[{table}]")
         lines += [f"## `{heading}` — {family}", "", f"More on the [family](families/{family}.md).", ""]
         for name in plugins.names(family):
             member = plugins.member(family, name)

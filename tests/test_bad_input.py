@@ -97,11 +97,11 @@ def test_an_objective_that_does_not_fit_its_teacher(
 ) -> None:
     from stillroom.objectives.logit_mse import LogitMSE
 
-    monkeypatch.setattr(LogitMSE, "needs", frozenset({"hidden"}))
+    monkeypatch.setattr(LogitMSE, "needs", frozenset({"smell"}))
     toy["objective"] = [{"kind": "logit_mse"}]
     code, said = run("check", str(write_toml(tmp_path / "toy.toml", toy)))
     assert code == 2
-    assert "needs hidden" in told(said)
+    assert "needs smell" in told(said)
 
 
 def test_a_student_that_nothing_serves(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:

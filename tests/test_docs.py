@@ -22,7 +22,14 @@ from tests.conftest import LABELS, sentences, write_csv
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FAMILIES = (*recipe.FAMILIES.values(), "formats", "metrics", "documents", "runtime.runners", "runtime.encoders")
+FAMILIES = (
+    *dict.fromkeys(recipe.FAMILIES.values()),
+    "formats",
+    "metrics",
+    "documents",
+    "runtime.runners",
+    "runtime.encoders",
+)
 STAGES = (recipe.Transfer, recipe.Train, recipe.Evaluate, recipe.Cost, recipe.Export, recipe.Gate)
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stillroom import corpus, transfer
-from stillroom.core import artifact, recipe
+from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import MismatchError
 from stillroom.core.progress import Event
@@ -37,14 +37,23 @@ class Counting:
     def identify(self) -> Identity:
         return self.inner.identify()
 
+    @property
+    def layers(self) -> int:
+        return self.inner.layers
+
     def ask(
-        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
-    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
         if self.stop_after is not None and len(self.asked) >= self.stop_after:
             raise KeyboardInterrupt
         self.asked += texts
         self.precision.add(precision)
-        return self.inner.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch)
+        return self.inner.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch, wanted=wanted)
 
     def network(self) -> Any:
         return self.inner.network()

@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stillroom import corpus, cost, dossier, evaluate, export, gates, teach, train, transfer
+from stillroom import corpus, cost, dossier, evaluate, export, gates, loop, teach, train, transfer
 from stillroom.core import plugins
 from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, MismatchError, Problem, nearest
 from stillroom.core.progress import Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
-from stillroom.objectives import Objective
+from stillroom.objectives import GOLD, PEER, Objective
 
+_OF_A_STUDENT = frozenset({"logits", GOLD, PEER})
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
 
 
@@ -40,22 +41,27 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     if here.reached("corpus", rows.artifact):
         return here
 
-    teacher = teach.prepare(
-        recipe.teacher, task=task, corpus=rows, fit=train.loop, seed=seed, store=store, report=report
-    )
+    teacher = teach.prepare(recipe.teacher, task=task, corpus=rows, fit=loop.fit, seed=seed, store=store, report=report)
     if here.reached("teacher", teacher):
         return here
 
-    loaded = teach.Opened(recipe.teacher, teacher, task=task)
+    loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), objectives(recipe)
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
                             settings=recipe.transfer, seed=seed, store=store, held_out=(rows.test, rows.outside),
+                            wanted=transfer.wanted(mixture, student=recipe.student, loaded=loaded),
                             report=report)  # fmt: skip
     if here.reached("transfer", said.artifact):
         return here
 
     studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
-    student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=objectives(recipe),
-                        settings=recipe.train, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
+    peer = None
+    if recipe.peer is not None:
+        peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
+    student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=mixture, settings=recipe.train,
+                        studied=studied, seed=seed, store=store, peer=peer, report=report)  # fmt: skip
+    student = train.born_again(recipe.student, student, task=task, corpus=rows, objectives=mixture,
+                               settings=recipe.train, asked=recipe.transfer, studied=studied, seed=seed,
+                               store=store, report=report)  # fmt: skip
     if here.reached("train", student):
         return here
 
@@ -118,15 +124,44 @@ def _misfits(recipe: Recipe) -> list[Problem]:
         found = f"{recipe.transfer.phrases_per_row} phrases a row for a {teacher.kind} teacher"
         expected = "0, for a teacher that knows no texts but those of the corpus"
         problems.append(Problem("transfer.phrases_per_row", found, expected, "Set it to 0, or choose another teacher."))
-    said = {"gold"} | (task.signals & teacher.signals)
+    said = {GOLD} | (task.signals & teacher.signals) | ({PEER} if recipe.peer else set())
+    heard = student.signals | {GOLD, PEER}
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)
         if missing:
             found = f"`{objective.kind}`, which needs {', '.join(missing)}"
             expected = f"one that makes do with {', '.join(sorted(said))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or teacher."))
+        deaf = sorted(objective.needs - heard)
+        if deaf and not missing:
+            found = f"`{objective.kind}`, which looks at {', '.join(deaf)} of a {student.kind} student"
+            expected = f"one that makes do with {', '.join(sorted(heard - {PEER}))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or student."))
+        if recipe.train.rounds > 1 and objective.needs - _OF_A_STUDENT:
+            found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
+            expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
+    problems += _peerless(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
+    return problems
+
+
+def _peerless(recipe: Recipe) -> list[Problem]:
+    """A peer that nobody hears, or one that can't do the task."""
+    peer, task = recipe.peer, recipe.task
+    if peer is None:
+        return []
+    problems = []
+    if not any(PEER in one.needs for one in objectives(recipe)):
+        todo = 'Add an objective of kind "mutual", or take out [peer].'
+        problems.append(Problem("peer", "a second student that no objective hears", "an objective that does", todo))
+    if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
+        found = f"a {peer.kind} student, which can't be begun here"
+        problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
+    if any(one.needs - {"logits", GOLD, PEER} for one in objectives(recipe)):
+        found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
+        problems.append(Problem("peer", found, "objectives of what students say", todo))
     return problems
 
 

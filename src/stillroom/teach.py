@@ -9,11 +9,12 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact
+from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.progress import Report, silent
 from stillroom.corpus import Corpus
-from stillroom.students import Student
+from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
 
@@ -56,11 +57,21 @@ class Opened:
         """The teacher's identity."""
         return self._loaded.identify()
 
+    @property
+    def layers(self) -> int:
+        """The teacher's."""
+        return self._loaded.layers
+
     def ask(
-        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
-    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """Ask the teacher."""
-        return self._loaded.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch)
+        return self._loaded.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch, wanted=wanted)
 
     def network(self) -> Any:
         """The teacher's network."""
@@ -69,6 +80,75 @@ class Opened:
     def tokenizer_json(self) -> str:
         """The teacher's tokenizer."""
         return self._loaded.tokenizer_json()
+
+
+@final
+class Pupil:
+    """A student that is asked as a teacher is: in born-again rounds the one before teaches the next."""
+
+    def __init__(self, student: Student, trained: Artifact, *, studied: Artifact, task: Task) -> None:
+        self._student, self._trained, self._studied, self._task = student, trained, studied, task
+
+    @cached_property
+    def _network(self) -> Network:
+        network = self._student.reopen(self._trained.folder, task=self._task)
+        network.module.eval()
+        return network
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """A student is quick enough as it is."""
+        return ("fp32",)
+
+    @property
+    def layers(self) -> int:
+        """It is asked for what it says only."""
+        return 0
+
+    def identify(self) -> Identity:
+        """The student's digests."""
+        tokenizer = self._studied.manifest["facts"].get("tokenizer") if self._student.follows_tokenizer else None
+        return Identity(f"{self._student.kind} student", self._trained.digest, tokenizer, self._task.outputs, "")
+
+    def ask(
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """Its logits."""
+        import torch
+
+        ids = self._network.encode(texts)
+        logits = np.empty((len(ids), len(self._task.outputs)), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
+                padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
+                logits[rows] = self._network.module(padded, mask).float().numpy()
+        return {"logits": logits}, sum(len(one) for one in ids)
+
+    def network(self) -> Any:
+        """Whoever starts from a network starts from the first teacher's.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise _no_start()
+
+    def tokenizer_json(self) -> str:
+        """The same.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise _no_start()
+
+
+def _no_start() -> MismatchError:
+    todo = "Start it from the teacher that the first round asked."
+    return MismatchError(Problem("teacher", "a student that teaches the next", "a teacher to start from", todo))
 
 
 def study(

@@ -19,11 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, recipe, seeds
+from stillroom.core import artifact, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
+from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.students import Student
 from stillroom.tasks import Task
 from stillroom.teachers import Identity, LoadedTeacher, Precision, refuse_other_labels
 
@@ -52,10 +54,25 @@ class TransferSet:
         """How many texts it holds."""
         return int(self.artifact.manifest["facts"]["texts"])
 
+    @property
+    def recorded(self) -> frozenset[str]:
+        """The names of what was recorded."""
+        return frozenset(self.artifact.manifest["facts"]["signals"])
+
     def shards(self) -> Iterator[pa.Table]:
         """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits`."""
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
-            yield pq.read_table(path)
+            yield pq.read_table(path).replace_schema_metadata({"shard": path.stem})
+
+    def further(self, shard: pa.Table) -> list[signals.Place]:
+        """Where a shard's other signals are, if it has any; they are read when they are asked for."""
+        name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
+        path = self.artifact.folder / f"{name}.safetensors"
+        if self.recorded == signals.LOGITS:
+            return []
+        if not signals.over_tokens(self.recorded):
+            return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]
+        return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
 
 
 @final
@@ -79,9 +96,10 @@ def collect(
     seed: int,
     store: Store,
     held_out: Sequence[Rows[Any]] = (),
+    wanted: frozenset[str] = signals.LOGITS,
     report: Report = silent,
 ) -> TransferSet:
-    """Ask the teacher about every text of the parts, or find that it was asked.
+    """Ask the teacher about every text of the parts, or find that it was asked. Only what is wanted is recorded.
 
     No phrase is made that is a text of `held_out`: nothing of those rows is read but their ids.
 
@@ -100,14 +118,15 @@ def collect(
         shards = _shards(parts, held_out=held_out, settings=settings, seed=seed)
         total = None if settings.phrases_per_row else sum(part.count for part in parts)
         meter = Meter(report, stage=STAGE, total=total, unit="texts")
-        _ask(loaded, draft, shards, settings=settings, precision=probe["precision"], meter=meter)
-        _close(draft, identity, probe=probe, parts=parts)
+        _ask(loaded, draft, shards, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
+        _close(draft, identity, probe=probe, parts=parts, wanted=wanted)
 
     inputs = {"teacher": teacher.digest, **{part.role: part.digest for part in parts}}
     # The seed only matters where phrases are drawn: without them, every seed shares one transfer set.
     if settings.phrases_per_row:
         inputs |= {part.role: part.digest for part in held_out}
     described = {**settings.model_dump(mode="json"), "seed": seed if settings.phrases_per_row else None}
+    described |= {"signals": sorted(wanted)}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
 
@@ -163,6 +182,7 @@ def _ask(
     *,
     settings: recipe.Transfer,
     precision: Precision,
+    wanted: frozenset[str],
     meter: Meter,
 ) -> None:
     price = loaded.identify().price_per_million_texts
@@ -173,7 +193,12 @@ def _ask(
             meter.advance(len(shard.ids), kept="from an earlier run", **spend)
             continue
         started = time.perf_counter()
-        said, tokens = loaded.ask(shard.texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
+        said, tokens = loaded.ask(
+            shard.texts, precision=precision, tokens_per_batch=settings.tokens_per_batch, wanted=wanted
+        )
+        further = {name: one for name, one in said.items() if name != "logits"}
+        if further:  # first: it is the table that says that a shard is whole
+            _write_further(path.with_suffix(".safetensors"), shard, further)
         _write(path, shard, said["logits"])
         line = {"shard": shard.name, "texts": len(shard.ids), "tokens": tokens}
         line["seconds"] = time.perf_counter() - started
@@ -260,6 +285,19 @@ def _write(path: Path, shard: _Shard, logits: NDArray[np.float32]) -> None:
     draft.rename(path)
 
 
+def _write_further(path: Path, shard: _Shard, said: Mapping[str, NDArray[Any]]) -> None:
+    from safetensors.numpy import save_file
+
+    for name, one in said.items():
+        if not np.isfinite(one).all():
+            found = f"`{name}` that is not finite in half precision"
+            todo = "Look at the teacher's weights, or ask for another signal."
+            raise InputError(Problem(f"teacher, {shard.name}", found, "numbers between -65504 and 65504", todo))
+    draft = path.with_name(f".{path.name}.draft")
+    save_file({name: np.ascontiguousarray(one) for name, one in said.items()}, draft)
+    draft.rename(path)
+
+
 def _refuse_not_finite(shard: _Shard, logits: NDArray[np.float16]) -> None:
     """Nothing can be learned from what is no number, and one such row would spoil every weight of a student.
 
@@ -273,7 +311,9 @@ def _refuse_not_finite(shard: _Shard, logits: NDArray[np.float16]) -> None:
         raise InputError(Problem(f"teacher, {shard.name}", found, "logits between -65504 and 65504", todo))
 
 
-def _close(draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Sequence[Rows[Any]]) -> None:
+def _close(
+    draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Sequence[Rows[Any]], wanted: frozenset[str]
+) -> None:
     """Put into the manifest what makes the set understandable on its own; time and money stand outside the digest."""
     for leftover in draft.folder.glob(".*.draft"):
         leftover.unlink()
@@ -285,7 +325,11 @@ def _close(draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Se
     draft.facts.update(
         {
             "teacher": identity.as_dict(),
-            "signals": {"logits": {"dtype": "float16", "axes": ["row", "class"], "classes": list(identity.labels)}},
+            "signals": {
+                name: {"dtype": "float16", "axes": signals.axes(name)}
+                | ({"classes": list(identity.labels)} if name == "logits" else {})
+                for name in sorted(wanted)
+            },
             "precision": probe,
             "parts": {part.role: part.count for part in parts},
             "texts": texts,
@@ -309,6 +353,14 @@ def _whole_lines(ledger: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return found
+
+
+def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher) -> frozenset[str]:
+    """Every signal that a mixture asks of a teacher; a teacher is only opened where insides are asked for."""
+    inside = any(one.needs - {"logits", "embedding", GOLD, PEER} for one in objectives)
+    layers = loaded.layers if inside else 0
+    asked = [one.wants(student_layers=student.depth(layers), teacher_layers=layers).teacher for one in objectives]
+    return signals.LOGITS.union(*asked)
 
 
 def refuse_other_teacher(said: TransferSet, *, tokenizer: str | None, task: Task) -> None:

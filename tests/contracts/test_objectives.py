@@ -19,9 +19,23 @@ from stillroom.objectives import Objective, Target
 KINDS = plugins.names("objectives")
 
 
-def made(kind: str, **settings: Any) -> Objective:
-    found: Objective = plugins.build("objectives", {"kind": kind, **settings})
-    return found
+def aimed(logits: Tensor, gold: Tensor, mask: Tensor) -> Target:
+    return Target({"logits": logits, "peer": logits}, gold, mask)
+
+
+class Made:
+    """An objective that is called with logits alone."""
+
+    def __init__(self, inner: Objective) -> None:
+        self.inner = inner
+        self.needs = inner.needs
+
+    def loss(self, student: Tensor, target: Target) -> Tensor:
+        return self.inner.loss({"logits": student}, target)
+
+
+def made(kind: str, **settings: Any) -> Made:
+    return Made(plugins.build("objectives", {"kind": kind, **settings}))
 
 
 def batch(seed: int, *, rows: int = 7, classes: int = 4, shift: float = 0.0) -> tuple[Tensor, Target]:
@@ -29,7 +43,7 @@ def batch(seed: int, *, rows: int = 7, classes: int = 4, shift: float = 0.0) -> 
     student = torch.randn((rows, classes), generator=generator, dtype=torch.float64)
     teacher = torch.randn((rows, classes), generator=generator, dtype=torch.float64) * 2 + shift
     gold = torch.randint(0, classes, (rows,), generator=generator)
-    return student, Target(teacher, gold, torch.ones(rows, dtype=torch.bool))
+    return student, aimed(teacher, gold, torch.ones(rows, dtype=torch.bool))
 
 
 def with_padding(student: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -37,17 +51,17 @@ def with_padding(student: Tensor, target: Target) -> tuple[Tensor, Target]:
     junk[:, 0] = -50.0
     mask = torch.cat([target.mask, torch.zeros(3, dtype=torch.bool)])
     gold = torch.cat([target.gold, torch.ones(3, dtype=torch.long)])
-    return torch.cat([student, junk]), Target(torch.cat([target.logits, junk * -1]), gold, mask)
+    return torch.cat([student, junk]), aimed(torch.cat([target.logits, junk * -1]), gold, mask)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestEvery:
     def test_states_what_it_is(self, kind: str) -> None:
-        member = type(made(kind))
+        member = type(made(kind).inner)
         assert member.formula
         assert member.source
         assert member.lowest
-        assert member.needs <= {"logits", "gold"}
+        assert member.needs <= {"logits", "gold", "peer"}
 
     def test_shapes_hold(self, kind: str) -> None:
         @jaxtyped(typechecker=beartype)
@@ -57,11 +71,11 @@ class TestEvery:
             gold: Int[Tensor, "*rows"],
             mask: Bool[Tensor, "*rows"],
         ) -> Float[Tensor, ""]:
-            return made(kind).loss(student, Target(logits, gold, mask))
+            return made(kind).loss(student, aimed(logits, gold, mask))
 
         student, target = batch(0)
         assert torch.isfinite(checked(student, target.logits, target.gold, target.mask))
-        tokens = Target(target.logits[None], target.gold[None], target.mask[None])
+        tokens = aimed(target.logits[None], target.gold[None], target.mask[None])
         assert torch.isfinite(checked(student[None], tokens.logits, tokens.gold, tokens.mask))
 
     @given(seed=st.integers(0, 1000))
@@ -76,14 +90,14 @@ class TestEvery:
     def test_order_of_rows_does_not_matter(self, kind: str, seed: int) -> None:
         student, target = batch(seed)
         order = torch.from_numpy(np.random.default_rng(seed).permutation(len(student)))
-        shuffled = Target(target.logits[order], target.gold[order], target.mask[order])
+        shuffled = aimed(target.logits[order], target.gold[order], target.mask[order])
         torch.testing.assert_close(made(kind).loss(student[order], shuffled), made(kind).loss(student, target))
 
     @given(seed=st.integers(0, 1000))
     @settings(max_examples=20, deadline=None)
     def test_repeating_the_batch_changes_nothing(self, kind: str, seed: int) -> None:
         student, target = batch(seed)
-        doubled = Target(*(torch.cat([one, one]) for one in (target.logits, target.gold, target.mask)))
+        doubled = aimed(*(torch.cat([one, one]) for one in (target.logits, target.gold, target.mask)))
         torch.testing.assert_close(made(kind).loss(torch.cat([student] * 2), doubled), made(kind).loss(student, target))
 
     def test_gradient_agrees_with_finite_differences(self, kind: str) -> None:
@@ -102,7 +116,7 @@ class TestEvery:
     def test_no_row_that_counts_is_zero_not_nan(self, kind: str) -> None:
         student, target = batch(3)
         student.requires_grad_(True)
-        nothing = Target(target.logits, torch.full_like(target.gold, -1), torch.zeros_like(target.mask))
+        nothing = aimed(target.logits, torch.full_like(target.gold, -1), torch.zeros_like(target.mask))
         loss = made(kind).loss(student, nothing)
         loss.backward()
         assert loss == 0
@@ -116,10 +130,12 @@ class TestEvery:
 
     def test_every_setting_matters(self, kind: str) -> None:
         student, target = batch(5)
-        plain = made(kind)
-        for name in set(type(plain).model_fields) - {"kind", "weight"}:
-            changed = plain.model_copy(update={name: getattr(plain, name) * 3})
-            assert not torch.isclose(changed.loss(student, target), plain.loss(student, target)), name
+        plain = made(kind).inner
+        for name in set(type(plain).model_fields) - {"kind", "weight", "starts", "ends"}:
+            if name.endswith("_end"):
+                continue
+            changed = Made(plain.model_copy(update={name: getattr(plain, name) * 3}))
+            assert not torch.isclose(changed.loss(student, target), made(kind).loss(student, target)), name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "logits" in made(kind).needs])
@@ -140,7 +156,7 @@ def test_forward_kl_by_hand() -> None:
     """Two rows, τ = 2: the gradient of each is τ (q − p) over the number of rows (Hinton et al.)."""
     student = torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]], dtype=torch.float64, requires_grad=True)
     teacher = torch.tensor([[2.0, -1.0, 0.5], [1.0, 1.0, 1.0]], dtype=torch.float64)
-    target = Target(teacher, torch.tensor([-1, -1]), torch.tensor([True, True]))
+    target = aimed(teacher, torch.tensor([-1, -1]), torch.tensor([True, True]))
     loss = made("forward_kl", temperature=2.0).loss(student, target)
     loss.backward()
     p, q = (
@@ -187,7 +203,7 @@ def test_hard_label_agrees_with_torch_and_skips_rows_without_gold() -> None:
 
 def test_logit_mse_by_hand() -> None:
     student = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
-    target = Target(torch.tensor([[10.0, 14.0]], dtype=torch.float64), torch.tensor([-1]), torch.tensor([True]))
+    target = aimed(torch.tensor([[10.0, 14.0]], dtype=torch.float64), torch.tensor([-1]), torch.tensor([True]))
     assert made("logit_mse").loss(student, target).item() == pytest.approx(1.0)
 
 

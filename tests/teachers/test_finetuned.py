@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, teach, train
+from stillroom import corpus, loop, teach
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError
 from stillroom.core.progress import Event
@@ -38,9 +38,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
 
 def fitted(encoder: Path, rows: corpus.Corpus, work: Path, events: list[Event], **settings: Any) -> Artifact:
     teacher = FineTuned(base=str(encoder), **{**SMALL, **settings})
-    return teach.prepare(
-        teacher, task=TASK, corpus=rows, fit=train.loop, seed=3, store=Store(work), report=events.append
-    )
+    return teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=3, store=Store(work), report=events.append)
 
 
 @pytest.fixture(scope="module")

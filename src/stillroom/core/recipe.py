@@ -35,6 +35,7 @@ FAMILIES = {
     "corpus": "corpora",
     "teacher": "teachers",
     "student": "students",
+    "peer": "students",
     "objective": "objectives",
 }
 
@@ -67,6 +68,12 @@ class Train(Settings):
     """The peak; None: as the student asks for."""
     patience: int = Field(3, ge=1)
     """Epochs without a better dev score before it stops."""
+    curriculum: float = Field(0.0, ge=0, lt=1)
+    """The share of training in which rows that the teacher is unsure of are held back, and come in little by little."""
+    unfreeze: float = Field(0.0, ge=0, lt=1)
+    """The share of training in which the student is thawed from its head down (XtremeDistil 2004.05686)."""
+    rounds: int = Field(1, ge=1)
+    """Born-again rounds (Furlanello et al. 1805.04770): from the second on, the student before is the teacher."""
     checkpoint_seconds: float = Field(20.0, ge=0)
     """How much work a killed run loses at most, in seconds of training."""
 
@@ -147,6 +154,7 @@ class Recipe(Settings):
     corpus: Source
     teacher: Teacher
     student: Student
+    peer: Student | None = None
     objective: tuple[Objective, ...] = ()
     gate: tuple[Gate, ...] = ()
     transfer: Transfer = Transfer()
@@ -207,7 +215,7 @@ def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     values: dict[str, Any] = dict(data)
     problems: list[Problem] = []
     for key, family in FAMILIES.items():
-        if key not in values:
+        if values.get(key) is None:
             continue
         many = isinstance(values[key], list | tuple)
         built = [

@@ -1,38 +1,65 @@
 """Family: what a student is fitted to.
 
-An objective is a pure function of student outputs, teacher signals and a mask.
+An objective is a pure function of student outputs, teacher signals and a mask. It is handed what it asked for by name
+(`stillroom.core.signals` lists the names) and never a teacher.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from stillroom.core import signals
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    #: What a student says of a batch, a signal a name, shaped as `stillroom.core.signals` says.
+    Said = Mapping[str, Tensor]
+
+GOLD = "gold"
+PEER = "peer"
 
 
 @final
 @dataclass(frozen=True)
 class Target:
-    """What a batch is fitted to. `gold` is −1 where a row has none. Rows (or positions) outside `mask` are padding."""
+    """What a batch is fitted to: what the teacher said, and the gold labels, −1 where a row has none.
 
-    logits: Float[Tensor, "*rows classes"]
+    Rows outside `mask` are padding, and so are positions outside `tokens` (None where nothing speaks of tokens).
+    """
+
+    signals: Mapping[str, Tensor]
     gold: Int[Tensor, "*rows"]
     mask: Bool[Tensor, "*rows"]
+    tokens: Bool[Tensor, "rows length"] | None = None
+
+    @property
+    def logits(self) -> Float[Tensor, "*rows classes"]:
+        """The teacher's logits."""
+        return self.signals["logits"]
+
+
+@final
+@dataclass(frozen=True)
+class Wanted:
+    """The signals that an objective asks of a student and of a teacher, layers named."""
+
+    student: frozenset[str]
+    teacher: frozenset[str]
 
 
 class Objective(Member, ABC):
     """A term of the loss."""
 
     needs: ClassVar[frozenset[str]]
-    """The signals it can't do without; `gold` stands for the gold labels."""
+    """The kinds of signals it can't do without; `gold` stands for the gold labels, `peer` for a second student."""
     formula: ClassVar[str]
     source: ClassVar[str]
     lowest: ClassVar[str]
@@ -40,7 +67,41 @@ class Objective(Member, ABC):
 
     weight: float = Field(1.0, ge=0)
     """Its weight in the mixture."""
+    weight_end: float | None = Field(None, ge=0)
+    """Its weight at the end of training, reached in a straight line; None: it stays."""
+    starts: float = Field(0.0, ge=0, lt=1)
+    """The share of training after which it counts: with `ends`, one stage of several (XtremeDistil 2004.05686)."""
+    ends: float = Field(1.0, gt=0, le=1)
+    """The share of training after which it no longer counts."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ends <= self.starts:
+            raise ValueError("`ends` beyond `starts`")
+        return self
+
+    def at(self, share: float) -> Self | None:
+        """The objective when so much of training is over (0 to 1), or None where it does not count then."""
+        last = share >= 1.0 and self.ends >= 1.0
+        if not (self.starts <= share < self.ends or last):
+            return None
+        moved = {
+            name: getattr(self, name) + (getattr(self, f"{name}_end") - getattr(self, name)) * share
+            for name in type(self).model_fields
+            if getattr(self, f"{name}_end", None) is not None
+        }
+        found = self.model_copy(update=moved) if moved else self
+        return found if found.weight else None
+
+    def wants(self, *, student_layers: int, teacher_layers: int) -> Wanted:
+        """The signals it asks for, where both sides have so many layers; the student's follow from its own."""
+        own = frozenset(self.needs - {GOLD, PEER})
+        return Wanted(student=own & (signals.LOGITS | {"embedding"}) | signals.LOGITS, teacher=own)
+
+    def learned(self, *, student: Mapping[str, int], teacher: Mapping[str, int]) -> nn.Module | None:
+        """What it learns beside the student, such as a projection; from the size of each signal's last axis."""
+        return None
 
     @abstractmethod
-    def loss(self, student: Float[Tensor, "*rows classes"], target: Target) -> Float[Tensor, ""]:
+    def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count, unweighted. Zero (with a gradient) where no row counts."""

@@ -10,7 +10,9 @@ from stillroom.objectives import Objective, Target
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from stillroom.objectives import Said
 
 
 @final
@@ -25,12 +27,14 @@ class ForwardKL(Objective):
     kind: Literal["forward_kl"] = "forward_kl"
     temperature: float = Field(2.0, gt=0)
     """τ; the gradient is scaled by τ², so that the weight means the same at every temperature."""
+    temperature_end: float | None = Field(None, gt=0)
+    """τ at the end of training, reached in a straight line; None: it stays."""
 
-    def loss(self, student: Float[Tensor, "*rows classes"], target: Target) -> Float[Tensor, ""]:
+    def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count."""
         from torch.nn.functional import log_softmax
 
-        p = log_softmax(target.logits.to(student.dtype) / self.temperature, dim=-1)
-        q = log_softmax(student / self.temperature, dim=-1)
+        p = log_softmax(target.logits.to(student["logits"].dtype) / self.temperature, dim=-1)
+        q = log_softmax(student["logits"] / self.temperature, dim=-1)
         rows = (p.exp() * (p - q)).sum(dim=-1).masked_fill(~target.mask, 0.0)
         return self.temperature**2 * rows.sum() / target.mask.sum().clamp(min=1)

@@ -8,7 +8,9 @@ from stillroom.objectives import Objective, Target
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from stillroom.objectives import Said
 
 
 @final
@@ -22,11 +24,11 @@ class HardLabel(Objective):
 
     kind: Literal["hard_label"] = "hard_label"
 
-    def loss(self, student: Float[Tensor, "*rows classes"], target: Target) -> Float[Tensor, ""]:
+    def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count."""
         from torch.nn.functional import log_softmax
 
         counts = target.mask & (target.gold >= 0)
         gold = target.gold.clamp(min=0).unsqueeze(-1)
-        rows = -log_softmax(student, dim=-1).gather(-1, gold).squeeze(-1).masked_fill(~counts, 0.0)
+        rows = -log_softmax(student["logits"], dim=-1).gather(-1, gold).squeeze(-1).masked_fill(~counts, 0.0)
         return rows.sum() / counts.sum().clamp(min=1)

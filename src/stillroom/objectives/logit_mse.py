@@ -8,7 +8,9 @@ from stillroom.objectives import Objective, Target
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from stillroom.objectives import Said
 
 
 @final
@@ -22,9 +24,9 @@ class LogitMSE(Objective):
 
     kind: Literal["logit_mse"] = "logit_mse"
 
-    def loss(self, student: Float[Tensor, "*rows classes"], target: Target) -> Float[Tensor, ""]:
+    def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count."""
-        gap = student - target.logits.to(student.dtype)
+        gap = student["logits"] - target.logits.to(student["logits"].dtype)
         gap = gap - gap.mean(dim=-1, keepdim=True)
         rows = (gap**2).mean(dim=-1).masked_fill(~target.mask, 0.0)
         return rows.sum() / target.mask.sum().clamp(min=1)

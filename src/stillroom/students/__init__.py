@@ -6,7 +6,7 @@ A student knows how to start well, what its network is, and which runner serves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from stillroom.core import signals
 from stillroom.core.plugins import Member
 from stillroom.core.progress import Report, silent
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
-    from torch import nn
+    from jaxtyping import Bool, Int
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from stillroom.runtime.encoders import Encoder
@@ -40,8 +42,20 @@ class Network(Protocol):
     def encoder(self) -> Encoder:
         """How it reads texts: the runtime uses the same."""
 
+    @property
+    def layers(self) -> int:
+        """How many layers it has whose insides it tells of; 0: none."""
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, without padding; at least one each."""
+
+    def tell(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+    ) -> Mapping[str, Tensor]:
+        """Logits, and the other signals that are wanted of it, for objectives that look inside."""
+
+    def strata(self) -> list[list[nn.Parameter]]:
+        """Its trained weights from the head down, for thawing them one after the other."""
 
     def optimizers(self, learning_rate: float) -> list[Optimizer]:
         """The optimizers of its weights, sparse ones apart."""
@@ -59,6 +73,9 @@ class Student(Member, ABC):
     shapes: ClassVar[frozenset[Shape]]
     follows_tokenizer: ClassVar[bool]
     """Whether it reads with the teacher's tokenizer, so that another teacher's words would not fit it."""
+
+    signals: ClassVar[frozenset[str]] = signals.LOGITS
+    """The kinds of signals that it gives in training; those over tokens only where it reads the teacher's tokens."""
 
     serves_itself: ClassVar[bool] = True
     """Whether its own weights can be served without torch; else it needs an export format."""
@@ -92,6 +109,10 @@ class Student(Member, ABC):
         `texts` are for checking on this student's own data what the runner takes for granted.
         """
         return None
+
+    def depth(self, teacher_layers: int) -> int:
+        """How many layers it has whose insides it tells of, started from a teacher with so many; 0: none."""
+        return 0
 
     def bf16(self) -> bool:
         """Whether it is trained under bf16 autocast on this machine."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from stillroom.core import signals
 from stillroom.tasks import Prediction, Shape, Task, ToyRow
 
 
@@ -18,7 +19,7 @@ class Classification(Task):
     """One label out of several for a text."""
 
     shape: ClassVar[Shape] = "pooled"
-    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    signals: ClassVar[frozenset[str]] = signals.KINDS
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
 
     kind: Literal["classification"] = "classification"

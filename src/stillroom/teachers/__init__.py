@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.plugins import Member
@@ -55,16 +56,28 @@ class LoadedTeacher(Protocol):
     def precisions(self) -> tuple[Precision, ...]:
         """The precisions worth asking it in, the one to be trusted first."""
 
+    @property
+    def layers(self) -> int:
+        """How many layers it has whose insides it can tell of; 0: none."""
+
     def identify(self) -> Identity:
         """Who it is."""
 
     def ask(
-        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
-    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """What it says of each text, a signal a name, rows in the order of `texts`; and how many tokens it read.
+
+        Signals over tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
 
         Raises:
             CorpusError: texts that it has no answer for (a recorded teacher).
+            MismatchError: a signal that it can't give.
         """
 
     def network(self) -> Any:
@@ -85,11 +98,15 @@ class LoadedTeacher(Protocol):
 @final
 @dataclass(frozen=True)
 class Examples:
-    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its logits."""
+    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its logits.
+
+    What else it said of them stays on disk until a batch asks for it.
+    """
 
     ids: list[Ids]
     gold: NDArray[np.int64]
     logits: NDArray[np.float32] | None
+    further: Mapping[str, signals.Recorded] = field(default_factory=dict)
 
 
 @final
@@ -106,6 +123,10 @@ class Plan:
     checkpoint_seconds: float = 20.0
     steps: int | None = None
     """Stop after so many steps of the schedule: for trying a learning rate."""
+    curriculum: float = 0.0
+    """The share of training in which rows that the teacher is unsure of come in little by little."""
+    unfreeze: float = 0.0
+    """The share of training in which strata are thawed, from the head down; 0: all are trained from the start."""
 
 
 class Fit(Protocol):
@@ -132,8 +153,8 @@ class Teacher(Member, ABC):
 
     computes: ClassVar[bool] = True
     """Whether asking it is work done here, which can be timed."""
-    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
-    """What it can say."""
+    signals: ClassVar[frozenset[str]] = signals.LOGITS
+    """The kinds of signals that it can give."""
     shows_network: ClassVar[bool] = True
     """Whether a student can start from its network and tokenizer."""
     answers_any_text: ClassVar[bool] = True

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import artifact, batches, seeds
+from stillroom.core import artifact, batches, seeds, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Meter, Report
@@ -34,6 +34,8 @@ class FineTuned(Teacher):
     A teacher can under-fit without anyone noticing, so it is held against its own floor: logistic regression on the
     frozen encoder's mean vectors. When it does not beat that on dev, the log, the manifest and the report say so.
     """
+
+    signals: ClassVar[frozenset[str]] = signals.KINDS
 
     kind: Literal["finetuned"] = "finetuned"
     base: str

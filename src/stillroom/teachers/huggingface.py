@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, batches
+from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, NoNetwork, Problem, missing_extra, nearest
 from stillroom.core.progress import Report
@@ -20,16 +21,21 @@ from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+    from torch import Tensor, nn
+
     from stillroom.corpus import Corpus
 
 _TEACHER = "teacher.json"
 _PACKAGE = "package:"
-_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which is pickle, nor *.py, which is code
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which is pickle, nor *.py, which is code
 
 
 @final
 class HuggingFace(Teacher):
     """A fine-tuned classifier in the layout of `transformers`; remote code is never run, pickled weights never read."""
+
+    signals: ClassVar[frozenset[str]] = signals.KINDS
 
     kind: Literal["huggingface"] = "huggingface"
     model: str
@@ -91,6 +97,11 @@ class Checkpoint:
         """Fp32, and bf16 where the CPU has instructions for it."""
         return ("fp32", "bf16") if cpu_computes_in_bf16() else ("fp32",)
 
+    @property
+    def layers(self) -> int:
+        """The layers of its encoder."""
+        return int(self.network().config.num_hidden_layers)
+
     def identify(self) -> Identity:
         """Who it is."""
         return self._identity
@@ -107,22 +118,34 @@ class Checkpoint:
         )
 
     def ask(
-        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
-    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
-        """Logits, `[texts, classes]`: texts of like length together, no more padding than that leaves."""
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """What is wanted of each text: texts of like length together, no more padding than that leaves."""
         import torch
 
         network = self._in(precision)
         ids = [np.array(one.ids, dtype=np.int32) for one in self._tokenizer.encode_batch_fast(list(texts))]
         logits = np.empty((len(ids), len(self._task.outputs)), dtype=np.float32)
+        further: dict[str, list[Any]] = {name: [None] * len(ids) for name in sorted(wanted - signals.LOGITS)}
         with torch.inference_mode():
             for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                # Where nothing is padded, no mask: attention is quicker without one.
-                attention = None if mask.all() else torch.from_numpy(mask).long()
-                found = network(input_ids=torch.from_numpy(padded), attention_mask=attention).logits
-                logits[rows] = found.float().numpy()
-        return {"logits": logits}, sum(len(one) for one in ids)
+                found = listen(network, torch.from_numpy(padded), torch.from_numpy(mask), wanted)
+                logits[rows] = found["logits"].float().numpy()
+                for name, kept in further.items():
+                    told = found[name].float().numpy().astype(np.float16)
+                    for place, row in enumerate(rows):
+                        kept[row] = _unpadded(told[place], tokens=len(ids[row]), axes=signals.token_axes(name))
+        said: dict[str, NDArray[Any]] = {"logits": logits}
+        said |= {name: _end_to_end(kept, axes=signals.token_axes(name)) for name, kept in further.items() if ids}
+        if signals.over_tokens(wanted):
+            said[signals.TOKENS] = np.array([len(one) for one in ids], dtype=np.int64)
+        return said, sum(len(one) for one in ids)
 
     def network(self) -> Any:
         """The classifier in fp32."""
@@ -144,6 +167,110 @@ class Checkpoint:
             network = copy.deepcopy(self.network()).to(torch.bfloat16)
             self._networks[precision] = network
         return self._networks[precision]
+
+
+def _unpadded(said: NDArray[np.float16], *, tokens: int, axes: int) -> NDArray[np.float16]:
+    """What was said of one text, its token axes flattened into one, without padding."""
+    inside = said[(slice(tokens),) * axes]
+    return inside.reshape(-1, *inside.shape[axes:]) if axes else inside
+
+
+def _end_to_end(said: Sequence[NDArray[np.float16]], *, axes: int) -> NDArray[np.float16]:
+    return np.concatenate(said) if axes else np.stack(said)
+
+
+def listen(
+    inner: Any, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+) -> dict[str, Tensor]:
+    """What a classifier of `transformers` says of a batch: logits, and the other signals that are wanted, padded.
+
+    Teacher and student are listened to by this same function, so that a signal means the same on both sides.
+
+    Raises:
+        MismatchError: a signal that this architecture does not give.
+    """
+    kinds = {signals.kind(name) for name in wanted}
+    if "attention" in kinds and inner.config._attn_implementation != "eager":
+        inner.set_attn_implementation("eager")  # the quicker ones do not say what they look at
+    # Where nothing is padded, no mask: attention is quicker without one.
+    attention = None if bool(mask.all()) else mask.long()
+    flags = {"output_hidden_states": bool(kinds & {"hidden", "embedding"}), "output_attentions": "attention" in kinds}
+    with _heard(inner, {signals.layer(name) for name in wanted if signals.kind(name) == "relations"}) as heard:
+        found = inner(input_ids=ids, attention_mask=attention, **{name: True for name, on in flags.items() if on})
+    said: dict[str, Tensor] = {"logits": found.logits}
+    for name in wanted - signals.LOGITS:
+        said[name] = _signal(name, found, heard, mask)
+    return said
+
+
+def _signal(name: str, found: Any, heard: Mapping[int, Tensor], mask: Bool[Tensor, "batch length"]) -> Tensor:
+    kind = signals.kind(name)
+    if kind == "embedding":
+        counted = mask.unsqueeze(-1).to(found.hidden_states[-1].dtype)
+        total: Tensor = (found.hidden_states[-1] * counted).sum(dim=1)
+        return total / counted.sum(dim=1).clamp(min=1)
+    number = signals.layer(name)
+    told = {"hidden": found.hidden_states, "relations": heard, "attention": found.attentions}[kind]
+    try:
+        # Attention is counted from the first layer; hidden states begin with what goes into it.
+        layer: Tensor = told[number - 1] if kind == "attention" else told[number]
+    except (IndexError, KeyError, TypeError) as error:
+        found_ = f"`{name}` asked of a network that does not tell it"
+        todo = "Choose another objective, or layers that there are."
+        raise MismatchError(Problem("objective", found_, "a signal that it gives", todo)) from error
+    return layer.permute(0, 2, 3, 1) if kind == "attention" else layer
+
+
+_PARTS = (("query", "q_lin", "q_proj", "q"), ("key", "k_lin", "k_proj", "k"), ("value", "v_lin", "v_proj", "v"))
+
+
+@contextlib.contextmanager
+def _heard(inner: Any, layers: set[int]) -> Iterator[dict[int, Tensor]]:
+    """Queries, keys and values of these layers (the first is 1), `[batch, length, 3, width]`, once it has spoken."""
+    import torch
+
+    parts: dict[int, dict[int, Tensor]] = {number: {} for number in layers}
+    found: dict[int, Tensor] = {}
+    hooks = []
+
+    def keep(number: int, part: int) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Tensor) -> None:
+            parts[number][part] = output
+            if len(parts[number]) == len(_PARTS):
+                found[number] = torch.stack([parts[number][one] for one in range(len(_PARTS))], dim=2)
+
+        return hook
+
+    holder, name = stack(inner) if layers else (None, "")
+    for number in layers:
+        modules = list(getattr(holder, name)[number - 1].named_modules())
+        for part, names in enumerate(_PARTS):
+            linear = next((one for path, one in modules if path.rpartition(".")[2] in names), None)
+            if linear is not None:
+                hooks.append(linear.register_forward_hook(keep(number, part)))
+    try:
+        yield found
+    finally:
+        for one in hooks:
+            one.remove()
+
+
+def stack(inner: Any) -> tuple[nn.Module, str]:
+    """The module that holds the list of layers, and the list's name: the one list as long as the config says.
+
+    Raises:
+        MismatchError: there is none.
+    """
+    from torch import nn
+
+    count = inner.config.num_hidden_layers
+    for module in inner.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == count:
+                return module, name
+    found = f"no list of {count} layers in a {type(inner).__name__}"
+    todo = "Use another student or teacher."
+    raise MismatchError(Problem("student", found, "an encoder with a list of layers", todo))
 
 
 def cpu_computes_in_bf16() -> bool:
@@ -195,7 +322,7 @@ def _from_hub(model: str, *, revision: str | None, where: str) -> Path:
     except ImportError as error:
         raise missing_extra("train", package="huggingface_hub", needed_by=where) from error
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES))
     except Exception as error:  # the hub's client raises many kinds; all of them mean that it is not to be had
         todo = "Check the name and the network, or download it elsewhere and name the folder."
         raise NoNetwork(Problem(where, f"`{model}` can't be had ({type(error).__name__})", "a model", todo)) from error
@@ -204,7 +331,7 @@ def _from_hub(model: str, *, revision: str | None, where: str) -> Path:
 def folder_digest(folder: Path) -> str:
     """The digest of a model's folder: of every file that is read from it."""
     own = {artifact.MANIFEST}  # of ours, with the time and the host in it
-    files = sorted(path for pattern in _WANTED for path in folder.glob(pattern) if path.name not in own)
+    files = sorted(path for pattern in _FILES for path in folder.glob(pattern) if path.name not in own)
     return artifact.sha256(artifact.canonical({path.name: artifact.file_sha256(path) for path in files}))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact
+from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import CorpusError, InputError, MismatchError, Problem
 from stillroom.core.progress import Meter, Report
@@ -104,14 +104,24 @@ class Recording:
         """Whatever it was, it was; nothing is computed here."""
         return ("fp32",)
 
+    @property
+    def layers(self) -> int:
+        """None that can be seen."""
+        return 0
+
     def identify(self) -> Identity:
         """Who it is, as far as the file says."""
         digest = artifact.file_sha256(self._path)
         return Identity(self._name, digest, None, self._task.outputs, self._licence, self._price)
 
     def ask(
-        self, texts: Sequence[str], *, precision: Precision, tokens_per_batch: int
-    ) -> tuple[Mapping[str, NDArray[np.float32]], int]:
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """What was recorded of each text."""
         ids = [artifact.text_id(text) for text in texts]
         missing = [text for text in ids if text not in self._places]

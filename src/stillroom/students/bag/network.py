@@ -51,9 +51,24 @@ class BagNetwork:
         self.encoder = settings.features
         self._encode = settings.features.open(Path())
 
+    @property
+    def layers(self) -> int:
+        """None: it has no inside."""
+        return 0
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The buckets of the features of each text."""
         return self._encode(texts)
+
+    def tell(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """Logits: it has no inside."""
+        return {"logits": self.module(ids, mask)}
+
+    def strata(self) -> list[list[nn.Parameter]]:
+        """All at once: it is a single layer."""
+        return [list(self.module.parameters())]
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the table, AdamW for the bias."""

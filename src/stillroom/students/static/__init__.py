@@ -32,6 +32,8 @@ class Static(Student):
     shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
     follows_tokenizer: ClassVar[bool] = True
 
+    signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
+
     kind: Literal["static"] = "static"
     dimensions: int = Field(256, ge=1)
     """Of a token's vector, while it is trained."""

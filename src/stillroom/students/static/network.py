@@ -55,6 +55,12 @@ class Growing(nn.Module):
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch classes"]:
         """Logits from the weighted mean of the vectors."""
+        return self.both(ids, mask)[0]
+
+    def both(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch width"]]:
+        """Logits, and the weighted mean that they are made from."""
         if self.training and self.token_dropout:
             mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.token_dropout)
         weights = self.log_weights(ids).squeeze(-1).exp() * mask
@@ -63,7 +69,7 @@ class Growing(nn.Module):
         logits: Tensor = self.head(self.dropout(torch.relu(self.first(mean))))
         if self.pairs is not None:
             logits = logits + _pair_scores(self.pairs.weight, ids, mask, self.pair_dropout if self.training else 0.0)
-        return logits
+        return logits, mean
 
     def folded(self) -> dict[str, Tensor]:
         """The same function with one row a token: its vector, times its weight, through the first layer."""
@@ -124,9 +130,35 @@ class StaticNetwork:
         self._tokenizer = tokenizer
         self._encode = ENCODER.open(tokenizer.parent)
 
+    @property
+    def layers(self) -> int:
+        """None: it has no inside."""
+        return 0
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, without special tokens."""
         return self._encode(texts)
+
+    def tell(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """Logits, and the mean vector of a text."""
+        if not isinstance(self.module, Growing):
+            return {"logits": self.module(ids, mask)}
+        logits, mean = self.module.both(ids, mask)
+        return {"logits": logits, "embedding": mean}
+
+    def strata(self) -> list[list[nn.Parameter]]:
+        """The head (with the scores of pairs), the first layer, the tables."""
+        weights = dict(self.module.named_parameters())
+        low = {"vectors.weight", "log_weights.weight"}
+        middle = {"scale", "first.weight", "first.bias"}
+        top = [weight for name, weight in weights.items() if name not in low | middle]
+        return [
+            top,
+            [weights[name] for name in sorted(middle & set(weights))],
+            [weights[name] for name in sorted(low & set(weights))],
+        ]
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the tables, AdamW for the rest."""

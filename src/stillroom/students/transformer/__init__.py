@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from pydantic import Field
 
+from stillroom.core import signals
 from stillroom.core.progress import Report, silent
 from stillroom.students import Network, Student
 from stillroom.tasks import Shape, Task
@@ -23,6 +24,8 @@ class Transformer(Student):
     shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
     follows_tokenizer: ClassVar[bool] = True
     serves_itself: ClassVar[bool] = False
+
+    signals: ClassVar[frozenset[str]] = signals.KINDS
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(3, ge=1)
@@ -48,6 +51,10 @@ class Transformer(Student):
         from stillroom.students.transformer import network
 
         return network.thinned(studied, layers=self.layers, freeze_embeddings=self.freeze_embeddings, task=task)
+
+    def depth(self, teacher_layers: int) -> int:
+        """The layers that it keeps."""
+        return self.layers
 
     def bf16(self) -> bool:
         """Where the CPU computes in it."""

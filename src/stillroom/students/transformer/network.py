@@ -51,9 +51,29 @@ class TransformerNetwork:
         self._tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
         self._encode = self.encoder.open(folder)
 
+    @property
+    def layers(self) -> int:
+        """Those that it kept."""
+        return int(self.module.inner.config.num_hidden_layers)
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, special tokens included, cut at the longest input."""
         return self._encode(texts)
+
+    def tell(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """Whatever its teacher tells too."""
+        return huggingface.listen(self.module.inner, ids, mask, wanted)
+
+    def strata(self) -> list[list[nn.Parameter]]:
+        """What stands above the layers, the layers from the last to the first, what stands below them."""
+        holder, name = huggingface.stack(self.module.inner)
+        layers = [list(layer.parameters()) for layer in getattr(holder, name)]
+        below = list(self.module.inner.base_model.embeddings.parameters())
+        held = {id(weight) for part in (*layers, below) for weight in part}
+        above = [weight for weight in self.module.parameters() if id(weight) not in held]
+        return [above, *reversed(layers), below]
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """AdamW over what is trained."""
@@ -90,7 +110,7 @@ def spaced(*, layers: int, of: int) -> list[int]:
 def thinned(folder: Path, *, layers: int, freeze_embeddings: bool, task: Task) -> TransformerNetwork:
     """The kept teacher with so many layers."""
     inner = _load(folder)
-    holder, name = _stack(inner)
+    holder, name = huggingface.stack(inner)
     stack = getattr(holder, name)
     if layers > len(stack):
         expected = f"at most the {len(stack)} that the teacher has"
@@ -113,16 +133,3 @@ def reopen(folder: Path) -> TransformerNetwork:
 
 def _load(folder: Path) -> Any:
     return huggingface.load_network(folder)
-
-
-def _stack(inner: Any) -> tuple[nn.Module, str]:
-    """The module that holds the list of layers, and the list's name: the one list as long as the config says."""
-    count = inner.config.num_hidden_layers
-    for module in inner.modules():
-        for name, child in module.named_children():
-            if isinstance(child, nn.ModuleList) and len(child) == count:
-                return module, name
-    found = f"no list of {count} layers in a {type(inner).__name__}"
-    raise MismatchError(
-        Problem("student", found, "an encoder with a list of layers", "Use another student or teacher.")
-    )

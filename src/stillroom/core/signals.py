@@ -1,0 +1,135 @@
+"""What a teacher can say of a text, by name: how each signal is shaped, stored end to end, and laid out for a batch.
+
+    logits         [rows, classes]
+    embedding      [rows, width]                    mean of the last layer over the tokens
+    hidden.3       [rows, length, width]            after layer 3; `hidden.0` is what goes into the first layer
+    relations.3    [rows, length, 3, width]         queries, keys and values of layer 3, heads side by side
+    attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
+    tokens         [rows]                           how many tokens it read
+
+A signal over tokens is kept without padding: the rows of all texts stand end to end, `[Σ tokens^axes, …]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOGITS = frozenset({"logits"})
+TOKENS = "tokens"
+#: Every kind of signal, and how many of its axes run over tokens.
+TOKEN_AXES = {"logits": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
+KINDS = frozenset(TOKEN_AXES)
+
+
+def kind(name: str) -> str:
+    """The kind of a signal: its name without the layer."""
+    return name.partition(".")[0]
+
+
+def layer(name: str) -> int:
+    """The layer of a signal that has one."""
+    return int(name.partition(".")[2])
+
+
+def of_layer(kind_: str, number: int) -> str:
+    """The name of a kind of signal at a layer."""
+    return f"{kind_}.{number}"
+
+
+def token_axes(name: str) -> int:
+    """How many of a signal's axes run over tokens."""
+    return TOKEN_AXES.get(kind(name), 0)
+
+
+def axes(name: str) -> list[str]:
+    """The names of a signal's axes, as the manifest of a transfer set states them."""
+    return {
+        "logits": ["row", "class"],
+        "embedding": ["row", "width"],
+        "hidden": ["token", "width"],
+        "relations": ["token", "part", "width"],
+        "attention": ["token pair", "head"],
+    }[kind(name)]
+
+
+def over_tokens(names: frozenset[str]) -> bool:
+    """Whether any of these signals speaks of single tokens, so that student and teacher have to read the same ones."""
+    return any(token_axes(name) for name in names)
+
+
+def layers(said: Mapping[str, Any], kind_: str) -> list[str]:
+    """The names of one kind in what was said, lowest layer first."""
+    return sorted((name for name in said if kind(name) == kind_), key=layer)
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where one shard keeps its tensors, and how many tokens each of its rows has."""
+
+    file: Path
+    tokens: NDArray[np.int64]
+    starts: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for axes in (0, 1, 2):
+            self.starts[axes] = np.concatenate([[0], np.cumsum(self.tokens**axes)])  # type: ignore[index]
+
+
+@final
+class Recorded:
+    """One signal of many rows, read from the shards' files when a batch asks for it: memory does not grow with rows."""
+
+    def __init__(self, name: str, places: Sequence[Place]) -> None:
+        self.name = name
+        self._axes = token_axes(name)
+        self._places = list(places)
+        counts = [len(place.tokens) for place in places]
+        self._firsts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.tokens = np.concatenate([place.tokens for place in places]) if places else np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @property
+    def width(self) -> int:
+        """The size of its last axis; 0 where there are no rows."""
+        return int(self._slice(self._places[0]).get_shape()[-1]) if self._places else 0
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """These rows, padded with zeros to the longest of them."""
+        found = [self._row(int(row)) for row in rows]
+        if self._axes == 0:
+            return np.stack(found)
+        lengths = [int(self.tokens[row]) for row in rows]
+        longest = max(lengths)
+        table = np.zeros((len(rows), *[longest] * self._axes, *found[0].shape[1:]), dtype=np.float32)
+        for place, (one, length) in enumerate(zip(found, lengths, strict=True)):
+            inside = (slice(length),) * self._axes
+            table[place][inside] = one.reshape(*[length] * self._axes, *one.shape[1:])
+        return table
+
+    def _row(self, row: int) -> NDArray[np.float32]:
+        shard = int(np.searchsorted(self._firsts, row, side="right")) - 1
+        place, inside = self._places[shard], row - int(self._firsts[shard])
+        start, end = place.starts[self._axes][inside : inside + 2].tolist()
+        found: NDArray[np.float32] = self._slice(place)[start:end].astype(np.float32)
+        return found[0] if self._axes == 0 else found
+
+    def _slice(self, place: Place) -> Any:
+        return tensors(place.file).get_slice(self.name)
+
+
+@cache
+def tensors(file: Path) -> Any:
+    """The tensors of a shard, mapped into memory and read where they are asked for."""
+    from safetensors import safe_open
+
+    return safe_open(str(file), framework="numpy")
