@@ -90,6 +90,8 @@ def _state(fit: Loop) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         "step": fit.step,
         "bad_epochs": fit.bad_epochs,
         "sums": fit.sums,
+        "gradients": fit.gradients,
+        "before": fit.before,
         "log": fit.log,
         "learners": learners,
     }
@@ -101,6 +103,7 @@ def _restore(fit: Loop, tensors: dict[str, torch.Tensor], numbers: dict[str, Any
 
     fit.epoch, fit.step, fit.bad_epochs = numbers["epoch"], numbers["step"], numbers["bad_epochs"]
     fit.sums, fit.log = numbers["sums"], numbers["log"]
+    fit.gradients, fit.before = numbers["gradients"], numbers["before"]
     for who, (learner, kept) in enumerate(zip(fit.learners, numbers["learners"], strict=True)):
         own = {name.partition("/")[2]: one for name, one in tensors.items() if name.startswith(f"{who}/")}
         if kept["best_score"] is not None:

@@ -130,6 +130,18 @@ def show(
         console.show_summary(found)
 
 
+@app.command()
+def doctor(what: Annotated[Path, typer.Argument(help="The folder of a run.")], as_json: AsJson = False) -> None:
+    """Examine a run, finished or broken off; exit code 1 where an error is found."""
+    from stillroom import console
+    from stillroom import doctor as examiner
+
+    found = examiner.examine(what)
+    console.show_examination(found.as_dict(), as_json=as_json)
+    if not found.well:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     family: Annotated[str | None, typer.Argument(help="A family, such as students; none: all, and the runs.")] = None,

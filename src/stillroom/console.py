@@ -25,6 +25,7 @@ if not data.is_terminal:
     data.width = 140  # in a file or a pipe, tables are not squeezed into a narrow screen
 _REFRESH_SECONDS = 0.2
 _SIDES = ("teacher", "student", "undistilled", "baseline")
+_SEVERITIES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _STATES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not measurable": "yellow"}
 
 
@@ -146,6 +147,37 @@ def show_run(run: Run, *, as_json: bool) -> None:
         data.print(f"{name}: {found.folder}{reused}", markup=False)
 
 
+def show_examination(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """What the doctor found, and what could not be looked at."""
+    if as_json:
+        show_json(found)
+        return
+    show_findings(found["findings"])
+    if not found["findings"]:
+        data.print("Nothing is found to be wrong.")
+    for one in found["unseen"]:
+        talk.print(f"[dim]not looked at: {escape(one['symptom'])}: {escape(one['reason'])}[/dim]", soft_wrap=True)
+
+
+def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    """Each finding with what shows it, what it comes from and what to change."""
+    for one in findings:
+        style = _SEVERITIES[one["severity"]]
+        chance = "" if one["p_holm"] is None else f" [dim](p = {one['p_holm']:.2g}, corrected)[/dim]"
+        keys = f" [dim]({escape(', '.join(one['keys']))})[/dim]" if one["keys"] else ""
+        lines = [
+            f"[{style}]{one['severity']}[/] [bold]{escape(one['symptom'])}[/bold]{chance}",
+            f"  found     {escape(one['told'])}",
+            f"  cause     {escape(one['cause'])}",
+            f"  to do     {escape(one['change'])}{keys}",
+        ]
+        for fact in one["evidence"]:
+            value = fact["value"] if isinstance(fact["value"], str) else number(fact["value"])
+            where = escape(f"{fact['artifact']} {fact['field']}")
+            lines.append(f"            {escape(fact['name'])} {escape(value)} [dim]{where}[/dim]")
+        data.print("\n".join(lines))
+
+
 def show_listing(found: Mapping[str, Any], *, as_json: bool) -> None:
     """Families with their members."""
     if as_json:
@@ -169,6 +201,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
                    f"{speedup['high']:,.0f})")  # fmt: skip
     if summary.get("gates"):
         data.print(_gates(summary["gates"]))
+    show_findings(summary.get("findings") or [])
 
 
 def _comparison(summary: Mapping[str, Any]) -> Table:

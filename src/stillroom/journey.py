@@ -20,6 +20,8 @@ SUMMARY = "summary.json"
 _RECIPE = "recipe.resolved.json"
 
 Write = Callable[..., Sequence[Path]]
+#: What an examination found, as plain data.
+Examine = Callable[[Path], Sequence[Mapping[str, Any]]]
 
 
 @final
@@ -62,6 +64,11 @@ class Run:
         """Gather every figure from the artifacts that hold them."""
         self.summary = summary(self.recipe, self.artifacts)
 
+    def examined(self, examine: Examine) -> None:
+        """Have the run examined where the student came out under its floor, or under itself without a teacher."""
+        if ends_low(self.summary):
+            self.summary["findings"] = list(examine(self.folder))
+
     def gated(self, verdicts: Sequence[Verdict]) -> None:
         """Note what the gates said."""
         self.verdicts = verdicts
@@ -94,6 +101,7 @@ class Run:
         from stillroom import __version__
 
         told = {"recipe": self.recipe.digest, "gates": self.summary.get("gates"), "stillroom": __version__}
+        told |= {"findings": self.summary["findings"]} if "findings" in self.summary else {}
         return artifact.key_of(stage, told, digests)
 
     def _write_summary(self) -> None:
@@ -154,6 +162,13 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "transfer": _transfer(said),
         "notes": _notes(artifacts),
     }
+
+
+def ends_low(told: Mapping[str, Any]) -> bool:
+    """Whether a summary has the student under its baseline or its undistilled twin, by the primary metric's value."""
+    metric = next(iter(told["retention"]), "")
+    found = [told["difference"].get(f"student_minus_{other}", {}).get(metric) for other in ("baseline", "undistilled")]
+    return any(one is not None and one["value"] is not None and one["value"] < 0 for one in found)
 
 
 def _without_rounds(side: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ _WARM_UP = 0.06
 _FLOOR = 0.02  # the learning rate never falls below this share of its peak
 _JUDGED = 4096  # padded ids a dev batch
 _EASIEST = 0.3  # the share of rows that a curriculum begins with
+_PROBED = 4  # steps of an epoch in which each term's gradient is measured
 
 
 @final
@@ -64,6 +65,7 @@ def fit(
     """Fit a network and leave it with the weights of its best epoch on dev; give the log, a line an epoch.
 
     Best is by the task's first metric against gold (against the teacher where there is none), ties by the lower loss.
+    The first line also holds the dev score before any step, and each line how large every term's gradient was.
     Checkpoints in `folder` let a killed run go on to the very same weights.
 
     Raises:
@@ -109,6 +111,8 @@ class Loop:
         self.meter = Meter(report, stage=stage, total=self._last_step() * plan.batch_size, unit="texts")
         self.epoch, self.step, self.bad_epochs = 0, 0, 0
         self.sums: dict[str, float] = {}
+        self.gradients: dict[str, list[float]] = {}
+        self.before: dict[str, float] | None = None
         self.log: list[dict[str, Any]] = []
         self.saved_at = time.monotonic()
 
@@ -118,6 +122,8 @@ class Loop:
         checkpoint.restore(self)
         if self.step:
             self.meter.advance(self.step * self.plan.batch_size, resumed="from a checkpoint")
+        elif self.plan.steps is None:
+            self.before = self.learners[0].judge([one.at(1.0) for one in self.objectives])
         while self.step < self._last_step() and self.bad_epochs < self.plan.patience:
             self._epoch(checkpoint)
         for learner in self.learners:
@@ -172,6 +178,8 @@ class Loop:
             terms = learner.terms(now, said[place], target)
             loss = torch.stack(list(terms.values())).sum() if terms else said[place]["logits"].sum() * 0.0
             losses.append(float(loss.detach()))
+            if place == 0:
+                self._probe(terms, said[place])
             _refuse_divergence(losses[-1], step=self.step, learning_rate=learner.learning_rate)
             learner.take_step(loss, rate=rate)
             if place == 0:
@@ -180,6 +188,24 @@ class Loop:
         self.step += 1
         self.sums["rows"] = self.sums.get("rows", 0.0) + len(rows)
         self.meter.advance(len(rows), loss=f"{losses[0]:.3f}")
+
+    def _probe(self, terms: Mapping[str, Tensor], said: Mapping[str, Tensor]) -> None:
+        """Note how large each term's gradient is at the student's outputs, in the first steps where it is not zero.
+
+        A term can stand in the log and never reach the weights; of a term that is zero nothing is to be learned.
+        """
+        import torch
+
+        outputs = [one for one in said.values() if one.requires_grad]
+        for kind, term in terms.items():
+            known = self.gradients.setdefault(kind, [])
+            if outputs and len(known) < _PROBED and float(term.detach()) != 0.0:
+                found = (
+                    torch.autograd.grad(term, outputs, retain_graph=True, allow_unused=True)
+                    if term.requires_grad
+                    else ()
+                )
+                known.append(math.sqrt(sum(float(one.pow(2).sum()) for one in found if one is not None)))
 
     def _schedule(self) -> float:
         """Linear warm-up, then linear decay, as a share of the peak."""
@@ -198,9 +224,12 @@ class Loop:
             _refuse_divergence(dev["loss"], step=self.step, learning_rate=learner.learning_rate)
         line = {"epoch": self.epoch + 1, "step": self.step, "loss": sum(terms.values()), "terms": terms}
         line |= {"dev": judged[0]} | ({"peer": judged[1]} if len(judged) > 1 else {})
+        line["gradients"] = {kind: sum(one) / len(one) for kind, one in sorted(self.gradients.items()) if one}
+        if self.before is not None:
+            line["before"] = self.before
         self.log.append({**line, "learning_rate": self.plan.learning_rate * self._schedule()})
         self.epoch += 1
-        self.sums = {}
+        self.sums, self.gradients, self.before = {}, {}, None
         better = [learner.keep_if_better(dev) for learner, dev in zip(self.learners, judged, strict=True)]
         # While a stage is still to come, an epoch without a better score is no sign of an end.
         staged = max((one.starts for one in self.objectives), default=0.0)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stillroom import corpus, cost, dossier, evaluate, export, gates, loop, teach, train, transfer
+from stillroom import corpus, cost, doctor, dossier, evaluate, export, gates, loop, teach, train, transfer
 from stillroom.core import plugins
 from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, MismatchError, Problem, nearest
@@ -85,6 +85,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     here.summarise()
+    here.examined(doctor.findings)
     here.gated(gates.judge(recipe.gate, here.summary))
     if until != "gates":
         here.documented(dossier.write)

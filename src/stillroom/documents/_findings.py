@@ -89,6 +89,16 @@ def _worst(evidence: Evidence) -> Iterator[str]:
     )
 
 
+def examined(evidence: Evidence) -> list[str]:
+    """What the doctor found of a student that came out low, a sentence or two each; empty if nothing was found."""
+    return [
+        f"{words(one.get('severity')).capitalize()}, `{words(one.get('symptom'))}`: {words(one.get('told'))} "
+        f"{words(one.get('cause'))} {words(one.get('change'))}".strip()
+        for one in evidence.rows("findings")
+        if words(one.get("told"))
+    ]
+
+
 def limitations(evidence: Evidence) -> list[str]:
     """What a reader must not take from these figures."""
     return [

@@ -143,6 +143,9 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield from _table(tables.differences(evidence))
     yield "## What was lost"
     yield _list(findings.lost(evidence))
+    if findings.examined(evidence):
+        yield "The student came out under its floor, or under itself without a teacher. The doctor found:"
+        yield _list(findings.examined(evidence))
     yield from _cited(tables.scores(evidence))
     yield from _table(tables.slices_table(evidence))
     yield "## Calibration"

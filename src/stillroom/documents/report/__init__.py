@@ -80,6 +80,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "score_charts": strips.scores(evidence),
         "differences": tables.differences(evidence),
         "lost": findings.lost(evidence),
+        "examined": findings.examined(evidence),
         "speed": panels.speed_and_quality(evidence),
         "costs": ledger.costs(evidence),
         "once": ledger.once(evidence),

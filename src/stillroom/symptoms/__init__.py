@@ -1,0 +1,244 @@
+"""Family: what can be wrong with a distillation. A symptom looks at what a run left behind, and changes nothing.
+
+A symptom yields findings, or says what it could not see. Where chance could have made a finding, it carries a p-value:
+the doctor corrects all of a run's for there being several, and drops what chance explains.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillroom.core import batches, plugins
+from stillroom.core.artifact import Artifact
+from stillroom.core.plugins import Member
+from stillroom.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from stillroom.metrics import Metric
+    from stillroom.objectives import Objective
+    from stillroom.students import Network
+
+Severity = Literal["error", "warning", "note"]
+#: The stages of a run that leave an artifact, as `run.json` names them, and the folders that they leave it in.
+FOLDERS = {
+    "corpus": "corpus",
+    "teacher": "teacher",
+    "transfer": "transfer",
+    "train": "student",
+    "export": "bundle",
+    "evaluate": "evaluation",
+    "cost": "cost",
+}
+TAUGHT = ("train", "unlabelled", "phrases")
+_AT_ONCE = 4096  # padded ids that a student is asked about at a time
+
+
+@final
+@dataclass(frozen=True)
+class Fact:
+    """A number with where it stands, or what it was worked out from: an artifact, and a field or file of it."""
+
+    name: str
+    value: float | int | str | None
+    artifact: str
+    field: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fact as a program reads it."""
+        value = float(f"{self.value:.6g}") if isinstance(self.value, float) else self.value
+        return {"name": self.name, "value": value, "artifact": self.artifact, "field": self.field}
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, what shows it, what it most likely comes from, and what to change."""
+
+    symptom: str
+    severity: Severity
+    told: str
+    """What was found, in a sentence with its numbers."""
+    cause: str
+    change: str
+    keys: tuple[str, ...] = ()
+    """The keys of the recipe to change."""
+    evidence: tuple[Fact, ...] = ()
+    p: float | None = None
+    """How probable evidence like this is where nothing is wrong; None: chance has no part in it."""
+    p_holm: float | None = None
+
+    def corrected(self, p_holm: float) -> Finding:
+        """The same with its p corrected for all that was tested in the run."""
+        return replace(self, p_holm=p_holm)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as a program reads it."""
+        told = {name: getattr(self, name) for name in ("symptom", "severity", "told", "cause", "change")}
+        chance = {name: None if one is None else float(f"{one:.3g}") for name, one in self._chance().items()}
+        return {**told, "keys": list(self.keys), "evidence": [one.as_dict() for one in self.evidence], **chance}
+
+    def _chance(self) -> dict[str, float | None]:
+        return {"p": self.p, "p_holm": self.p_holm}
+
+
+@final
+@dataclass(frozen=True)
+class Unseen:
+    """What could not be looked at, and why."""
+
+    symptom: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as a program reads it."""
+        return {"symptom": self.symptom, "reason": self.reason}
+
+
+@final
+@dataclass(frozen=True)
+class Quiet:
+    """A test that was made and shows nothing: it counts among those that all p-values are corrected for."""
+
+    p: float = 1.0
+
+
+Seen = Finding | Unseen | Quiet
+#: Positions of the first texts that have a near twin among the second ones, each with its twin's.
+Twins = Callable[[Sequence[str], Sequence[str]], Mapping[int, int]]
+
+
+@final
+@dataclass(frozen=True)
+class Judged:
+    """The table that `evaluate` left: the test rows' ids and gold, and every system's probabilities."""
+
+    ids: tuple[str, ...]
+    gold: NDArray[np.int64]
+    probabilities: Mapping[str, NDArray[np.float64]]
+
+    def right(self, system: str) -> NDArray[np.bool_]:
+        """Where a system names the gold label."""
+        return np.asarray(self.probabilities[system].argmax(axis=1) == self.gold)
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """A run as its artifacts tell of it, each read when it is asked for."""
+
+    recipe: Recipe
+    artifacts: Mapping[str, Artifact]
+    twins: Twins
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def fact(self, name: str, value: Any, stage: str, where: str) -> Fact:
+        """A fact that stands in, or follows from, a stage's artifact."""
+        found = self.artifacts[stage]
+        return Fact(name, value, f"{found.folder.parent.name}/{found.key}", where)
+
+    def rows(self, role: str, columns: Sequence[str] = ("id", "text", "label")) -> pa.Table:
+        """The rows of one split. Of `test`, only what `evaluate` has read already is to be asked for."""
+        return pq.read_table(self.artifacts["corpus"].folder / f"{role}.parquet", columns=list(columns))
+
+    def gold(self, role: str) -> dict[str, int]:
+        """The gold label of each row of a split that has one, by id."""
+        table = self.rows(role, ["id", "label"]).drop_null()
+        return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+    @cached_property
+    def said(self) -> pa.Table:
+        """What the teacher said: `id`, `text`, `part`, `logits`."""
+        paths = sorted(self.artifacts["transfer"].folder.glob("shard-*.parquet"))
+        tables = [pq.read_table(path) for path in paths]
+        plain = [one.set_column(2, "part", one["part"].cast(pa.string())) for one in tables]
+        return pa.concat_tables(plain)
+
+    def said_of(self, *parts: str) -> pa.Table:
+        """The same for some parts of the texts."""
+        return self.said.filter(pa.compute.is_in(self.said["part"], pa.array(parts, pa.string())))
+
+    def logits(self, said: pa.Table) -> NDArray[np.float64]:
+        """The teacher's logits in such a table, `[rows, classes]`."""
+        flat = said["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, dtype=np.float64).reshape(-1, len(self.recipe.task.outputs))
+
+    @cached_property
+    def judged(self) -> Judged:
+        """The table of `evaluate`, its test rows alone."""
+        table = pq.read_table(self.artifacts["evaluate"].folder / "table.parquet")
+        table = table.filter(pa.compute.invert(table["outside"]))
+        place = {label: number for number, label in enumerate(self.recipe.task.outputs)}
+        said = {
+            name.removeprefix("probabilities."): np.array(table[name].to_pylist(), dtype=np.float64)
+            for name in table.column_names
+            if name.startswith("probabilities.")
+        }
+        gold = np.array([place[label] for label in table["gold"].to_pylist()], dtype=np.int64)
+        return Judged(tuple(table["id"].to_pylist()), gold, said)
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        """The student's training log, a line an epoch."""
+        lines = (self.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The mixture that the student was fitted by."""
+        told = self.artifacts["train"].manifest["settings"]["objectives"]
+        return tuple(plugins.build("objectives", one) for one in told)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The metric that dev chooses by."""
+        found: Metric = plugins.build("metrics", self.recipe.task.metrics[0])
+        return found
+
+    @cached_property
+    def network(self) -> Network:
+        """The student, in torch."""
+        found: Network = self.recipe.student.reopen(self.artifacts["train"].folder, task=self.recipe.task)
+        found.module.eval()
+        return found
+
+    def answers(self, ids: Sequence[NDArray[np.int32]], *, together: bool = False) -> NDArray[np.float64]:
+        """The student's logits of texts that it has encoded: those of like length at a time, or all `together`."""
+        import torch
+
+        lengths = [len(one) for one in ids]
+        shares = [np.arange(len(ids))] if together else batches.by_tokens(lengths, budget=_AT_ONCE)
+        logits = np.empty((len(ids), len(self.recipe.task.outputs)))
+        with torch.inference_mode():
+            for rows in shares:
+                padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
+                logits[rows] = self.network.module(padded, mask).double().numpy()
+        return logits
+
+
+class Symptom(Member, ABC):
+    """One thing that can be wrong, and how to see it. Its docstring says what is looked for, and how."""
+
+    needs: ClassVar[frozenset[str]]
+    """The stages whose artifacts it looks at."""
+    threshold: ClassVar[str]
+    """When it speaks, and why there."""
+    false_alarms: ClassVar[str]
+    """How often it accuses a run that is well."""
+
+    @abstractmethod
+    def look(self, case: Case) -> Iterator[Seen]:
+        """What it finds in a run that has everything it needs."""
+
+    def unseen(self, reason: str) -> Unseen:
+        """That it could not look, and why."""
+        return Unseen(self.kind, reason)

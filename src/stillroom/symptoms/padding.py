@@ -1,0 +1,55 @@
+"""The student's answer to a text depends on the texts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, final
+
+import numpy as np
+
+from stillroom.symptoms import Case, Finding, Seen, Symptom
+
+_TEXTS = 32
+_SAME = 1e-3  # of a logit of size one: what sums in another order may differ by, with room to spare
+
+
+@final
+class Padding(Symptom):
+    """The student's answer to a text depends on the texts beside it: padding is counted.
+
+    Some dev texts are given to the run's student one by one, and again each padded to the length of a long one.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"corpus", "train"})
+    threshold: ClassVar[str] = "a logit that moves by more than 10⁻³ of its size (of 1 at least); rounding moves 10⁻⁵"
+    false_alarms: ClassVar[str] = "none in float32"
+
+    kind: Literal["padding"] = "padding"
+
+    def look(self, case: Case) -> Iterator[Seen]:
+        """Alone, and beside a long one."""
+        texts = case.rows("dev", ["text"])["text"].to_pylist()[:_TEXTS]
+        ids = case.network.encode([*texts, " ".join(texts)])
+        short, long = ids[:-1], ids[-1]
+        if max(len(one) for one in short) >= len(long):
+            yield self.unseen("no text could be made that the student reads as a longer one")
+            return
+        alone = np.concatenate([case.answers([one]) for one in short])
+        beside = np.stack([case.answers([one, long], together=True)[0] for one in short])
+        moved = np.abs(alone - beside) / np.maximum(1.0, np.abs(alone))
+        rows = int((moved.max(axis=1) > _SAME).sum())
+        if rows:
+            yield Finding(
+                self.kind,
+                "error",
+                f"Logits of {rows} of {len(short)} texts move by up to {moved.max():.3g} of their size when the text "
+                "is padded.",
+                "The student's network counts padding: a mean, a maximum or an attention without the mask.",
+                "Mask padding in the student's `forward`; batches of other shapes give other answers until then.",
+                ("student",),
+                (
+                    case.fact("largest move", float(moved.max()), "train", "weights, on dev texts"),
+                    case.fact("texts that moved", rows, "train", "weights, on dev texts"),
+                    case.fact("texts", len(short), "corpus", "dev.parquet: text"),
+                ),
+            )

@@ -1,0 +1,100 @@
+"""The teacher is surer than it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.metrics import Answers, ece
+from stillroom.symptoms import TAUGHT, Case, Finding, Quiet, Seen, Symptom, _chance
+
+_GAP = 0.05
+_FLAT = 0.02  # of log C: what is left in soft labels under which they are hard ones
+
+
+@final
+class SureTeacher(Symptom):
+    """The teacher is surer than it is right, and its soft labels say hardly more than hard ones.
+
+    On dev and test rows with gold: were the teacher's confidence true, so many mistakes would be this improbable. How
+    much its soft labels hold is their mean entropy over the transfer set, at the mixture's highest temperature.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer"})
+    threshold: ClassVar[str] = (
+        "more mistakes than its confidence allows, and confidence five points over accuracy: less does a student no "
+        "harm that a temperature does not mend"
+    )
+    false_alarms: ClassVar[str] = "exact bound (Hoeffding 1956); at most the doctor's level"
+
+    kind: Literal["sure_teacher"] = "sure_teacher"
+
+    def look(self, case: Case) -> Iterator[Seen]:
+        """Confidence against accuracy, then entropy."""
+        gold, said = _rows(case)
+        if not len(gold):
+            yield self.unseen("no dev or test row has gold")
+            return
+        confidence, right = said.max(axis=1), said.argmax(axis=1) == gold
+        p = _chance.at_least(int((~right).sum()), len(right), float(1 - confidence.mean()))
+        gap = float(confidence.mean() - right.mean())
+        if gap < _GAP:
+            yield Quiet(p)
+            return
+        temperature = _temperature(case)
+        left = entropy(case.logits(case.said_of(*TAUGHT)) / temperature)
+        table = Answers(gold, said, said)
+        error = ece.Ece().score(table)
+        empty = " Its soft labels carry next to nothing beyond the label." if left < _FLAT else ""
+        yield Finding(
+            self.kind,
+            "warning",
+            f"The teacher is sure by {confidence.mean():.1%} on average and right on {right.mean():.1%} of "
+            f"{len(right):,} dev and test rows; at temperature {temperature:g} its soft labels keep {left:.2%} of "
+            f"the entropy that labels can have.{empty}",
+            "The teacher over-fitted, or what was recorded of it was sharpened: soft labels repeat its mistakes "
+            "with full weight.",
+            "Raise the objective's `temperature`, give gold more weight, or ask the teacher at an earlier epoch.",
+            ("objective.temperature", "objective.weight", "teacher.epochs"),
+            (
+                case.fact("mean confidence", float(confidence.mean()), "transfer", "shard-*.parquet: logits"),
+                case.fact("accuracy", float(right.mean()), "corpus", "*.parquet: label"),
+                case.fact("expected calibration error", error, "transfer", "shard-*.parquet: logits"),
+                case.fact("entropy, share of log C", left, "transfer", "shard-*.parquet: logits"),
+            ),
+            p,
+        )
+
+
+def _temperature(case: Case) -> float:
+    objectives = case.objectives if "train" in case.artifacts else case.recipe.objective
+    return max((float(getattr(one, "temperature", 1.0)) for one in objectives), default=1.0)
+
+
+def _rows(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Gold and probabilities of rows that no teacher of ours was fitted to."""
+    known, said = case.gold("dev"), case.said_of("dev")
+    ids = said["id"].to_pylist()
+    rows = [place for place, one in enumerate(ids) if one in known]
+    gold = [np.array([known[ids[place]] for place in rows], dtype=np.int64)]
+    tables = [softmax(case.logits(said))[rows]]
+    if "evaluate" in case.artifacts:
+        gold.append(case.judged.gold)
+        tables.append(case.judged.probabilities["teacher"])
+    return np.concatenate(gold), np.concatenate(tables)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def entropy(logits: NDArray[np.float64]) -> float:
+    """The mean entropy of some rows, as a share of the highest there can be."""
+    table = softmax(logits)
+    rows = -(table * np.log(np.maximum(table, 1e-300))).sum(axis=1)
+    return float(rows.mean() / np.log(table.shape[1]))

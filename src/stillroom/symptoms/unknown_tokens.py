@@ -1,0 +1,75 @@
+"""The student's tokenizer does not know the words of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+
+_FILE = "tokenizer.json"
+_SHARE = 0.01
+_TIMES = 2.0
+_TEXTS = 5000
+
+
+@final
+class UnknownTokens(Symptom):
+    """The student's tokenizer does not know the words of the test, though it knows those of the training rows."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer", "train", "evaluate"})
+    threshold: ClassVar[str] = (
+        "one token in a hundred of the test unknown, twice as many as in training texts, and more test texts with "
+        "an unknown token (one-sided exact); one in ten is an error"
+    )
+    false_alarms: ClassVar[str] = "exact test over texts; at most the doctor's level"
+
+    kind: Literal["unknown_tokens"] = "unknown_tokens"
+
+    def look(self, case: Case) -> Iterator[Seen]:
+        """Test texts against those that were learned from."""
+        path = case.artifacts["train"].folder / _FILE
+        if not path.is_file():
+            return  # it reads without a vocabulary: nothing is unknown to it
+        taught = case.said_of("train", "unlabelled").sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
+        test = case.rows("test", ["id", "text"]).sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
+        counted = [_unknown(path, texts) for texts in (taught, test)]
+        if None in counted or not taught or not test:
+            return  # a tokenizer of bytes has no unknown token
+        (share, texts), (test_share, test_texts) = counted  # type: ignore[misc]
+        p = _chance.larger_share(test_texts, len(test), texts, len(taught))
+        if test_share < _SHARE or test_share < _TIMES * share:
+            yield Quiet(p)
+            return
+        yield Finding(
+            self.kind,
+            "error" if test_share >= 10 * _SHARE else "warning",
+            f"{test_share:.1%} of the tokens of test texts are unknown to the student's tokenizer, and {share:.1%} of "
+            "those that it learned from.",
+            "The test is in another language or script, or of another field, than the tokenizer was made for.",
+            "Choose a teacher whose tokenizer knows these words, or a student that reads without one (`bag`).",
+            ("teacher", "student.kind"),
+            (
+                case.fact("unknown in test", test_share, "corpus", "test.parquet: text"),
+                case.fact("unknown in learned texts", share, "transfer", "shard-*.parquet: text"),
+                case.fact("tokenizer", case.artifacts["train"].file_digest(_FILE)[:12], "train", _FILE),
+            ),
+            p,
+        )
+
+
+def _unknown(path: Path, texts: Sequence[str]) -> tuple[float, int] | None:
+    """The share of unknown tokens, and in how many texts there is one; None where no token stands for the unknown."""
+    from tokenizers import Tokenizer
+
+    tokenizer: Any = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    named = getattr(tokenizer.model, "unk_token", None)
+    unknown = tokenizer.token_to_id(named) if named else None
+    if unknown is None:
+        return None
+    ids = [one.ids for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    missed = [one.count(unknown) for one in ids]
+    return sum(missed) / max(1, sum(map(len, ids))), sum(count > 0 for count in missed)
