@@ -210,6 +210,9 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                           "held to": lambda one: one.reference}),
     "formats": lambda: listed("formats", {"": purpose}),
     "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
+    "symptoms": lambda: listed("symptoms", {"": purpose, "speaks where": lambda one: one.threshold,
+                                            "looks at": lambda one: names(one.needs),
+                                            "false alarms": lambda one: one.false_alarms}),
     "runners": lambda: with_fields("runtime.runners"),
 }  # fmt: skip
 

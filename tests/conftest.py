@@ -26,6 +26,7 @@ TOGETHER = {
     "tests/runtime/test_runtime.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
+    "tests/test_doctor.py",
     "tests/test_export.py",
 }
 LABELS = ("negative", "positive")

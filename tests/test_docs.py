@@ -27,6 +27,7 @@ FAMILIES = (
     "formats",
     "metrics",
     "documents",
+    "symptoms",
     "runtime.runners",
     "runtime.encoders",
 )

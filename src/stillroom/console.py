@@ -164,9 +164,10 @@ def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
     for one in findings:
         style = _SEVERITIES[one["severity"]]
         chance = "" if one["p_holm"] is None else f" [dim](p = {one['p_holm']:.2g}, corrected)[/dim]"
+        follows = f" [dim]follows from {escape(one['follows_from'])}[/dim]" if one["follows_from"] else ""
         keys = f" [dim]({escape(', '.join(one['keys']))})[/dim]" if one["keys"] else ""
         lines = [
-            f"[{style}]{one['severity']}[/] [bold]{escape(one['symptom'])}[/bold]{chance}",
+            f"[{style}]{one['severity']}[/] [bold]{escape(one['symptom'])}[/bold]{chance}{follows}",
             f"  found     {escape(one['told'])}",
             f"  cause     {escape(one['cause'])}",
             f"  to do     {escape(one['change'])}{keys}",

@@ -104,7 +104,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _settled(name: str, seen: Sequence[Seen]) -> Examination:
-    """The findings that chance does not explain, once all that was tested is corrected together."""
+    """The findings that chance does not explain, once all that was tested is corrected together; causes come first."""
     tested = [one for one in seen if not isinstance(one, Unseen) and one.p is not None]
     adjusted = intervals.holm([one.p for one in tested if one.p is not None])
     corrected = dict(zip(map(id, tested), adjusted, strict=True))
@@ -116,8 +116,16 @@ def _settled(name: str, seen: Sequence[Seen]) -> Examination:
             findings.append(one)
         elif corrected[id(one)] <= LEVEL:
             findings.append(one.corrected(corrected[id(one)]))
+    findings = [_explained(one, findings) for one in findings]
     worst_first = sorted(findings, key=lambda one: _ORDER[one.severity])
     return Examination(name, tuple(worst_first), tuple(one for one in seen if isinstance(one, Unseen)), len(tested))
+
+
+def _explained(one: Finding, findings: Sequence[Finding]) -> Finding:
+    for other in findings:
+        if other.severity == "error" and one.symptom in plugins.build("symptoms", other.symptom).explains:
+            return one.explained(other.symptom)
+    return one
 
 
 def twins(texts: Sequence[str], others: Sequence[str]) -> Mapping[int, int]:

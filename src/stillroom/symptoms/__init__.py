@@ -76,16 +76,23 @@ class Finding:
     p: float | None = None
     """How probable evidence like this is where nothing is wrong; None: chance has no part in it."""
     p_holm: float | None = None
+    follows_from: str | None = None
+    """The symptom that explains this finding: mend that one first."""
 
     def corrected(self, p_holm: float) -> Finding:
         """The same with its p corrected for all that was tested in the run."""
         return replace(self, p_holm=p_holm)
 
+    def explained(self, by: str) -> Finding:
+        """The same as a note, where another symptom explains it."""
+        return replace(self, severity="note", follows_from=by)
+
     def as_dict(self) -> dict[str, Any]:
         """The finding as a program reads it."""
         told = {name: getattr(self, name) for name in ("symptom", "severity", "told", "cause", "change")}
         chance = {name: None if one is None else float(f"{one:.3g}") for name, one in self._chance().items()}
-        return {**told, "keys": list(self.keys), "evidence": [one.as_dict() for one in self.evidence], **chance}
+        evidence = [one.as_dict() for one in self.evidence]
+        return {**told, "keys": list(self.keys), "evidence": evidence, **chance, "follows_from": self.follows_from}
 
     def _chance(self) -> dict[str, float | None]:
         return {"p": self.p, "p_holm": self.p_holm}
@@ -234,6 +241,8 @@ class Symptom(Member, ABC):
     """When it speaks, and why there."""
     false_alarms: ClassVar[str]
     """How often it accuses a run that is well."""
+    explains: ClassVar[frozenset[str]] = frozenset()
+    """The symptoms that it brings with it: beside an error of this kind they are notes."""
 
     @abstractmethod
     def look(self, case: Case) -> Iterator[Seen]:

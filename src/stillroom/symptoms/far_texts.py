@@ -13,6 +13,8 @@ from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
 _EACH = 1000
 _FEWEST = 30
 _TOLD_APART = 0.65
+_BUCKETS = 1 << 14
+_WORD = r"(?u)\w+"
 
 
 @final
@@ -73,8 +75,8 @@ def told_apart(one: Sequence[str], other: Sequence[str]) -> tuple[int, int]:
         raise missing_extra("train", package="scikit-learn", needed_by="doctor") from error
     texts = [*one, *other]
     side = np.repeat([0, 1], [len(one), len(other)])
-    words = HashingVectorizer(n_features=1 << 16, ngram_range=(1, 2), token_pattern=r"(?u)\w+")
-    pieces = HashingVectorizer(n_features=1 << 16, analyzer="char_wb", ngram_range=(2, 4))
+    words = HashingVectorizer(n_features=_BUCKETS, ngram_range=(1, 2), token_pattern=_WORD)
+    pieces = HashingVectorizer(n_features=_BUCKETS, analyzer="char_wb", ngram_range=(2, 4))
     features = hstack([words.transform(texts), pieces.transform(texts)]).tocsr()
     fitted = np.arange(len(texts)) % 2 == 0
     model = LogisticRegression(C=10.0, max_iter=200).fit(features[fitted], side[fitted])

@@ -21,6 +21,7 @@ class IdleTerm(Symptom):
         "gold for a term that needs it; a term that is in no line of the log"
     )
     false_alarms: ClassVar[str] = "none: nothing here is left to chance"
+    explains: ClassVar[frozenset[str]] = frozenset({"learning_rate"})
 
     kind: Literal["idle_term"] = "idle_term"
 

@@ -26,7 +26,8 @@ class LabelOrder(Symptom):
         "the permuted teacher beats both the teacher as it is and the most frequent label, "
         "on rows that did not choose the permutation; a teacher that is merely weak beats neither"
     )
-    false_alarms: ClassVar[str] = "exact test on held-out half; at most the doctor's level"
+    false_alarms: ClassVar[str] = "exact test on a held-out half; at most the doctor's level"
+    explains: ClassVar[frozenset[str]] = frozenset({"cold_start", "sure_teacher", "under_floor", "weak_teacher"})
 
     kind: Literal["label_order"] = "label_order"
 
