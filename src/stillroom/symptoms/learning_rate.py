@@ -74,7 +74,7 @@ def _too_high(log: Sequence[Mapping[str, Any]], *, metric: str) -> tuple[Severit
     losses, dev = [line["loss"] for line in log], [line["dev"]["loss"] for line in log]
     before = log[0].get("before", {}).get("loss")
     rises = sum(after > (1 + _ROSE) * earlier for earlier, after in pairwise(losses))
-    # Where the training loss falls below it and dev does not, texts are learned by heart: that is no matter of the rate.
+    # Where the training loss falls below it and dev does not, texts are learned by heart: no matter of the rate.
     if before is not None and min(dev) > (1 + _HARDLY) * before and min(losses) > before:
         return "error", f"The dev loss was {before:.4g} before any step and never came below {min(dev):.4g}", True
     if 2 * rises >= len(losses) - 1:
@@ -91,8 +91,9 @@ def _too_high(log: Sequence[Mapping[str, Any]], *, metric: str) -> tuple[Severit
 
 def _too_low(log: Sequence[Mapping[str, Any]]) -> tuple[Severity, str, bool] | None:
     dev, rates = [line["dev"]["loss"] for line in log], [line["learning_rate"] for line in log]
-    before = log[0].get("before", {}).get("loss")
-    if before is not None and min(dev) > (1 - _HARDLY) * before:
+    before, losses = log[0].get("before", {}).get("loss"), [line["loss"] for line in log]
+    still = min(losses) > (1 - _HARDLY) * losses[0]
+    if before is not None and still and abs(min(dev) - before) < _HARDLY * before:
         return "error", f"The dev loss hardly moved: {before:.4g} before any step, {min(dev):.4g} at best", False
     if rates[-1] > 0.1 * rates[0]:  # it stopped for want of better scores, with rate left to spend
         return None
