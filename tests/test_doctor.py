@@ -116,7 +116,7 @@ def plain(name: str, rows: str, said: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(20))
 def test_a_pair_that_is_well_is_left_in_peace(tmp_path: Path, seed: int) -> None:
     found = doctor.examine(Pair(seed).write(tmp_path))
     assert found.findings == ()
@@ -372,6 +372,39 @@ def test_a_student_that_took_nothing_of_its_teacher_is_found(travelled: Travelle
     found = doctor.examine(ended.folder)
     assert symptoms(found) == {"cold_start", "under_floor"}
     assert {one.symptom for one in found.unseen} == {"learning_rate"}
+
+
+def course(losses: list[float], dev: list[float], scores: list[float], *, before: float) -> list[dict[str, Any]]:
+    """A log with such a course, under a rate that falls in a straight line."""
+    steps = len(losses)
+    lines: list[dict[str, Any]] = [
+        {"loss": one, "dev": {"loss": two, "accuracy": three}, "learning_rate": (steps - place) / steps - 0.98 / steps}
+        for place, (one, two, three) in enumerate(zip(losses, dev, scores, strict=True))
+    ]
+    lines[0]["before"] = {"loss": before, "accuracy": 0.5, "rows": 100.0}
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("losses", "dev", "scores", "words"),
+    [
+        ([0.7, 0.9, 0.6, 0.8], [0.6, 0.6, 0.6, 0.6], [0.6, 0.7, 0.7, 0.7], "rose in 2 of 3 epochs"),
+        ([0.5, 0.4, 0.3, 0.2], [0.5, 0.6, 0.7, 0.8], [0.8, 0.7, 0.7, 0.7], "first epoch was the best"),
+        ([0.5, 0.2, 0.1, 0.05], [0.4, 0.2, 0.15, 0.149], [0.8, 0.9, 0.9, 0.9], ""),
+        ([0.5, 0.01, 0.02, 0.01, 0.02], [0.4, 0.2, 0.2, 0.2, 0.2], [0.8, 0.9, 0.9, 0.9, 0.9], ""),
+    ],
+)
+def test_the_course_of_a_loss_is_read(copy: Path, losses: Any, dev: Any, scores: Any, words: str) -> None:
+    train = part(copy, "train")
+    lines = course(losses, dev, scores, before=0.7)
+    terms = {"terms": {"forward_kl": 0.1, "hard_label": 0.1}}
+    told = [{**line, "terms": {name: one / (place + 1) for name, one in terms["terms"].items()}}
+            for place, line in enumerate(lines)]  # fmt: skip
+    artifact.write_text(train / "log.jsonl", "".join(json.dumps(one) + "\n" for one in told))
+    sealed(train)
+    found = doctor.examine(copy)
+    assert symptoms(found) == ({"learning_rate"} if words else set())
+    assert all(words in one.told for one in found.findings)
 
 
 # What is there is examined, and what is not is said.

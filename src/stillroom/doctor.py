@@ -67,7 +67,9 @@ def examine(folder: Path) -> Examination:
     for name in plugins.names("symptoms"):
         symptom: Symptom = plugins.build("symptoms", name)
         missing = sorted(symptom.needs - set(case.artifacts), key=list(FOLDERS).index)
-        if missing:
+        if case.recipe.task.shape not in symptom.shapes:
+            seen.append(symptom.unseen(f"it can't read the answers of a {case.recipe.task.kind} student"))
+        elif missing:
             seen.append(symptom.unseen(f"the run has no {', '.join(missing)}"))
         else:
             seen += symptom.look(case)

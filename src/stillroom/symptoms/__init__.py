@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from stillroom.core import batches, plugins
 from stillroom.core.artifact import Artifact
 from stillroom.core.plugins import Member
 from stillroom.core.recipe import Recipe
+from stillroom.tasks import Shape
 
 if TYPE_CHECKING:
     from stillroom.metrics import Metric
@@ -39,6 +40,8 @@ FOLDERS = {
     "evaluate": "evaluation",
     "cost": "cost",
 }
+#: Every shape of student output, for symptoms that do not look at single answers.
+ANY: frozenset[Shape] = frozenset(get_args(Shape))
 TAUGHT = ("train", "unlabelled", "phrases")
 _AT_ONCE = 4096  # padded ids that a student is asked about at a time
 
@@ -237,6 +240,8 @@ class Symptom(Member, ABC):
 
     needs: ClassVar[frozenset[str]]
     """The stages whose artifacts it looks at."""
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
+    """The shapes of student output that it can read: one label a text, unless it says otherwise."""
     threshold: ClassVar[str]
     """When it speaks, and why there."""
     false_alarms: ClassVar[str]

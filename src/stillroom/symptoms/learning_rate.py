@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, final
 
 from stillroom.objectives import Objective
-from stillroom.symptoms import Case, Fact, Finding, Seen, Severity, Symptom
+from stillroom.symptoms import ANY, Case, Fact, Finding, Seen, Severity, Symptom
+from stillroom.tasks import Shape
 
-_ROSE = 0.05  # of the loss: a rise between two epochs that is more than noise between batches
+_ROSE = 0.05  # of the first epoch's loss: a rise that is more than noise between batches, also once little is left
 _HARDLY = 0.05  # of the dev loss before any step
 _STEADY = 0.9  # of the fall that the earlier epochs had for the same way
 _WORTH = 0.03  # of the dev loss
@@ -26,10 +27,11 @@ class LearningRate(Symptom):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
+    shapes: ClassVar[frozenset[Shape]] = ANY
     threshold: ClassVar[str] = (
-        "a rise of 5 % between two epochs in half of them; 5 % of the dev loss before any step in all; in the second "
-        "half 90 % of the first half's fall for each unit of rate times epochs, and 3 % of the loss: a fit that "
-        "settles slows down, and a fall by less is noise"
+        "rises of the loss by 5 % of the first epoch's in half of the epochs; 5 % of the dev loss before any step in "
+        "all; in the second half 90 % of the first half's fall for each unit of rate times epochs, and 3 % of the "
+        "loss: a fit that settles slows down, and a fall by less is noise"
     )
     false_alarms: ClassVar[str] = "rules without a test; small dev splits make the course noisy"
 
@@ -73,12 +75,12 @@ def _facts(case: Case, log: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
 def _too_high(log: Sequence[Mapping[str, Any]], *, metric: str) -> tuple[Severity, str, bool] | None:
     losses, dev = [line["loss"] for line in log], [line["dev"]["loss"] for line in log]
     before = log[0].get("before", {}).get("loss")
-    rises = sum(after > (1 + _ROSE) * earlier for earlier, after in pairwise(losses))
+    rises = sum(after - earlier > _ROSE * losses[0] for earlier, after in pairwise(losses))
     # Where the training loss falls below it and dev does not, texts are learned by heart: no matter of the rate.
     if before is not None and min(dev) > (1 + _HARDLY) * before and min(losses) > before:
         return "error", f"The dev loss was {before:.4g} before any step and never came below {min(dev):.4g}", True
     if 2 * rises >= len(losses) - 1:
-        return "warning", f"The training loss rose by more than 5 % in {rises} of {len(losses) - 1} epochs", True
+        return "warning", f"The training loss rose in {rises} of {len(losses) - 1} epochs", True
     scores = [line["dev"].get(metric, 0.0) for line in log]
     if scores[0] > max(scores[1:]) and min(dev[1:]) > (1 + _ROSE) * dev[0]:
         return (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal, final
 
-from stillroom.symptoms import Case, Finding, Seen, Symptom
+from stillroom.symptoms import ANY, Case, Finding, Seen, Symptom
+from stillroom.tasks import Shape
 
 _OTHERS = {
     "baseline": (
@@ -28,6 +29,7 @@ class UnderFloor(Symptom):
     """The student stands under its floor, or under itself without a teacher, as the evaluation has it."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"evaluate"})
+    shapes: ClassVar[frozenset[Shape]] = ANY
     threshold: ClassVar[str] = "the whole interval of the paired difference is below zero"
     false_alarms: ClassVar[str] = "half of 1 − `evaluate.confidence` for each comparison: 2.5 % as it comes"
 
