@@ -43,7 +43,8 @@ COMMANDS = """# The commands
 *Written by `docs/generate.py`; a test holds it to the code.*
 
 Each command calls a function of Python and shows what it returns. Data go to stdout, talk and progress to stderr.
-[Exit codes](errors.md): 0 done, 1 a gate does not pass or the doctor finds an error, 2 bad input, 3 a bad artifact, 4 the outside world.
+[Exit codes](errors.md): 0 done, 1 a gate does not pass or the doctor finds an error, 2 bad input, 3 a bad artifact,
+4 the outside world.
 """
 _NAMES: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _LIMITS = {bounds.Ge: ("≥", "ge"), bounds.Gt: (">", "gt"), bounds.Le: ("≤", "le"), bounds.Lt: ("<", "lt"),
