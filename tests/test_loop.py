@@ -94,7 +94,7 @@ def test_thawing_goes_from_the_head_down(kind: str, classifier_folder: Path, tmp
     settings |= {"freeze_embeddings": False} if kind == "transformer" else {}
     student: Student = plugins.build("students", {"kind": kind, **settings})
     student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), tmp_path)
-    _, train, dev = bag()
+    _, train, _ = bag()
     texts = [text for text, _ in sentences()[:64]]
 
     def moved(**plan: Any) -> list[bool]:
