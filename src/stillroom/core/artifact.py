@@ -138,6 +138,9 @@ def load(folder: Path) -> Artifact:
         files: dict[str, str] = manifest["files"]
         digest = manifest["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if not folder.exists():
+            todo = "Check the path."
+            raise ArtifactError(Problem(str(folder), "no such folder", "a run or an artifact", todo)) from error
         raise ArtifactError(
             Problem(
                 str(folder / MANIFEST),
