@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stillroom.core.errors import StillroomError
+from stillroom.core.errors import InputError, Problem, StillroomError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
@@ -49,7 +49,8 @@ def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -
     if as_json:
         console.show_json(pipeline.describe(loaded))
     else:
-        console.data.print(f"{recipe}: well. {' · '.join(f'{k} {v}' for k, v in pipeline.describe(loaded).items())}")
+        parts = " · ".join(f"{name} {value}" for name, value in pipeline.describe(loaded).items())
+        console.data.print(f"{recipe}: well. {parts}", markup=False)
 
 
 @app.command()
@@ -110,10 +111,22 @@ def predict(
     from stillroom import runtime
 
     predictor = runtime.load(folder, runner=runner, verify=verify)
-    asked = texts or [line.rstrip("\n") for line in sys.stdin]
-    for text, found in zip(asked, predictor.predict(asked), strict=True):
-        shown = json.dumps({"text": text, **found.as_dict()}, ensure_ascii=False)
-        sys.stdout.write((shown if as_json else f"{found.label}\t{found.score:.3f}\t{text}") + "\n")
+    asked = texts or _lines()
+    found = list(zip(asked, predictor.predict(asked), strict=True))
+    if as_json:
+        answers = [{"text": text, **one.as_dict()} for text, one in found]
+        sys.stdout.write(json.dumps(answers, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{one.label}\t{one.score:.3f}\t{text}\n" for text, one in found)
+
+
+def _lines() -> list[str]:
+    """The lines of stdin, without their ends."""
+    try:
+        return [line.rstrip("\r\n") for line in sys.stdin]
+    except UnicodeDecodeError as error:
+        found, expected = f"bytes that are not {error.encoding}", "a text a line"
+        raise InputError(Problem("stdin", found, expected, "Convert it first.")) from error
 
 
 @app.command()
@@ -158,11 +171,16 @@ def list_(
 def new(
     path: Annotated[Path, typer.Argument(help="The recipe to write.")],
     student: Annotated[str, typer.Option(help="The student's kind.")] = "static",
+    as_json: AsJson = False,
 ) -> None:
     """Write a recipe to start from."""
     from stillroom import console, starter
 
-    console.data.print(f"Wrote {starter.write(path, student=student)}. Check it: stillroom check {path}")
+    written = starter.write(path, student=student)
+    if as_json:
+        console.show_json({"recipe": str(written)})
+    else:
+        console.data.print(f"Wrote {written}. Check it: stillroom check {written}", markup=False)
 
 
 def _version(wanted: bool) -> None:

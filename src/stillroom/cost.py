@@ -112,7 +112,7 @@ def _run_workers(
             "task": task.model_dump(mode="json"),
             "teacher_computes": teacher.computes,
             "rounds": rounds,
-            "per_round": settings.texts // rounds,
+            "per_round": max(1, settings.texts // rounds),
         }
         both = _worker({**job, "what": "speed"})
         for side in ("teacher", "student") if teacher.computes else ("student",):

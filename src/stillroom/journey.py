@@ -57,8 +57,16 @@ class Run:
         self.stages[stage] = {"key": key, "digest": digest, "seconds": round(seconds, 3), "reused": reused}
         kept = {name: {"key": one["key"], "digest": one["digest"]} for name, one in self.stages.items()}
         described = {"name": self.recipe.name, "recipe_digest": self.recipe.digest, "stages": kept}
+        self._drop_what_another_recipe_left()
         artifact.write_json(self.folder / runtime.RUN, described)
         artifact.write_json(self.folder / _RECIPE, self.recipe.resolved())
+
+    def _drop_what_another_recipe_left(self) -> None:
+        """A summary tells of one recipe's run: under another recipe of the same name it would tell of strangers."""
+        before = _read(self.folder / runtime.RUN).get("recipe_digest")
+        if before is not None and before != self.recipe.digest:
+            (self.folder / SUMMARY).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "dossier", ignore_errors=True)
 
     def summarise(self) -> None:
         """Gather every figure from the artifacts that hold them."""

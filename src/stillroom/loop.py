@@ -142,7 +142,7 @@ class Loop:
         order = self._order()
         thawed = min(1.0, self._share() / self.plan.unfreeze) if self.plan.unfreeze else 1.0
         for learner in self.learners:
-            learner.module.train()
+            learner.turn(training=True)
             learner.thaw(thawed)
         for rows in order[self.step - self.epoch * self.per_epoch :]:
             self._step(rows)
@@ -251,9 +251,10 @@ class Learner:
         self.network, self.train, self.dev = peer.network, peer.train, peer.dev
         self.learning_rate, self._bf16 = peer.learning_rate, peer.bf16
         self._objectives, self._metric, self._classes, self._accelerator = objectives, metric, classes, accelerator
-        self.wanted = signals.LOGITS.union(
-            *(one.wants(student_layers=self.network.layers, teacher_layers=0).student for one in objectives)
-        )
+        self._wants = [
+            one.wants(student_layers=self.network.layers, teacher_layers=self.train.layers) for one in objectives
+        ]
+        self.wanted = signals.LOGITS.union(*(one.student for one in self._wants))
         self.module: Any = accelerator.prepare_model(Speaking(self.network))
         self.optimizers: list[Optimizer] = self.network.optimizers(self.learning_rate)
         self.trained = [weight for weight in self.network.module.parameters() if weight.requires_grad]
@@ -279,8 +280,18 @@ class Learner:
             told = self.network.tell(ids, mask, self.wanted)
         student = {name: int(one.shape[-1]) for name, one in told.items()}
         teacher = {name: one.width for name, one in self.train.further.items()} | {"logits": self._classes}
-        made = {place: one.learned(student=student, teacher=teacher) for place, one in enumerate(self._objectives)}
+        made = {}
+        for place, (one, wants) in enumerate(zip(self._objectives, self._wants, strict=True)):
+            made[place] = one.learned(
+                student={name: size for name, size in student.items() if name in wants.student},
+                teacher={name: size for name, size in teacher.items() if name in wants.teacher},
+            )
         return {place: one.to(self._accelerator.device) for place, one in made.items() if one is not None}
+
+    def turn(self, *, training: bool) -> None:
+        """To training (dropout on, queues filled), or to being judged."""
+        for module in (self.module, *self.learned.values()):
+            module.train(training)
 
     def thaw(self, share: float) -> None:
         """Train so much of it, from the head down; all of it at 1."""
@@ -330,7 +341,11 @@ class Learner:
         for place, one in enumerate(now):
             if one is not None and (PEER not in one.needs or PEER in target.signals):
                 name = one.kind if one.kind not in found else f"{one.kind} {place + 1}"
-                found[name] = one.weight * one.loss(said, target, self.learned.get(place))
+                wants = self._wants[place]
+                heard = {name: told for name, told in said.items() if name in wants.student}
+                taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
+                aim = Target(taught, target.gold, target.mask, target.tokens)
+                found[name] = one.weight * one.loss(heard, aim, self.learned.get(place))
         return found
 
     def take_step(self, loss: Tensor, *, rate: float) -> None:
@@ -348,7 +363,7 @@ class Learner:
         """Its dev score, and its dev loss under the mixture that training ends with."""
         import torch
 
-        self.module.eval()
+        self.turn(training=False)
         logits = torch.empty((len(self.dev.ids), self._classes))
         loss = 0.0
         with torch.inference_mode():

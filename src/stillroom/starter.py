@@ -7,6 +7,7 @@ from pathlib import Path
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import InputError, Problem
 
+_LONGEST = 100  # characters of a recipe's name
 _RECIPE = """\
 # A recipe: names and settings, never code. Check it with `stillroom check {file}`.
 name = "{name}"
@@ -60,6 +61,7 @@ def write(path: Path, *, student: str) -> Path:
     plugins.member("students", student)
     if path.exists():
         raise InputError(Problem(str(path), "a file that is there already", "a new path", "Choose another."))
-    name = "".join(letter if letter.isalnum() else "-" for letter in path.stem).strip("-") or "recipe"
+    plain = (letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
+    name = "".join(plain)[:_LONGEST].strip("-") or "recipe"
     artifact.write_text(path, _RECIPE.format(file=path, name=name, student=student))
     return path

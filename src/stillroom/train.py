@@ -237,7 +237,7 @@ def _from_said(
         ids, labels, flat, places = parts.get(name, ([], [], [], []))
         table = np.concatenate(flat).reshape(-1, classes) if flat else np.zeros((0, classes), dtype=np.float32)
         further = {one: signals.Recorded(one, places) for one in said.recorded - signals.LOGITS}
-        made.append(Examples(ids, np.array(labels, dtype=np.int64), table, further))
+        made.append(Examples(ids, np.array(labels, dtype=np.int64), table, further, said.layers))
         _refuse_other_tokens(ids, further)
     return made[0], made[1]
 

@@ -59,6 +59,11 @@ class TransferSet:
         """The names of what was recorded."""
         return frozenset(self.artifact.manifest["facts"]["signals"])
 
+    @property
+    def layers(self) -> int:
+        """How many layers the teacher has, where it was asked about them; else 0."""
+        return int(self.artifact.manifest["facts"]["layers"])
+
     def shards(self) -> Iterator[pa.Table]:
         """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits`."""
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
@@ -120,6 +125,7 @@ def collect(
         meter = Meter(report, stage=STAGE, total=total, unit="texts")
         _ask(loaded, draft, shards, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
         _close(draft, identity, probe=probe, parts=parts, wanted=wanted)
+        draft.facts["layers"] = loaded.layers if wanted - {"logits", "embedding"} else 0
 
     inputs = {"teacher": teacher.digest, **{part.role: part.digest for part in parts}}
     # The seed only matters where phrases are drawn: without them, every seed shares one transfer set.

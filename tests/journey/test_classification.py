@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,15 @@ def test_golden_answers_catch_other_weights(first: Run, tmp_path: Path) -> None:
     stillroom.load(copy)
     with pytest.raises(ArtifactError, match="golden"):
         stillroom.load(copy, verify=True)
+
+
+def test_a_partial_run_under_another_recipe_leaves_no_strangers_figures(travelled: Travelled, tmp_path: Path) -> None:
+    """`show` would tell of the run before, while `load` serves what this one made."""
+    work = tmp_path / "work"
+    shutil.copytree(travelled.work, work)
+    assert (work / "runs" / "toy" / "summary.json").is_file()
+    pipeline.run(recipe.parse(travelled.recipe), work=work, until="corpus")
+    assert (work / "runs" / "toy" / "summary.json").is_file(), "the same recipe's figures stay"
+    pipeline.run(recipe.parse({**travelled.recipe, "seed": 99}), work=work, until="corpus")
+    assert not (work / "runs" / "toy" / "summary.json").exists()
+    assert not (work / "runs" / "toy" / "dossier").exists()

@@ -60,11 +60,28 @@ def write_json(path: Path, value: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with translating_full_disk(path.parent):
         draft = path.with_name(f".{path.name}.draft")
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, where there is none.
+
+    Raises:
+        OutsideError: it can't be made there, or not be written to.
+    """
+    why = "no right to write"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fine = os.access(folder, os.W_OK | os.X_OK)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        fine, why = False, str(error.strerror).lower()
+    if not fine:
+        todo = "Choose another place, or mend its rights."
+        raise OutsideError(Problem(str(folder), f"no folder to write into ({why})", "one that can be made", todo))
 
 
 @final
@@ -121,6 +138,9 @@ def load(folder: Path) -> Artifact:
         files: dict[str, str] = manifest["files"]
         digest = manifest["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if not folder.exists():
+            todo = "Check the path."
+            raise ArtifactError(Problem(str(folder), "no such folder", "a run or an artifact", todo)) from error
         raise ArtifactError(
             Problem(
                 str(folder / MANIFEST),
@@ -207,7 +227,7 @@ class Store:
         folder = self.root / stage / f".draft-{key}"
         final_folder = self.root / stage / key
         with translating_full_disk(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(folder.parent)
             with _alone(folder.parent / f".lock-{key}", folder):
                 if not resumable and folder.exists():
                     shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
@@ -47,10 +48,12 @@ class OnnxInt8(Format):
         return OnnxRunner(encoder=network.encoder, file=path.name), files(folder, path)
 
     def objection(self, checks: Checks) -> str:
-        """A metric that does not hold, or no gain in speed."""
+        """Outputs that are no numbers, a metric that does not hold, or no gain in speed."""
         found = []
-        if checks.metric_loss > self.max_loss:
+        if not math.isfinite(checks.largest_difference):
+            found.append("some logits are no numbers")
+        if not checks.metric_loss <= self.max_loss:
             found.append(f"the dev metric falls by {checks.metric_loss:.4f}; {self.max_loss:g} is allowed")
-        if checks.speed < self.min_speed:
+        if not checks.speed >= self.min_speed:
             found.append(f"it is not {self.min_speed:g} times as quick here as what there was before it")
         return "; ".join(found)

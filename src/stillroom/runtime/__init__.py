@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +62,10 @@ class Predictor:
         """Check this machine's answers against those that the bundle was shipped with.
 
         Raises:
-            ArtifactError: an answer differs by more than the runner's stated parity.
+            ArtifactError: an answer differs by more than the runner's stated parity, or there are none to check.
         """
-        lines = (self.folder / GOLDEN).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        expected = np.array([row["logits"] for row in rows], dtype=np.float32)
-        actual = self.logits([row["text"] for row in rows])
+        texts, expected = self._golden()
+        actual = self.logits(texts)
         gap = float(np.abs(actual - expected).max())
         if not gap <= self.parity:  # a gap that is no number is no agreement
             raise ArtifactError(
@@ -78,6 +76,22 @@ class Predictor:
                     "Don't serve this bundle here: export it again on a machine like this one.",
                 )
             )
+
+    def _golden(self) -> tuple[list[str], NDArray[np.float32]]:
+        path = self.folder / GOLDEN
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            texts = [row["text"] for row in rows]
+            logits = np.array([row["logits"] for row in rows], dtype=np.float32)
+        except (ValueError, KeyError, TypeError):
+            texts, logits = [], np.empty(0, dtype=np.float32)
+        whole = all(isinstance(text, str) for text in texts) and logits.shape == (len(texts), len(self.task.outputs))
+        if not texts or not whole:
+            expected = f"texts with {len(self.task.outputs)} outputs each"
+            raise ArtifactError(
+                Problem(str(path), "no golden answers that can be read", expected, "Export the bundle again.")
+            )
+        return texts, logits
 
 
 def _refuse_no_texts(texts: Sequence[str]) -> None:
@@ -119,11 +133,7 @@ def load(folder: str | Path, *, verify: bool = False, runner: str | None = None,
 
 def _bundle(folder: Path) -> artifact.Artifact:
     if (folder / RUN).is_file():
-        stages = _read(folder / RUN).get("stages", {})
-        if "export" not in stages:
-            problem = Problem(str(folder), "a run without a bundle", "a finished run", "Run its recipe to the end.")
-            raise ArtifactError(problem)
-        folder = folder.parent.parent / "bundle" / str(stages["export"]["key"])
+        folder = folder.resolve().parent.parent / "bundle" / _key(folder / RUN)
     found = artifact.load(folder)
     if BUNDLE not in found.manifest["files"]:
         expected = "a bundle (or the folder of a run)"
@@ -133,10 +143,15 @@ def _bundle(folder: Path) -> artifact.Artifact:
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _key(record: Path) -> str:
+    """The key of the bundle of a run."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        todo = "Run the recipe again."
-        raise ArtifactError(Problem(str(path), "a file that can't be read", "JSON", todo)) from error
+        stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
+        found = str(stages["export"]["key"]) if "export" in stages else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = Problem(str(record), "no record of a run that can be read", "JSON", "Run the recipe again.")
+        raise ArtifactError(problem) from error
+    if found is None:
+        problem = Problem(str(record.parent), "a run without a bundle", "a finished run", "Run its recipe to the end.")
+        raise ArtifactError(problem)
     return found

@@ -6,6 +6,7 @@ between spaces) make up most of what anybody writes. So each chunk's sum is kept
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
@@ -32,10 +33,14 @@ def split(text: str) -> list[str] | None:
 
 @final
 class Lexicon:
-    """What each chunk seen so far adds. It starts anew when it holds `capacity` chunks, so memory is bounded."""
+    """What each chunk seen so far adds. It starts anew when it holds `capacity` chunks, so memory is bounded.
+
+    A server asks from several threads: one looks up at a time, and takes its sums with it.
+    """
 
     def __init__(self, describe: Describe, *, width: int, capacity: int = 65_536) -> None:
         self._describe, self._width, self._capacity = describe, width, capacity
+        self._alone = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
@@ -43,20 +48,25 @@ class Lexicon:
         self.sums = np.zeros((1024, self._width), dtype=np.float32)
         self.edges = np.zeros((1024, 2), dtype=np.int64)
 
-    def look_up(self, texts: Sequence[list[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The slot of every chunk of every text, end to end, and where each text begins; an empty text has slot 0."""
-        if len(self._slots) > self._capacity:
-            self._clear()
+    def look_up(self, texts: Sequence[list[str]]) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+        """The sums and edges of every chunk of every text, end to end, and where each text begins.
+
+        A text without chunks has one that adds nothing.
+        """
         flat: list[str] = []
         starts: list[int] = []
         for chunks in texts:
             starts.append(len(flat))
             flat.extend(chunks or (_EMPTY,))
-        slots = list(map(self._slots.get, flat))
-        if None in slots:
-            self._learn(chunk for chunk, slot in zip(flat, slots, strict=True) if slot is None)
+        with self._alone:
+            if len(self._slots) > self._capacity:
+                self._clear()
             slots = list(map(self._slots.get, flat))
-        return np.array(slots, dtype=np.int64), np.array(starts, dtype=np.int64)
+            if None in slots:
+                self._learn(chunk for chunk, slot in zip(flat, slots, strict=True) if slot is None)
+                slots = list(map(self._slots.get, flat))
+            places = np.array(slots, dtype=np.int64)
+            return self.sums[places], self.edges[places], np.array(starts, dtype=np.int64)
 
     def _learn(self, chunks: Iterable[str]) -> None:
         new = list(dict.fromkeys(chunks))

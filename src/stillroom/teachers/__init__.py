@@ -107,6 +107,8 @@ class Examples:
     gold: NDArray[np.int64]
     logits: NDArray[np.float32] | None
     further: Mapping[str, signals.Recorded] = field(default_factory=dict)
+    layers: int = 0
+    """How many layers the teacher has, where it spoke of them."""
 
 
 @final

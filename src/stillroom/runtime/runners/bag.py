@@ -55,10 +55,9 @@ class Bag(Runner):
         def serve(texts: Sequence[str]) -> NDArray[np.float32]:
             logits = np.empty((len(texts), len(bias)), dtype=np.float32)
             for start in range(0, len(texts), _ROWS):
-                slots, starts = lexicon.look_up([text.split() for text in texts[start : start + _ROWS]])
-                rows = lexicon.sums[slots]
+                rows, edges, starts = lexicon.look_up([text.split() for text in texts[start : start + _ROWS]])
                 if self.encoder.word_pairs:
-                    self._add_pairs(rows, lexicon.edges[slots], starts, table)
+                    self._add_pairs(rows, edges, starts, table)
                 sums = np.add.reduceat(rows, starts, axis=0)
                 sums[sums[:, -1] == 0] = empty
                 logits[start : start + _ROWS] = sums[:, :-1] / np.sqrt(sums[:, -1:]) + bias

@@ -92,11 +92,9 @@ class _Adder:
     def by_chunks(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts chunk by chunk; those that only the tokenizer should judge go to it whole."""
         chunks = [split(text) for text in texts]
-        slots, starts = self._lexicon.look_up([found or [] for found in chunks])
-        edges = self._lexicon.edges[slots]
-        sums = self._lexicon.sums[slots]
+        sums, edges, starts = self._lexicon.look_up([found or [] for found in chunks])
         if self.pairs is not None:
-            follows = np.ones(len(slots), dtype=bool)
+            follows = np.ones(len(sums), dtype=bool)
             follows[starts] = False
             right = np.flatnonzero(follows)
             scores = self.pairs[bucket(edges[right - 1, 1], edges[right, 0], len(self.pairs))]

@@ -1,0 +1,211 @@
+"""What every runner promises, held over every member that is found: the same answer, whoever else is asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stillroom.core import plugins
+from stillroom.core.errors import RecipeError
+from stillroom.runtime.runners import Runner, Serve
+from stillroom.tasks.classification import Classification
+from stillroom.teachers.huggingface import Checkpoint
+from tests.conftest import LABELS, sentences
+
+TASK = Classification(labels=LABELS)
+NAMES = plugins.names("runtime.runners")
+STATIC = {"kind": "static", "dimensions": 16, "hidden": 8}
+#: Students that the members serve, the member's name first; a new one adds its line.
+CASES: dict[str, dict[str, Any]] = {
+    "bag": {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}},
+    "bag, words alone": {"kind": "bag", "features": {"kind": "ngrams", "bits": 12, "word_pairs": False}},
+    "static": {**STATIC, "pair_bits": 10},
+    "static, no pairs": STATIC,
+    "static, whole texts": {**STATIC, "pair_bits": 10},
+    "onnx": {**STATIC, "pair_bits": 10},
+}
+ODD = [
+    "",
+    " ",
+    "\n\t\r ",
+    "great",
+    "  great\t\tfilm\n",
+    "great\x00film",
+    "great\x0b\x1c\x85film",
+    "great\u2028film\u00a0today",
+    "\x07\x1b[31m",
+    "\u0301",
+    "great \ufe0f film",
+    "naïve café",
+    "中文的电影",
+    "👍🏽 👩‍👩‍👧",
+    "الفيلم رائع",
+    "İstanbul ﬁlm Straße",
+    "\ufeffgreat",
+    "zero\u200bwidth",
+    "x" * 20_000,
+    "a film that goes on " * 2_000,
+]
+TEXTS = [*ODD, *(text for text, _ in sentences()[::30])]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A student's folder, the runner that serves it, and its answers to the texts."""
+
+    folder: Path
+    runner: Runner
+    serve: Serve
+    answers: NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def make(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    made: dict[str, Case] = {}
+
+    def case(name: str) -> Case:
+        if name not in made:
+            made[name] = _case(name, classifier_folder, tmp_path_factory)
+        return made[name]
+
+    return case
+
+
+def _case(name: str, classifier: Path, folders: pytest.TempPathFactory) -> Case:
+    kind, _, variant = name.partition(", ")
+    studied, folder = folders.mktemp("studied"), folders.mktemp("served")
+    student = plugins.build("students", CASES[name])
+    student.study(Checkpoint(classifier, name="tiny", task=TASK), studied)
+    network = student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=4)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.module.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
+    network.save(folder)
+    runner = student.runner(folder, texts=[text for text, _ in sentences()])
+    if kind in plugins.names("formats"):
+        runner, _ = plugins.build("formats", kind).write(student.reopen(folder, task=TASK), folder)
+    if variant == "whole texts":
+        runner = plugins.build("runtime.runners", {**runner.model_dump(mode="json"), "by_chunks": False})
+    elif kind == "static":
+        assert runner.by_chunks, "the quick way is the one that is held to its promises"
+    assert runner.kind == kind
+    serve = runner.open(folder, threads=1)
+    return Case(folder, runner, serve, serve(TEXTS))
+
+
+@pytest.fixture(params=[*CASES, *(set(NAMES) - {name.partition(",")[0] for name in CASES})])
+def case(request: pytest.FixtureRequest, make: Callable[[str], Case]) -> Case:
+    assert request.param in CASES, f"CASES has no student that `{request.param}` serves"
+    return make(request.param)
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns after a few microseconds, so that they meet in the middle of things."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def agree(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=5e-4)
+
+
+def test_there_are_members() -> None:
+    assert {"bag", "static", "onnx"} <= set(NAMES)
+
+
+def test_is_its_own_settings(case: Case) -> None:
+    assert type(case.runner).__doc__
+    said = case.runner.model_dump(mode="json", serialize_as_any=True)
+    assert plugins.build("runtime.runners", said) == case.runner
+    with pytest.raises(RecipeError, match="a key that nothing reads"):
+        plugins.build("runtime.runners", {**said, "nonsense": 1})
+
+
+def test_answers_every_text_with_numbers(case: Case) -> None:
+    assert case.answers.shape == (len(TEXTS), len(LABELS))
+    assert case.answers.dtype == np.float32
+    assert np.isfinite(case.answers).all()
+    assert len(np.unique(case.answers.round(5), axis=0)) > len(TEXTS) / 2, "and not with the same ones"
+    assert case.serve([]).shape == (0, len(LABELS))
+
+
+def test_keeps_the_order(case: Case) -> None:
+    order = np.random.default_rng(1).permutation(len(TEXTS))
+    agree(case.serve([TEXTS[place] for place in order]), case.answers[order])
+
+
+def test_one_by_one_is_as_together(case: Case) -> None:
+    agree(np.concatenate([case.serve([text]) for text in TEXTS]), case.answers)
+
+
+def test_many_copies_are_answered_alike(case: Case) -> None:
+    """More texts than are taken at a time, whatever that number is."""
+    texts = [text for text, _ in sentences()] * 2
+    found = case.serve(texts)
+    agree(found[len(texts) // 2 :], found[: len(texts) // 2])
+
+
+def test_white_space_around_and_between_words_says_nothing(case: Case) -> None:
+    plain = case.serve(["a great film"])
+    for spaced in (" a great film", "a great film\n", "a  great \t film", "a\ngreat\r\nfilm"):
+        agree(case.serve([spaced]), plain)
+
+
+def test_is_the_same_after_all_that_it_has_read(case: Case) -> None:
+    case.serve([f"a word{number} that nobody knows{number * 7}" for number in range(3000)])
+    agree(case.serve(TEXTS), case.answers)
+
+
+def test_more_threads_change_nothing(case: Case) -> None:
+    agree(case.runner.open(case.folder, threads=2)(TEXTS), case.answers)
+
+
+def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: None) -> None:
+    """As a server asks: with words that are new to it, and from a fresh start."""
+    words = iter(range(100_000))
+    asked = [[" ".join(f"great{next(words)}" for _ in range(20)) for _ in range(60)] for _ in range(6)]
+    expected = [case.serve(texts) for texts in asked]
+    serve = case.runner.open(case.folder, threads=1)
+
+    def ask(texts: list[str]) -> NDArray[np.float32]:
+        return np.concatenate([serve(texts[start : start + 4]) for start in range(0, len(texts), 4)])
+
+    with ThreadPoolExecutor(6) as pool:
+        for found, wanted in zip(pool.map(ask, asked), expected, strict=True):
+            agree(found, wanted)
+
+
+def test_none_needs_torch(make: Callable[[str], Case]) -> None:
+    """All of them in one fresh interpreter, which answers as this one does."""
+    cases = [make(name) for name in CASES]
+    jobs = [{"settings": one.runner.model_dump(mode="json", serialize_as_any=True), "folder": str(one.folder)}
+            for one in cases]  # fmt: skip
+    code = (
+        "import json, sys; from pathlib import Path; from stillroom.core import plugins\n"
+        "job = json.load(sys.stdin)\n"
+        "said = [plugins.build('runtime.runners', one['settings']).open(Path(one['folder']), threads=1)(job['texts'])"
+        " for one in job['jobs']]\n"
+        "heavy = sorted({'torch', 'transformers', 'scipy', 'sklearn', 'onnx'} & set(sys.modules))\n"
+        "print(json.dumps({'heavy': heavy, 'said': [one.tolist() for one in said]}))"
+    )
+    told = json.dumps({"jobs": jobs, "texts": TEXTS})
+    done = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["heavy"] == []
+    for one, said in zip(cases, found["said"], strict=True):
+        agree(np.array(said, dtype=np.float32), one.answers)

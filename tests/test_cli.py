@@ -1,0 +1,337 @@
+"""The command line: exit codes, data on stdout and talk on stderr, one document of JSON, and the same as in Python."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stillroom
+from stillroom import cli, console, journey, pipeline
+from stillroom.core import plugins, recipe
+from tests.conftest import Travelled, write_toml
+
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process, with what is typed into it."""
+
+    def run(*words: object, stdin: str | bytes = b"") -> Said:
+        typed = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["stillroom", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8", newline="\n"))
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return run
+
+
+@pytest.fixture
+def mine(travelled: Travelled, tmp_path: Path) -> tuple[str, ...]:
+    """The finished run's recipe as a file, under a name of its own, so that only what is new is worked on."""
+    path = write_toml(tmp_path / "mine.toml", {**travelled.recipe, "name": "mine"})
+    return str(path), "--work", str(travelled.work)
+
+
+def digests(stages: Any) -> dict[str, str]:
+    return {name: one["digest"] for name, one in stages.items()}
+
+
+def test_every_command_is_held_here() -> None:
+    import typer
+
+    group: Any = typer.main.get_command(cli.app)
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "list", "new"}
+    for name, one in group.commands.items():
+        assert one.help, name
+        assert any("--json" in option.opts for option in one.params), name
+        assert all(option.help for option in one.params), name
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == Said(0, f"stillroom {stillroom.__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("run",), ("check", "--nonsense"), ("predict",)])
+def test_words_that_are_no_command_are_bad_input(command: Command, words: tuple[str, ...]) -> None:
+    said = command(*words)
+    assert said.code == 2
+    assert "Usage" in said.out + said.err
+
+
+class TestCheck:
+    def test_a_recipe_that_is_well(self, command: Command, toml: Path) -> None:
+        said = command("check", toml)
+        assert (said.code, said.err) == (0, "")
+        assert said.out.startswith(f"{toml}: well.")
+        assert len(said.out.splitlines()) == 1
+
+    def test_json_is_what_python_says(self, command: Command, toml: Path) -> None:
+        said = command("check", toml, "--json", "--set", "student.dimensions=128")
+        loaded = recipe.load(toml, ["student.dimensions=128"])
+        stillroom.check(loaded)
+        assert (said.code, said.err) == (0, "")
+        assert said.json() == pipeline.describe(loaded)
+        assert said.json()["digest"] != pipeline.describe(recipe.load(toml))["digest"]
+
+    def test_an_error_goes_to_stderr_for_people_and_to_stdout_for_programs(self, command: Command, toml: Path) -> None:
+        people, programs = (command("check", toml, "--set", "student.dimension=3", *more) for more in ((), ("--json",)))
+        assert (people.code, people.out) == (2, "")
+        for part in ("student.dimension", "found", "expected", "to do", "Did you mean `dimensions`?"):
+            assert part in people.err
+        assert (programs.code, programs.err) == (2, "")
+        assert programs.json()["error"] == "RecipeError"
+        assert programs.json()["exit_code"] == 2
+
+    def test_no_such_recipe(self, command: Command, tmp_path: Path) -> None:
+        said = command("check", tmp_path / "none.toml", "--json")
+        assert said.code == 2
+        assert "none.toml" in said.json()["problems"][0]["where"]
+
+    def test_a_path_is_shown_as_it_is(self, command: Command, toml: Path) -> None:
+        """Brackets are no colours, and colons no pictures."""
+        odd = toml.rename(toml.with_name("[bold]toy:key:[0].toml"))
+        assert command("check", odd).out.startswith(f"{odd}: well.")
+
+
+class TestTravel:
+    def test_a_finished_run_is_shown_and_what_is_reused_is_talk(self, command: Command, mine: tuple[str, ...]) -> None:
+        said = command("run", *mine)
+        assert said.code == 0
+        assert "accuracy" in said.out
+        assert "Speed-up" in said.out
+        assert "pass" in said.out
+        shown = [line for line in said.out.splitlines() if line.endswith((".json", ".html", ".md"))]
+        assert {Path(line).name for line in shown} == {"summary.json", "report.html", "model_card.md"}
+        assert all(Path(line).is_file() for line in shown), "paths are whole, each on a line of its own"
+        assert "reused: corpus, teacher, transfer, train, export, evaluate, cost" in said.err
+        assert "reused" not in said.out
+
+    def test_json_is_what_python_gives(self, command: Command, mine: tuple[str, ...], travelled: Travelled) -> None:
+        said = command("run", *mine, "--json")
+        assert (said.code, said.err) == (0, "")
+        run = stillroom.run(recipe.load(Path(mine[0])), work=travelled.work)
+        assert digests(said.json()["stages"]) == digests(run.stages)
+        assert {name: said.json()[name] for name in run.summary} == json.loads(json.dumps(run.summary))
+        assert said.json()["documents"] == [str(path) for path in run.documents]
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_each_stage_goes_as_far_as_its_name(
+        self, command: Command, mine: tuple[str, ...], travelled: Travelled, stage: str
+    ) -> None:
+        programs = command(stage, *mine, "--json")
+        assert (programs.code, programs.err) == (0, "")
+        assert list(programs.json()["stages"]) == list(STAGES[: STAGES.index(stage) + 1])
+        assert bool(programs.json()["documents"]) == (stage == "dossier")
+        people = command(stage, *mine, "--quiet")
+        assert people.code == 0
+        if stage in travelled.run.artifacts:
+            folder = travelled.run.artifacts[stage].folder
+            assert people.out.splitlines()[-1] == f"{stage}: {folder} (reused)"
+            assert people.err == ""
+
+    def test_progress_is_talk_and_quiet_is_quiet(self, command: Command, toml: Path, tmp_path: Path) -> None:
+        loud = command("corpus", toml, "--work", tmp_path / "loud")
+        assert "corpus" in loud.err
+        assert loud.out == f"corpus: {next((tmp_path / 'loud' / 'corpus').glob('[!.]*'))}\n"
+        for word in ("-q", "--quiet", "--json"):
+            assert command("corpus", toml, "--work", tmp_path / word, word).err == ""
+
+    def test_a_gate_that_says_no_is_an_answer(self, command: Command, mine: tuple[str, ...]) -> None:
+        said = command("gates", *mine, "--json", "--set", "gate.0.at_least=1.5")
+        assert said.code == 1
+        assert said.json()["gates"][0]["state"] == "fail"
+        assert command("gates", *mine, "--set", "gate.0.at_least=1.5").code == 1
+
+    def test_a_place_that_can_not_be_written_to(self, command: Command, toml: Path, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("a file", encoding="utf-8")
+        for place in ("taken", "taken/deeper"):
+            said = command("corpus", toml, "--work", tmp_path / place, "--json")
+            assert said.code == 4
+            assert said.json()["error"] == "OutsideError"
+            assert "taken" in said.json()["problems"][0]["where"]
+
+    def test_a_stop_is_told(self, command: Command, mine: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*arguments: Any, **options: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pipeline, "run", interrupted)
+        said = command("run", *mine)
+        assert said.code == 130
+        assert "goes on from there" in said.err
+        assert said.out == ""
+
+
+class TestPredict:
+    ASKED = ("the film was great today", "we found it dull as ever", "")
+
+    def test_a_line_a_text(self, command: Command, travelled: Travelled) -> None:
+        said = command("predict", travelled.run.folder, *self.ASKED)
+        assert (said.code, said.err) == (0, "")
+        found = stillroom.load(travelled.run.folder).predict(self.ASKED)
+        assert said.out == "".join(
+            f"{one.label}\t{one.score:.3f}\t{text}\n" for text, one in zip(self.ASKED, found, strict=True)
+        )
+        assert [one.label for one in found[:2]] == ["positive", "negative"]
+
+    def test_json_is_what_python_gives(self, command: Command, travelled: Travelled) -> None:
+        for folder in (travelled.run.folder, travelled.run.artifacts["export"].folder):
+            said = command("predict", folder, *self.ASKED, "naïve “café” 👍🏽", "--json", "--verify")
+            assert (said.code, said.err) == (0, "")
+            texts = [*self.ASKED, "naïve “café” 👍🏽"]
+            found = stillroom.load(folder).predict(texts)
+            assert said.json() == [{"text": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
+            assert "👍🏽" in said.out
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_a_text_a_line_from_stdin(self, command: Command, travelled: Travelled, end: str) -> None:
+        typed = "the film was great today" + end + end + "  wir fänden 中文 fein" + end
+        said = command("predict", travelled.run.folder, "--json", stdin=typed)
+        assert [one["text"] for one in said.json()] == ["the film was great today", "", "  wir fänden 中文 fein"]
+        assert command("predict", travelled.run.folder, "--json", stdin=typed.removesuffix(end)).out == said.out
+
+    def test_nothing_on_stdin(self, command: Command, travelled: Travelled) -> None:
+        assert command("predict", travelled.run.folder) == Said(0, "", "")
+        assert command("predict", travelled.run.folder, "--json").json() == []
+
+    def test_bytes_that_are_no_text(self, command: Command, travelled: Travelled) -> None:
+        said = command("predict", travelled.run.folder, "--json", stdin=b"fine\ncaf\xe9\n")
+        assert said.code == 2
+        assert "utf-8" in said.json()["problems"][0]["found"]
+        assert "caf" not in said.out
+
+    def test_what_it_can_not_load(self, command: Command, travelled: Travelled, tmp_path: Path) -> None:
+        assert command("predict", tmp_path, "a text", "--json").code == 3
+        assert command("predict", travelled.run.artifacts["corpus"].folder, "a text", "--json").code == 3
+        said = command("predict", travelled.run.folder, "a text", "--runner", "nonsense", "--json")
+        assert said.code == 2
+        assert "static" in said.json()["problems"][0]["expected"]
+
+
+class TestShow:
+    def test_a_run(self, command: Command, travelled: Travelled) -> None:
+        people, programs = (command("show", travelled.run.folder, *more) for more in ((), ("--json",)))
+        assert (people.code, people.err, programs.code, programs.err) == (0, "", 0, "")
+        assert programs.json() == journey.look(travelled.run.folder)
+        assert programs.json()["name"] == "toy"
+        assert "toy: teacher and student" in people.out
+        shown = console.interval(programs.json()["student"]["scores"]["accuracy"]).partition(" ")[0]
+        assert shown in people.out
+
+    def test_an_artifact(self, command: Command, travelled: Travelled) -> None:
+        for found in travelled.run.artifacts.values():
+            for more in ((), ("--json",)):
+                said = command("show", found.folder, *more)
+                assert (said.code, said.err) == (0, "")
+                assert said.json() == found.manifest == journey.look(found.folder)
+
+    def test_nothing(self, command: Command, tmp_path: Path) -> None:
+        said = command("show", tmp_path, "--json")
+        assert said.code == 3
+        assert said.json()["error"] == "ArtifactError"
+
+
+class TestList:
+    def test_all_and_the_runs(self, command: Command, travelled: Travelled) -> None:
+        people, programs = (command("list", "--work", travelled.work, *more) for more in ((), ("--json",)))
+        assert (people.code, people.err, programs.code, programs.err) == (0, "", 0, "")
+        assert programs.json() == journey.listing(None, work=travelled.work)
+        assert programs.json()["runs"]["toy"] == travelled.run.recipe.digest[:12]
+        for family, members in programs.json().items():
+            assert family in people.out
+            for name, purpose in members.items():
+                assert name in people.out
+                assert purpose in people.out
+
+    def test_a_family(self, command: Command, tmp_path: Path) -> None:
+        said = command("list", "students", "--json", "--work", tmp_path)
+        assert said.json() == journey.listing("students", work=tmp_path)
+        assert set(said.json()["students"]) == set(plugins.names("students"))
+
+    def test_no_such_family(self, command: Command) -> None:
+        said = command("list", "stdents", "--json")
+        assert said.code == 2
+        assert said.json()["problems"][0]["todo"] == "Did you mean `students`?"
+
+
+class TestNew:
+    @pytest.mark.parametrize("student", plugins.names("students"))
+    def test_its_recipe_passes_the_check(self, command: Command, tmp_path: Path, student: str) -> None:
+        path = tmp_path / "deep" / f"{student}.toml"
+        said = command("new", path, "--student", student)
+        assert (said.code, said.err) == (0, "")
+        assert said.out == f"Wrote {path}. Check it: stillroom check {path}\n"
+        checked = command("check", path, "--json")
+        assert checked.code == 0
+        assert checked.json()["student"] == student
+        assert checked.json()["name"] == student
+
+    @pytest.mark.parametrize("name", ["été.toml", "中文.toml", "a b.toml", "x" * 200 + ".toml", "[bold]x.toml", "--"])
+    def test_whatever_the_file_is_called(self, command: Command, tmp_path: Path, name: str) -> None:
+        path = tmp_path / name
+        assert str(path) in command("new", path).out
+        assert command("check", path, "--json").code == 0
+
+    def test_json(self, command: Command, tmp_path: Path) -> None:
+        assert command("new", tmp_path / "mine.toml", "--json").json() == {"recipe": str(tmp_path / "mine.toml")}
+
+    def test_never_over_a_file(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "mine.toml"
+        path.write_text("dear to me", encoding="utf-8")
+        said = command("new", path, "--json")
+        assert said.code == 2
+        assert "there already" in said.json()["problems"][0]["found"]
+        assert path.read_text(encoding="utf-8") == "dear to me"
+        assert command("new", tmp_path, "--json").code == 2
+
+    def test_no_such_student(self, command: Command, tmp_path: Path) -> None:
+        said = command("new", tmp_path / "mine.toml", "--student", "sttic", "--json")
+        assert said.code == 2
+        assert said.json()["problems"][0]["todo"] == "Did you mean `static`?"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_place_for_it(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("a file", encoding="utf-8")
+        assert command("new", tmp_path / "taken" / "mine.toml", "--json").code == 4
+
+
+def test_the_program_itself(travelled: Travelled) -> None:
+    """In a process of its own, through a pipe: the same bytes as in this one, and no torch for a prediction."""
+    code = "import sys; sys.modules['torch'] = None\nfrom stillroom.cli import main\nmain()"
+    command = [sys.executable, "-c", code, "predict", str(travelled.run.folder), "--json"]
+    done = subprocess.run(command, input="the film was great today\n", capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONWARNINGS": "error"})  # fmt: skip
+    (found,) = stillroom.load(travelled.run.folder).predict(["the film was great today"])
+    assert json.loads(done.stdout) == [{"text": "the film was great today", **found.as_dict()}]
+    assert done.stderr == ""

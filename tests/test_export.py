@@ -1,0 +1,234 @@
+"""The bundle: what it holds, who is the default, and why something is not in it. Faulty formats are planted."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import SerializeAsAny
+
+import stillroom
+from stillroom import corpus, export
+from stillroom.core import plugins, recipe
+from stillroom.core.artifact import Artifact, Store
+from stillroom.core.errors import OutsideError
+from stillroom.core.progress import Event
+from stillroom.corpus import Dev, Rows
+from stillroom.formats import Checks, Format
+from stillroom.runtime.runners import Runner, Serve
+from stillroom.students import Network
+from stillroom.tasks.classification import Classification
+from tests.conftest import LABELS, Travelled, sentences
+
+TASK = Classification(labels=LABELS)
+
+
+class PlantedRunner(Runner):
+    """Another runner, with a fault."""
+
+    kind: Literal["planted"] = "planted"
+    inner: SerializeAsAny[Runner] | None
+    """None: one that always says the same."""
+    shift: float = 0.0
+    """Added to the first logit."""
+    turned: bool = False
+    """The logits with the other sign."""
+    alone: float = 0.0
+    """Added to the answers to a text that is asked alone."""
+    pause: float = 0.0
+    """Seconds a call."""
+
+    def open(self, folder: Path, *, threads: int) -> Serve:
+        constant = np.zeros(len(LABELS), dtype=np.float32)
+        told = self.inner.open(folder, threads=threads) if self.inner else None
+        ask = functools.cache(lambda texts: told(texts) if told else np.tile(constant, (len(texts), 1)))
+
+        def serve(texts: Sequence[str]) -> NDArray[np.float32]:
+            time.sleep(self.pause)
+            logits: NDArray[np.float32] = ask(tuple(texts)) * (-1 if self.turned else 1)
+            logits[:, 0] += self.shift
+            return logits if len(texts) > 1 else logits + np.float32(self.alone)
+
+        return serve
+
+
+class Planted(Format):
+    """A format whose export is quick (it remembers its answers) and has the faults asked for."""
+
+    kind: Literal["planted"] = "planted"
+    judge: SerializeAsAny[Format]
+    """Who says whether it is kept."""
+    faults: dict[str, float | str] = {}  # noqa: RUF012  pydantic copies it
+
+    def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
+        (folder / "planted.bin").write_bytes(b"weights")
+        (folder / "planted.tmp").write_bytes(b"left lying about")
+        own = plugins.build("students", "static").runner(folder, texts=[text for text, _ in sentences()])
+        return PlantedRunner(inner=own, **self.faults), ("planted.bin", "tokenizer.json", "static.safetensors")
+
+    def objection(self, checks: Checks) -> str:
+        return self.judge.objection(checks)
+
+
+class Stage:
+    """A trained student and what its export needs."""
+
+    def __init__(self, travelled: Travelled) -> None:
+        self.recipe, self.store = travelled.run.recipe, Store(travelled.work)
+        self.trained = travelled.run.artifacts["train"]
+        self.dev: Rows[Dev] = corpus.load(self.recipe.corpus, task=TASK, store=self.store).dev
+
+    def bundle(self, folder: Path, *formats: Any, events: list[Event] | None = None, golden: int = 16) -> Artifact:
+        settings = recipe.Export(formats=formats, golden=golden)
+        report = events.append if events is not None else lambda event: None
+        return export.bundle(self.recipe.student, self.trained, task=TASK, dev=self.dev, settings=settings,
+                             store=Store(folder), report=report)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stage(travelled: Travelled) -> Stage:
+    return Stage(travelled)
+
+
+@pytest.fixture(scope="module")
+def bundle(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return stage.bundle(tmp_path_factory.mktemp("bundle"))
+
+
+def planted(judge: str = "onnx", **faults: float | str) -> Planted:
+    return Planted(judge=plugins.build("formats", judge), faults=faults)
+
+
+def files(found: Artifact) -> set[str]:
+    return {path.name for path in found.folder.iterdir()}
+
+
+def variants(found: Artifact) -> dict[str, str]:
+    """Of each way to serve the student, the reason why it was not kept, or nothing."""
+    return {one["format"]: "" if one["kept"] else str(one["reason"]) for one in found.manifest["facts"]["variants"]}
+
+
+def described(found: Artifact) -> dict[str, Any]:
+    said: dict[str, Any] = found.read_json("bundle.json")
+    return said
+
+
+def test_it_holds_what_its_runners_need_and_nothing_else(stage: Stage, bundle: Artifact) -> None:
+    own = {"bundle.json", "golden.jsonl", "manifest.json"}
+    assert "log.jsonl" in stage.trained.manifest["files"]
+    assert files(bundle) == own | {"static.safetensors", "tokenizer.json"}
+    runners = described(bundle)["runners"]
+    assert files(bundle) - own == {name for one in runners.values() for name in one["files"]}
+    assert described(bundle)["default"] == "static" == described(bundle)["student"]
+
+
+def test_what_a_kept_format_names_is_there_and_what_it_left_lying_about_is_not(stage: Stage, tmp_path: Path) -> None:
+    found = stage.bundle(tmp_path, planted())
+    assert variants(found) == {"static": "", "planted": ""}
+    assert "planted.bin" in files(found)
+    assert "planted.tmp" not in files(found)
+    assert set(described(found)["runners"]["planted"]["files"]) <= files(found)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        (planted(shift=0.5), "logits differ by 0.5; the tolerance is 0.001"),
+        (planted(alone=0.25), "logits differ by 0.25"),
+        (planted(shift="nan"), "logits differ by nan"),
+        (planted(alone="nan"), "logits differ by nan"),
+        (planted("onnx_int8", turned=True), "the dev metric falls by 1.0000; 0.005 is allowed"),
+        (planted("onnx_int8", pause=0.1), "it is not 1.2 times as quick here"),
+        (planted("onnx_int8", alone="inf"), "some logits are no numbers"),
+    ],
+    ids=["garbled", "garbled alone", "no numbers", "no numbers alone", "a metric that falls", "slow", "infinite alone"],
+)
+def test_a_format_that_fails_its_checks_is_dropped_and_the_manifest_says_why(
+    stage: Stage, bundle: Artifact, tmp_path: Path, form: Planted, reason: str
+) -> None:
+    events: list[Event] = []
+    found = stage.bundle(tmp_path, form, events=events)
+    assert variants(found)["static"] == ""
+    assert reason in variants(found)["planted"]
+    assert [event.note for event in events if reason in event.note], "it is said, too"
+    assert files(found) == files(bundle)
+    assert set(described(found)["runners"]) == {"static"}
+    assert described(found) == described(bundle)
+    assert set(found.circumstances["checks"]) == {"static", "planted"}, "what was seen of it is kept"
+    assert json.loads((found.folder / "manifest.json").read_text(encoding="utf-8")) == found.manifest
+
+
+def test_the_quickest_of_what_is_kept_is_the_default(stage: Stage, tmp_path: Path) -> None:
+    for name, form in {"quick": planted(), "slow": planted(pause=0.05), "quick and wrong": planted(shift=1.0)}.items():
+        found = stage.bundle(tmp_path / name, form)
+        kept = {one for one, reason in variants(found).items() if not reason}
+        speeds = {one: found.circumstances["checks"][one]["texts_per_second"] for one in kept}
+        assert described(found)["default"] == max(speeds, key=speeds.__getitem__), name
+        assert described(found)["default"] == ("planted" if name == "quick" else "static"), name
+
+
+def test_speed_is_outside_the_digest_and_what_it_decided_is_said(
+    stage: Stage, bundle: Artifact, tmp_path: Path
+) -> None:
+    """The student's own weights alone are the same bundle anywhere; where there was a choice, the manifest says so."""
+    assert stage.bundle(tmp_path / "again").digest == bundle.digest
+    assert "reproducible" not in bundle.manifest["facts"]
+    chosen = stage.bundle(tmp_path / "chosen", planted(pause=0.05))
+    assert "speed" in chosen.manifest["facts"]["reproducible"]
+    assert stage.bundle(tmp_path / "chosen once more", planted(pause=0.05)).digest == chosen.digest
+
+
+def test_it_is_found_again_and_made_anew_for_other_settings(stage: Stage, tmp_path: Path) -> None:
+    first = stage.bundle(tmp_path)
+    assert stage.bundle(tmp_path).folder == first.folder
+    assert stage.bundle(tmp_path, golden=3).folder != first.folder
+
+
+def test_golden_answers_are_made_up_texts_with_the_default_runner_s_answers(stage: Stage, tmp_path: Path) -> None:
+    found = stage.bundle(tmp_path, golden=5)
+    rows = [json.loads(line) for line in (found.folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == [row.text for row in TASK.toy()][:5]
+    answers = stillroom.load(found.folder).logits([row["text"] for row in rows])
+    np.testing.assert_allclose([row["logits"] for row in rows], answers, atol=1e-6)
+
+
+def test_no_text_of_the_corpus_travels(bundle: Artifact) -> None:
+    corpus_texts = {text for text, _ in sentences()}
+    assert not corpus_texts & {row.text for row in TASK.toy()}
+    for path in bundle.folder.iterdir():
+        held = path.read_bytes()
+        assert not [text for text in corpus_texts if text.encode() in held], path.name
+
+
+def test_every_runner_stands_by_the_golden_answers_of_the_default(stage: Stage, tmp_path: Path) -> None:
+    """The default may be off by what its format allows; the others are judged on its answers all the same."""
+    tolerant = Planted(judge=plugins.build("formats", {"kind": "onnx", "tolerance": 0.02}), faults={"shift": 0.015})
+    found = stage.bundle(tmp_path, tolerant)
+    assert described(found)["default"] == "planted"
+    stillroom.load(found.folder, runner="static", verify=True)
+
+
+class TestOfAStudentThatOnlyAnExportServes:
+    @pytest.fixture(autouse=True)
+    def _no_native_runner(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(stage.recipe.student), "runner", lambda self, folder, texts: None)
+
+    def test_nothing_kept_is_an_error_that_names_each_reason(self, stage: Stage, tmp_path: Path) -> None:
+        with pytest.raises(OutsideError, match=r"planted: logits differ by .*the format `onnx`") as refused:
+            stage.bundle(tmp_path, planted(shift=9.0))
+        assert refused.value.exit_code == 4
+        assert list(tmp_path.glob("bundle/*")) == []
+
+    def test_its_own_weights_stay_behind(self, stage: Stage, tmp_path: Path) -> None:
+        found = stage.bundle(tmp_path, "onnx")
+        assert files(found) == {"bundle.json", "golden.jsonl", "manifest.json", "model.onnx", "tokenizer.json"}
+        assert "reproducible" not in found.manifest["facts"], "there was nothing to choose"
+        predictor = stillroom.load(found.folder, verify=True)
+        assert predictor.runner == "onnx"
