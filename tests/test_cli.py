@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 import stillroom
-from stillroom import cli, console, journey, pipeline
-from stillroom.core import plugins, recipe
+from stillroom import cli, console, doctor, journey, pipeline
+from stillroom.core import artifact, plugins, recipe
+from stillroom.core.artifact import Store
 from tests.conftest import Travelled, write_toml
 
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
@@ -72,7 +74,7 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "list", "new"}
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "list", "new"}
     for name, one in group.commands.items():
         assert one.help, name
         assert any("--json" in option.opts for option in one.params), name
@@ -258,6 +260,37 @@ class TestShow:
 
     def test_nothing(self, command: Command, tmp_path: Path) -> None:
         said = command("show", tmp_path, "--json")
+        assert said.code == 3
+        assert said.json()["error"] == "ArtifactError"
+
+
+class TestDoctor:
+    def test_a_run_that_is_well(self, command: Command, travelled: Travelled) -> None:
+        people, programs = (command("doctor", travelled.run.folder, *more) for more in ((), ("--json",)))
+        assert (people.code, people.out, people.err) == (0, "Nothing is found to be wrong.\n", "")
+        assert programs.json() == doctor.examine(travelled.run.folder).as_dict()
+
+    def test_an_error_is_an_answer(self, command: Command, travelled: Travelled, tmp_path: Path) -> None:
+        """The same run as far as its evaluation, which now says that the student stands under its floor."""
+        work, run = tmp_path / "work", json.loads((travelled.run.folder / "run.json").read_text(encoding="utf-8"))
+        shutil.copytree(travelled.run.folder, work / "runs" / "toy")
+        judged = travelled.run.artifacts["evaluate"]
+        told = judged.read_json("evaluation.json")
+        told["difference"]["student_minus_baseline"]["accuracy"] = {"value": -0.1, "low": -0.2, "high": -0.05, "n": 9}
+        made = Store(work).obtain("evaluation", settings={}, inputs={}, make=lambda draft: artifact.write_json(
+            draft.folder / "evaluation.json", told))  # fmt: skip
+        run["stages"] = {"evaluate": {"key": made.key, "digest": made.digest}}
+        artifact.write_json(work / "runs" / "toy" / "run.json", run)
+        people, programs = (command("doctor", work / "runs" / "toy", *more) for more in ((), ("--json",)))
+        assert people.code == programs.code == 1
+        (found,) = programs.json()["findings"]
+        assert (found["symptom"], found["severity"]) == ("under_floor", "error")
+        for part in (found["told"], found["cause"], found["change"], made.key):
+            assert part in people.out
+        assert "not looked at: padding: the run has no corpus, train" in people.err
+
+    def test_nothing(self, command: Command, tmp_path: Path) -> None:
+        said = command("doctor", tmp_path, "--json")
         assert said.code == 3
         assert said.json()["error"] == "ArtifactError"
 

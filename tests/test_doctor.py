@@ -429,24 +429,6 @@ def test_a_folder_that_is_no_run_and_an_artifact_that_is_damaged(copy: Path, tmp
         doctor.examine(copy)
 
 
-def test_the_command_says_it_by_its_exit_code(
-    copy: Path, travelled: Travelled, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import typer.testing
-
-    from stillroom.cli import app
-
-    runner = typer.testing.CliRunner()
-    well = runner.invoke(app, ["doctor", str(travelled.run.folder)])
-    assert well.exit_code == 0
-    corpus = part(copy, "corpus")
-    dev, test = pq.read_table(corpus / "dev.parquet"), pq.read_table(corpus / "test.parquet")
-    pq.write_table(pa.concat_tables([dev, test.slice(0, 1).cast(dev.schema)]), corpus / "train.parquet")
-    sealed(corpus)
-    ill = runner.invoke(app, ["doctor", str(copy), "--json"])
-    assert ill.exit_code == 1
-
-
 # The mathematics, on its own.
 
 
