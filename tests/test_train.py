@@ -139,6 +139,19 @@ def test_each_term_is_told_and_they_sum_to_the_loss(ground: Ground, tmp_path: Pa
         assert line["loss"] == pytest.approx(sum(line["terms"].values()))
 
 
+def test_the_log_tells_where_it_began_and_how_hard_each_term_pulled(ground: Ground, tmp_path: Path) -> None:
+    found = ground.fit(made("bag"), Store(tmp_path))
+    first, *others = logged(found)
+    gold = ground.rows.dev.table(["label"])["label"].to_numpy()
+    # A bag begins with all weights zero, and so with the first label for every text.
+    assert first["before"]["accuracy"] == pytest.approx((gold == 0).mean())
+    assert first["before"]["loss"] > first["dev"]["loss"]
+    assert all("before" not in line for line in others)
+    for line in (first, *others):
+        assert set(line["gradients"]) == set(line["terms"])
+        assert all(one > 0 for one in line["gradients"].values())
+
+
 def test_dev_without_gold_is_judged_by_the_teacher() -> None:
     metric = plugins.build("metrics", "accuracy")
     teacher = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], dtype=np.float32)
