@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from stillroom import doctor, journey, pipeline, table
+from stillroom import cost, doctor, journey, pipeline, table
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import ArtifactError
@@ -214,8 +214,12 @@ def test_a_small_run_that_is_well(recorded: Path, tmp_path: Path) -> None:
     assert {one.symptom for one in found.unseen} == set()
 
 
-def test_a_header_that_lies_is_found_at_the_end_of_the_run(recorded: Path, tmp_path: Path) -> None:
+def test_a_header_that_lies_is_found_at_the_end_of_the_run(
+    recorded: Path, tmp_path: Path, travelled: Travelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """End to end: the labels are swapped, the student ends under its floor, and the run itself says why."""
+    # Costs are not what is looked at, and timing them takes longer than all the rest: those of the toy run will do.
+    monkeypatch.setattr(cost, "measure", lambda **asked: travelled.run.artifacts["cost"])
     told = [json.loads(line) for line in (recorded / "said.jsonl").read_text(encoding="utf-8").splitlines()]
     swapped = [one["logits"][0] - one["logits"][1] for one in told]
     record(tmp_path / "swapped.jsonl", swapped, header=list(LABELS))
