@@ -136,7 +136,7 @@ class Loop:
         order = self._order()
         thawed = min(1.0, self._share() / self.plan.unfreeze) if self.plan.unfreeze else 1.0
         for learner in self.learners:
-            learner.module.train()
+            learner.set_training(on=True)
             learner.thaw(thawed)
         for rows in order[self.step - self.epoch * self.per_epoch :]:
             self._step(rows)
@@ -253,6 +253,11 @@ class Learner:
         made = {place: one.learned(student=student, teacher=teacher) for place, one in enumerate(self._objectives)}
         return {place: one.to(self._accelerator.device) for place, one in made.items() if one is not None}
 
+    def set_training(self, *, on: bool) -> None:
+        """Tell the network, and what is learned beside it, whether this is training or a look at dev."""
+        for one in (self.module, *self.learned.values()):
+            one.train(on)
+
     def thaw(self, share: float) -> None:
         """Train so much of it, from the head down; all of it at 1."""
         strata = self.network.strata()
@@ -319,7 +324,7 @@ class Learner:
         """Its dev score, and its dev loss under the mixture that training ends with."""
         import torch
 
-        self.module.eval()
+        self.set_training(on=False)
         logits = torch.empty((len(self.dev.ids), self._classes))
         loss = 0.0
         with torch.inference_mode():
