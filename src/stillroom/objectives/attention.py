@@ -75,7 +75,7 @@ class Attention(Objective):
             p, q = (_shared_out(side, counts) for side in (p, q))
             tiny = torch.finfo(q.dtype).tiny
             each = (p * (p.clamp(min=tiny).log() - q.clamp(min=tiny).log())).sum(dim=2).mean(dim=-1)
-            found.append(each.masked_fill(~counts, 0.0).sum() / counts.sum().clamp(min=1))
+            found.append(each.sum() / counts.sum().clamp(min=1))
         return torch.stack(found).mean()
 
 
