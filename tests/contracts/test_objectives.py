@@ -271,7 +271,9 @@ def check_reference(make: Make) -> None:
             found = scene(make(**settings), seed)
             found.target.gold[0] = -1
             expected = REFERENCES[kind](found)
-            assert found.loss().item() == pytest.approx(expected, rel=1e-9, abs=1e-12), settings
+            # `rank` steadies its correlations by a little, numpy does not.
+            near = 1e-5 if kind == "rank" else 1e-9
+            assert found.loss().item() == pytest.approx(expected, rel=near, abs=1e-12), settings
 
 
 CHECKS = (
@@ -650,7 +652,7 @@ MUTANTS: list[tuple[str, str, str]] = [
     ("rank", "self.temperature**2 * ", ""),
     ("rank", "one - one.mean(dim=-1, keepdim=True)", "one"),
     ("rank", "[target.mask]", "[:]"),
-    ("rank", "1 - found", "found"),
+    ("rank", "1 - alike", "alike"),
     ("relational", "own / own.mean()", "own / told.mean()"),
     ("relational", "[target.mask]", "[:]"),
     ("relational", "(middle != first) & (middle != second) & (first != second)", "middle != first"),
@@ -875,3 +877,12 @@ def test_members_are_loaded_without_torch() -> None:
     for kind in KINDS:
         source = inspect.getsource(importlib.import_module(f"stillroom.objectives.{kind}"))
         assert "\nimport torch" not in source
+
+
+def test_rank_has_a_slope_where_a_student_says_nothing_yet() -> None:
+    found = scene(made("rank"), 1)
+    silent = replace(found, said={"logits": torch.zeros_like(found.said["logits"])})
+    assert silent.loss().item() == pytest.approx(2.0, abs=1e-3)
+    slopes = silent.gradients()["logits"]
+    assert torch.isfinite(slopes).all()
+    assert (slopes.abs().sum(dim=1) > 1).all()

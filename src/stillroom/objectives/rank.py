@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from stillroom.objectives import Said
 
 
+_TINY = 1e-8  # where a side does not vary there is a slope, and where both do not they agree
+
+
 @final
 class Rank(Objective):
     """How the teacher ranks classes in a row, and rows in a class, as Pearson correlation: blind to scale and shift.
@@ -25,9 +28,9 @@ class Rank(Objective):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     formula: ClassVar[str] = (
         "τ² · (inter · mean over rows of (1 − ρ(q_i, p_i)) + intra · mean over classes of (1 − ρ(q_·c, p_·c))), ρ "
-        "Pearson; where a side does not vary, ρ counts as 1"
+        "Pearson with 1e-8 added to covariance and both sums of squares"
     )
-    source: ClassVar[str] = "Huang et al., DIST, arXiv 2205.10536 (there ρ of what does not vary is 0)"
+    source: ClassVar[str] = "Huang et al., DIST, arXiv 2205.10536 (there 1e-8 is added to the product of lengths)"
     lowest: ClassVar[str] = (
         "0 where each row and each column of softmax(v/τ) is a positive linear function of softmax(z/τ)"
     )
@@ -56,10 +59,7 @@ class Rank(Objective):
 
 def _apart(p: Float[Tensor, "sets values"], q: Float[Tensor, "sets values"]) -> Float[Tensor, ""]:
     """One minus the Pearson correlation of each set, averaged."""
-    import torch
-
     p, q = (one - one.mean(dim=-1, keepdim=True) for one in (p, q))
-    spread = (p.square().sum(dim=-1) * q.square().sum(dim=-1)).clamp(min=0)
-    varies = spread > torch.finfo(q.dtype).eps ** 2
-    found = (p * q).sum(dim=-1) / spread.where(varies, torch.ones_like(spread)).sqrt()
-    return (1 - found).masked_fill(~varies, 0.0).mean()
+    alike = (p * q).sum(dim=-1) + _TINY
+    spread = (p.square().sum(dim=-1) + _TINY) * (q.square().sum(dim=-1) + _TINY)
+    return (1 - alike / spread.sqrt()).mean()
