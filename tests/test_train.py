@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, loop, teach, train, transfer
+from stillroom import corpus, loop, pipeline, teach, train, transfer
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError
@@ -263,3 +263,11 @@ def test_stages_and_slopes_of_a_mixture_are_seen_in_the_log(ground: Ground, tmp_
              logged(ground.fit(student, Store(tmp_path), said=said, objectives=mixture,
                                settings=recipe.Train(patience=4)))]  # fmt: skip
     assert [set(one) for one in terms] == [{"cosine"}, {"cosine"}, {"jensen_shannon"}, {"jensen_shannon"}]
+
+
+def test_a_recipe_of_tokens_for_a_student_without_any_is_refused_before_anything_is_asked(toy: dict[str, Any]) -> None:
+    toy["objective"] = [{"kind": "hidden"}, {"kind": "forward_kl"}]
+    with pytest.raises(MismatchError, match="looks at hidden of a static student"):
+        pipeline.check(recipe.parse(toy))
+    toy["objective"][0] = {"kind": "contrastive"}
+    pipeline.check(recipe.parse(toy))
