@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, loop, teach, train, transfer
+from stillroom import corpus, loop, pipeline, teach, train, transfer
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import InputError
+from stillroom.core.errors import InputError, MismatchError
 from stillroom.core.progress import Event
 from stillroom.corpora.table import Table
 from stillroom.objectives import Objective
@@ -41,6 +41,13 @@ class Ground:
             transfer.collect(loaded, teacher=teacher, parts=parts, task=TASK, settings=settings, seed=1, store=store)
             for parts in ((rows.train, rows.dev), (rows.test,))
         )
+
+    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer.TransferSet:
+        """What the teacher said, with whatever the mixture asks for."""
+        settings = recipe.Transfer(precision="fp32", shard_rows=100)
+        wanted = transfer.wanted(mixture, student=student, loaded=self.loaded)
+        return transfer.collect(self.loaded, teacher=self.teacher, parts=(self.rows.train, self.rows.dev), task=TASK,
+                                settings=settings, seed=1, store=self.store, wanted=wanted)  # fmt: skip
 
     def fit(self, student: Student, store: Store, **changes: Any) -> Artifact:
         studied = teach.study(student, self.loaded, teacher=self.teacher, store=self.store)
@@ -176,3 +183,104 @@ def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> No
         made("bag"), task=TASK, corpus=rows, settings=recipe.Train(), studied=ground.teacher, seed=1, store=ground.store
     )
     assert twin is None
+
+
+#: Each objective that looks inside, as it is fitted here.
+INSIDE: dict[str, dict[str, Any]] = {
+    "attention": {},
+    "contrastive": {"queue": 40},
+    "cosine": {},
+    "hidden": {},
+    "minilm_relation": {"relation_heads": 4},
+    "relational": {},
+}
+
+
+def inside(kind: str, **settings: Any) -> Objective:
+    found: Objective = plugins.build("objectives", {"kind": kind, **INSIDE.get(kind, {}), **settings})
+    return found
+
+
+def test_every_objective_that_looks_inside_is_here() -> None:
+    kinds = [kind for kind in plugins.names("objectives") if inside(kind).needs - {"logits", "gold", "peer"}]
+    assert kinds == sorted(INSIDE)
+
+
+@pytest.mark.parametrize("kind", sorted(INSIDE))
+def test_a_look_inside_moves_the_student_alone(ground: Ground, tmp_path: Path, kind: str) -> None:
+    student, mixture = made("transformer", epochs=3, learning_rate=3e-4), (inside(kind),)
+    found = ground.fit(student, Store(tmp_path), said=ground.inside(student, mixture), objectives=mixture)
+    losses = [line["terms"][kind] for line in logged(found)]
+    assert losses[-1] < losses[0]
+
+
+def test_looks_inside_survive_an_end(ground: Ground, tmp_path: Path) -> None:
+    """Broken off in the first epoch, where a queue is half full and projections are on their way, and gone on with."""
+    student, mixture = made("transformer"), tuple(inside(kind) for kind in sorted(INSIDE))
+    chosen = {"said": ground.inside(student, mixture), "objectives": mixture}
+    calm = ground.fit(student, Store(tmp_path / "calm"), **chosen)
+    seen = 0
+
+    def interrupt(event: Event) -> None:
+        nonlocal seen
+        seen += event.stage == "student" and event.done > 0
+        if seen == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ground.fit(student, Store(tmp_path / "broken"), report=interrupt, **chosen)
+    again = ground.fit(student, Store(tmp_path / "broken"), **chosen)
+    assert logged(again) == logged(calm)
+    assert again.digest == calm.digest
+
+
+def test_layers_may_be_matched_by_transport_beside_what_is_said(ground: Ground, tmp_path: Path) -> None:
+    mixture = (inside("hidden", layers="emd", weight=0.5), *MIXTURE)
+    student = made("transformer")
+    said = ground.inside(student, mixture)
+    assert said.recorded == {"logits", "hidden.1", "hidden.2", "hidden.3"}
+    lines = logged(ground.fit(student, Store(tmp_path), said=said, objectives=mixture))
+    assert lines[-1]["terms"]["hidden"] < lines[0]["terms"]["hidden"]
+    assert lines[-1]["terms"]["forward_kl"] < lines[0]["terms"]["forward_kl"]
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "cosine", "relational"])
+def test_a_student_of_another_width_learns_vectors(ground: Ground, tmp_path: Path, kind: str) -> None:
+    """Sixteen numbers against the teacher's thirty-two: what lies between is learned, or not needed."""
+    mixture = (inside(kind),)
+    said = ground.inside(made("static"), mixture)
+    losses = [line["terms"][kind] for line in
+              logged(ground.fit(made("static"), Store(tmp_path), said=said, objectives=mixture))]  # fmt: skip
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("kind", ["attention", "hidden", "minilm_relation"])
+def test_a_student_that_shows_no_layers_is_refused(ground: Ground, tmp_path: Path, kind: str) -> None:
+    mixture = (inside(kind),)
+    with pytest.raises(MismatchError, match="shows none"):
+        ground.inside(made("static"), mixture)
+    said = ground.inside(made("transformer"), mixture)
+    with pytest.raises(MismatchError):
+        ground.fit(made("static"), Store(tmp_path), said=said, objectives=mixture)
+
+
+def test_stages_and_slopes_of_a_mixture_are_seen_in_the_log(ground: Ground, tmp_path: Path) -> None:
+    """The first half looks at vectors, the second at what is said, ever sharper and with ever more weight."""
+    mixture = (
+        inside("cosine", ends=0.5),
+        inside("jensen_shannon", starts=0.5, weight=0.2, weight_end=1.0, temperature=4.0, temperature_end=1.0),
+    )
+    student = made("static", epochs=4)
+    said = ground.inside(student, mixture)
+    terms = [line["terms"] for line in
+             logged(ground.fit(student, Store(tmp_path), said=said, objectives=mixture,
+                               settings=recipe.Train(patience=4)))]  # fmt: skip
+    assert [set(one) for one in terms] == [{"cosine"}, {"cosine"}, {"jensen_shannon"}, {"jensen_shannon"}]
+
+
+def test_a_recipe_of_tokens_for_a_student_without_any_is_refused_before_anything_is_asked(toy: dict[str, Any]) -> None:
+    toy["objective"] = [{"kind": "hidden"}, {"kind": "forward_kl"}]
+    with pytest.raises(MismatchError, match="looks at hidden of a static student"):
+        pipeline.check(recipe.parse(toy))
+    toy["objective"][0] = {"kind": "contrastive"}
+    pipeline.check(recipe.parse(toy))

@@ -204,3 +204,56 @@ def test_a_phrase_that_is_a_test_row_is_not_asked_about(
     collect(counting, planted, teacher, Store(tmp_path / "work"), phrases_per_row=6)
     assert len(counting.asked) > planted.train.count + planted.dev.count
     assert not set(words) & set(counting.asked)
+
+
+INSIDE = frozenset({"logits", "embedding", "hidden.0", "hidden.3", "relations.2", "attention.1", "attention.3"})
+
+
+def collect_inside(loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store) -> transfer.TransferSet:
+    chosen = recipe.Transfer(shard_rows=50, precision="fp32", tokens_per_batch=256)
+    return transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.dev), task=TASK, settings=chosen, seed=1,
+                            store=store, held_out=(rows.test,), wanted=INSIDE)  # fmt: skip
+
+
+def test_what_is_recorded_inside_is_what_each_text_alone_says(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    """Texts of several lengths share a batch when they are asked about, and stand end to end on disk."""
+    import torch
+
+    from stillroom.teachers import huggingface
+
+    said = collect_inside(checkpoint, rows, teacher, Store(tmp_path))
+    assert said.recorded == INSIDE
+    texts: list[str] = []
+    places: list[signals.Place] = []
+    for shard in said.shards():
+        texts += shard["text"].to_pylist()
+        places += said.further(shard)
+    assert len(places) > 2
+    recorded = {name: signals.Recorded(name, places) for name in INSIDE - {"logits"}}
+    chosen = np.random.default_rng(0).choice(len(texts), 12, replace=False)
+    batch = {name: one.batch(chosen) for name, one in recorded.items()}
+    encoder = checkpoint._tokenizer
+    assert len({int(recorded["hidden.3"].tokens[row]) for row in chosen}) > 1
+    for place, row in enumerate(chosen):
+        ids = torch.tensor([encoder.encode(texts[row]).ids])
+        with torch.inference_mode():
+            alone = huggingface.listen(checkpoint.network(), ids, torch.ones_like(ids, dtype=torch.bool), INSIDE)
+        for name, one in batch.items():
+            inside = (slice(ids.shape[1]),) * signals.token_axes(name)
+            assert recorded[name].tokens[row] in (1, ids.shape[1])
+            np.testing.assert_allclose(one[place][inside], alone[name][0].numpy(), atol=4e-3, err_msg=name)
+
+
+def test_a_run_killed_while_it_records_insides_ends_the_same(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    calm = collect_inside(checkpoint, rows, teacher, Store(tmp_path / "calm"))
+    first, second = Counting(checkpoint, stop_after=100), Counting(checkpoint)
+    with pytest.raises(KeyboardInterrupt):
+        collect_inside(first, rows, teacher, Store(tmp_path / "broken"))
+    again = collect_inside(second, rows, teacher, Store(tmp_path / "broken"))
+    assert first.asked
+    assert not set(first.asked) & set(second.asked)
+    assert again.artifact.digest == calm.artifact.digest

@@ -15,7 +15,7 @@ from stillroom.core import artifact
 if TYPE_CHECKING:
     import torch
 
-    from stillroom.loop import Loop
+    from stillroom.loop import Learner, Loop
 
 
 @final
@@ -74,6 +74,8 @@ def _state(fit: Loop) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors |= {f"{who}/best/{name}": tensor for name, tensor in learner.best.items()}
         for place, weight in enumerate(learner.trained):
             tensors[f"{who}/weight/{place}"] = weight.detach().cpu().contiguous()
+        for name, buffer in _buffers(learner):
+            tensors[f"{who}/buffer/{name}"] = buffer.detach().cpu().contiguous()
         counters: list[dict[str, dict[str, float]]] = []
         for number, optimizer in enumerate(learner.optimizers):
             counters.append({})
@@ -98,6 +100,13 @@ def _state(fit: Loop) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, numbers
 
 
+def _buffers(learner: Learner) -> Iterator[tuple[str, torch.Tensor]]:
+    """What the objectives keep beside what they learn, such as a queue, by place in the mixture and name."""
+    for place, module in learner.learned.items():
+        for name, buffer in module.named_buffers():
+            yield f"{place}/{name}", buffer
+
+
 def _restore(fit: Loop, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
     import torch
 
@@ -112,6 +121,8 @@ def _restore(fit: Loop, tensors: dict[str, torch.Tensor], numbers: dict[str, Any
         with torch.no_grad():
             for place, weight in enumerate(learner.trained):
                 weight.copy_(own[f"weight/{place}"])
+            for name, buffer in _buffers(learner):
+                buffer.copy_(own[f"buffer/{name}"])
         for number, optimizer in enumerate(learner.optimizers):
             state: dict[int, dict[str, Any]] = {}
             for name, tensor in own.items():

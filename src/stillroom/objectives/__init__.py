@@ -45,6 +45,13 @@ class Target:
         """The teacher's logits."""
         return self.signals["logits"]
 
+    @property
+    def counted(self) -> Bool[Tensor, "rows length"]:
+        """The tokens that count: those of rows that count."""
+        if self.tokens is None:
+            raise TypeError("a target without tokens, for an objective that looks at them")
+        return self.tokens & self.mask.unsqueeze(-1)
+
 
 @final
 @dataclass(frozen=True)

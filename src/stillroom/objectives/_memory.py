@@ -1,0 +1,33 @@
+"""The teacher's vectors of earlier batches, with a learned projection: for a contrast with more than a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@final
+class Memory(nn.Module):
+    """A projection and a queue; what is not filled yet is zero, and what was seen in evaluation is not kept."""
+
+    queue: Tensor
+
+    def __init__(self, project: nn.Linear, *, rows: int, width: int) -> None:
+        super().__init__()
+        self.project = project
+        self.register_buffer("queue", torch.zeros(rows, width))
+
+    def forward(
+        self, own: Float[Tensor, "rows width"], told: Float[Tensor, "rows others"]
+    ) -> tuple[Float[Tensor, "rows others"], Float[Tensor, "earlier others"]]:
+        """The student's vectors, projected, and the teacher's of before; these of the teacher's come into the queue."""
+        queue = self.queue
+        if self.training:
+            self.queue = torch.cat([told.to(queue), queue])[: len(queue)]
+        return self.project(own), queue[queue.any(dim=-1)]

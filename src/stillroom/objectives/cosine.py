@@ -1,0 +1,42 @@
+"""The angle between the student's vector of a text and the teacher's, blind to their lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from stillroom.objectives import Objective, Target
+from stillroom.objectives._projection import projection
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from stillroom.objectives import Said
+
+
+@final
+class Cosine(Objective):
+    """The angle between the student's vector of a text and the teacher's, blind to their lengths."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    formula: ClassVar[str] = (
+        "mean over rows of 1 − cos(W h_S, h_T); W is learned where the widths differ, else it is left out"
+    )
+    source: ClassVar[str] = "Sanh et al., DistilBERT, arXiv 1910.01108 (there per token, widths equal)"
+    lowest: ClassVar[str] = "0 where W h_S is a positive multiple of h_T"
+
+    kind: Literal["cosine"] = "cosine"
+
+    def learned(self, *, student: Mapping[str, int], teacher: Mapping[str, int]) -> nn.Module | None:
+        """W, where the widths differ."""
+        wide, wanted = student["embedding"], teacher["embedding"]
+        return None if wide == wanted else projection(wide, wanted, name=self.kind)
+
+    def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
+        """The mean over the rows that count."""
+        from torch.nn.functional import cosine_similarity
+
+        own = student["embedding"] if learned is None else learned(student["embedding"])
+        rows = 1 - cosine_similarity(own, target.signals["embedding"].to(own.dtype), dim=-1)
+        return rows.masked_fill(~target.mask, 0.0).sum() / target.mask.sum().clamp(min=1)
