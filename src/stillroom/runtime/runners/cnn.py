@@ -89,7 +89,8 @@ class _Convolutions:
             np.add(reached, more, out=reached)
         peaks = np.empty((len(counts), added.shape[1]), dtype=np.float32)
         peaks[order] = _highest(added, inside.sum(axis=1))
-        return np.maximum(peaks + self._bias, 0.0)
+        vectors: NDArray[np.float32] = np.maximum(peaks + self._bias, 0.0)
+        return vectors
 
     def _look_up(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot of every token in the tables."""
@@ -114,7 +115,7 @@ class _Convolutions:
 
 
 def _highest(rows: NDArray[np.float32], going: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The highest rows of each text: first come those of all texts' first tokens, then of the second ones, and so on."""
+    """The highest rows of each text, of rows that stand token by token: all texts' first ones, then the second ones."""
     highest, start = rows[: going[0]], int(going[0])
     for texts in going[1:].tolist():
         part = highest[:texts]

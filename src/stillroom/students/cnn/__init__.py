@@ -47,7 +47,7 @@ class Cnn(Student):
     """Share of a text's vector left out in training."""
     token_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of tokens whose vector is left out in training; they keep their places."""
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(6, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
 

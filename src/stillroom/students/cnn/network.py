@@ -18,7 +18,7 @@ class Convolutions(nn.Module):
     """For each window and channel the highest answer over a text, `relu(max_i Σ_j W_j · x[i+j] + b)`.
 
     A window begins at each token; past the end of a text stand zeros. What a token adds at each place of each window is
-    one product of matrices, so that eight-bit formats and the runner on numpy have nothing but such products to take on.
+    one product of matrices: that is what eight-bit formats know how to shrink, and what the runner on numpy keeps.
     """
 
     def __init__(self, windows: Sequence[int], channels: int, dimensions: int) -> None:
