@@ -87,7 +87,8 @@ class Rows(nn.Module):
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch length dimensions"]:
         """The rows."""
-        return nn.functional.embedding(ids, self.rows) * mask.unsqueeze(-1)
+        found: Tensor = self.rows[ids] * mask.unsqueeze(-1)
+        return found
 
 
 @final

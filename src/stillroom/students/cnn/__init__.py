@@ -37,13 +37,13 @@ class Cnn(Student):
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
     kind: Literal["cnn"] = "cnn"
-    dimensions: int = Field(128, ge=1)
+    dimensions: int = Field(256, ge=1)
     """Of a token's vector."""
     windows: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 3, 4, 5), min_length=1)
     """How many tokens a convolution sees at a time, one size after the other."""
     channels: int = Field(64, ge=1)
     """Of the convolutions of each window size."""
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
     """Share of a text's vector left out in training."""
     token_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of tokens whose vector is left out in training; they keep their places."""
