@@ -72,7 +72,8 @@ class Tables(nn.Module):
     def folded(self) -> Float[Tensor, "tokens dimensions"]:
         """The same as one row a token."""
         with torch.no_grad():
-            return self.scale * self.log_weights.weight.exp() * self.vectors.weight
+            rows: Tensor = self.scale * self.log_weights.weight.exp() * self.vectors.weight
+        return rows
 
 
 @final
