@@ -25,6 +25,8 @@ TASK = Classification(labels=LABELS)
 SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 16, "epochs": 3, "batch_size": 16, "learning_rate": 2e-2},
     "bag": {"features": {"kind": "ngrams", "bits": 12}, "epochs": 3, "batch_size": 16},
+    "cnn": {"dimensions": 16, "channels": 8, "epochs": 3, "batch_size": 16},
+    "bigru": {"dimensions": 16, "units": 8, "epochs": 3, "batch_size": 16},
     "transformer": {"layers": 2, "epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
 }
 HEARD = {"logits", "gold"}

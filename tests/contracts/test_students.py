@@ -20,6 +20,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 8},
     "static with pairs": {"dimensions": 16, "hidden": 8, "pair_bits": 10},
     "bag": {"features": {"kind": "ngrams", "bits": 12}},
+    "cnn": {"dimensions": 16, "channels": 6},
+    "bigru": {"dimensions": 16, "units": 6},
 }
 TASK = Classification(labels=LABELS)
 ODD = [
@@ -108,6 +110,46 @@ class TestEvery:
             np.testing.assert_allclose(serve(texts[:size]), whole[:size], atol=1e-5, rtol=1e-5)
         one_by_one = np.concatenate([serve([text]) for text in ODD])
         np.testing.assert_allclose(one_by_one, whole[-len(ODD) :], atol=1e-4)
+
+    def test_exports_are_served_as_it_is(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        student, network = begun(kind, classifier_folder, tmp_path)
+        stirred(network)
+        network.save(tmp_path)
+        again = student.reopen(tmp_path, task=TASK)
+        texts = [text for text, _ in sentences()[:40]] + ODD
+        expected = in_torch(again, texts)
+        parts = (texts[:1], texts[:3], texts)  # one alone; some of like length; the longest beside the shortest
+        for form in ("onnx", "onnx_int8"):
+            runner, files = plugins.build("formats", form).write(again, tmp_path)
+            assert all((tmp_path / name).is_file() for name in files)
+            serve = runner.open(tmp_path, threads=1)
+            for part in parts:
+                found, meant = serve(part), expected[: len(part)]
+                assert found.shape == meant.shape
+                assert np.isfinite(found).all()
+                if form == "onnx":
+                    np.testing.assert_allclose(found, meant, atol=1e-4, rtol=5e-4)
+                else:
+                    # Eight bits can be far off on a single odd text: what they cost is judged on dev, at export.
+                    assert np.median(np.abs(found - meant)) <= 0.1 * float(np.abs(expected).max())
+
+    def test_tells_what_it_says_it_gives(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        student, network = begun(kind, classifier_folder, tmp_path)
+        padded, mask = (torch.from_numpy(one) for one in batches.pad(network.encode(["great", "a dull film indeed"])))
+        wanted = frozenset({"logits", "embedding"} & student.signals)
+        network.module.eval()
+        told = network.tell(padded, mask, wanted)
+        assert wanted <= set(told)
+        torch.testing.assert_close(told["logits"], network.module(padded, mask))
+        alone = network.tell(padded[:1, :1], mask[:1, :1], wanted)
+        for name in wanted:
+            torch.testing.assert_close(told[name][:1], alone[name], atol=1e-5, rtol=1e-5)
+
+    def test_strata_hold_every_trained_weight_once(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
+        network = begun(kind, classifier_folder, tmp_path)[1]
+        held = [id(weight) for stratum in network.strata() for weight in stratum]
+        assert len(held) == len(set(held))
+        assert {id(weight) for weight in network.module.parameters() if weight.requires_grad} <= set(held)
 
     def test_every_trained_weight_gets_a_gradient(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
         network = stirred(begun(kind, classifier_folder, tmp_path)[1])

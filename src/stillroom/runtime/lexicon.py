@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import final
 
 import numpy as np
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 #: What chunks add: their sums `[chunks, width]`, and for each chunk two numbers of its edges `[chunks, 2]`.
 Describe = Callable[[list[str]], tuple[Floats, NDArray[np.int64]]]
+#: Texts to the ids of each, and chunks to all their ids end to end with how many each has.
+Read = Callable[[Sequence[str]], list[NDArray[np.int32]]]
+ReadChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 _EMPTY = ""
+_CAPACITY = 65_536
 
 
 def split(text: str) -> list[str] | None:
@@ -38,7 +43,7 @@ class Lexicon:
     A server asks from several threads: one looks up at a time, and takes its sums with it.
     """
 
-    def __init__(self, describe: Describe, *, width: int, capacity: int = 65_536) -> None:
+    def __init__(self, describe: Describe, *, width: int, capacity: int = _CAPACITY) -> None:
         self._describe, self._width, self._capacity = describe, width, capacity
         self._alone = threading.Lock()
         self._clear()
@@ -78,3 +83,37 @@ class Lexicon:
             self.edges = np.concatenate([self.edges, np.zeros((rows - len(self.edges), 2), np.int64)])
         self.sums[first:needed], self.edges[first:needed] = self._describe(new)
         self._slots.update(zip(new, range(first, needed), strict=True))
+
+
+@final
+class Readings:
+    """The tokens of each chunk seen so far, for students that mind their order. It starts anew at `capacity` chunks."""
+
+    def __init__(self, read: Read, read_chunks: ReadChunks, *, capacity: int = _CAPACITY) -> None:
+        self._read, self._read_chunks, self._capacity = read, read_chunks, capacity
+        self._known: dict[str, list[int]] = {}
+
+    def whole(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All ids end to end, and how many each text has, as the tokenizer takes the texts; none has none."""
+        ids = self._read(texts)
+        return np.concatenate(ids).astype(np.int64), np.array([len(one) for one in ids], dtype=np.int64)
+
+    def by_chunks(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The same, chunk by chunk; texts that only the tokenizer should judge go to it whole."""
+        chunks = [split(text) or [] for text in texts]
+        if len(self._known) > self._capacity:
+            self._known.clear()
+        known = self._known
+        self._learn([chunk for chunk in dict.fromkeys(chain.from_iterable(chunks)) if chunk not in known])
+        ids = [list(chain.from_iterable([known[chunk] for chunk in one])) for one in chunks]
+        again = [place for place, one in enumerate(ids) if not one]
+        if again:
+            for place, one in zip(again, self._read([texts[place] for place in again]), strict=True):
+                ids[place] = one.tolist()
+        counts = np.array([len(one) for one in ids], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(ids), np.int64, int(counts.sum())), counts
+
+    def _learn(self, new: Sequence[str]) -> None:
+        if new:
+            ids, counts = self._read_chunks(new)
+            self._known.update(zip(new, (one.tolist() for one in np.split(ids, np.cumsum(counts)[:-1])), strict=True))

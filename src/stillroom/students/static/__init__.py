@@ -53,15 +53,16 @@ class Static(Student):
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""
-        from stillroom.students.static import vocabulary
+        from stillroom.students import _vocabulary
 
-        vocabulary.collect(teacher, folder, report=report)
+        _vocabulary.collect(teacher, folder, report=report)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher's token vectors, reduced and weighted, under a fresh head."""
-        from stillroom.students.static import network, vocabulary
+        from stillroom.students import _vocabulary
+        from stillroom.students.static import network
 
-        vectors, weights = vocabulary.start(studied, texts, dimensions=self.dimensions)
+        vectors, weights = _vocabulary.start(studied, texts, dimensions=self.dimensions)
         return network.fresh(self, vectors, weights, tokenizer=studied / TOKENIZER, task=task, seed=seed)
 
     def reopen(self, folder: Path, *, task: Task) -> Network:

@@ -1,4 +1,4 @@
-"""What a static student takes from its teacher: each token of the vocabulary, read alone."""
+"""What a student of token vectors takes from its teacher: each token of the vocabulary, read alone."""
 
 from __future__ import annotations
 
