@@ -11,12 +11,11 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
 from stillroom import loop, quantization
-from stillroom.core import batches, plugins
+from stillroom.core import plugins
 from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks.classification import Classification
@@ -28,48 +27,32 @@ TASK = Classification(labels=LABELS)
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def quantized_by_onnx(linear: nn.Linear, inputs: torch.Tensor, folder: Path, *, exactly: bool) -> np.ndarray[Any, Any]:
-    """The same layer as a graph of one product, quantized by the library itself.
-
-    Run `exactly` as ONNX defines it, or by ONNX Runtime here, which on a processor without VNNI adds products in pairs
-    of sixteen bits, and cuts a sum that does not fit.
-    """
+def quantized_by_onnx(linear: nn.Linear, inputs: torch.Tensor, folder: Path) -> np.ndarray[Any, Any]:
+    """The same layer as a graph of one product, quantized by the library itself."""
     weight = numpy_helper.from_array(linear.weight.detach().numpy().T.copy(), "w")
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, linear.in_features])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, linear.out_features])
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], name="m")], "g", [given], [out], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save_model(model, folder / "plain.onnx")
-    quantize_dynamic(folder / "plain.onnx", folder / "int8.onnx", per_channel=True, weight_type=QuantType.QInt8)
-    if exactly:
-        session: Any = ReferenceEvaluator(str(folder / "int8.onnx"))
-    else:
-        session = onnxruntime.InferenceSession(folder / "int8.onnx", providers=["CPUExecutionProvider"])
+    quantize_dynamic(folder / "plain.onnx", folder / "int8.onnx", per_channel=True, weight_type=QuantType.QInt8,
+                     reduce_range=True)  # fmt: skip
+    session = onnxruntime.InferenceSession(folder / "int8.onnx", providers=["CPUExecutionProvider"])
     found: np.ndarray[Any, Any] = session.run(None, {"x": inputs.numpy()})[0] + linear.bias.detach().numpy()
     return found
 
 
-def layer_of_all_sizes(generator: torch.Generator) -> nn.Linear:
+@pytest.mark.parametrize("shift", [0.0, 3.0, -3.0])
+def test_a_linear_layer_is_rounded_as_onnx_runtime_rounds_it(shift: float, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(1)
     linear = nn.Linear(64, 24)
     with torch.no_grad():
         linear.weight.copy_(torch.randn(24, 64, generator=generator) * torch.logspace(-2, 1, 24)[:, None])
-    return linear
-
-
-@pytest.mark.parametrize("shift", [0.0, 3.0, -3.0, None])
-def test_a_linear_layer_is_rounded_as_onnx_runtime_rounds_it(shift: float | None, tmp_path: Path) -> None:
-    generator = torch.Generator().manual_seed(1)
-    linear = layer_of_all_sizes(generator)
-    inputs = torch.randn(50, 64, generator=generator)
-    if shift is None:
-        inputs = inputs.abs()
-        inputs[:, ::2] = 0.0  # no pair of products that does not fit, so that every processor gives the same
-    else:
-        inputs = inputs + shift
+    inputs = torch.randn(50, 64, generator=generator) + shift
     with torch.no_grad(), quantization.rounded([linear]):
         ours = linear(inputs).numpy()
     plain = linear(inputs).detach().numpy()
-    theirs = quantized_by_onnx(linear, inputs, tmp_path, exactly=shift is not None)
+    theirs = quantized_by_onnx(linear, inputs, tmp_path)
     size = np.abs(plain).max(axis=0)
     np.testing.assert_allclose(ours / size, theirs / size, atol=1e-5)
     assert np.abs((plain - theirs) / size).max() > 1e-3  # else the test could not see a missing rounding
@@ -147,17 +130,22 @@ def fitted(network: Network, *, share: float, logits: np.ndarray[Any, Any], fold
 
 def test_what_learned_under_rounding_loses_less_by_it(classifier_folder: Path, tmp_path: Path) -> None:
     texts = [text for text, _ in sentences()]
-    rows = texts[::4]
     target = in_torch(planted(begun("transformer", classifier_folder, tmp_path)[1]), texts)
+    target = target + np.array([0.3, -0.3], dtype=np.float32)
     losses = {}
     for share in (0.0, 0.5):
         network = planted(begun("transformer", classifier_folder, tmp_path)[1])
-        log = fitted(network, share=share, logits=target + np.array([1.0, -1.0], dtype=np.float32) * 0.3,
-                     folder=tmp_path / f"fit{share}")  # fmt: skip
+        log = fitted(network, share=share, logits=target, folder=tmp_path / f"fit{share}")
         assert [bool(line.get("rounded")) for line in log] == [share > 0 and epoch >= 3 for epoch in range(6)]
-        served = served_in_eight_bits(network, tmp_path / f"out{share}", rows)
-        losses[share] = float(((served - target[::4] - np.array([0.3, -0.3])) ** 2).mean())
-    assert losses[0.5] < losses[0.0]
+        with quantization.rounded([network.module]):
+            losses[share] = loss(in_torch(network, texts[::4]), target[::4])
+    assert losses[0.5] < 0.9 * losses[0.0], losses
+
+
+def loss(said: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> float:
+    """Logit MSE, both sides centred."""
+    gap = said - target
+    return float(((gap - gap.mean(axis=1, keepdims=True)) ** 2).mean())
 
 
 def test_only_epochs_under_rounding_are_chosen_from(classifier_folder: Path, tmp_path: Path) -> None:
@@ -167,10 +155,7 @@ def test_only_epochs_under_rounding_are_chosen_from(classifier_folder: Path, tmp
     log = fitted(network, share=0.3, logits=target, folder=tmp_path / "fit")
     judged = [line["dev"] for line in log if line.get("rounded")]
     assert len(judged) == 2
-    padded, mask = batches.pad(network.encode([text for text, _ in sentences()[::4]]))
-    with torch.inference_mode(), quantization.rounded([network.module]):
-        logits = network.module(torch.from_numpy(padded), torch.from_numpy(mask)).numpy()
+    with quantization.rounded([network.module]):
+        found = loss(in_torch(network, [text for text, _ in sentences()[::4]]), target[::4])
     best = max(judged, key=lambda dev: (dev["accuracy"], -dev["loss"]))
-    held = target[::4] - target[::4].mean(axis=1, keepdims=True)
-    found = logits - logits.mean(axis=1, keepdims=True)
-    assert float(((found - held) ** 2).mean()) == pytest.approx(best["loss"], rel=0.5, abs=1e-4)
+    assert found == pytest.approx(best["loss"], rel=0.3, abs=1e-6)

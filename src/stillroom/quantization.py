@@ -1,7 +1,7 @@
 """Trains a network under the rounding that the format `onnx_int8` will do to it, so that its weights learn to bear it.
 
-What is rounded, and how, is what ONNX Runtime's `quantize_dynamic` does with weights per channel (a test holds us to
-it): each linear layer's weights to −127 … 127 per output, its inputs to 0 … 255 over the whole batch as it comes, and
+What is rounded, and how, is what ONNX Runtime's `quantize_dynamic` does with weights per channel in seven bits (a test
+holds us to it): each linear layer's weights to −64 … 64 per output, its inputs to 0 … 255 over the whole batch as it comes, and
 each table of vectors to 0 … 255 as a whole. Gradients pass straight through (Bengio et al. 1308.3432): ranges follow the data,
 so nothing is ever clipped. Weights themselves stay plain; outside `rounded` nothing has changed.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-_SIGNED = 127
+_SIGNED = 64
 _UNSIGNED = 255
 
 
@@ -46,7 +46,7 @@ def rounded(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def weights(plain: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:
-    """A linear layer's weights, rounded per output to −127 … 127 steps."""
+    """A linear layer's weights, rounded per output to −64 … 64 steps."""
     largest = plain.detach().abs().amax(dim=1, keepdim=True)
     step = _whole(largest / _SIGNED)
     return _straight(plain, (plain.detach() / step).round() * step)
