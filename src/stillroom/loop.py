@@ -361,7 +361,7 @@ class Learner:
         return True
 
     def begin_anew(self) -> None:
-        """Go on from the best weights so far, and choose the best from here on: what was judged before no longer counts."""
+        """Go on from the best weights so far, and forget how they were judged: the best is chosen from here on."""
         if self.best:
             self.network.module.load_state_dict(self.best, strict=False)
         self.best, self.best_score = {}, (-np.inf, -np.inf)

@@ -119,7 +119,8 @@ def test_other_architectures_are_cut_and_come_back(
 
 
 @pytest.mark.parametrize(("kind", "settings", "said"), [
-    ("gpt2", {"heads": 1}, "BERT"), ("mpnet", {"heads": 2}, "each layer"), ("distilbert", {"heads": 9}, "at most the 4"),
+    ("gpt2", {"heads": 1}, "BERT"), ("mpnet", {"heads": 2}, "each layer"),
+    ("distilbert", {"heads": 9}, "at most the 4"),
     ("distilbert", {"feed_forward": 99}, "at most the 48")])  # fmt: skip
 def test_what_cannot_be_cut_is_refused(
     kind: str, settings: dict[str, int], said: str, classifier_folder: Path, tmp_path: Path

@@ -1,8 +1,8 @@
 """Takes out of a tokenizer what a corpus never uses: its table of vectors is most of a small student.
 
 Texts of the corpus are read as before, piece by piece; in any other text, what was known stays known: every single
-character (or byte) keeps its piece, so a word whose own piece is gone falls into smaller ones and never into the unknown
-(the idea of Abdaoui et al. 2010.05609; the closure is ours).
+character (or byte) keeps its piece, so a word whose own piece is gone falls into smaller ones and never into the
+unknown (the idea of Abdaoui et al. 2010.05609; the closure is ours).
 """
 
 from __future__ import annotations

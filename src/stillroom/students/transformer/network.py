@@ -101,7 +101,7 @@ class TransformerNetwork:
         return float(counter.get_total_flops())
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `transformers` loads too, unless heads or units were cut: no config of its can say that."""
+        """Write a folder that `transformers` loads too, unless heads or units were cut."""
         self.module.inner.save_pretrained(folder, safe_serialization=True)
         if self._cut:
             pruning.note(self._cut, folder)

@@ -100,7 +100,7 @@ def importance(inner: Any, ids: Sequence[Ids], *, seed: int) -> list[Importance]
 def _gated(
     inner: Any, layers: Sequence[Layer], ids: Tensor, mask: Tensor, generator: torch.Generator
 ) -> list[tuple[Tensor, Tensor]]:
-    """Activation times gradient before the way out of the heads and of the units, `[batch, length, width]`, by layer."""
+    """By layer, activation times gradient before the way out of its heads and of its units."""
     caught: dict[int, Tensor] = {}
 
     def catch(place: int) -> Any:
