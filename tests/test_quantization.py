@@ -107,7 +107,7 @@ def served_in_eight_bits(network: Network, folder: Path, texts: list[str]) -> np
 
 
 def test_a_network_rounded_in_torch_is_near_its_export(classifier_folder: Path, tmp_path: Path) -> None:
-    network = planted(begun("transformer", classifier_folder, tmp_path)[1])
+    network = planted(begun("transformer cut", classifier_folder, tmp_path)[1])
     texts = [text for text, _ in sentences()[:1]] * 8  # one batch without padding, on both sides the same
     plain = in_torch(network, texts)
     with quantization.rounded([network.module]):

@@ -1,9 +1,9 @@
 """Trains a network under the rounding that the format `onnx_int8` will do to it, so that its weights learn to bear it.
 
 What is rounded, and how, is what ONNX Runtime's `quantize_dynamic` does with weights per channel in seven bits (a test
-holds us to it): each linear layer's weights to −64 … 64 per output, its inputs to 0 … 255 over the whole batch as it
-comes, and each table of vectors to 0 … 255 as a whole. Gradients pass straight through (Bengio et al. 1308.3432): ranges
-follow the data, so nothing is ever clipped. Weights themselves stay plain; outside `rounded` nothing has changed.
+holds us to it): each linear layer's weights to −64 … 64 per output, its inputs to 0 … 255 over the whole batch as
+they come, and each table of vectors to 0 … 255 as a whole. Gradients pass straight through (Bengio et al. 1308.3432):
+ranges follow the data, so nothing is ever clipped. Weights stay plain; outside `rounded` nothing has changed.
 """
 
 from __future__ import annotations
