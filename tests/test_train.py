@@ -111,6 +111,25 @@ def test_broken_off_in_an_epoch_and_gone_on_with(ground: Ground, tmp_path: Path,
     assert logged(again) == logged(calm)
 
 
+def test_broken_off_under_rounding_and_gone_on_with(ground: Ground, tmp_path: Path) -> None:
+    """At the first rounded epoch it takes up its best weights: once, not again when it goes on in the middle of it."""
+    settings = recipe.Train(checkpoint_seconds=0.0, quantization_aware=0.5)
+    calm = ground.fit(made("transformer"), Store(tmp_path / "calm"), settings=settings)
+    seen = 0
+
+    def interrupt(event: Event) -> None:
+        nonlocal seen
+        seen += event.stage == "student" and event.done > 0
+        if seen == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ground.fit(made("transformer"), Store(tmp_path / "broken"), report=interrupt, settings=settings)
+    again = ground.fit(made("transformer"), Store(tmp_path / "broken"), settings=settings)
+    assert again.digest == calm.digest
+    assert [bool(line.get("rounded")) for line in logged(again)] == [False, True]
+
+
 def test_the_best_epoch_on_dev_is_what_is_kept(ground: Ground, tmp_path: Path) -> None:
     """At this rate the student gets worse again: the last epoch must not be what is saved."""
     gold = tuple(plugins.build("objectives", one) for one in ("hard_label",))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom import quantization
 from stillroom.checkpoint import Checkpoint
 from stillroom.core import batches, plugins, seeds, signals
 from stillroom.core.errors import InputError, Problem
@@ -141,17 +142,31 @@ class Loop:
     def _epoch(self, checkpoint: Checkpoint) -> None:
         order = self._order()
         thawed = min(1.0, self._share() / self.plan.unfreeze) if self.plan.unfreeze else 1.0
+        if self.epoch == self._rounded_from() and self.step == self.epoch * self.per_epoch:
+            for learner in self.learners:
+                learner.begin_anew()
         for learner in self.learners:
             learner.turn(training=True)
             learner.thaw(thawed)
-        for rows in order[self.step - self.epoch * self.per_epoch :]:
-            self._step(rows)
-            if self.step >= self._last_step():
-                break
-            if time.monotonic() - self.saved_at >= self.plan.checkpoint_seconds and self.step % self.per_epoch:
-                checkpoint.save(self)
-        self._close_epoch()
+        with quantization.rounded(one.network.module for one in self.learners if self._rounds()):
+            for rows in order[self.step - self.epoch * self.per_epoch :]:
+                self._step(rows)
+                if self.step >= self._last_step():
+                    break
+                if time.monotonic() - self.saved_at >= self.plan.checkpoint_seconds and self.step % self.per_epoch:
+                    checkpoint.save(self)
+            self._close_epoch()
         checkpoint.save(self)
+
+    def _rounded_from(self) -> int | None:
+        """The first epoch under the rounding of an export in eight bits: a whole epoch at least, if any."""
+        if not self.plan.quantization_aware:
+            return None
+        return self.plan.epochs - max(1, round(self.plan.quantization_aware * self.plan.epochs))
+
+    def _rounds(self) -> bool:
+        first = self._rounded_from()
+        return first is not None and self.epoch >= first
 
     def _order(self) -> list[NDArray[np.int64]]:
         """The batches of this epoch; under a curriculum, of the rows that have come in so far, drawn more than once."""
@@ -227,13 +242,15 @@ class Loop:
         line["gradients"] = {kind: sum(one) / len(one) for kind, one in sorted(self.gradients.items()) if one}
         if self.before is not None:
             line["before"] = self.before
+        line |= {"rounded": True} if self._rounds() else {}
         self.log.append({**line, "learning_rate": self.plan.learning_rate * self._schedule()})
+        rounds_later = self.epoch < (self._rounded_from() or 0)
         self.epoch += 1
         self.sums, self.gradients, self.before = {}, {}, None
         better = [learner.keep_if_better(dev) for learner, dev in zip(self.learners, judged, strict=True)]
         # While a stage is still to come, an epoch without a better score is no sign of an end.
         staged = max((one.starts for one in self.objectives), default=0.0)
-        waits = self._share() < max(staged, self.plan.unfreeze, self.plan.curriculum)
+        waits = self._share() < max(staged, self.plan.unfreeze, self.plan.curriculum) or rounds_later
         self.bad_epochs = 0 if any(better) or waits else self.bad_epochs + 1
 
 
@@ -386,6 +403,12 @@ class Learner:
         state = self.network.module.state_dict()
         self.best = {name: state[name].detach().cpu().clone() for name in self._names}
         return True
+
+    def begin_anew(self) -> None:
+        """Go on from the best weights so far, and forget how they were judged: the best is chosen from here on."""
+        if self.best:
+            self.network.module.load_state_dict(self.best, strict=False)
+        self.best, self.best_score = {}, (-np.inf, -np.inf)
 
     def settle(self) -> None:
         """Take the best weights."""

@@ -165,4 +165,6 @@ def study(
         if student.follows_tokenizer:
             draft.facts["tokenizer"] = artifact.sha256(loaded.tokenizer_json().encode())
 
-    return store.obtain("studied", settings={"student": student.kind}, inputs={"teacher": teacher.digest}, make=make)
+    return store.obtain(
+        "studied", settings={"studies": student.studies or student.kind}, inputs={"teacher": teacher.digest}, make=make
+    )

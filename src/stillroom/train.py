@@ -150,6 +150,7 @@ def _fit(
         checkpoint_seconds=settings.checkpoint_seconds,
         curriculum=settings.curriculum if said else 0.0,
         unfreeze=settings.unfreeze,
+        quantization_aware=settings.quantization_aware,
     )
     beside = None
     if peer is not None:
@@ -178,6 +179,9 @@ def _begin(
 ) -> tuple[Network, Examples, Examples]:
     """A student before its first step, with its train and dev rows."""
     texts = chain(corpus.train.texts(), corpus.unlabelled.texts())
+    if said is not None and signals.over_tokens(said.recorded):
+        # Where dev is judged token by token, a student that keeps only tokens it has seen has to have seen these.
+        texts = chain(texts, corpus.dev.texts())
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
     return network, *examples(network, corpus, said, classes=len(task.outputs))
 

@@ -77,6 +77,9 @@ class Student(Member, ABC):
     signals: ClassVar[frozenset[str]] = signals.LOGITS
     """The kinds of signals that it gives in training; those over tokens only where it reads the teacher's tokens."""
 
+    studies: ClassVar[str] = ""
+    """What `study` writes, by a name that kinds which study the same thing share; "": each its own."""
+
     serves_itself: ClassVar[bool] = True
     """Whether its own weights can be served without torch; else it needs an export format."""
 

@@ -45,8 +45,10 @@ def collect(teacher: LoadedTeacher, folder: Path, *, report: Report) -> None:
     save_file({"vectors": vectors}, folder / FILE)
 
 
-def start(folder: Path, texts: Iterator[str], *, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors `[tokens, dimensions]` by PCA, of mean length one, and weights `[tokens]` by smooth inverse frequency."""
+def start(
+    folder: Path, texts: Iterator[str], *, dimensions: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """By token: vectors by PCA, of mean length one; weights by smooth inverse frequency; how often it was seen."""
     vectors = load_file(folder / FILE)["vectors"].astype(np.float64)
     vectors -= vectors.mean(axis=0)
     _, directions = np.linalg.eigh(vectors.T @ vectors)
@@ -54,9 +56,10 @@ def start(folder: Path, texts: Iterator[str], *, dimensions: int) -> tuple[NDArr
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
     reduced = vectors @ directions[:, ::-1][:, :dimensions]
     reduced /= np.linalg.norm(reduced, axis=1).mean()
-    counts = _count(folder, texts, size=len(vectors)) + 0.5
+    seen = _count(folder, texts, size=len(vectors))
+    counts = seen + 0.5
     weights = _SIF / (_SIF + counts / counts.sum())
-    return reduced.astype(np.float32), weights.astype(np.float32)
+    return reduced.astype(np.float32), weights.astype(np.float32), seen
 
 
 def _count(folder: Path, texts: Iterator[str], *, size: int) -> NDArray[np.float64]:

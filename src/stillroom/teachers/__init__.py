@@ -129,6 +129,8 @@ class Plan:
     """The share of training in which rows that the teacher is unsure of come in little by little."""
     unfreeze: float = 0.0
     """The share of training in which strata are thawed, from the head down; 0: all are trained from the start."""
+    quantization_aware: float = 0.0
+    """The share of epochs, at the end, in which linear layers compute as their export in eight bits will."""
 
 
 class Fit(Protocol):

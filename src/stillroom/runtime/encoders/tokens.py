@@ -29,8 +29,12 @@ class Tokens(Encoder):
     """The id for a text that has no token at all."""
 
     def open(self, folder: Path) -> Encode:
-        """The tokenizer, without padding; a text without tokens gets `unknown`."""
-        tokenizer = self._tokenizer(folder)
+        """The tokenizer in a folder, without padding; a text without tokens gets `unknown`."""
+        return self.read((folder / FILE).read_text(encoding="utf-8"))
+
+    def read(self, written: str) -> Encode:
+        """The same for a tokenizer as `tokenizer.json` would hold it."""
+        tokenizer = self._ready(Tokenizer.from_str(written))
         nothing = np.array([self.unknown], dtype=np.int32)
 
         def encode(texts: Sequence[str]) -> list[Ids]:
@@ -44,7 +48,7 @@ class Tokens(Encoder):
 
         They are read as one text, which takes half the time that many small ones do.
         """
-        tokenizer = self._tokenizer(folder)
+        tokenizer = self._ready(Tokenizer.from_file(str(folder / FILE)))
 
         def encode(chunks: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             found = tokenizer.encode(" ".join(chunks), add_special_tokens=False)
@@ -56,8 +60,7 @@ class Tokens(Encoder):
 
         return encode
 
-    def _tokenizer(self, folder: Path) -> Tokenizer:
-        tokenizer = Tokenizer.from_file(str(folder / FILE))
+    def _ready(self, tokenizer: Tokenizer) -> Tokenizer:
         tokenizer.no_padding()
         if self.max_tokens is None:
             tokenizer.no_truncation()

@@ -34,6 +34,8 @@ class BiGru(Student):
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
+    studies: ClassVar[str] = "token vectors"
+
     kind: Literal["bigru"] = "bigru"
     dimensions: int = Field(128, ge=1)
     """Of a token's vector."""
@@ -58,7 +60,7 @@ class BiGru(Student):
         from stillroom.students import _readers, _vocabulary
         from stillroom.students.bigru import network
 
-        vectors, weights = _vocabulary.start(studied, texts, dimensions=self.dimensions)
+        vectors, weights, _ = _vocabulary.start(studied, texts, dimensions=self.dimensions)
         return _readers.fresh(
             partial(network.BiGru, self.units),
             vectors,

@@ -36,6 +36,8 @@ class Cnn(Student):
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
+    studies: ClassVar[str] = "token vectors"
+
     kind: Literal["cnn"] = "cnn"
     dimensions: int = Field(256, ge=1)
     """Of a token's vector."""
@@ -69,7 +71,7 @@ class Cnn(Student):
         from stillroom.students import _readers, _vocabulary
         from stillroom.students.cnn import network
 
-        vectors, weights = _vocabulary.start(studied, texts, dimensions=self.dimensions)
+        vectors, weights, _ = _vocabulary.start(studied, texts, dimensions=self.dimensions)
         return _readers.fresh(
             partial(network.Convolutions, self.windows, self.channels),
             vectors,

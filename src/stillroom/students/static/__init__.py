@@ -12,7 +12,7 @@ from pydantic import Field
 from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.static import Static as StaticRunner
-from stillroom.students import Network, Student
+from stillroom.students import Network, Student, _trimming
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
@@ -34,9 +34,15 @@ class Static(Student):
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
+    studies: ClassVar[str] = "token vectors"
+
     kind: Literal["static"] = "static"
     dimensions: int = Field(256, ge=1)
     """Of a token's vector, while it is trained."""
+    vocabulary: Literal["teacher", "corpus"] = "teacher"
+    """Whose tokens to keep: all of the teacher's, or those in its texts and whatever keeps every known word known."""
+    min_count: int = Field(1, ge=1)
+    """How often a token has to stand in its texts to be kept; above 1, it reads some of them in smaller pieces."""
     hidden: int = Field(128, ge=1)
     """Units between the mean vector and the outputs."""
     dropout: float = Field(0.3, ge=0, lt=1)
@@ -62,8 +68,12 @@ class Static(Student):
         from stillroom.students import _vocabulary
         from stillroom.students.static import network
 
-        vectors, weights = _vocabulary.start(studied, texts, dimensions=self.dimensions)
-        return network.fresh(self, vectors, weights, tokenizer=studied / TOKENIZER, task=task, seed=seed)
+        vectors, weights, counts = _vocabulary.start(studied, texts, dimensions=self.dimensions)
+        tokenizer = (studied / TOKENIZER).read_text(encoding="utf-8")
+        if self.vocabulary == "corpus":
+            trimmed = _trimming.trim(tokenizer, counts, min_count=self.min_count)
+            tokenizer, vectors, weights = trimmed.tokenizer, vectors[trimmed.kept], weights[trimmed.kept]
+        return network.fresh(self, vectors, weights, tokenizer=tokenizer, task=task, seed=seed)
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The folded student: each row already holds its token's weight and the first layer."""

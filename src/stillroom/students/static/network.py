@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -124,11 +123,11 @@ def _pair_scores(
 class StaticNetwork:
     """A static student with its tokenizer."""
 
-    def __init__(self, module: Growing | Folded, tokenizer: Path) -> None:
+    def __init__(self, module: Growing | Folded, tokenizer: str) -> None:
         self.module = module
         self.encoder = ENCODER
         self._tokenizer = tokenizer
-        self._encode = ENCODER.open(tokenizer.parent)
+        self._encode = ENCODER.read(tokenizer)
 
     @property
     def layers(self) -> int:
@@ -180,7 +179,7 @@ class StaticNetwork:
         if not isinstance(self.module, Growing):
             raise AssertionError("only a student in training is saved; a folded one is on disk already")
         save_file(self.module.folded(), folder / FILE)
-        shutil.copyfile(self._tokenizer, folder / TOKENIZER)
+        (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
 
 
 def fresh(
@@ -188,7 +187,7 @@ def fresh(
     vectors: NDArray[np.float32],
     weights: NDArray[np.float32],
     *,
-    tokenizer: Path,
+    tokenizer: str,
     task: Task,
     seed: int,
 ) -> StaticNetwork:
@@ -201,4 +200,4 @@ def fresh(
 
 def reopen(folder: Path) -> StaticNetwork:
     """The folded student in a folder."""
-    return StaticNetwork(Folded(load_file(folder / FILE)), folder / TOKENIZER)
+    return StaticNetwork(Folded(load_file(folder / FILE)), (folder / TOKENIZER).read_text(encoding="utf-8"))

@@ -30,6 +30,14 @@ class Transformer(Student):
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(3, ge=1)
     """How many of the teacher's layers to keep."""
+    heads: int | None = Field(None, ge=1)
+    """How many heads to keep in each layer, those that its answers depend on most; none: all."""
+    feed_forward: int | None = Field(None, ge=1)
+    """How many feed-forward units to keep in each layer, likewise; none: all."""
+    vocabulary: Literal["teacher", "corpus"] = "teacher"
+    """Whose tokens to keep: all of the teacher's, or those in its texts and whatever keeps every known word known."""
+    min_count: int = Field(1, ge=1)
+    """How often a token has to stand in its texts to be kept; above 1, it reads some of them in smaller pieces."""
     freeze_embeddings: bool = True
     """Leave the token table as the teacher has it: quicker, and nothing seldom seen is forgotten."""
     epochs: int = Field(3, ge=1)
@@ -43,14 +51,14 @@ class Transformer(Student):
         network.keep(teacher, folder)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """The teacher with fewer layers.
+        """The teacher with fewer layers, heads, units and tokens.
 
         Raises:
-            MismatchError: more layers than the teacher has.
+            MismatchError: more than the teacher has, or of an architecture that is built otherwise.
         """
         from stillroom.students.transformer import network
 
-        return network.thinned(studied, layers=self.layers, freeze_embeddings=self.freeze_embeddings, task=task)
+        return network.begun(self, studied, texts, seed=seed)
 
     def depth(self, teacher_layers: int) -> int:
         """The layers that it keeps."""

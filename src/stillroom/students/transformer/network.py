@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,14 +13,15 @@ from torch import nn
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.students import Ids
-from stillroom.tasks import Task
+from stillroom.students import Ids, _trimming
+from stillroom.students.transformer import pruning, survey
 from stillroom.teachers import huggingface
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from stillroom.students.transformer import Transformer
     from stillroom.teachers import LoadedTeacher
 
 
@@ -44,12 +45,21 @@ class Classifier(nn.Module):
 class TransformerNetwork:
     """A transformer student with its tokenizer."""
 
-    def __init__(self, inner: Any, folder: Path, *, max_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        folder: Path,
+        *,
+        max_tokens: int | None = None,
+        tokenizer: str | None = None,
+        cut: Mapping[str, int] | None = None,
+    ) -> None:
         self.module = Classifier(inner)
-        longest = huggingface.longest_input(inner)
-        self.encoder = Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
-        self._tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
-        self._encode = self.encoder.open(folder)
+        self.encoder = _encoder(inner, max_tokens=max_tokens)
+        # In the folder stands the teacher's; a student may read with what is left of it.
+        self._tokenizer = tokenizer or (folder / TOKENIZER).read_text(encoding="utf-8")
+        self._encode = self.encoder.read(self._tokenizer)
+        self._cut = dict(cut or {})
 
     @property
     def layers(self) -> int:
@@ -91,8 +101,10 @@ class TransformerNetwork:
         return float(counter.get_total_flops())
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `transformers` loads too."""
+        """Write a folder that `transformers` loads too, unless heads or units were cut."""
         self.module.inner.save_pretrained(folder, safe_serialization=True)
+        if self._cut:
+            pruning.note(self._cut, folder)
         (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
 
 
@@ -107,28 +119,69 @@ def spaced(*, layers: int, of: int) -> list[int]:
     return [of - 1] if layers == 1 else np.linspace(0, of - 1, layers).round().astype(int).tolist()
 
 
-def thinned(folder: Path, *, layers: int, freeze_embeddings: bool, task: Task) -> TransformerNetwork:
-    """The kept teacher with so many layers."""
-    inner = _load(folder)
+def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: int) -> TransformerNetwork:
+    """The kept teacher with fewer layers and, where that is asked for, narrower ones and fewer tokens."""
+    inner, tokenizer = _load(folder), (folder / TOKENIZER).read_text(encoding="utf-8")
+    cuts = settings.heads is not None or settings.feed_forward is not None
+    seen = None
+    if cuts or settings.vocabulary == "corpus":
+        size = int(inner.get_input_embeddings().weight.shape[0])
+        seen = survey.take(texts, _encoder(inner).read(tokenizer), size=size, seed=seed)
+    # What a head is worth shows in the whole teacher: one with layers missing answers at random.
+    worth = pruning.importance(inner, seen.some, seed=seed) if cuts and seen else []
+    kept = _thin(inner, layers=settings.layers)
+    cut: dict[str, int] = {}
+    if worth:
+        cut = pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads,
+                          feed_forward=settings.feed_forward)  # fmt: skip
+    if settings.vocabulary == "corpus" and seen:
+        tokenizer = _trim(inner, tokenizer, seen, min_count=settings.min_count)
+    for module in inner.modules():
+        if isinstance(module, nn.Dropout):
+            # What it is fitted to is the teacher's whole distribution: noise on top of it only slows that down.
+            module.p = 0.0
+    if settings.freeze_embeddings:
+        inner.get_input_embeddings().weight.requires_grad_(False)
+    return TransformerNetwork(inner, folder, tokenizer=tokenizer, cut=cut)
+
+
+def _thin(inner: Any, *, layers: int) -> list[int]:
+    """Leave so many layers, and say which."""
     holder, name = huggingface.stack(inner)
     stack = getattr(holder, name)
     if layers > len(stack):
         expected = f"at most the {len(stack)} that the teacher has"
         raise MismatchError(Problem("student.layers", str(layers), expected, "Ask for fewer layers."))
-    setattr(holder, name, nn.ModuleList([stack[place] for place in spaced(layers=layers, of=len(stack))]))
+    kept = spaced(layers=layers, of=len(stack))
+    setattr(holder, name, nn.ModuleList([stack[place] for place in kept]))
     inner.config.num_hidden_layers = layers
-    for module in inner.modules():
-        if isinstance(module, nn.Dropout):
-            # What it is fitted to is the teacher's whole distribution: noise on top of it only slows that down.
-            module.p = 0.0
-    if freeze_embeddings:
-        inner.get_input_embeddings().weight.requires_grad_(False)
-    return TransformerNetwork(inner, folder)
+    return kept
+
+
+def _trim(inner: Any, tokenizer: str, seen: survey.Survey, *, min_count: int) -> str:
+    """Leave the vectors of the tokens that are kept, and give the tokenizer that goes with them."""
+    # Some architectures count positions from the padding's id: it and what stands before it keep their numbers.
+    padding = inner.config.pad_token_id or 0
+    trimmed = _trimming.trim(tokenizer, seen.counts, min_count=min_count, always=range(padding + 1))
+    table = inner.get_input_embeddings()
+    table.weight = nn.Parameter(table.weight.detach()[torch.from_numpy(trimmed.kept)].clone())
+    table.num_embeddings = inner.config.vocab_size = len(trimmed.kept)
+    renumbered = {int(old): new for new, old in enumerate(trimmed.kept)}
+    for name in ("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id"):
+        if isinstance(getattr(inner.config, name, None), int):
+            setattr(inner.config, name, renumbered.get(getattr(inner.config, name)))
+    return trimmed.tokenizer
 
 
 def reopen(folder: Path) -> TransformerNetwork:
     """The student in a folder."""
-    return TransformerNetwork(_load(folder), folder)
+    inner, cut = pruning.reopen(folder) if (folder / pruning.FILE).is_file() else (_load(folder), {})
+    return TransformerNetwork(inner, folder, cut=cut)
+
+
+def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
+    longest = huggingface.longest_input(inner)
+    return Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
 
 
 def _load(folder: Path) -> Any:

@@ -1,0 +1,189 @@
+"""Takes heads and feed-forward units out of a transformer's layers: those that its answers depend on least.
+
+How much an answer depends on a part is the gradient times the activation of a switch put before it (Michel et al.
+1905.10650; FastFormers 2010.13382), here of the log-probability of a label that the network draws from its own answer:
+at the teacher itself the divergence to the teacher has no gradient, its own distribution has. What is left out is gone
+from the matrices, so a cut network is smaller and quicker wherever it runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import nn
+
+from stillroom.core import artifact, batches, seeds
+from stillroom.core.errors import MismatchError, Problem
+from stillroom.students import Ids
+from stillroom.teachers import huggingface
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FILE = "cut.json"
+_BUDGET = 2048  # padded ids a batch
+_SOFTENED = 4.0  # the temperature of its own answer: at 1, texts that it is sure of would say nothing
+_PARTS = (("query", "q_lin", "q"), ("key", "k_lin", "k"), ("value", "v_lin", "v"))
+_MIXED = ("attention.output.dense", "attention.out_lin", "attention.attn.o")
+_UP, _DOWN = ("intermediate.dense", "ffn.lin1"), ("output.dense", "ffn.lin2")
+
+
+@final
+@dataclass(frozen=True)
+class Layer:
+    """The linear maps of one layer: into heads and out of them, up to feed-forward units and down again."""
+
+    into: tuple[nn.Linear, ...]
+    out: nn.Linear
+    up: nn.Linear
+    down: nn.Linear
+
+
+@final
+@dataclass(frozen=True)
+class Importance:
+    """How much depends on each head and each feed-forward unit of a layer."""
+
+    heads: Tensor
+    units: Tensor
+
+
+def parts(inner: Any) -> list[Layer]:
+    """Each layer's linear maps.
+
+    Raises:
+        MismatchError: an architecture whose layers are built otherwise.
+    """
+    holder, name = huggingface.stack(inner)
+    found = []
+    for layer in getattr(holder, name):
+        linear = {path: one for path, one in layer.named_modules() if isinstance(one, nn.Linear)}
+        into = [next((one for path, one in linear.items() if path.rpartition(".")[2] in names), None)
+                for names in _PARTS]  # fmt: skip
+        out, up, down = (
+            next((linear[path] for path in paths if path in linear), None) for paths in (_MIXED, _UP, _DOWN)
+        )
+        if out is None or up is None or down is None or None in into:
+            expected = "layers as BERT, RoBERTa, ELECTRA, DistilBERT or MPNet has them"
+            todo = "Leave `heads` and `feed_forward` out, or use another teacher."
+            raise MismatchError(Problem("student", f"a {type(inner).__name__}", expected, todo))
+        found.append(Layer(tuple(one for one in into if one is not None), out, up, down))
+    return found
+
+
+def importance(inner: Any, ids: Sequence[Ids], *, seed: int) -> list[Importance]:
+    """What each layer's heads and units are worth to the network's own answers to these texts."""
+    layers = parts(inner)
+    heads = int(inner.config.num_attention_heads)
+    found = [Importance(torch.zeros(heads), torch.zeros(one.down.in_features)) for one in layers]
+    generator = torch.Generator().manual_seed(seeds.derive(seed, "students/transformer/pruning"))
+    frozen = [weight for weight in inner.parameters() if weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(False)
+    try:
+        for rows in batches.by_tokens([len(one) for one in ids], budget=_BUDGET):
+            padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
+            for one, (mixed, units) in zip(found, _gated(inner, layers, padded, mask, generator), strict=True):
+                one.heads.add_(mixed.unflatten(-1, (heads, -1)).sum(dim=(1, 3)).abs().sum(dim=0))
+                one.units.add_(units.sum(dim=1).abs().sum(dim=0))
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(True)
+    return found
+
+
+def _gated(
+    inner: Any, layers: Sequence[Layer], ids: Tensor, mask: Tensor, generator: torch.Generator
+) -> list[tuple[Tensor, Tensor]]:
+    """By layer, activation times gradient before the way out of its heads and of its units."""
+    caught: dict[int, Tensor] = {}
+
+    def catch(place: int) -> Any:
+        def hook(_module: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
+            caught[place] = inputs[0].detach().requires_grad_() if not inputs[0].requires_grad else inputs[0]
+            return (caught[place],)
+
+        return hook
+
+    linear = [one for layer in layers for one in (layer.out, layer.down)]
+    hooks = [one.register_forward_pre_hook(catch(place)) for place, one in enumerate(linear)]
+    try:
+        logits = inner(input_ids=ids, attention_mask=mask.long()).logits / _SOFTENED
+    finally:
+        for one in hooks:
+            one.remove()
+    drawn = torch.multinomial(torch.softmax(logits.detach(), dim=-1), 1, generator=generator)
+    said = torch.log_softmax(logits, dim=-1).gather(1, drawn).sum()
+    gradients = torch.autograd.grad(said, [caught[place] for place in range(len(linear))])
+    worth = [caught[place].detach() * one for place, one in enumerate(gradients)]
+    return list(zip(worth[::2], worth[1::2], strict=True))
+
+
+def cut(inner: Any, worth: Sequence[Importance], *, heads: int | None, feed_forward: int | None) -> dict[str, int]:
+    """Take all but so many heads and units out of every layer; what was kept, for `FILE`.
+
+    Raises:
+        MismatchError: more than there are, or heads that share what they know of positions.
+    """
+    have = {"heads": int(inner.config.num_attention_heads), "feed_forward": parts(inner)[0].down.in_features}
+    asked = {name: one for name, one in (("heads", heads), ("feed_forward", feed_forward)) if one is not None}
+    for name, number in asked.items():
+        if number > have[name]:
+            expected = f"at most the {have[name]} that the teacher has in a layer"
+            raise MismatchError(Problem(f"student.{name}", str(number), expected, "Ask for fewer."))
+    if heads is not None and any("relative_attention_bias" in name for name, _ in inner.named_parameters()):
+        expected = "heads that each layer has for itself"
+        todo = "Leave `heads` out: `feed_forward` works here."
+        raise MismatchError(Problem("student.heads", f"a {type(inner).__name__}", expected, todo))
+    for layer, one in zip(parts(inner), worth, strict=True):
+        if heads is not None:
+            width = layer.out.in_features // have["heads"]
+            columns = (_most(one.heads, heads)[:, None] * width + torch.arange(width)).flatten()
+            for linear in layer.into:
+                _keep(linear, outputs=columns)
+            _keep(layer.out, inputs=columns)
+        if feed_forward is not None:
+            units = _most(one.units, feed_forward)
+            _keep(layer.up, outputs=units)
+            _keep(layer.down, inputs=units)
+    return asked
+
+
+def _most(worth: Tensor, number: int) -> Tensor:
+    """The places of the greatest, in their old order; of equals the first."""
+    return torch.argsort(worth, descending=True, stable=True)[:number].sort().values
+
+
+def _keep(linear: nn.Linear, *, outputs: Tensor | None = None, inputs: Tensor | None = None) -> None:
+    with torch.no_grad():
+        weight = linear.weight if outputs is None else linear.weight[outputs]
+        linear.weight = nn.Parameter((weight if inputs is None else weight[:, inputs]).clone())
+        if outputs is not None and linear.bias is not None:
+            linear.bias = nn.Parameter(linear.bias[outputs].clone())
+    linear.out_features, linear.in_features = linear.weight.shape
+
+
+def note(kept: dict[str, int], folder: Path) -> None:
+    """Write down what was kept: the network's own config has no word for it."""
+    artifact.write_json(folder / FILE, kept)
+
+
+def reopen(folder: Path) -> tuple[Any, dict[str, int]]:
+    """A cut network in a folder, and what was kept of it."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    kept: dict[str, int] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.random.fork_rng(devices=[]):
+        inner = AutoModelForSequenceClassification.from_config(config)
+    whole = [Importance(torch.arange(int(config.num_attention_heads)), torch.arange(one.down.in_features))
+             for one in parts(inner)]  # fmt: skip
+    cut(inner, whole, heads=kept.get("heads"), feed_forward=kept.get("feed_forward"))
+    inner.load_state_dict(load_file(folder / "model.safetensors"))
+    return inner.eval(), kept
