@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 from pydantic import Field, field_validator, model_validator
 
 from stillroom.core import artifact, plugins
-from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+from stillroom.core.errors import InputError, Problem, RecipeError
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
@@ -217,12 +217,8 @@ def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     for key, family in FAMILIES.items():
         if values.get(key) is None:
             continue
-        many = isinstance(values[key], list | tuple)
-        built = [
-            _member(family, item, where=f"{key}[{number}]" if many else key, problems=problems)
-            for number, item in enumerate(values[key] if many else [values[key]])
-        ]
-        values[key] = tuple(built) if many else built[0]
+        values[key], more = plugins.members(family, values[key], where=key)
+        problems += more
     recipe, more = plugins.check(Recipe, values, where="")
     problems += [problem for problem in more if not _told_already(problem, problems)]
     if recipe is None or problems:
@@ -232,24 +228,6 @@ def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
 
 def _told_already(problem: Problem, problems: Sequence[Problem]) -> bool:
     return any(told.where.split(".")[0].split("[")[0] == problem.where.split(".")[0] for told in problems)
-
-
-def _member(family: str, item: Any, *, where: str, problems: list[Problem]) -> Any:
-    """The member that a table of the recipe describes, or None with its problems noted."""
-    if isinstance(item, plugins.Member):
-        return item
-    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
-        todo = f"Add `kind`: one of {', '.join(plugins.names(family))}."
-        problems.append(Problem(where, "no `kind`", f"a table that names one of the {family}", todo))
-        return None
-    kind: str = item["kind"]
-    if kind not in plugins.names(family):
-        todo = nearest(kind, plugins.names(family))
-        problems.append(Problem(f"{where}.kind", f"`{kind}`", f"the name of one of the {family}", todo))
-        return None
-    found, more = plugins.check(plugins.member(family, kind), item, where=where)
-    problems += more
-    return found
 
 
 def _lay(data: dict[str, Any], override: str) -> None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,16 +149,27 @@ class Fit(Protocol):
 
 
 class Teacher(Member, ABC):
-    """A teacher's settings."""
+    """A teacher's settings, and what follows from them."""
 
-    computes: ClassVar[bool] = True
-    """Whether asking it is work done here, which can be timed."""
-    signals: ClassVar[frozenset[str]] = signals.LOGITS
-    """The kinds of signals that it can give."""
-    shows_network: ClassVar[bool] = True
-    """Whether a student can start from its network and tokenizer."""
-    answers_any_text: ClassVar[bool] = True
-    """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
+    @property
+    def computes(self) -> bool:
+        """Whether asking it is work done here, which can be timed."""
+        return True
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The kinds of signals that it can give."""
+        return signals.LOGITS
+
+    @property
+    def shows_network(self) -> bool:
+        """Whether a student can start from its network and tokenizer."""
+        return True
+
+    @property
+    def answers_any_text(self) -> bool:
+        """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
+        return True
 
     @abstractmethod
     def inputs(self, corpus: Corpus) -> dict[str, str]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,6 @@ class Recorded(Teacher):
     order of the task's. Every text of the corpus needs an output, test rows too: both sides are judged on them.
     """
 
-    computes: ClassVar[bool] = False
-    shows_network: ClassVar[bool] = False
-    answers_any_text: ClassVar[bool] = False
-
     kind: Literal["recorded"] = "recorded"
     outputs: str
     """The file's path (jsonl)."""
@@ -50,6 +46,21 @@ class Recorded(Teacher):
     """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
     """What asking it costs, where somebody bills for that; otherwise it is measured."""
+
+    @property
+    def computes(self) -> bool:
+        """Nothing: it was asked elsewhere."""
+        return False
+
+    @property
+    def shows_network(self) -> bool:
+        """There is none here."""
+        return False
+
+    @property
+    def answers_any_text(self) -> bool:
+        """It knows no texts but those that were recorded."""
+        return False
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digest of the file, and of the rows that it has to speak of."""
