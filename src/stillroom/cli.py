@@ -49,7 +49,11 @@ def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -
     if as_json:
         console.show_json(pipeline.describe(loaded))
     else:
-        console.data.print(f"{recipe}: well. {' · '.join(f'{k} {v}' for k, v in pipeline.describe(loaded).items())}")
+        told = pipeline.describe(loaded)
+        possible = told.pop("possible")
+        console.data.print(f"{recipe}: well. {' · '.join(f'{k} {v}' for k, v in told.items())}")
+        for kind, why in possible.items():
+            console.data.print(f"objective {kind}: {why}")
 
 
 @app.command()

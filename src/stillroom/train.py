@@ -23,7 +23,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, Plan
-from stillroom.transfer import TransferSet, refuse_other_teacher
+from stillroom.transfer import TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
 
@@ -62,6 +62,8 @@ def fit(
         "peer": peer[0].resolved() if peer else None,
     }
     inputs |= {"peer": peer[1].digest} if peer else {}
+    if said is not None:
+        refuse_unsaid(said, objectives)
     for one, taken in ((student, studied), *([peer] if peer else [])):
         if said is not None:
             tokenizer = taken.manifest["facts"].get("tokenizer") if one.follows_tokenizer else None
@@ -220,24 +222,29 @@ def _from_gold(network: Network, corpus: corpora.Corpus) -> tuple[Examples, Exam
 def _from_said(
     network: Network, said: TransferSet, gold: dict[str, dict[str, int]], classes: int
 ) -> tuple[Examples, Examples]:
-    parts: dict[str, tuple[list[Any], list[int], list[NDArray[np.float32]], list[signals.Place]]] = {}
+    parts: dict[str, tuple[list[Any], list[int], list[NDArray[Any]], list[signals.Place]]] = {}
     for shard in said.shards():
         role = str(shard["part"][0]) if shard.num_rows else "train"
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
-        ids, labels, logits, places = parts.setdefault("dev" if role == "dev" else "train", ([], [], [], []))
+        ids, labels, answers, places = parts.setdefault("dev" if role == "dev" else "train", ([], [], [], []))
         ids += network.encode(shard["text"].to_pylist())
         known = gold.get(role, {})
         labels += [known.get(one, -1) for one in shard["id"].to_pylist()]
-        logits.append(shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32))
+        answers.append(transfer.answers(shard))
         if shard.num_rows:
             places += said.further(shard)
     made = []
     for name in ("train", "dev"):
-        ids, labels, flat, places = parts.get(name, ([], [], [], []))
-        table = np.concatenate(flat).reshape(-1, classes) if flat else np.zeros((0, classes), dtype=np.float32)
-        further = {one: signals.Recorded(one, places) for one in said.recorded - signals.LOGITS}
-        made.append(Examples(ids, np.array(labels, dtype=np.int64), table, further))
+        ids, labels, found, places = parts.get(name, ([], [], [], []))
+        gold_ = np.array(labels, dtype=np.int64)
+        further = {one: signals.Recorded(one, places) for one in said.recorded - signals.ANSWERS}
+        if said.names_labels_only:
+            named = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+            made.append(Examples(ids, gold_, None, further, named))
+        else:
+            table = np.concatenate(found) if found else np.zeros((0, classes), dtype=np.float32)
+            made.append(Examples(ids, gold_, table, further))
         _refuse_other_tokens(ids, further)
     return made[0], made[1]
 

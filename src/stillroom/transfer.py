@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, recipe, seeds, signals
+from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report, silent
@@ -59,8 +59,13 @@ class TransferSet:
         """The names of what was recorded."""
         return frozenset(self.artifact.manifest["facts"]["signals"])
 
+    @property
+    def names_labels_only(self) -> bool:
+        """Whether the teacher named labels and gave no logits."""
+        return "logits" not in self.recorded
+
     def shards(self) -> Iterator[pa.Table]:
-        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits`."""
+        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits`, or the position of its `label`."""
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
             yield pq.read_table(path).replace_schema_metadata({"shard": path.stem})
 
@@ -68,11 +73,20 @@ class TransferSet:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""
         name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
         path = self.artifact.folder / f"{name}.safetensors"
-        if self.recorded == signals.LOGITS:
+        if not self.recorded - signals.ANSWERS:
             return []
         if not signals.over_tokens(self.recorded):
             return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]
         return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
+
+
+def answers(shard: pa.Table) -> NDArray[Any]:
+    """What the teacher answered to each row of a shard: logits `[rows, classes]`, or labels `[rows]`."""
+    if "label" in shard.column_names:
+        return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
+    column = shard["logits"].combine_chunks()
+    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, column.type.list_size)
 
 
 @final
@@ -196,10 +210,10 @@ def _ask(
         said, tokens = loaded.ask(
             shard.texts, precision=precision, tokens_per_batch=settings.tokens_per_batch, wanted=wanted
         )
-        further = {name: one for name, one in said.items() if name != "logits"}
+        further = {name: one for name, one in said.items() if name not in signals.ANSWERS}
         if further:  # first: it is the table that says that a shard is whole
             _write_further(path.with_suffix(".safetensors"), shard, further)
-        _write(path, shard, said["logits"])
+        _write(path, shard, said)
         line = {"shard": shard.name, "texts": len(shard.ids), "tokens": tokens}
         line["seconds"] = time.perf_counter() - started
         with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
@@ -266,20 +280,21 @@ def _phrases(rows: Sequence[tuple[str, str]], *, per_row: int, seed: int) -> lis
     return list(found)
 
 
-def _write(path: Path, shard: _Shard, logits: NDArray[np.float32]) -> None:
-    classes = logits.shape[1]
-    with np.errstate(over="ignore"):
-        half = logits.astype(np.float16)
-    _refuse_not_finite(shard, half)
-    flat = pa.array(half.reshape(-1), type=pa.float16())
-    table = pa.table(
-        {
-            "id": pa.array(shard.ids, type=pa.string()),
-            "text": pa.array(shard.texts, type=pa.string()),
-            "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
-            "logits": pa.FixedSizeListArray.from_arrays(flat, classes),
-        }
-    )
+def _write(path: Path, shard: _Shard, said: Mapping[str, NDArray[Any]]) -> None:
+    columns = {
+        "id": pa.array(shard.ids, type=pa.string()),
+        "text": pa.array(shard.texts, type=pa.string()),
+        "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
+    }
+    if "logits" in said:
+        with np.errstate(over="ignore"):
+            half = said["logits"].astype(np.float16)
+        _refuse_not_finite(shard, half)
+        flat = pa.array(half.reshape(-1), type=pa.float16())
+        columns["logits"] = pa.FixedSizeListArray.from_arrays(flat, half.shape[1])
+    else:
+        columns["label"] = pa.array(said["label"], type=pa.int32())
+    table = pa.table(columns)
     draft = path.with_name(f".{path.name}.draft")
     pq.write_table(table, draft, compression="zstd")
     draft.rename(path)
@@ -322,13 +337,15 @@ def _close(
     ledger.unlink(missing_ok=True)
     # A run that was killed between writing a shard and its line has lost the line, not the shard.
     texts = sum(pq.read_metadata(path).num_rows for path in draft.folder.glob("shard-*.parquet"))
+    recorded = wanted - signals.ANSWERS | {identity.answers}
+    draft.circumstances["objectives"] = possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
         {
             "teacher": identity.as_dict(),
             "signals": {
-                name: {"dtype": "float16", "axes": signals.axes(name)}
-                | ({"classes": list(identity.labels)} if name == "logits" else {})
-                for name in sorted(wanted)
+                name: {"dtype": "int32" if name == "label" else "float16", "axes": signals.axes(name)}
+                | ({"classes": list(identity.labels)} if name in signals.ANSWERS else {})
+                for name in sorted(recorded)
             },
             "precision": probe,
             "parts": {part.role: part.count for part in parts},
@@ -357,10 +374,40 @@ def _whole_lines(ledger: Path) -> list[dict[str, Any]]:
 
 def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher) -> frozenset[str]:
     """Every signal that a mixture asks of a teacher; a teacher is only opened where insides are asked for."""
-    inside = any(one.needs - {"logits", "embedding", GOLD, PEER} for one in objectives)
+    inside = any(one.needs - signals.ANSWERS - {"embedding", GOLD, PEER} for one in objectives)
     layers = loaded.layers if inside else 0
     asked = [one.wants(student_layers=student.depth(layers), teacher_layers=layers).teacher for one in objectives]
-    return signals.LOGITS.union(*asked)
+    return signals.LOGITS.union(*asked) - {"label"}
+
+
+def possible(kinds: frozenset[str]) -> dict[str, str]:
+    """Every objective there is: `possible` with these kinds of signals, or what keeps it from being so."""
+    found = {}
+    for name in plugins.names("objectives"):
+        needs: frozenset[str] = getattr(plugins.member("objectives", name), "needs", frozenset())
+        missing = sorted(needs - {GOLD, PEER} - signals.implied(kinds))
+        found[name] = f"not possible: it needs {', '.join(missing)}" if missing else "possible"
+    return found
+
+
+def refuse_unsaid(said: TransferSet, objectives: Sequence[Objective]) -> None:
+    """Refuse objectives that ask for more than was recorded.
+
+    Raises:
+        MismatchError: they do; all of them at once.
+    """
+    known = signals.implied(frozenset(signals.kind(name) for name in said.recorded))
+    problems = []
+    for number, one in enumerate(objectives):
+        missing = sorted(one.needs - {GOLD, PEER} - known)
+        if missing:
+            found = f"`{one.kind}`, which needs {', '.join(missing)}"
+            expected = f"one that makes do with {', '.join(sorted(known))}"
+            problems.append(
+                Problem(f"objective[{number}]", found, expected, "Choose another, or ask the teacher again.")
+            )
+    if problems:
+        raise MismatchError(*problems)
 
 
 def refuse_other_teacher(said: TransferSet, *, tokenizer: str | None, task: Task) -> None:

@@ -20,7 +20,7 @@ KINDS = plugins.names("objectives")
 
 
 def aimed(logits: Tensor, gold: Tensor, mask: Tensor) -> Target:
-    return Target({"logits": logits, "peer": logits}, gold, mask)
+    return Target({"logits": logits, "peer": logits, "label": logits.argmax(dim=-1)}, gold, mask)
 
 
 class Made:
@@ -61,7 +61,7 @@ class TestEvery:
         assert member.formula
         assert member.source
         assert member.lowest
-        assert member.needs <= {"logits", "gold", "peer"}
+        assert member.needs <= {"logits", "label", "gold", "peer"}
 
     def test_shapes_hold(self, kind: str) -> None:
         @jaxtyped(typechecker=beartype)

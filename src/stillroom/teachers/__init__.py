@@ -43,6 +43,8 @@ class Identity:
     """Its outputs, in its order."""
     licence: str
     price_per_million_texts: float = 0.0
+    answers: Literal["logits", "label"] = "logits"
+    """What it says of every text: logits, or no more than a label."""
 
     def as_dict(self) -> dict[str, Any]:
         """The identity as plain data."""
@@ -73,7 +75,8 @@ class LoadedTeacher(Protocol):
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """What it says of each text, a signal a name, rows in the order of `texts`; and how many tokens it read.
 
-        Signals over tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
+        Its answer is always among them: `logits`, or `label` where `identify` says that it gives no more. Signals over
+        tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
 
         Raises:
             CorpusError: texts that it has no answer for (a recorded teacher).
@@ -98,15 +101,21 @@ class LoadedTeacher(Protocol):
 @final
 @dataclass(frozen=True)
 class Examples:
-    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its logits.
+    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its answers.
 
-    What else it said of them stays on disk until a batch asks for it.
+    Those are logits, or labels where it said no more. What else it said stays on disk until a batch asks for it.
     """
 
     ids: list[Ids]
     gold: NDArray[np.int64]
     logits: NDArray[np.float32] | None
     further: Mapping[str, signals.Recorded] = field(default_factory=dict)
+    labels: NDArray[np.int64] | None = None
+
+    @property
+    def named(self) -> NDArray[np.int64] | None:
+        """The label that the teacher names for each row; None where no teacher was asked."""
+        return self.labels if self.logits is None else self.logits.argmax(axis=1).astype(np.int64)
 
 
 @final
