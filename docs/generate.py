@@ -26,6 +26,7 @@ STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe
           "export": recipe.Export, "[gate]": recipe.Gate}  # fmt: skip
 FAMILIES = {
     **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
+    "[transfer.augment]": "augmentations",
     "export.formats": "formats",
 }
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
@@ -216,6 +217,7 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                           "fewest rows": lambda one: one.min_rows,
                                           "against the teacher": lambda one: yes(one.against_teacher),
                                           "held to": lambda one: one.reference}),
+    "augmentations": lambda: listed("augmentations", {"": purpose}),
     "formats": lambda: listed("formats", {"": purpose}),
     "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
     "runners": lambda: with_fields("runtime.runners"),

@@ -195,7 +195,7 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     Raises:
         InputError: no such family.
     """
-    known = (*dict.fromkeys(FAMILIES.values()), "formats", "metrics", "documents")
+    known = (*dict.fromkeys(FAMILIES.values()), "augmentations", "formats", "metrics", "documents")
     if family is not None and family not in known:
         raise InputError(Problem("list", f"`{family}`", "a family", nearest(family, known)))
     found: dict[str, Any] = {

@@ -126,10 +126,7 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
-    if recipe.transfer.phrases_per_row and not teacher.answers_any_text:
-        found = f"{recipe.transfer.phrases_per_row} phrases a row for a {teacher.kind} teacher"
-        expected = "0, for a teacher that knows no texts but those of the corpus"
-        problems.append(Problem("transfer.phrases_per_row", found, expected, "Set it to 0, or choose another teacher."))
+    problems += _unmakeable(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
         problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
@@ -153,6 +150,31 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     problems += _peerless(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
+    return problems
+
+
+def _unmakeable(recipe: Recipe) -> list[Problem]:
+    """Texts that this teacher can't be asked about, or that can't be made or sifted with it."""
+    teacher, problems = recipe.teacher, []
+    for number, rule in enumerate(recipe.transfer.augment):
+        where = f"transfer.augment[{number}]"
+        if not teacher.answers_any_text:
+            found, todo = f"`{rule.kind}` for a {teacher.kind} teacher", "Take it out, or choose another teacher."
+            expected = "no texts that are made, for a teacher that knows none but those of the corpus"
+            problems.append(Problem(where, found, expected, todo))
+        if rule.needs_network and (not teacher.shows_network or recipe.train.rounds > 1):
+            found, todo = f"`{rule.kind}` with a teacher whose network can't be seen", "Name a file of vectors."
+            if teacher.shows_network:
+                found = f"`{rule.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
+            problems.append(Problem(where, found, "a teacher whose token vectors can be seen", todo))
+        if rule.min_confidence and "logits" not in _said(recipe):
+            found, expected = (
+                f"{rule.min_confidence} with a {teacher.kind} teacher",
+                "0, for one that only names labels",
+            )
+            problems.append(
+                Problem(f"{where}.min_confidence", found, expected, "Set it to 0: `agreement` still works.")
+            )
     return problems
 
 

@@ -209,8 +209,8 @@ def test_a_bag_student_learns_from_it_and_is_exported(heard: dict[str, Any], tmp
 
 
 def test_phrases_it_can_not_be_asked_about_are_refused_up_front(heard: dict[str, Any], tmp_path: Path) -> None:
-    heard["transfer"]["phrases_per_row"] = 2
-    with pytest.raises(MismatchError, match="phrases_per_row"):
+    heard["transfer"]["augment"] = [{"kind": "masking"}]
+    with pytest.raises(MismatchError, match=r"transfer.augment\[0\]"):
         pipeline.run(recipe.parse(heard), work=tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
