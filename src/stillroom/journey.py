@@ -166,7 +166,8 @@ def _corpus(found: Artifact) -> dict[str, Any]:
 
 def _transfer(said: Artifact) -> dict[str, Any]:
     ledger = {name: value for name, value in said.circumstances["ledger"].items() if name != "shards"}
-    return {"precision": said.manifest["facts"]["precision"], **ledger}
+    made = said.manifest["facts"].get("augment")
+    return {"precision": said.manifest["facts"]["precision"], **ledger, **({"augment": made} if made else {})}
 
 
 def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:

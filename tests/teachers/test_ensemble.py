@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom import corpus, loop, pipeline, teach
+from stillroom import corpus, cost, loop, pipeline, teach
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store, text_id
 from stillroom.core.errors import InputError, MismatchError, RecipeError
@@ -192,6 +192,36 @@ def test_the_journey_with_an_ensemble(toy: dict[str, Any], classifier_folder: Pa
     toy["student"]["epochs"] = 1
     run = pipeline.run(recipe.parse(toy), work=tmp_path / "work", until="evaluate")
     assert run.artifacts["transfer"].manifest["facts"]["teacher"]["name"].startswith("ensemble (gold) of")
+
+
+def test_a_killed_run_makes_no_member_ready_twice(rows: corpus.Corpus, encoder_folder: Path, tmp_path: Path) -> None:
+    member = {"kind": "finetuned", "base": str(encoder_folder), "learning_rates": [1e-3], "epochs": 1}
+    teacher = plugins.build("teachers", {"kind": "ensemble", "members": [member, {**member, "epochs": 2}]})
+    fitted: list[int] = []
+
+    def fit(*args: Any, **settings: Any) -> Any:
+        if len(fitted) == 1:
+            fitted.append(-1)
+            raise KeyboardInterrupt
+        fitted.append(settings["plan"].epochs)
+        return loop.fit(*args, **settings)
+
+    def prepare() -> Any:
+        return teach.prepare(teacher, task=TASK, corpus=rows, fit=fit, seed=1, store=Store(tmp_path))
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare()
+    found = prepare()
+    assert fitted == [1, -1, 2]
+    assert [one["learning_rate"] for one in found.manifest["facts"]["members"]] == [1e-3, 1e-3]
+
+
+def test_its_size_is_not_taken_for_its_leads(rows: corpus.Corpus, classifier_folder: Path, tmp_path: Path) -> None:
+    members = [{"kind": "huggingface", "model": str(classifier_folder)}] * 2
+    teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
+    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(tmp_path))
+    assert cost._teacher_facts(teacher, found, TASK)["parameters"] is None
+    assert cost._teacher_facts(teacher.members[0], found, TASK)["parameters"] > 0
 
 
 def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str, Any], tmp_path: Path) -> None:

@@ -176,6 +176,11 @@ class Teacher(Member, ABC):
         return True
 
     @property
+    def is_its_network(self) -> bool:
+        """Whether the network that it shows is all that answers, so that its size and work are the teacher's."""
+        return self.shows_network
+
+    @property
     def answers_any_text(self) -> bool:
         """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stillroom.corpus import Corpus
 
 _GOLD = "gold.parquet"
+_READY = "ready.json"
 _SPOKEN = frozenset({"logits", "label"})
 
 Select = Literal["average", "confidence", "gold"]
@@ -80,6 +82,11 @@ class Ensemble(Teacher):
         return self.lead is not None
 
     @property
+    def is_its_network(self) -> bool:
+        """No: the lead's is only a part of it."""
+        return False
+
+    @property
     def answers_any_text(self) -> bool:
         """Whether all its members do."""
         return all(one.answers_any_text for one in self.members)
@@ -105,8 +112,13 @@ class Ensemble(Teacher):
         with _all_told() as told:
             for place, (one, own) in enumerate(zip(self.members, drafts, strict=True)):
                 own.folder.mkdir(exist_ok=True)
+                ready = own.folder / _READY
+                if ready.is_file():  # a run that was killed at a later member goes on there
+                    own.facts.update(json.loads(ready.read_text(encoding="utf-8")))
+                    continue
                 with told(place):
                     one.prepare(own, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
+                    artifact.write_json(ready, own.facts)
         draft.facts["members"] = [own.facts for own in drafts]
         warnings = [f"member {place}: {own.facts['warning']}" for place, own in enumerate(drafts)
                     if "warning" in own.facts]  # fmt: skip
