@@ -26,6 +26,7 @@ STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe
           "export": recipe.Export, "[gate]": recipe.Gate}  # fmt: skip
 FAMILIES = {
     **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
+    "[transfer.augment]": "augmentations",
     "export.formats": "formats",
 }
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
@@ -183,6 +184,14 @@ def names(found: Sequence[str] | frozenset[str]) -> str:
     return ", ".join(f"`{one}`" for one in (sorted(found) if isinstance(found, frozenset) else found))
 
 
+def of_its_own(member: type[plugins.Member], what: str, told: Callable[[Any], str]) -> str:
+    """What a member says of itself whatever its settings are, in a cell."""
+    try:
+        return told(getattr(member.model_construct(), what))
+    except AttributeError:  # it looks at a setting that it can't do without
+        return "as it is set"
+
+
 def yes(found: bool) -> str:
     """A truth in a cell."""
     return "yes" if found else "no"
@@ -193,9 +202,9 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                       "served by": lambda one: names(one.signals),
                                       "metrics": lambda one: names(one.metrics)}),
     "corpora": lambda: listed("corpora", {"": purpose}),
-    "teachers": lambda: listed("teachers", {"": purpose, "says": lambda one: names(one.signals),
-                                            "works here": lambda one: yes(one.computes),
-                                            "shows its network": lambda one: yes(one.shows_network)}),
+    "teachers": lambda: listed("teachers", {"": purpose, "says": lambda one: of_its_own(one, "signals", names),
+                                            "works here": lambda one: of_its_own(one, "computes", yes),
+                                            "shows its network": lambda one: of_its_own(one, "shows_network", yes)}),
     "students": lambda: listed("students", {"": purpose, "gives": lambda one: names(one.shapes),
                                             "the teacher's tokenizer": lambda one: yes(one.follows_tokenizer),
                                             "served without an export": lambda one: yes(one.serves_itself)}),
@@ -209,6 +218,7 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                           "fewest rows": lambda one: one.min_rows,
                                           "against the teacher": lambda one: yes(one.against_teacher),
                                           "held to": lambda one: one.reference}),
+    "augmentations": lambda: listed("augmentations", {"": purpose}),
     "formats": lambda: listed("formats", {"": purpose}),
     "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
     "symptoms": lambda: listed("symptoms", {"": purpose, "speaks where": lambda one: one.threshold,

@@ -113,6 +113,21 @@ def classifier_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
+@pytest.fixture(scope="session")
+def masked_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked language model of the same size, with the same tokenizer; what it says is by chance."""
+    import shutil
+
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("masked")
+    torch.manual_seed(2)
+    BertForMaskedLM(BertConfig.from_pretrained(encoder_folder)).save_pretrained(folder)
+    shutil.copyfile(encoder_folder / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """The toy corpus as a csv file."""

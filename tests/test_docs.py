@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FAMILIES = (
     *dict.fromkeys(recipe.FAMILIES.values()),
+    "augmentations",
     "formats",
     "metrics",
     "documents",

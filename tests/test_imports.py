@@ -15,16 +15,17 @@ SOURCE = Path(stillroom.__file__).parent
 #: Lower ones may not import higher ones. A family is any package of ours that is not named here.
 LEVELS = {"core": 0, "families": 1, "stages": 2, "pipeline": 3, "outside": 4}
 FAMILIES = {
+    "augmentations",
+    "corpora",
+    "documents",
+    "formats",
+    "metrics",
+    "objectives",
+    "runtime",
+    "students",
+    "symptoms",
     "tasks",
     "teachers",
-    "students",
-    "objectives",
-    "metrics",
-    "corpora",
-    "formats",
-    "documents",
-    "symptoms",
-    "runtime",
 }
 OUTSIDE = {"cli", "console", "starter"}
 
@@ -81,7 +82,7 @@ def test_runtime_and_recipes_load_no_torch() -> None:
     code = (
         "import sys, stillroom.runtime, stillroom.cli, stillroom.core.recipe as r, stillroom.core.plugins as p;"
         "[p.member(f, n) for f in ('tasks', 'teachers', 'students', 'objectives', 'metrics', 'corpora', 'formats',"
-        " 'documents', 'symptoms', 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
+        " 'augmentations', 'documents', 'symptoms', 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
         "print({'torch', 'transformers', 'scipy', 'sklearn', 'matplotlib', 'datasketch', 'jinja2'} & set(sys.modules))"
     )
     assert run(code) == "set()"

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stillroom import corpus, transfer
+from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import MismatchError
@@ -23,6 +24,7 @@ from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences, write_csv
 
 TASK = Classification(labels=LABELS)
+PHRASES = NgramSampling(per_row=3)
 
 
 class Counting:
@@ -155,13 +157,17 @@ def test_phrases_are_cut_from_training_rows_and_asked_once(
     rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
 ) -> None:
     counting = Counting(checkpoint)
-    said = collect(counting, rows, teacher, Store(tmp_path), phrases_per_row=3, precision="fp32")
+    said = collect(counting, rows, teacher, Store(tmp_path), augment=(PHRASES,), precision="fp32")
     parts = {part for shard in said.shards() for part in shard["part"].to_pylist()}
-    assert parts == {"train", "dev", "phrases"}
+    assert parts == {"train", "dev", "ngram_sampling"}
     assert len(counting.asked) == len(set(counting.asked)) == said.rows
     held = {*rows.test.texts(), *rows.dev.texts(), *rows.train.texts()}
-    phrases = [text for shard in said.shards() for text, part in
-               zip(shard["text"].to_pylist(), shard["part"].to_pylist(), strict=True) if part == "phrases"]  # fmt: skip
+    phrases = [
+        text
+        for shard in said.shards()
+        for text, part in zip(shard["text"].to_pylist(), shard["part"].to_pylist(), strict=True)
+        if part == "ngram_sampling"
+    ]
     assert phrases
     assert not held & set(phrases)
     joined = "\n".join(rows.train.texts())
@@ -201,7 +207,7 @@ def test_a_phrase_that_is_a_test_row_is_not_asked_about(
     source = Table(train=str(train), dev=str(dev), test=str(test))
     planted = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
     counting = Counting(checkpoint)
-    collect(counting, planted, teacher, Store(tmp_path / "work"), phrases_per_row=6)
+    collect(counting, planted, teacher, Store(tmp_path / "work"), augment=(PHRASES.model_copy(update={"per_row": 6}),))
     assert len(counting.asked) > planted.train.count + planted.dev.count
     assert not set(words) & set(counting.asked)
 

@@ -49,8 +49,12 @@ def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -
     if as_json:
         console.show_json(pipeline.describe(loaded))
     else:
-        parts = " · ".join(f"{name} {value}" for name, value in pipeline.describe(loaded).items())
+        told = pipeline.describe(loaded)
+        possible = told.pop("possible")
+        parts = " · ".join(f"{name} {value}" for name, value in told.items())
         console.data.print(f"{recipe}: well. {parts}", markup=False)
+        for kind, why in possible.items():
+            console.data.print(f"objective {kind}: {why}", markup=False)
 
 
 @app.command()

@@ -33,7 +33,7 @@ def compare(
     systems = [system for system in SYSTEMS if system in table.logits]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
-    told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
+    told = _headline(answers, members, named=table.named, settings=settings, seed=seed, meter=meter)
     findings = parts.compare(
         table,
         parts.cut(table),
@@ -54,7 +54,9 @@ def compare(
         "mcnemar": _mcnemar(answers),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
-        "reliability": {system: ece.reliability(answers[system]) for system in (TEACHER, STUDENT)},
+        "reliability": {
+            system: ece.reliability(answers[system]) for system in (TEACHER, STUDENT) if system not in table.named
+        },
         "verdict": _verdict(told["difference"], told["systems"], metric=members[0].kind, confidence=confidence),
     }
 
@@ -77,6 +79,7 @@ def _headline(
     answers: Mapping[str, Answers],
     members: Sequence[Metric],
     *,
+    named: frozenset[str],
     settings: recipe.Evaluate,
     seed: int,
     meter: Meter,
@@ -89,13 +92,18 @@ def _headline(
     pairs = {f"student_minus_{other}": other for other in answers if other != STUDENT}
     difference: dict[str, Any] = {pair: {} for pair in pairs}
     for metric in members:
+        mute = named & set(answers) if metric.needs_probabilities else frozenset()
         estimates = drawn.estimate(
             {
                 system: Sample(metric.rows(said), metric.value)
                 for system, said in answers.items()
-                if not (metric.against_teacher and system == TEACHER)
+                if not (metric.against_teacher and system == TEACHER) and system not in mute
             }
         )
+        for system in mute:
+            systems[system]["scores"][metric.kind] = _unsaid(system, rows).as_dict()
+            if f"student_minus_{system}" in difference:
+                difference[f"student_minus_{system}"][metric.kind] = _unsaid(system, rows).as_dict()
         for system, estimate in estimates.items():
             score = _sized(metric, intervals.score(metric, estimate, confidence=settings.confidence))
             systems[system]["scores"][metric.kind] = score.as_dict()
@@ -103,7 +111,7 @@ def _headline(
             if other in estimates:
                 minus = _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
                 difference[pair][metric.kind] = minus.as_dict()
-        if metric.higher_is_better and not metric.against_teacher:
+        if metric.higher_is_better and not metric.against_teacher and not mute & {STUDENT, TEACHER}:
             kept = (estimates[STUDENT] / estimates[TEACHER]).interval(settings.confidence, within=(0.0, math.inf))
             retention[metric.kind] = _sized(metric, kept).as_dict()
         meter.advance()
@@ -120,6 +128,10 @@ def _sized(metric: Metric, interval: Interval) -> Interval:
     if interval.n >= metric.min_rows:
         return interval
     return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
+
+
+def _unsaid(system: str, rows: int) -> Interval:
+    return not_measurable(rows, f"the {system} names a label and does not say how sure it is")
 
 
 def _agreement(student: Answers, confidence: float) -> dict[str, Any]:

@@ -135,7 +135,8 @@ def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _teacher_facts(teacher: Teacher, found: Artifact, task: Task) -> dict[str, Any]:
     loaded = teacher.open(found.folder, task=task)
-    return {**_visible(loaded), "price_asked_per_million_texts": loaded.identify().price_per_million_texts}
+    size = _visible(loaded) if teacher.is_its_network else {"parameters": None, "disk_mb": None}
+    return {**size, "price_asked_per_million_texts": loaded.identify().price_per_million_texts}
 
 
 def _visible(loaded: LoadedTeacher) -> dict[str, Any]:

@@ -122,7 +122,10 @@ def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
     from stillroom.core.errors import MismatchError
 
     task = plugins.build("tasks", job["task"])
-    loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
+    teacher = plugins.build("teachers", job["teacher"])
+    if not teacher.is_its_network:
+        return None
+    loaded = teacher.open(Path(job["teacher_folder"]), task=task)
     try:
         network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())
     except MismatchError:

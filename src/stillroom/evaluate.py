@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stillroom import comparison, runtime
+from stillroom import comparison, runtime, transfer
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -28,6 +28,7 @@ STAGE = "evaluation"
 FILE = "evaluation.json"
 TABLE = "table.parquet"
 _AT_ONCE = 1024
+_NEVER = -1e4  # a logit that leaves a label no probability at all
 
 
 def judge(
@@ -63,7 +64,8 @@ def judge(
             gold = corpus.train.table(["text", "label"])
             answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
             meter.advance(len(texts))
-        table = align(rows, answers, labels=task.outputs)
+        named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
+        table = align(rows, answers, labels=task.outputs, named=named)
         found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)
         write_table(table, draft.folder / TABLE)
         artifact.write_json(draft.folder / FILE, found)
@@ -91,11 +93,16 @@ def _rows(corpus: Corpus) -> pa.Table:
 
 
 def _teacher(held: TransferSet, ids: Sequence[str], task: Task) -> NDArray[np.float32]:
-    """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on."""
+    """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on.
+
+    A label alone is written as logits so far apart that no other label has a share; the table is told of it.
+    """
     said: dict[str, NDArray[np.float32]] = {}
     for shard in held.shards():
-        flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-        said |= dict(zip(shard["id"].to_pylist(), flat.reshape(-1, len(task.outputs)), strict=True))
+        found = transfer.answers(shard)
+        if held.names_labels_only:
+            found = np.where(np.arange(len(task.outputs)) == found[:, None], 0.0, _NEVER).astype(np.float32)
+        said |= dict(zip(shard["id"].to_pylist(), found, strict=True))
     return np.stack([said[one.partition("-")[0]] for one in ids])
 
 

@@ -189,7 +189,8 @@ def _corpus(found: Artifact) -> dict[str, Any]:
 
 def _transfer(said: Artifact) -> dict[str, Any]:
     ledger = {name: value for name, value in said.circumstances["ledger"].items() if name != "shards"}
-    return {"precision": said.manifest["facts"]["precision"], **ledger}
+    made = said.manifest["facts"].get("augment")
+    return {"precision": said.manifest["facts"]["precision"], **ledger, **({"augment": made} if made else {})}
 
 
 def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
@@ -218,7 +219,7 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     Raises:
         InputError: no such family.
     """
-    known = (*dict.fromkeys(FAMILIES.values()), "formats", "metrics", "documents", "symptoms")
+    known = (*dict.fromkeys(FAMILIES.values()), "augmentations", "formats", "metrics", "documents", "symptoms")
     if family is not None and family not in known:
         raise InputError(Problem("list", f"`{family}`", "a family", nearest(family, known)))
     found: dict[str, Any] = {

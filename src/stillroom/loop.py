@@ -339,9 +339,11 @@ class Learner:
         """What these rows are fitted to."""
         import torch
 
-        device, known = said["logits"].device, examples.logits
-        logits = torch.zeros(said["logits"].shape) if known is None else torch.from_numpy(known[rows])
-        told = {"logits": logits, **{n: torch.from_numpy(one.batch(rows)) for n, one in examples.further.items()}}
+        device = said["logits"].device
+        told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
+        for name, known in (("logits", examples.logits), ("label", examples.named)):
+            if known is not None:
+                told[name] = torch.from_numpy(known[rows])
         if others:
             told[PEER] = torch.stack(list(others)).mean(dim=0)
         tokens = batches.pad([examples.ids[row] for row in rows])[1] if signals.over_tokens(self.wanted) else None
@@ -418,7 +420,7 @@ class Learner:
 
 
 def _easiest_first(examples: Examples) -> NDArray[np.int64] | None:
-    """Rows by how sure the teacher is of them, the surest first; None where no teacher spoke."""
+    """Rows by how sure the teacher is of them, the surest first; None where no teacher said how sure it is."""
     if examples.logits is None:
         return None
     shifted = examples.logits - examples.logits.max(axis=1, keepdims=True)
@@ -441,7 +443,7 @@ def dev_score(metric: Metric, dev: Examples, probabilities: NDArray[np.float64])
     """A metric on dev against gold, or against the teacher where there is no gold at all; and the rows it counts."""
     known = dev.gold >= 0
     gold = dev.gold
-    if not known.any() and dev.logits is not None:
-        known, gold = np.ones(len(gold), dtype=bool), dev.logits.argmax(axis=1).astype(np.int64)
+    if not known.any() and dev.named is not None:
+        known, gold = np.ones(len(gold), dtype=bool), dev.named
     answers = Answers(gold=gold[known], probabilities=probabilities[known], teacher=probabilities[known])
     return metric.score(answers), int(known.sum())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillroom import corpus, cost, doctor, dossier, evaluate, export, gates, loop, teach, train, transfer
-from stillroom.core import plugins
+from stillroom.core import plugins, signals
 from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, MismatchError, Problem, nearest
 from stillroom.core.progress import Report, silent
@@ -21,7 +21,7 @@ from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
 from stillroom.objectives import GOLD, PEER, Objective
 
-_OF_A_STUDENT = frozenset({"logits", GOLD, PEER})
+_OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
 
 
@@ -94,7 +94,13 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
 
 def objectives(recipe: Recipe) -> tuple[Objective, ...]:
     """The recipe's mixture, or the task's own where it names none."""
-    return recipe.objective or tuple(plugins.build("objectives", one) for one in recipe.task.objectives())
+    own = recipe.task.objectives(_said(recipe))
+    return recipe.objective or tuple(plugins.build("objectives", one) for one in own)
+
+
+def _said(recipe: Recipe) -> frozenset[str]:
+    """The kinds of signals of this teacher that serve this task."""
+    return signals.implied(recipe.teacher.signals) & signals.implied(recipe.task.signals)
 
 
 def check(recipe: Recipe) -> None:
@@ -121,12 +127,12 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
-    if recipe.transfer.phrases_per_row and not teacher.answers_any_text:
-        found = f"{recipe.transfer.phrases_per_row} phrases a row for a {teacher.kind} teacher"
-        expected = "0, for a teacher that knows no texts but those of the corpus"
-        problems.append(Problem("transfer.phrases_per_row", found, expected, "Set it to 0, or choose another teacher."))
-    said = {GOLD} | (task.signals & teacher.signals) | ({PEER} if recipe.peer else set())
-    heard = student.signals | {GOLD, PEER}
+    problems += _unmakeable(recipe)
+    if recipe.train.curriculum and "logits" not in _said(recipe):
+        found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
+        problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
+    said = {GOLD} | _said(recipe) | ({PEER} if recipe.peer else set())
+    heard = signals.implied(student.signals) | {GOLD, PEER}
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)
         if missing:
@@ -148,6 +154,31 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     return problems
 
 
+def _unmakeable(recipe: Recipe) -> list[Problem]:
+    """Texts that this teacher can't be asked about, or that can't be made or sifted with it."""
+    teacher, problems = recipe.teacher, []
+    for number, rule in enumerate(recipe.transfer.augment):
+        where = f"transfer.augment[{number}]"
+        if not teacher.answers_any_text:
+            found, todo = f"`{rule.kind}` for a {teacher.kind} teacher", "Take it out, or choose another teacher."
+            expected = "no texts that are made, for a teacher that knows none but those of the corpus"
+            problems.append(Problem(where, found, expected, todo))
+        if rule.needs_network and (not teacher.shows_network or recipe.train.rounds > 1):
+            found, todo = f"`{rule.kind}` with a teacher whose network can't be seen", "Name a file of vectors."
+            if teacher.shows_network:
+                found = f"`{rule.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
+            problems.append(Problem(where, found, "a teacher whose token vectors can be seen", todo))
+        if rule.min_confidence and "logits" not in _said(recipe):
+            found, expected = (
+                f"{rule.min_confidence} with a {teacher.kind} teacher",
+                "0, for one that only names labels",
+            )
+            problems.append(
+                Problem(f"{where}.min_confidence", found, expected, "Set it to 0: `agreement` still works.")
+            )
+    return problems
+
+
 def _peerless(recipe: Recipe) -> list[Problem]:
     """A peer that nobody hears, or one that can't do the task."""
     peer, task = recipe.peer, recipe.task
@@ -160,7 +191,7 @@ def _peerless(recipe: Recipe) -> list[Problem]:
     if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
         found = f"a {peer.kind} student, which can't be begun here"
         problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
-    if any(one.needs - {"logits", GOLD, PEER} for one in objectives(recipe)):
+    if any(one.needs - _OF_A_STUDENT for one in objectives(recipe)):
         found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
         problems.append(Problem("peer", found, "objectives of what students say", todo))
     return problems
@@ -185,5 +216,6 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "teacher": recipe.teacher.kind,
         "student": recipe.student.kind,
         "objectives": [one.kind for one in objectives(recipe)],
+        "possible": transfer.possible(_said(recipe)),
         "gates": [gate.measure for gate in recipe.gate],
     }

@@ -67,13 +67,14 @@ def cut(table: Table) -> list[Slice]:
     A family that would put all its rows into one slice says nothing new and is left out.
     """
     test = table.test
-    confidence = softmax(table.logits[TEACHER][test]).max(axis=1)
     families = [
         _by_value("class", [table.labels[code] for code in table.gold[test].tolist()], test),
         _by_fifths("length", table.lengths[test].astype(np.float64), test, told=lambda end: f"{end:.0f}"),
         _by_value("domain", _domains(table), np.arange(len(table.ids))),
-        _by_fifths("teacher_confidence", confidence, test, told=lambda end: f"{end:.3f}"),
     ]
+    if TEACHER not in table.named:
+        confidence = softmax(table.logits[TEACHER][test]).max(axis=1)
+        families.append(_by_fifths("teacher_confidence", confidence, test, told=lambda end: f"{end:.3f}"))
     for name, values in sorted(table.columns.items()):
         if len(set(values)) <= _MOST_VALUES:
             families.append(_by_value(name, [values[row] for row in test.tolist()], test))

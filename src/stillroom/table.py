@@ -46,6 +46,8 @@ class Table:
     logits: Mapping[str, NDArray[np.float32]]
     labels: tuple[str, ...]
     columns: Mapping[str, tuple[str, ...]]
+    named: frozenset[str] = frozenset()
+    """The systems that only named a label: their logits say which, and nothing of how sure they were."""
 
     def __post_init__(self) -> None:
         sizes = {
@@ -83,7 +85,13 @@ def softmax(logits: NDArray[np.float32]) -> Floats:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def align(rows: pa.Table, answers: Mapping[str, tuple[Sequence[str], NDArray[Any]]], *, labels: Sequence[str]) -> Table:
+def align(
+    rows: pa.Table,
+    answers: Mapping[str, tuple[Sequence[str], NDArray[Any]]],
+    *,
+    labels: Sequence[str],
+    named: frozenset[str] = frozenset(),
+) -> Table:
     """The table made from rows and from each system's `(ids, logits)`, whatever order those are in.
 
     `rows` has the columns id, text, label (a name or its position in `labels`), domain and role ("test" or "outside");
@@ -116,11 +124,12 @@ def align(rows: pa.Table, answers: Mapping[str, tuple[Sequence[str], NDArray[Any
             for name in rows.column_names
             if name.startswith(_COLUMN)
         },
+        named=named,
     )
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write the table as Parquet, without texts: gold label, slices, and each system's probabilities."""
+    """Write the table as Parquet, without texts: gold label, slices, and each system's probabilities (or label)."""
     columns: dict[str, pa.Array] = {
         "id": pa.array(table.ids),
         "gold": pa.array([table.labels[code] for code in table.gold.tolist()]),
@@ -130,6 +139,9 @@ def write_table(table: Table, path: Path) -> None:
     }
     columns |= {f"{_COLUMN}{name}": pa.array(values) for name, values in table.columns.items()}
     for system, logits in table.logits.items():
+        if system in table.named:
+            columns[f"label.{system}"] = pa.array([table.labels[code] for code in logits.argmax(axis=1).tolist()])
+            continue
         flat = pa.array(softmax(logits).astype(np.float32).ravel())
         fixed = pa.FixedSizeListArray.from_arrays(flat, len(table.labels))
         columns[f"probabilities.{system}"] = fixed.cast(pa.list_(pa.float32()))

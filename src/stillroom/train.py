@@ -23,7 +23,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, Plan
-from stillroom.transfer import TransferSet, refuse_other_teacher
+from stillroom.transfer import TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
 
@@ -62,6 +62,8 @@ def fit(
         "peer": peer[0].resolved() if peer else None,
     }
     inputs |= {"peer": peer[1].digest} if peer else {}
+    if said is not None:
+        refuse_unsaid(said, objectives)
     for one, taken in ((student, studied), *([peer] if peer else [])):
         if said is not None:
             tokenizer = taken.manifest["facts"].get("tokenizer") if one.follows_tokenizer else None
@@ -139,7 +141,7 @@ def _fit(
     peer: tuple[Student, Artifact] | None,
     report: Report,
 ) -> None:
-    network, train, dev = _begin(student, studied, corpus, said, task=task, seed=seed)
+    network, train, dev = _begin(student, studied, corpus, said, objectives, task=task, seed=seed)
     plan = Plan(
         epochs=settings.epochs or student.epochs,
         batch_size=settings.batch_size or student.batch_size,
@@ -154,7 +156,7 @@ def _fit(
     )
     beside = None
     if peer is not None:
-        begun = _begin(*peer, corpus, said, task=task, seed=seeds.derive(seed, "train/peer"))
+        begun = _begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
         beside = loop.Peer(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
     stage = STAGE if said else "undistilled"
     log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=plan,
@@ -175,7 +177,14 @@ def _fit(
 
 
 def _begin(
-    student: Student, studied: Artifact, corpus: corpora.Corpus, said: TransferSet | None, *, task: Task, seed: int
+    student: Student,
+    studied: Artifact,
+    corpus: corpora.Corpus,
+    said: TransferSet | None,
+    objectives: Sequence[Objective],
+    *,
+    task: Task,
+    seed: int,
 ) -> tuple[Network, Examples, Examples]:
     """A student before its first step, with its train and dev rows."""
     texts = chain(corpus.train.texts(), corpus.unlabelled.texts())
@@ -183,13 +192,21 @@ def _begin(
         # Where dev is judged token by token, a student that keeps only tokens it has seen has to have seen these.
         texts = chain(texts, corpus.dev.texts())
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
-    return network, *examples(network, corpus, said, classes=len(task.outputs))
+    return network, *examples(network, corpus, said, objectives, classes=len(task.outputs))
 
 
 def examples(
-    network: Network, corpus: corpora.Corpus, said: TransferSet | None, *, classes: int
+    network: Network,
+    corpus: corpora.Corpus,
+    said: TransferSet | None,
+    objectives: Sequence[Objective],
+    *,
+    classes: int,
 ) -> tuple[Examples, Examples]:
     """Train and dev rows for a network: everything that the teacher spoke of, or the rows with gold alone.
+
+    Of what was recorded beside answers only what the objectives ask for is read: students of many kinds can share one
+    transfer set.
 
     Raises:
         InputError: no row to learn from, or none to choose on.
@@ -199,7 +216,7 @@ def examples(
     for rows in (corpus.train, corpus.unlabelled, corpus.dev):
         corpora.refuse_test(rows)
     gold = {part.role: _gold(part) for part in (corpus.train, corpus.dev)}
-    made = _from_said(network, said, gold, classes) if said else _from_gold(network, corpus)
+    made = _from_said(network, said, gold, objectives, classes) if said else _from_gold(network, corpus)
     for role, part in zip(("train", "dev"), made, strict=True):
         if not part.ids:
             todo = "Give labels, or ask a teacher about them."
@@ -222,26 +239,33 @@ def _from_gold(network: Network, corpus: corpora.Corpus) -> tuple[Examples, Exam
 
 
 def _from_said(
-    network: Network, said: TransferSet, gold: dict[str, dict[str, int]], classes: int
+    network: Network, said: TransferSet, gold: dict[str, dict[str, int]], objectives: Sequence[Objective], classes: int
 ) -> tuple[Examples, Examples]:
-    parts: dict[str, tuple[list[Any], list[int], list[NDArray[np.float32]], list[signals.Place]]] = {}
+    asked = [one.wants(student_layers=network.layers, teacher_layers=said.layers).teacher for one in objectives]
+    wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS
+    parts: dict[str, tuple[list[Any], list[int], list[NDArray[Any]], list[signals.Place]]] = {}
     for shard in said.shards():
         role = str(shard["part"][0]) if shard.num_rows else "train"
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
-        ids, labels, logits, places = parts.setdefault("dev" if role == "dev" else "train", ([], [], [], []))
+        ids, labels, answers, places = parts.setdefault("dev" if role == "dev" else "train", ([], [], [], []))
         ids += network.encode(shard["text"].to_pylist())
         known = gold.get(role, {})
         labels += [known.get(one, -1) for one in shard["id"].to_pylist()]
-        logits.append(shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32))
-        if shard.num_rows:
+        answers.append(transfer.answers(shard))
+        if shard.num_rows and wanted:
             places += said.further(shard)
     made = []
     for name in ("train", "dev"):
-        ids, labels, flat, places = parts.get(name, ([], [], [], []))
-        table = np.concatenate(flat).reshape(-1, classes) if flat else np.zeros((0, classes), dtype=np.float32)
-        further = {one: signals.Recorded(one, places) for one in said.recorded - signals.LOGITS}
-        made.append(Examples(ids, np.array(labels, dtype=np.int64), table, further, said.layers))
+        ids, labels, found, places = parts.get(name, ([], [], [], []))
+        gold_ = np.array(labels, dtype=np.int64)
+        further = {one: signals.Recorded(one, places) for one in wanted}
+        if said.names_labels_only:
+            named = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+            made.append(Examples(ids, gold_, None, further, said.layers, named))
+        else:
+            table = np.concatenate(found) if found else np.zeros((0, classes), dtype=np.float32)
+            made.append(Examples(ids, gold_, table, further, said.layers))
         _refuse_other_tokens(ids, further)
     return made[0], made[1]
 

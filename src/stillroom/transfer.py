@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -19,7 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, recipe, seeds, signals
+from stillroom import augment
+from stillroom.augmentations import Augmentation
+from stillroom.core import artifact, plugins, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report, silent
@@ -33,7 +36,8 @@ STAGE = "transfer"
 _PROBE = "probe.json"
 _LEDGER = "ledger.jsonl"
 _PROBE_TEXTS = 32
-_PHRASE_WORDS = (1, 2, 3, 4, 5, 6, 8)
+_COUNTS = b"made"  # where a shard of made texts tells what became of them
+_SCRATCH = "sketches"
 
 
 @final
@@ -64,8 +68,13 @@ class TransferSet:
         """How many layers the teacher has, where it was asked about them; else 0."""
         return int(self.artifact.manifest["facts"]["layers"])
 
+    @property
+    def names_labels_only(self) -> bool:
+        """Whether the teacher named labels and gave no logits."""
+        return "logits" not in self.recorded
+
     def shards(self) -> Iterator[pa.Table]:
-        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits`."""
+        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position)."""
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
             yield pq.read_table(path).replace_schema_metadata({"shard": path.stem})
 
@@ -73,11 +82,20 @@ class TransferSet:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""
         name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
         path = self.artifact.folder / f"{name}.safetensors"
-        if self.recorded == signals.LOGITS:
+        if not self.recorded - signals.ANSWERS:
             return []
         if not signals.over_tokens(self.recorded):
             return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]
         return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
+
+
+def answers(shard: pa.Table) -> NDArray[Any]:
+    """What the teacher answered to each row of a shard: logits `[rows, classes]`, or labels `[rows]`."""
+    if "label" in shard.column_names:
+        return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
+    column = shard["logits"].combine_chunks()
+    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, column.type.list_size)
 
 
 @final
@@ -89,6 +107,10 @@ class _Shard:
     part: str
     ids: Sequence[str]
     texts: Sequence[str]
+    made: augment.Made | None = None
+    """Where its texts were made of rows: of which, and by what."""
+    of: str = ""
+    """The shard of those rows."""
 
 
 def collect(
@@ -106,7 +128,8 @@ def collect(
 ) -> TransferSet:
     """Ask the teacher about every text of the parts, or find that it was asked. Only what is wanted is recorded.
 
-    No phrase is made that is a text of `held_out`: nothing of those rows is read but their ids.
+    Where texts are made of training rows, none is one of `held_out`, or nearly: of those rows only ids are kept and
+    sketches of what they look like (`stillroom.sketches`), which are removed when the texts are made.
 
     Raises:
         MismatchError: its labels are not the task's.
@@ -114,24 +137,32 @@ def collect(
         InputError: answers that are no numbers.
         DiskFull: no room; finished shards are kept.
     """
+    # Texts are made of rows to learn from, never of those that something is judged on.
+    rules = settings.augment if any(part.role == augment.source_of(parts) for part in parts) else ()
 
     def make(draft: Draft) -> None:
         identity = loaded.identify()
         refuse_other_labels(identity.labels, task=task, where="teacher")
         probe = _probe(loaded, draft, parts, settings=settings)
         report(Event(STAGE, note=f"asking in {probe['precision']}: {probe['reason']}"))
-        shards = _shards(parts, held_out=held_out, settings=settings, seed=seed)
-        total = None if settings.phrases_per_row else sum(part.count for part in parts)
+        workshop = None
+        if rules:
+            workshop = augment.Workshop(rules, loaded=loaded, parts=parts, held_out=held_out, seed=seed,
+                                        folder=draft.folder / _SCRATCH)  # fmt: skip
+        shards = _shards(parts, workshop=workshop, settings=settings)
+        total = None if rules else sum(part.count for part in parts)
         meter = Meter(report, stage=STAGE, total=total, unit="texts")
         _ask(loaded, draft, shards, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
-        _close(draft, identity, probe=probe, parts=parts, wanted=wanted)
-        draft.facts["layers"] = loaded.layers if wanted - {"logits", "embedding"} else 0
+        _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules)
+        draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
 
     inputs = {"teacher": teacher.digest, **{part.role: part.digest for part in parts}}
-    # The seed only matters where phrases are drawn: without them, every seed shares one transfer set.
-    if settings.phrases_per_row:
+    # The seed only matters where texts are made: without them, every seed shares one transfer set.
+    if rules:
         inputs |= {part.role: part.digest for part in held_out}
-    described = {**settings.model_dump(mode="json"), "seed": seed if settings.phrases_per_row else None}
+        inputs |= {f"augment[{n}].{name}": sha for n, rule in enumerate(rules) for name, sha in rule.digests().items()}
+    described = settings.model_dump(mode="json", serialize_as_any=True) | {"seed": seed if rules else None}
+    described |= {"augment": [rule.model_dump(mode="json") for rule in rules]}
     described |= {"signals": sorted(wanted)}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
@@ -202,26 +233,39 @@ def _ask(
         said, tokens = loaded.ask(
             shard.texts, precision=precision, tokens_per_batch=settings.tokens_per_batch, wanted=wanted
         )
-        further = {name: one for name, one in said.items() if name != "logits"}
+        asked, counts = len(shard.ids), None
+        if shard.made is not None:
+            of_rows = answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
+            shard, said, counts = _sift(shard, said, of_rows)
+        further = {name: one for name, one in said.items() if name not in signals.ANSWERS}
         if further:  # first: it is the table that says that a shard is whole
             _write_further(path.with_suffix(".safetensors"), shard, further)
-        _write(path, shard, said["logits"])
-        line = {"shard": shard.name, "texts": len(shard.ids), "tokens": tokens}
+        _write(path, shard, said, counts=counts)
+        line = {"shard": shard.name, "texts": asked, "tokens": tokens}
         line["seconds"] = time.perf_counter() - started
         with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(line) + "\n")
-        meter.advance(len(shard.ids), **spend)
+        meter.advance(asked, **spend)
+
+
+def _sift(
+    shard: _Shard, said: Mapping[str, NDArray[Any]], of_rows: NDArray[Any]
+) -> tuple[_Shard, dict[str, NDArray[Any]], dict[str, Any]]:
+    """What is left of a shard of made texts now that the teacher has spoken of them; and the count."""
+    assert shard.made is not None  # noqa: S101 (nothing else is sifted)
+    keep, counts = shard.made.keep(said["logits"] if "logits" in said else said["label"], of_rows=of_rows)
+    kept = {}
+    for name, one in said.items():
+        axes = signals.token_axes(name)
+        kept[name] = one[np.repeat(keep, said[signals.TOKENS] ** axes) if axes else keep]
+    left = np.flatnonzero(keep).tolist()
+    ids, texts = [shard.ids[place] for place in left], [shard.texts[place] for place in left]
+    return replace(shard, ids=ids, texts=texts), kept, counts
 
 
 def _shards(
-    parts: Sequence[Rows[Any]], *, held_out: Sequence[Rows[Any]], settings: recipe.Transfer, seed: int
+    parts: Sequence[Rows[Any]], *, workshop: augment.Workshop | None, settings: recipe.Transfer
 ) -> Iterator[_Shard]:
-    known = _Known()
-    if settings.phrases_per_row:
-        for part in (*parts, *held_out):
-            for batch in part.batches(settings.shard_rows):
-                for one in batch.column("id").to_pylist():
-                    known.is_new(one.partition("-")[0])
     for part in parts:
         for number, batch in enumerate(part.batches(settings.shard_rows)):
             # A test may repeat a text under ids that end in -2, -3 …: the teacher is asked once.
@@ -229,63 +273,31 @@ def _shards(
             asked = [(one, text) for one, text in columns if "-" not in one]
             name = f"shard-{part.role}-{number:06d}"
             yield _Shard(name, part.role, [one for one, _ in asked], [text for _, text in asked])
-            if part.role == "train" and settings.phrases_per_row:
-                phrases = _phrases(asked, per_row=settings.phrases_per_row, seed=seed)
-                new = {one: text for text in phrases if known.is_new(one := artifact.text_id(text))}
-                yield _Shard(f"{name}-phrases", "phrases", list(new), list(new.values()))
+            if workshop is not None and part.role == workshop.source:
+                for made in workshop.made(asked):
+                    own = f"{name}-made-{made.number:02d}"
+                    yield _Shard(own, made.rule.kind, list(made.texts), list(made.texts.values()), made, name)
 
 
-@final
-class _Known:
-    """Which ids were seen, in eight megabytes however many there are: a Bloom filter.
-
-    It never takes a known id for a new one. At three million ids it takes a new one for known in a hundred, which for
-    phrases drawn by chance is a phrase less.
-    """
-
-    _BITS = 1 << 26
-
-    def __init__(self) -> None:
-        self._seen = bytearray(self._BITS // 8)
-
-    def is_new(self, one: str) -> bool:
-        """Whether this id is new; from now on it is not."""
-        number, new = int(one, 16), False
-        for shift in (0, 26, 52):
-            place = (number >> shift) % self._BITS
-            bit = 1 << (place & 7)
-            new |= not self._seen[place >> 3] & bit
-            self._seen[place >> 3] |= bit
-        return new
-
-
-def _phrases(rows: Sequence[tuple[str, str]], *, per_row: int, seed: int) -> list[str]:
-    """Runs of words cut out of training rows, a generator a row, so that no row's phrases depend on another's."""
-    found: dict[str, None] = {}
-    for one, text in rows:
-        words = text.split()
-        rng = seeds.generator(seed, f"transfer/phrases/{one}")
-        for length in rng.choice(_PHRASE_WORDS, size=per_row).tolist():
-            if len(words) > length:
-                start = int(rng.integers(len(words) - length + 1))
-                found[" ".join(words[start : start + length])] = None
-    return list(found)
-
-
-def _write(path: Path, shard: _Shard, logits: NDArray[np.float32]) -> None:
-    classes = logits.shape[1]
-    with np.errstate(over="ignore"):
-        half = logits.astype(np.float16)
-    _refuse_not_finite(shard, half)
-    flat = pa.array(half.reshape(-1), type=pa.float16())
-    table = pa.table(
-        {
-            "id": pa.array(shard.ids, type=pa.string()),
-            "text": pa.array(shard.texts, type=pa.string()),
-            "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
-            "logits": pa.FixedSizeListArray.from_arrays(flat, classes),
-        }
-    )
+def _write(
+    path: Path, shard: _Shard, said: Mapping[str, NDArray[Any]], *, counts: Mapping[str, Any] | None = None
+) -> None:
+    columns = {
+        "id": pa.array(shard.ids, type=pa.string()),
+        "text": pa.array(shard.texts, type=pa.string()),
+        "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
+    }
+    if "logits" in said:
+        with np.errstate(over="ignore"):
+            half = said["logits"].astype(np.float16)
+        _refuse_not_finite(shard, half)
+        flat = pa.array(half.reshape(-1), type=pa.float16())
+        columns["logits"] = pa.FixedSizeListArray.from_arrays(flat, half.shape[1])
+    else:
+        columns["label"] = pa.array(said["label"], type=pa.int32())
+    table = pa.table(columns)
+    if counts is not None:
+        table = table.replace_schema_metadata({_COUNTS: artifact.canonical(counts)})
     draft = path.with_name(f".{path.name}.draft")
     pq.write_table(table, draft, compression="zstd")
     draft.rename(path)
@@ -318,37 +330,50 @@ def _refuse_not_finite(shard: _Shard, logits: NDArray[np.float16]) -> None:
 
 
 def _close(
-    draft: Draft, identity: Identity, *, probe: dict[str, Any], parts: Sequence[Rows[Any]], wanted: frozenset[str]
+    draft: Draft,
+    identity: Identity,
+    *,
+    probe: dict[str, Any],
+    parts: Sequence[Rows[Any]],
+    wanted: frozenset[str],
+    rules: Sequence[Augmentation],
 ) -> None:
     """Put into the manifest what makes the set understandable on its own; time and money stand outside the digest."""
+    shutil.rmtree(draft.folder / _SCRATCH, ignore_errors=True)
     for leftover in draft.folder.glob(".*.draft"):
         leftover.unlink()
     ledger = draft.folder / _LEDGER
     lines = _whole_lines(ledger) if ledger.is_file() else []
     ledger.unlink(missing_ok=True)
     # A run that was killed between writing a shard and its line has lost the line, not the shard.
-    texts = sum(pq.read_metadata(path).num_rows for path in draft.folder.glob("shard-*.parquet"))
+    found = [pq.read_metadata(path) for path in sorted(draft.folder.glob("shard-*.parquet"))]
+    texts = sum(one.num_rows for one in found)
+    counts = [json.loads(one.metadata[_COUNTS]) for one in found if _COUNTS in (one.metadata or {})]
+    asked = texts + sum(augment.asked(one) for one in counts)
+    recorded = wanted - signals.ANSWERS | {identity.answers}
+    draft.circumstances["objectives"] = possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
         {
             "teacher": identity.as_dict(),
             "signals": {
-                name: {"dtype": "float16", "axes": signals.axes(name)}
-                | ({"classes": list(identity.labels)} if name == "logits" else {})
-                for name in sorted(wanted)
+                name: {"dtype": "int32" if name == "label" else "float16", "axes": signals.axes(name)}
+                | ({"classes": list(identity.labels)} if name in signals.ANSWERS else {})
+                for name in sorted(recorded)
             },
             "precision": probe,
             "parts": {part.role: part.count for part in parts},
             "texts": texts,
         }
+        | ({"augment": augment.total(rules, counts, labels=identity.labels)} if rules else {})
     )
     seconds = sum(line["seconds"] for line in lines)
     draft.circumstances["ledger"] = {
         "shards": lines,
-        "texts": texts,
+        "texts": asked,
         "tokens": sum(line["tokens"] for line in lines),
         "seconds": seconds,
         "texts_per_second": sum(line["texts"] for line in lines) / seconds if seconds else None,
-        "spend": texts * identity.price_per_million_texts / 1e6,
+        "spend": asked * identity.price_per_million_texts / 1e6,
     }
 
 
@@ -363,10 +388,40 @@ def _whole_lines(ledger: Path) -> list[dict[str, Any]]:
 
 def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher) -> frozenset[str]:
     """Every signal that a mixture asks of a teacher; a teacher is only opened where insides are asked for."""
-    inside = any(one.needs - {"logits", "embedding", GOLD, PEER} for one in objectives)
+    inside = any(one.needs - signals.ANSWERS - {"embedding", GOLD, PEER} for one in objectives)
     layers = loaded.layers if inside else 0
     asked = [one.wants(student_layers=student.depth(layers), teacher_layers=layers).teacher for one in objectives]
-    return signals.LOGITS.union(*asked)
+    return signals.LOGITS.union(*asked) - {"label"}
+
+
+def possible(kinds: frozenset[str]) -> dict[str, str]:
+    """Every objective there is: `possible` with these kinds of signals, or what keeps it from being so."""
+    found = {}
+    for name in plugins.names("objectives"):
+        needs: frozenset[str] = getattr(plugins.member("objectives", name), "needs", frozenset())
+        missing = sorted(needs - {GOLD, PEER} - signals.implied(kinds))
+        found[name] = f"not possible: it needs {', '.join(missing)}" if missing else "possible"
+    return found
+
+
+def refuse_unsaid(said: TransferSet, objectives: Sequence[Objective]) -> None:
+    """Refuse objectives that ask for more than was recorded.
+
+    Raises:
+        MismatchError: they do; all of them at once.
+    """
+    known = signals.implied(frozenset(signals.kind(name) for name in said.recorded))
+    problems = []
+    for number, one in enumerate(objectives):
+        missing = sorted(one.needs - {GOLD, PEER} - known)
+        if missing:
+            found = f"`{one.kind}`, which needs {', '.join(missing)}"
+            expected = f"one that makes do with {', '.join(sorted(known))}"
+            problems.append(
+                Problem(f"objective[{number}]", found, expected, "Choose another, or ask the teacher again.")
+            )
+    if problems:
+        raise MismatchError(*problems)
 
 
 def refuse_other_teacher(said: TransferSet, *, tokenizer: str | None, task: Task) -> None:

@@ -59,6 +59,7 @@ OTHERWISE = {
     },
     "zero": {
         "hard_label": "the teacher's logits are no gold labels",
+        "pseudo_label": "the teacher's logits are no labels",
         "contrastive": "equal vectors leave what the others' likeness makes of it; tested on a simplex below",
     },
 }
@@ -93,7 +94,7 @@ class Scene:
 
 def heard(objective: Objective) -> frozenset[str]:
     """The kinds of a student's signals that an objective looks at."""
-    return frozenset({"logits"}) if objective.needs & {"logits", "gold", PEER} else objective.needs
+    return frozenset({"logits"}) if objective.needs & {"logits", "label", "gold", PEER} else objective.needs
 
 
 def member(kind: str) -> type[Objective]:
@@ -106,6 +107,8 @@ def made(kind: str, of: type[Objective] | None = None, **settings: Any) -> Objec
 
 def drawn(name: str, *, of: str, width: int) -> Tensor:
     rng = seeds.generator(0, f"{of}/{name}")
+    if name == "label":
+        return torch.from_numpy(rng.integers(0, CLASSES, ROWS))
     shapes = {
         "logits": (ROWS, CLASSES),
         PEER: (ROWS, CLASSES),
@@ -152,7 +155,7 @@ def looked(attention: Tensor, tokens: Tensor) -> Tensor:
 
 
 def learnt(objective: Objective, said: dict[str, Tensor], told: dict[str, Tensor]) -> Any:
-    sizes = [{name: one.shape[-1] for name, one in side.items()} for side in (said, told)]
+    sizes = [{name: one.shape[-1] for name, one in side.items() if one.dim() > 1} for side in (said, told)]
     found = objective.learned(student=sizes[0], teacher=sizes[1])
     return None if found is None else found.double().eval()
 
@@ -178,6 +181,8 @@ def junk(one: Tensor, axis: int, *, by: int = 2, seed: int = 9) -> Tensor:
     """The same with so many more places on an axis, filled with large numbers."""
     shape = list(one.shape)
     shape[axis] = by
+    if not one.is_floating_point():
+        return torch.cat([one, torch.ones(shape, dtype=one.dtype)], dim=axis)
     noise = torch.from_numpy(np.random.default_rng(seed).normal(size=shape) * 40)
     return torch.cat([one, noise.to(one.dtype)], dim=axis)
 
@@ -432,9 +437,10 @@ def by_jensen_shannon(found: Scene) -> float:
     return float(t**2 * (beta * kl_div(p, m) + (1 - beta) * kl_div(q, m)).sum(axis=1).mean())
 
 
-def by_hard_label(found: Scene) -> float:
-    known = found.target.gold >= 0
-    return float(torch.nn.functional.cross_entropy(found.said["logits"][known], found.target.gold[known]))
+def by_hard_label(found: Scene, *, named: Tensor | None = None) -> float:
+    right = found.target.gold if named is None else named
+    known = right >= 0
+    return float(torch.nn.functional.cross_entropy(found.said["logits"][known], right[known]))
 
 
 def by_logit_mse(found: Scene) -> float:
@@ -571,6 +577,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
     "decoupled_kl": by_decoupled_kl,
     "forward_kl": by_forward_kl,
     "hard_label": by_hard_label,
+    "pseudo_label": lambda found: by_hard_label(found, named=found.target.signals["label"]),
     "hidden": by_hidden,
     "jensen_shannon": by_jensen_shannon,
     "logit_mse": by_logit_mse,
@@ -645,6 +652,9 @@ MUTANTS: list[tuple[str, str, str]] = [
     ("minilm_relation", "/ math.sqrt(width)", ""),
     ("minilm_relation", "permute(0, 2, 3, 1, 4)", "permute(0, 2, 1, 3, 4)"),
     ("minilm_relation", "p.exp() * (p - q)", "q.exp() * (q - p)"),
+    ("pseudo_label", ".masked_fill(~target.mask, 0.0)", ""),
+    ("pseudo_label", "target.mask.sum().clamp(min=1)", "target.mask.numel()"),
+    ("pseudo_label", "rows = -log_softmax", "rows = log_softmax"),
     ("mutual", "self.temperature**2 * ", ""),
     ("mutual", "u.exp() * (u - v)", "v.exp() * (v - u)"),
     ("mutual", ".masked_fill(~target.mask, 0.0)", ""),

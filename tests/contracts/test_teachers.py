@@ -34,6 +34,12 @@ def make_recorded(folder: Path, encoder: Path, classifier: Path) -> dict[str, An
 
 #: Settings for each member, made from a folder, an encoder and a classifier; a new one adds its line.
 MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
+    "ensemble": lambda folder, encoder, classifier: {
+        "members": [
+            {"kind": "recorded", **make_recorded(folder, encoder, classifier)},
+            {"kind": "huggingface", "model": str(classifier)},
+        ]
+    },
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "recorded": make_recorded,

@@ -56,7 +56,7 @@ def test_a_static_student_of_a_teacher_that_was_fitted_elsewhere(tmp_path: Path)
                 **{split: str(tmp_path / f"{split}.csv") for split in ("train", "dev", "test")},
             },
             "teacher": {"kind": "huggingface", "model": str(SHARED), "labels": names},
-            "transfer": {"phrases_per_row": 3},
+            "transfer": {"augment": [{"kind": "ngram_sampling", "per_row": 3}]},
             "student": {"kind": "static", "pair_bits": 18},
         }
     )

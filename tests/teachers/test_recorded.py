@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, pipeline, runtime, teach
-from stillroom.core import recipe
+from stillroom import corpus, pipeline, runtime, teach, transfer
+from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import CorpusError, InputError, MismatchError, StillroomError
 from stillroom.corpora.table import Table
@@ -209,7 +209,143 @@ def test_a_bag_student_learns_from_it_and_is_exported(heard: dict[str, Any], tmp
 
 
 def test_phrases_it_can_not_be_asked_about_are_refused_up_front(heard: dict[str, Any], tmp_path: Path) -> None:
-    heard["transfer"]["phrases_per_row"] = 2
-    with pytest.raises(MismatchError, match="phrases_per_row"):
+    heard["transfer"]["augment"] = [{"kind": "masking"}]
+    with pytest.raises(MismatchError, match=r"transfer.augment\[0\]"):
         pipeline.run(recipe.parse(heard), work=tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+# --- labels alone, and the most probable ones ---------------------------------------------------------------------
+
+
+def named(path: Path, wrong: int = 0) -> dict[str, Any]:
+    """A teacher that names the right label, except for every so many-th text."""
+    lines = []
+    for number, (text, label) in enumerate(sentences()):
+        other = next(one for one in LABELS if one != label)
+        lines.append({"text": text, "label": other if wrong and number % wrong == 0 else label})
+    return {"kind": "recorded", "outputs": str(write(path, lines))}
+
+
+def test_a_teacher_that_names_labels_never_looks_as_if_it_had_probabilities(
+    heard: dict[str, Any], tmp_path: Path
+) -> None:
+    heard["teacher"] = named(tmp_path / "named.jsonl", wrong=7)
+    built = recipe.parse(heard)
+    assert built.teacher.signals == {"label"}
+    told = pipeline.describe(built)
+    assert told["objectives"] == ["pseudo_label", "hard_label"]
+    assert told["possible"]["pseudo_label"] == "possible"
+    assert told["possible"]["forward_kl"] == "not possible: it needs logits"
+    run = pipeline.run(built, work=tmp_path / "work", until="evaluate")
+    said = run.artifacts["transfer"]
+    assert set(said.manifest["facts"]["signals"]) == {"label"}
+    assert said.circumstances["objectives"]["logit_mse"] == "not possible: it needs logits"
+    import pyarrow.parquet as pq
+
+    for shard in said.folder.glob("*.parquet"):
+        assert "logits" not in pq.read_schema(shard).names
+    judged = run.artifacts["evaluate"]
+    assert {"label.teacher", "probabilities.student"} < set(pq.read_schema(judged.folder / "table.parquet").names)
+    assert "probabilities.teacher" not in pq.read_schema(judged.folder / "table.parquet").names
+    found = judged.read_json("evaluation.json")
+    scores = found["systems"]["teacher"]["scores"]
+    rows = [one for number, one in enumerate(sentences()) if number % 7]
+    tests = set(pq.read_table(judged.folder / "table.parquet")["id"].to_pylist())
+    right = [artifact.text_id(text) for text, _ in rows if artifact.text_id(text) in tests]
+    assert scores["accuracy"]["value"] == pytest.approx(len(right) / len(tests), abs=1e-6)
+    for metric in ("ece", "nll"):
+        assert scores[metric]["value"] is None
+        assert "how sure" in scores[metric]["reason"]
+        assert found["difference"]["student_minus_teacher"][metric]["value"] is None
+    assert found["systems"]["student"]["scores"]["nll"]["value"] is not None
+    assert found["agreement"]["value"] > 0.5
+    assert found["negative_flips"]["value"] is not None
+    assert found["retention"]["accuracy"]["value"] > 0.5
+    assert set(found["reliability"]) == {"student"}
+    assert not [one for one in found["slices"] if one["family"] == "teacher_confidence"]
+
+
+def test_the_whole_journey_of_labels_ends_in_documents(heard: dict[str, Any], tmp_path: Path) -> None:
+    heard["teacher"] = named(tmp_path / "named.jsonl")
+    run = pipeline.run(recipe.parse(heard), work=tmp_path / "work")
+    assert run.documents
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "where"),
+    [
+        ("objective", [{"kind": "forward_kl"}], "objective[0]"),
+        ("train", {"curriculum": 0.5}, "train.curriculum"),
+    ],
+)
+def test_what_needs_probabilities_is_refused_up_front(
+    heard: dict[str, Any], tmp_path: Path, part: str, change: Any, where: str
+) -> None:
+    heard["teacher"] = named(tmp_path / "named.jsonl")
+    heard[part] = change
+    with pytest.raises(MismatchError) as caught:
+        pipeline.check(recipe.parse(heard))
+    assert [one.where for one in caught.value.problems] == [where]
+
+
+def test_a_fit_that_asks_for_more_than_was_recorded_is_refused(heard: dict[str, Any], tmp_path: Path) -> None:
+    heard["teacher"] = named(tmp_path / "named.jsonl")
+    said = pipeline.run(recipe.parse(heard), work=tmp_path / "work", until="transfer").artifacts["transfer"]
+    forward, mse = (plugins.build("objectives", kind) for kind in ("forward_kl", "logit_mse"))
+    with pytest.raises(MismatchError) as caught:
+        transfer.refuse_unsaid(transfer.TransferSet(said), [forward, mse])
+    assert len(caught.value.problems) == 2
+    transfer.refuse_unsaid(transfer.TransferSet(said), [plugins.build("objectives", "pseudo_label")])
+
+
+THREE = Classification(labels=("a", "b", "c"))
+
+
+def three(tmp_path: Path, lines: list[Any]) -> tuple[Any, dict[str, Any]]:
+    parts = {
+        name: str(write_csv(tmp_path / f"{name}.csv", [(f"{name} text", "a")])) for name in ("train", "dev", "test")
+    }
+    rows = corpus.load(Table(**parts), task=THREE, store=Store(tmp_path / "work"))
+    teacher = Recorded(outputs=str(write(tmp_path / "said.jsonl", lines)))
+    nothing: Any = None
+    found = teach.prepare(teacher, task=THREE, corpus=rows, fit=nothing, seed=1, store=Store(tmp_path / "work"))
+    said, _ = teacher.open(found.folder, task=THREE).ask(["train text"], precision="fp32", tokens_per_batch=9)
+    return said["logits"], dict(found.manifest["facts"])
+
+
+def test_what_the_most_probable_labels_leave_is_spread_evenly_and_stated(tmp_path: Path) -> None:
+    lines = [{"text": f"{name} text", "top": {"b": 0.7}} for name in ("train", "dev")]
+    logits, facts = three(tmp_path, [*lines, {"text": "test text", "top": {"b": 0.7, "a": 0.2, "c": 0.1}}])
+    np.testing.assert_allclose(np.exp(logits[0]), [0.15, 0.7, 0.15], rtol=1e-5)
+    assert facts["spread"] == {"texts": 3, "mean_mass": pytest.approx(0.2)}
+    assert "spread evenly" in facts["warning"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ({"top": {"b": 0.3}}, "more for each than the least"),
+        ({"top": {"b": 0.7, "a": 0.6}}, "sum to 1.300"),
+        ({"top": {"b": 0.5, "a": 0.2, "c": 0.1}}, "sum to 0.800"),
+        ({"top": {"d": 0.9}}, "d"),
+        ({"top": {"b": "0.9"}}, "no probability"),
+        ({"top": [0.9]}, "type list"),
+        ({"label": "b"}, "after lines with `top`"),
+        ({"logits": [1, 2, 3]}, "after lines with `top`"),
+    ],
+)
+def test_a_line_that_names_the_most_probable_labels_wrongly_is_told(
+    tmp_path: Path, line: dict[str, Any], found: str
+) -> None:
+    lines = [{"text": f"{name} text", "top": {"b": 0.7}} for name in ("train", "dev")]
+    with pytest.raises(CorpusError) as caught:
+        three(tmp_path, [*lines, {"text": "test text", **line}])
+    assert found in str(caught.value.problems[0])
+
+
+@pytest.mark.parametrize("line", [{"label": "d"}, {"label": 1}, {"label": None}, {"logits": [1, 2, 3]}])
+def test_a_line_that_names_no_label_is_told(tmp_path: Path, line: dict[str, Any]) -> None:
+    lines = [{"text": f"{name} text", "label": "b"} for name in ("train", "dev")]
+    with pytest.raises(CorpusError, match="line 3"):
+        three(tmp_path, [*lines, {"text": "test text", **line}])

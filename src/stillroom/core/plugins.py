@@ -10,8 +10,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +24,9 @@ class Member(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
+    parts: ClassVar[Mapping[str, str]] = {}
+    """Fields that hold members of a family themselves, one or several, and which family that is."""
+
     kind: str
     """The member's name: its file's."""
 
@@ -31,6 +35,9 @@ class Settings(BaseModel):
     """The settings of a stage, frozen, with unknown ones refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    parts: ClassVar[Mapping[str, str]] = {}
+    """Fields that hold members of a family, and which family that is."""
 
 
 M = TypeVar("M", bound=Member)
@@ -90,11 +97,47 @@ def build(family: str, settings: dict[str, Any] | str) -> Any:
 
 
 def check(model: type[S], values: dict[str, Any], *, where: str) -> tuple[S | None, list[Problem]]:
-    """The model made from `values`, or every problem there is with them."""
+    """The model made from `values`, or every problem there is with them and with the members that they hold."""
+    values, problems = dict(values), []
+    families: Mapping[str, str] = getattr(model, "parts", {})
+    for key, family in families.items():
+        if values.get(key) is not None:
+            place = f"{where}.{key}" if where else key
+            values[key], more = members(family, values[key], where=place)
+            problems += more
     try:
-        return model.model_validate(values), []
+        made = model.model_validate(values)
     except ValidationError as error:
-        return None, [_problem(model, dict(detail), where=where) for detail in error.errors()]
+        told = {problem.where for problem in problems}
+        for detail in error.errors():
+            # A member that could not be made is missing now: that was said already.
+            key = str(detail["loc"][0]) if detail["loc"] else ""
+            place = f"{where}.{key}" if where else key
+            if key not in families or not any(one.startswith(place) for one in told):
+                problems.append(_problem(model, dict(detail), where=where))
+        return None, problems
+    return (None if problems else made), problems
+
+
+def members(family: str, found: Any, *, where: str) -> tuple[Any, list[Problem]]:
+    """The member that a table describes, or the members of a list of them (None for one that can't be made)."""
+    if not isinstance(found, list | tuple):
+        return _made(family, found, where=where)
+    built = [_made(family, item, where=f"{where}[{number}]") for number, item in enumerate(found)]
+    return tuple(one for one, _ in built), [problem for _, more in built for problem in more]
+
+
+def _made(family: str, item: Any, *, where: str) -> tuple[Member | None, list[Problem]]:
+    if isinstance(item, Member):
+        return item, []
+    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
+        todo = f"Add `kind`: one of {', '.join(names(family))}."
+        return None, [Problem(where, "no `kind`", f"a table that names one of the {family}", todo)]
+    kind: str = item["kind"]
+    if kind not in names(family):
+        todo = nearest(kind, names(family))
+        return None, [Problem(f"{where}.kind", f"`{kind}`", f"the name of one of the {family}", todo)]
+    return check(member(family, kind), item, where=where)
 
 
 def _problem(model: type[BaseModel], detail: dict[str, Any], *, where: str) -> Problem:

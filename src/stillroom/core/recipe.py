@@ -10,15 +10,16 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pydantic import Field, field_validator, model_validator
 
 from stillroom.core import artifact, plugins
-from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+from stillroom.core.errors import InputError, Problem, RecipeError
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
+    from stillroom.augmentations import Augmentation
     from stillroom.corpora import Source
     from stillroom.formats import Format
     from stillroom.objectives import Objective
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from stillroom.teachers import Teacher
 else:
     # A member is checked by its own class before the recipe is put together: see `parse`.
-    Source = Format = Objective = Student = Task = Teacher = Any
+    Augmentation = Source = Format = Objective = Student = Task = Teacher = Any
 
 #: The keys of a recipe that name members, and their families.
 FAMILIES = {
@@ -38,11 +39,14 @@ FAMILIES = {
     "peer": "students",
     "objective": "objectives",
 }
+_AUGMENT = "augmentations"
 
 
 @final
 class Transfer(Settings):
     """How the teacher is asked."""
+
+    parts: ClassVar[Mapping[str, str]] = {"augment": "augmentations"}
 
     shard_rows: int = Field(2048, ge=1)
     """Texts a shard: what a killed run loses at most."""
@@ -52,8 +56,8 @@ class Transfer(Settings):
     """`auto`: bf16 where the CPU computes in it and the teacher's answers agree with fp32 within the bound."""
     bound: float = Field(0.05, gt=0)
     """The largest difference of any probability on the probe that still counts as agreement."""
-    phrases_per_row: int = Field(0, ge=0)
-    """Also ask about this many phrases cut out of each training row (Tang et al. 1903.12136: n-gram sampling)."""
+    augment: tuple[Augmentation, ...] = ()
+    """Further texts to ask about, made of training rows: each a table of the family `augmentations`."""
 
 
 @final
@@ -219,12 +223,13 @@ def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     for key, family in FAMILIES.items():
         if values.get(key) is None:
             continue
-        many = isinstance(values[key], list | tuple)
-        built = [
-            _member(family, item, where=f"{key}[{number}]" if many else key, problems=problems)
-            for number, item in enumerate(values[key] if many else [values[key]])
-        ]
-        values[key] = tuple(built) if many else built[0]
+        values[key], more = plugins.members(family, values[key], where=key)
+        problems += more
+    transfer = values.get("transfer")
+    if isinstance(transfer, dict) and transfer.get("augment") is not None:
+        made, more = plugins.members(_AUGMENT, transfer["augment"], where="transfer.augment")
+        values["transfer"] = {**transfer, "augment": made}
+        problems += more
     recipe, more = plugins.check(Recipe, values, where="")
     problems += [problem for problem in more if not _told_already(problem, problems)]
     if recipe is None or problems:
@@ -233,25 +238,9 @@ def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
 
 
 def _told_already(problem: Problem, problems: Sequence[Problem]) -> bool:
+    if problem.where.startswith("transfer."):
+        return any(told.where.startswith(problem.where) for told in problems)
     return any(told.where.split(".")[0].split("[")[0] == problem.where.split(".")[0] for told in problems)
-
-
-def _member(family: str, item: Any, *, where: str, problems: list[Problem]) -> Any:
-    """The member that a table of the recipe describes, or None with its problems noted."""
-    if isinstance(item, plugins.Member):
-        return item
-    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
-        todo = f"Add `kind`: one of {', '.join(plugins.names(family))}."
-        problems.append(Problem(where, "no `kind`", f"a table that names one of the {family}", todo))
-        return None
-    kind: str = item["kind"]
-    if kind not in plugins.names(family):
-        todo = nearest(kind, plugins.names(family))
-        problems.append(Problem(f"{where}.kind", f"`{kind}`", f"the name of one of the {family}", todo))
-        return None
-    found, more = plugins.check(plugins.member(family, kind), item, where=where)
-    problems += more
-    return found
 
 
 def _lay(data: dict[str, Any], override: str) -> None:

@@ -1,11 +1,15 @@
 """What a teacher can say of a text, by name: how each signal is shaped, stored end to end, and laid out for a batch.
 
     logits         [rows, classes]
+    label          [rows]                           the position of the label that it names
     embedding      [rows, width]                    mean of the last layer over the tokens
     hidden.3       [rows, length, width]            after layer 3; `hidden.0` is what goes into the first layer
     relations.3    [rows, length, 3, width]         queries, keys and values of layer 3, heads side by side
     attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
     tokens         [rows]                           how many tokens it read
+
+Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
+makes some of it.
 
 A signal over tokens is kept without padding: the rows of all texts stand end to end, `[Σ tokens^axes, …]`.
 """
@@ -22,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOGITS = frozenset({"logits"})
+#: What a teacher says of every text: one of these.
+ANSWERS = frozenset({"logits", "label"})
 TOKENS = "tokens"
 #: Every kind of signal, and how many of its axes run over tokens.
-TOKEN_AXES = {"logits": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
+TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
 KINDS = frozenset(TOKEN_AXES)
 
 
@@ -52,11 +58,17 @@ def axes(name: str) -> list[str]:
     """The names of a signal's axes, as the manifest of a transfer set states them."""
     return {
         "logits": ["row", "class"],
+        "label": ["row"],
         "embedding": ["row", "width"],
         "hidden": ["token", "width"],
         "relations": ["token", "part", "width"],
         "attention": ["token pair", "head"],
     }[kind(name)]
+
+
+def implied(kinds: frozenset[str]) -> frozenset[str]:
+    """These kinds, and what follows from them."""
+    return kinds | {"label"} if "logits" in kinds else kinds
 
 
 def over_tokens(names: frozenset[str]) -> bool:

@@ -53,6 +53,8 @@ class Metric(Member, ABC):
     """Whether it compares with the teacher's answers: such a metric says nothing of the teacher itself."""
     share_of_rows: ClassVar[bool] = False
     """Whether it is a plain share, its statistics `[hit or not, 1]`: such a metric gets the exact binomial interval."""
+    needs_probabilities: ClassVar[bool] = False
+    """Whether it asks how sure a system is: of one that only names labels it is not measurable."""
     formula: ClassVar[str]
     reference: ClassVar[str]
     """The implementation of another library that a test holds it to."""

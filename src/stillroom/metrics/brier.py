@@ -18,6 +18,7 @@ class Brier(Metric):
     high: ClassVar[float] = 2.0
     min_rows: ClassVar[int] = 30
     against_teacher: ClassVar[bool] = False
+    needs_probabilities: ClassVar[bool] = True
     formula: ClassVar[str] = "mean of Σ_c (p_c − [y = c])²"
     reference: ClassVar[str] = "sklearn.metrics.brier_score_loss(scale_by_half=False)"
 

@@ -24,6 +24,7 @@ class Ece(Metric):
     high: ClassVar[float] = 1.0
     min_rows: ClassVar[int] = 300
     against_teacher: ClassVar[bool] = False
+    needs_probabilities: ClassVar[bool] = True
     formula: ClassVar[str] = "Σ_b (n_b / n) · |accuracy_b − confidence_b|, confidence = max p"
     reference: ClassVar[str] = "netcal.metrics.ECE(15)"
 

@@ -25,6 +25,7 @@ class Nll(Metric):
     high: ClassVar[float] = -math.log(SMALLEST)
     min_rows: ClassVar[int] = 30
     against_teacher: ClassVar[bool] = False
+    needs_probabilities: ClassVar[bool] = True
     formula: ClassVar[str] = "mean of −log p_y"
     reference: ClassVar[str] = "sklearn.metrics.log_loss"
 

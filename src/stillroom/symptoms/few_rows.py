@@ -46,7 +46,7 @@ class FewRows(Symptom):
                 f"{said.num_rows:,} ({shown}).",
                 "The transfer set is too small, or holds too little of these labels.",
                 "Add texts without labels, the teacher's words are labels enough; or cut phrases out of training rows.",
-                ("corpus.unlabelled", "transfer.phrases_per_row"),
+                ("corpus.unlabelled", "transfer.augment"),
                 (
                     case.fact("fewest texts of a label", int(counts.min()), "transfer", "shard-*.parquet: logits"),
                     case.fact("texts", said.num_rows, "transfer", "facts.texts"),
@@ -72,7 +72,7 @@ class FewRows(Symptom):
             f"on {dev / dev_rows:.1%} of {dev_rows:,} dev texts.",
             "It learned its texts by heart: there are too few for a student of this size.",
             "Add texts without labels, cut phrases out of training rows, or make the student smaller.",
-            ("corpus.unlabelled", "transfer.phrases_per_row", "student"),
+            ("corpus.unlabelled", "transfer.augment", "student"),
             (
                 case.fact("agreement on learned texts", learned / rows, "train", "weights, on shard-*.parquet: text"),
                 case.fact("agreement on dev", dev / dev_rows, "train", "weights, on shard-*.parquet: text"),

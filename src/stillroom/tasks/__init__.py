@@ -62,8 +62,8 @@ class Task(Member, ABC):
         """Predictions from student outputs, `[rows, outputs]`. Numpy only: the runtime uses it too."""
 
     @abstractmethod
-    def objectives(self) -> tuple[dict[str, Any], ...]:
-        """The mixture for a recipe that names none."""
+    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[dict[str, Any], ...]:
+        """The mixture for a recipe that names none, with a teacher that gives these kinds of signals."""
 
     @abstractmethod
     def toy(self) -> Sequence[ToyRow]:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Identity:
     """Its outputs, in its order."""
     licence: str
     price_per_million_texts: float = 0.0
+    answers: Literal["logits", "label"] = "logits"
+    """What it says of every text: logits, or no more than a label."""
 
     def as_dict(self) -> dict[str, Any]:
         """The identity as plain data."""
@@ -73,7 +75,8 @@ class LoadedTeacher(Protocol):
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """What it says of each text, a signal a name, rows in the order of `texts`; and how many tokens it read.
 
-        Signals over tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
+        Its answer is always among them: `logits`, or `label` where `identify` says that it gives no more. Signals over
+        tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
 
         Raises:
             CorpusError: texts that it has no answer for (a recorded teacher).
@@ -98,9 +101,9 @@ class LoadedTeacher(Protocol):
 @final
 @dataclass(frozen=True)
 class Examples:
-    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its logits.
+    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its answers.
 
-    What else it said of them stays on disk until a batch asks for it.
+    Those are logits, or labels where it said no more. What else it said stays on disk until a batch asks for it.
     """
 
     ids: list[Ids]
@@ -109,6 +112,12 @@ class Examples:
     further: Mapping[str, signals.Recorded] = field(default_factory=dict)
     layers: int = 0
     """How many layers the teacher has, where it spoke of them."""
+    labels: NDArray[np.int64] | None = None
+
+    @property
+    def named(self) -> NDArray[np.int64] | None:
+        """The label that the teacher names for each row; None where no teacher was asked."""
+        return self.labels if self.logits is None else self.logits.argmax(axis=1).astype(np.int64)
 
 
 @final
@@ -153,16 +162,32 @@ class Fit(Protocol):
 
 
 class Teacher(Member, ABC):
-    """A teacher's settings."""
+    """A teacher's settings, and what follows from them."""
 
-    computes: ClassVar[bool] = True
-    """Whether asking it is work done here, which can be timed."""
-    signals: ClassVar[frozenset[str]] = signals.LOGITS
-    """The kinds of signals that it can give."""
-    shows_network: ClassVar[bool] = True
-    """Whether a student can start from its network and tokenizer."""
-    answers_any_text: ClassVar[bool] = True
-    """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
+    @property
+    def computes(self) -> bool:
+        """Whether asking it is work done here, which can be timed."""
+        return True
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The kinds of signals that it can give."""
+        return signals.LOGITS
+
+    @property
+    def shows_network(self) -> bool:
+        """Whether a student can start from its network and tokenizer."""
+        return True
+
+    @property
+    def is_its_network(self) -> bool:
+        """Whether the network that it shows is all that answers, so that its size and work are the teacher's."""
+        return self.shows_network
+
+    @property
+    def answers_any_text(self) -> bool:
+        """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
+        return True
 
     @abstractmethod
     def inputs(self, corpus: Corpus) -> dict[str, str]:

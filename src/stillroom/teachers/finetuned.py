@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,6 @@ class FineTuned(Teacher):
     frozen encoder's mean vectors. When it does not beat that on dev, the log, the manifest and the report say so.
     """
 
-    signals: ClassVar[frozenset[str]] = signals.KINDS
-
     kind: Literal["finetuned"] = "finetuned"
     base: str
     """A folder, a hub name, or `package:<import name>/<folder>`."""
@@ -58,6 +56,11 @@ class FineTuned(Teacher):
     """Short fine-tuning hardly needs it, and drawing its random numbers is a fifth of the time on a CPU."""
     freeze_embeddings: bool = True
     """Leave the token table as it is: rare words keep what the base knew of them, and a step is quicker."""
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """All there are."""
+        return signals.KINDS
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The base, and the rows that it learns from and is chosen on."""

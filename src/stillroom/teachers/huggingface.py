@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,6 @@ _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which i
 class HuggingFace(Teacher):
     """A fine-tuned classifier in the layout of `transformers`; remote code is never run, pickled weights never read."""
 
-    signals: ClassVar[frozenset[str]] = signals.KINDS
-
     kind: Literal["huggingface"] = "huggingface"
     model: str
     """A folder, a hub name, or `package:<import name>/<folder>` for one that ships inside a Python package."""
@@ -48,6 +46,11 @@ class HuggingFace(Teacher):
     """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
     """What asking it costs, where somebody bills for that; otherwise it is measured."""
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """All there are."""
+        return signals.KINDS
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digest of the folder."""

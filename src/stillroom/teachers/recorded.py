@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import CorpusError, InputError, MismatchError, Problem
-from stillroom.core.progress import Meter, Report
+from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
@@ -28,20 +29,24 @@ _HEADER = {"labels", "teacher", "licence"}
 _SHOWN = 5
 _TOLD = 20
 _ROWS = 4096
+_ANSWERS = ("logits", "probabilities", "top", "label")
+_PEEKED = 100  # lines
+_SLACK = 0.01
+_SMALLEST = 1e-6
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @final
 class Recorded(Teacher):
-    """Outputs in a file: one JSON object a line, with `text`, and `logits` or `probabilities` as a table by label.
+    """Outputs in a file: one JSON object a line, with `text`, and `logits`, `probabilities`, `top` or just a `label`.
+
+    `logits` and `probabilities` are tables by label, or lists. `top` names the most probable labels with their
+    probabilities; what remains is spread evenly over the others, which the log, the manifest and the report say.
+    Where there is only a `label`, the teacher gives labels and no more. All lines of a file are of one kind.
 
     The first line may be `{"labels": […], "teacher": "…", "licence": "…"}`; without labels, lists are read in the
     order of the task's. Every text of the corpus needs an output, test rows too: both sides are judged on them.
     """
-
-    computes: ClassVar[bool] = False
-    shows_network: ClassVar[bool] = False
-    answers_any_text: ClassVar[bool] = False
 
     kind: Literal["recorded"] = "recorded"
     outputs: str
@@ -50,6 +55,26 @@ class Recorded(Teacher):
     """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
     """What asking it costs, where somebody bills for that; otherwise it is measured."""
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Logits, or labels where its first line with a text has no more. A file that is not there is told of later."""
+        return frozenset({"label"}) if _answer(Path(self.outputs)) == "label" else signals.LOGITS
+
+    @property
+    def computes(self) -> bool:
+        """Nothing: it was asked elsewhere."""
+        return False
+
+    @property
+    def shows_network(self) -> bool:
+        """There is none here."""
+        return False
+
+    @property
+    def answers_any_text(self) -> bool:
+        """It knows no texts but those that were recorded."""
+        return False
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digest of the file, and of the rows that it has to speak of."""
@@ -64,7 +89,9 @@ class Recorded(Teacher):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = pa.schema([("id", pa.string()), ("logits", pa.list_(pa.float32(), len(task.outputs)))])
+        named = "label" in self.signals
+        said_as = ("label", pa.int32()) if named else ("logits", pa.list_(pa.float32(), len(task.outputs)))
+        schema = pa.schema([("id", pa.string()), said_as])
         meter = Meter(report, stage="teacher", total=None, unit="recorded texts")
         said = _Said(Path(self.outputs), task=task)
         with pq.ParquetWriter(draft.folder / _FILE, schema) as writer:
@@ -77,27 +104,44 @@ class Recorded(Teacher):
             left = len(problems) - _TOLD
             more = Problem(self.outputs, f"{left} more problems like these", "none", "Correct these first.")
             raise CorpusError(*problems[:_TOLD], *([more] if left > 0 else []))
-        artifact.write_json(draft.folder / _ABOUT, said.about)
+        artifact.write_json(draft.folder / _ABOUT, said.about | {"answers": "label" if named else "logits"})
+        if said.spread:
+            mass = float(np.mean(said.spread))
+            draft.facts["spread"] = {"texts": len(said.spread), "mean_mass": round(mass, 6)}
+            sentence = (
+                f"of {len(said.spread)} texts only the most probable labels were recorded; what remains "
+                f"({mass:.1%} of the probability on average) is spread evenly over the other labels"
+            )
+            draft.facts["warning"] = sentence
+            report(Event("teacher", note=f"Warning: {sentence}."))
 
     def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
         """The recording."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         name, licence = about["teacher"], self.licence or about["licence"]
-        return Recording(folder / _FILE, name=name, task=task, licence=licence, price=self.price_per_million_texts)
+        price, answers = self.price_per_million_texts, about["answers"]
+        return Recording(folder / _FILE, name=name, task=task, licence=licence, price=price, answers=answers)
 
 
 @final
 class Recording:
     """Recorded outputs, looked up by the text's id."""
 
-    def __init__(self, path: Path, *, name: str, task: Task, licence: str, price: float) -> None:
+    def __init__(
+        self, path: Path, *, name: str, task: Task, licence: str, price: float, answers: Literal["logits", "label"]
+    ) -> None:
         import pyarrow.parquet as pq
 
         self._path, self._name, self._task, self._licence, self._price = path, name, task, licence, price
         table = pq.read_table(path)
+        self._answers = answers
         self._places = {text: place for place, text in enumerate(table["id"].to_pylist())}
-        flat = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        self._logits = np.asarray(flat, dtype=np.float32).reshape(-1, len(task.outputs))
+        self._said: NDArray[Any]
+        if answers == "label":
+            self._said = table["label"].to_numpy().astype(np.int64)
+        else:
+            flat = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            self._said = np.asarray(flat, dtype=np.float32).reshape(-1, len(task.outputs))
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -112,7 +156,7 @@ class Recording:
     def identify(self) -> Identity:
         """Who it is, as far as the file says."""
         digest = artifact.file_sha256(self._path)
-        return Identity(self._name, digest, None, self._task.outputs, self._licence, self._price)
+        return Identity(self._name, digest, None, self._task.outputs, self._licence, self._price, self._answers)
 
     def ask(
         self,
@@ -129,7 +173,7 @@ class Recording:
             found = f"{len(missing)} texts without a recorded output (ids {', '.join(missing[:_SHOWN])} …)"
             todo = "Record the teacher's outputs for every text of the corpus, test included."
             raise CorpusError(Problem(self._name, found, "an output for each text", todo))
-        return {"logits": self._logits[[self._places[text] for text in ids]]}, 0
+        return {self._answers: self._said[[self._places[text] for text in ids]]}, 0
 
     def network(self) -> Any:
         """There is none to see.
@@ -155,15 +199,17 @@ class Recording:
 
 @final
 class _Said:
-    """What a file says, a text once: ids with logits to be iterated over, and what is wrong with the file's lines."""
+    """What a file says, a text once: ids with answers to be iterated over, and what is wrong with the file's lines."""
 
     def __init__(self, path: Path, *, task: Task) -> None:
         self._path, self._task = path, task
         self.about = {"teacher": path.name, "licence": ""}
         self.known: dict[str, int] = {}
         self.problems: list[Problem] = []
+        self.spread: list[float] = []
+        self._answer = _answer(path)
 
-    def __iter__(self) -> Iterator[tuple[str, list[float]]]:
+    def __iter__(self) -> Iterator[tuple[str, list[float] | int]]:
         with self._path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 found = self._read(line, number) if line.strip() else None
@@ -172,7 +218,7 @@ class _Said:
                 elif found is not None:
                     yield found
 
-    def _read(self, line: bytes, number: int) -> tuple[str, list[float]] | Problem | None:
+    def _read(self, line: bytes, number: int) -> tuple[str, list[float] | int] | Problem | None:
         where = f"{self._path}, line {number}"
         try:
             value = json.loads(line)
@@ -182,16 +228,30 @@ class _Said:
             return Problem(where, f"a value of type {type(value).__name__}", "one object a line", "Correct the line.")
         if number == 1 and "text" not in value and _HEADER & value.keys():
             return self._header(value, where)
-        found = _logits(value, task=self._task, where=where)
+        found = self._said(value, where)
         if isinstance(found, Problem):
             return found
-        one, said = artifact.text_id(value["text"]), hash(tuple(found))
+        one, said = artifact.text_id(value["text"]), hash(tuple(found) if isinstance(found, list) else found)
         if one not in self.known:
             self.known[one] = said
+            if self._answer == "top":
+                self.spread.append(max(0.0, 1.0 - sum(value["top"].values())))
             return one, found
         if self.known[one] != said:
             return Problem(where, "a text that has another output further up", "one output a text", "Keep one of them.")
         return None
+
+    def _said(self, value: dict[str, Any], where: str) -> list[float] | int | Problem:
+        """The answer of one line."""
+        own = next((name for name in _ANSWERS if name in value), None)
+        if (own == "label") != (self._answer == "label") or (own == "top") != (self._answer == "top"):
+            found = f"`{own}`, after lines with `{self._answer}`" if own else f"keys {', '.join(sorted(value))}"[:200]
+            return Problem(where, found, f"`text` and `{self._answer}`", "Keep to one kind of answer in a file.")
+        if own == "label":
+            return _label(value, task=self._task, where=where)
+        if own == "top":
+            return _top(value, task=self._task, where=where)
+        return _logits(value, task=self._task, where=where)
 
     def _header(self, value: dict[str, Any], where: str) -> Problem | None:
         labels = value.get("labels", list(self._task.outputs))
@@ -227,12 +287,61 @@ def _unanswered(corpus: Corpus, known: Container[str], *, where: str) -> list[Pr
     return [Problem(where, f"texts without an output: {counts} (ids {shown} …)", "an output for each text", todo)]
 
 
+def _answer(path: Path) -> str:
+    """What kind of answer a file holds, by its first line that has a text; `logits` where none has."""
+    try:
+        with path.open("rb") as file:
+            for line in islice(file, _PEEKED):
+                with contextlib.suppress(ValueError):
+                    value = json.loads(line) if line.strip() else None
+                    if isinstance(value, dict) and "text" in value:
+                        return next((name for name in _ANSWERS if name in value), "logits")
+    except OSError:
+        return "logits"
+    return "logits"
+
+
+def _label(line: dict[str, Any], *, task: Task, where: str) -> int | Problem:
+    """The position of the label that one line names."""
+    label = line["label"]
+    place = task.code(label) if isinstance(label, str) else None
+    if place is None or not isinstance(line.get("text"), str):
+        expected = f"a text, and one of {', '.join(task.outputs)}"[:200]
+        return Problem(f"{where}, `label`", f"`{label}`"[:60], expected, "Correct the line.")
+    return place
+
+
+def _top(line: dict[str, Any], *, task: Task, where: str) -> list[float] | Problem:
+    """The logits of a line that names the most probable labels: what they leave goes evenly to the others."""
+    values, place = line["top"], f"{where}, `top`"
+    if not isinstance(line.get("text"), str) or not isinstance(values, dict) or not values:
+        return Problem(place, f"a value of type {type(values).__name__}", "labels with probabilities", "Correct it.")
+    strange = [str(name) for name in values if name not in task.outputs]
+    if strange:
+        found, expected = ", ".join(strange)[:200], f"labels out of {', '.join(task.outputs)}"[:200]
+        return Problem(place, found, expected, "Correct the line.")
+    if not all(_is_number(one) and 0 <= one <= 1 for one in values.values()):
+        return Problem(place, "a value that is no probability", "numbers from 0 to 1", "Correct the line.")
+    others = len(task.outputs) - len(values)
+    left = 1.0 - sum(values.values())
+    if left < -_SLACK or (not others and left > _SLACK):
+        return Problem(
+            place, f"values that sum to {1 - left:.3f}", "at most 1, or 1 where all are named", "Correct it."
+        )
+    each = max(0.0, left) / others if others else 0.0
+    if each > min(values.values()) + _SLACK:
+        found = f"{left:.3f} left for {others} labels, more for each than the least that is named"
+        return Problem(place, found, "the most probable labels", "Name more labels, or give only `label`.")
+    row = np.array([values.get(name, each) for name in task.outputs], dtype=np.float64)
+    return [float(one) for one in np.log(np.maximum(row, _SMALLEST))]
+
+
 def _logits(line: dict[str, Any], *, task: Task, where: str) -> list[float] | Problem:
     """The logits of one line in the task's order; probabilities become their logarithms."""
     signal = next((name for name in ("logits", "probabilities") if name in line), None)
     if signal is None or not isinstance(line.get("text"), str):
         found = f"keys {', '.join(sorted(line))}"[:200]
-        return Problem(where, found, "`text` (a string), and `logits` or `probabilities`", "Add them.")
+        return Problem(where, found, "`text` (a string), and `logits`, `probabilities`, `top` or `label`", "Add them.")
     values, place = line[signal], f"{where}, `{signal}`"
     if isinstance(values, dict):
         if set(values) != set(task.outputs):
@@ -250,7 +359,7 @@ def _logits(line: dict[str, Any], *, task: Task, where: str) -> list[float] | Pr
             lowest = f", the lowest of them {row.min():.3g}" if (row < 0).any() else ""
             found = f"values that sum to {row.sum():.3f}{lowest}"
             return Problem(place, found, "probabilities that sum to 1", "Correct the line.")
-        row = np.log(np.maximum(row, 1e-6))
+        row = np.log(np.maximum(row, _SMALLEST))
     return [float(one) for one in row]
 
 

@@ -1,0 +1,199 @@
+"""Makes further texts for the teacher out of training rows: the part of `transfer` that decides what is worth asking.
+
+A made text is refused where it repeats a text, and where it says nearly what a row of dev, test or outside says. The
+rest is asked about, and what the teacher then says may still drop it. Every text is counted by what became of it and
+by the teacher's label of the row it was made of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.augmentations import Augmentation, Ground, Make, is_word, pieces
+from stillroom.core import artifact, seeds
+from stillroom.corpus import Rows
+from stillroom.sketches import Sketches
+from stillroom.teachers import LoadedTeacher
+
+REPEATED, HELD_OUT, UNSURE, DISAGREES = "repeated", "held out", "unsure", "disagrees"
+_MOST_WORDS = 100_000
+_BATCH = 4096
+
+
+@final
+@dataclass(frozen=True)
+class Made:
+    """Texts made of one shard's rows that are worth asking about, each with the place of its row in that shard."""
+
+    rule: Augmentation
+    number: int
+    texts: Mapping[str, str]
+    """Texts by id."""
+    rows: Sequence[int]
+    refused: Mapping[str, Sequence[int]]
+    """The rows of texts that were refused, by why."""
+
+    def keep(self, answers: NDArray[Any], *, of_rows: NDArray[Any]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+        """Which texts stay now that the teacher has spoken of them and of their rows; and the count of all."""
+        rows = np.array(self.rows, dtype=np.int64)
+        sources = named(of_rows)
+        why = np.zeros(len(rows), dtype=np.int64)
+        if self.rule.agreement and len(rows):
+            why[named(answers) != sources[rows]] = 2
+        if self.rule.min_confidence and len(rows):
+            why[_confidence(answers) < self.rule.min_confidence] = 1
+        dropped = {reason: [sources[row] for row in places] for reason, places in self.refused.items()}
+        dropped |= {UNSURE: sources[rows[why == 1]].tolist(), DISAGREES: sources[rows[why == 2]].tolist()}
+        kept = _counted(sources[rows[why == 0]].tolist())
+        gone = {reason: _counted(labels) for reason, labels in dropped.items()}
+        return why == 0, {"rule": self.number, "kept": kept, "dropped": gone}
+
+
+@final
+class Workshop:
+    """Everything that making texts takes, opened once; what was asked about already is known by its id."""
+
+    def __init__(
+        self,
+        rules: Sequence[Augmentation],
+        *,
+        loaded: LoadedTeacher,
+        parts: Sequence[Rows[Any]],
+        held_out: Sequence[Rows[Any]],
+        seed: int,
+        folder: Path,
+    ) -> None:
+        self._rules, self._seed, self._loaded = rules, seed, loaded
+        self.source = source_of(parts)
+        self._words_of = [part for part in parts if part.role == self.source]
+        self._known = Known()
+        for part in (*parts, *held_out):
+            for batch in part.batches(_BATCH):
+                for one in batch.column("id").to_pylist():
+                    self._known.is_new(one.partition("-")[0])
+        unseen = [part for part in (*parts, *held_out) if part.role in ("dev", "test", "outside")]
+        self._held = Sketches(folder, _texts(unseen), rows=sum(part.count for part in unseen))
+
+    def made(self, rows: Sequence[tuple[str, str]]) -> Iterator[Made]:
+        """What each rule makes of these rows, which come as `(id, text)`."""
+        for number, (rule, make) in enumerate(zip(self._rules, self._opened, strict=True)):
+            drawn = [
+                (place, text)
+                for place, (one, row) in enumerate(rows)
+                for text in make(row, seeds.generator(self._seed, f"transfer/{rule.kind}/{number}/{one}"))
+                if text.strip()
+            ]
+            near = self._held.near([text for _, text in drawn])
+            texts: dict[str, str] = {}
+            places: list[int] = []
+            refused: dict[str, list[int]] = {REPEATED: [], HELD_OUT: []}
+            for (place, text), too_near in zip(drawn, near.tolist(), strict=True):
+                one = artifact.text_id(text)
+                if too_near:
+                    refused[HELD_OUT].append(place)
+                elif not self._known.is_new(one):
+                    refused[REPEATED].append(place)
+                else:
+                    texts[one] = text
+                    places.append(place)
+            yield Made(rule, number, texts, places, refused)
+
+    @cached_property
+    def _opened(self) -> list[Make]:
+        ground = Ground(words=lambda: self._words, teacher=self._loaded)
+        return [rule.open(ground) for rule in self._rules]
+
+    @cached_property
+    def _words(self) -> Mapping[str, int]:
+        """The most frequent words of the rows that texts are made of; rare ones are let go of on the way."""
+        counts: Counter[str] = Counter()
+        for part in self._words_of:
+            for batch in part.batches(_BATCH):
+                for text in batch.column("text").to_pylist():
+                    counts.update(piece.lower() for piece in pieces(text) if is_word(piece))
+                if len(counts) > 4 * _MOST_WORDS:
+                    counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
+
+
+def source_of(parts: Sequence[Rows[Any]]) -> str:
+    """The split that texts are made of: the training rows, or the unlabelled ones where there are none."""
+    return "train" if any(part.role == "train" and part.count for part in parts) else "unlabelled"
+
+
+def total(rules: Sequence[Augmentation], counts: Iterable[Mapping[str, Any]], *, labels: Sequence[str]) -> list[Any]:
+    """What became of the texts of each rule, over all shards, as the manifest tells it."""
+    found: list[dict[str, Any]] = [
+        {"kind": rule.kind, "kept": {}, "dropped": {reason: {} for reason in (REPEATED, HELD_OUT, UNSURE, DISAGREES)}}
+        for rule in rules
+    ]
+    for one in counts:
+        told = found[one["rule"]]
+        _add(told["kept"], one["kept"], labels)
+        for reason, counted in one["dropped"].items():
+            _add(told["dropped"][reason], counted, labels)
+    return found
+
+
+def asked(counts: Mapping[str, Any]) -> int:
+    """How many texts the teacher was asked about and that were dropped then."""
+    return sum(sum(counts["dropped"][reason].values()) for reason in (UNSURE, DISAGREES))
+
+
+def _add(to: dict[str, int], counted: Mapping[str, int], labels: Sequence[str]) -> None:
+    for code, count in counted.items():
+        label = labels[int(code)]
+        to[label] = to.get(label, 0) + count
+
+
+def named(answers: NDArray[Any]) -> NDArray[np.int64]:
+    """The label of each answer, whether that is logits or a label already."""
+    return np.asarray(answers if answers.ndim == 1 else answers.argmax(axis=1), dtype=np.int64)
+
+
+def _confidence(answers: NDArray[Any]) -> NDArray[np.float64]:
+    wide = answers.astype(np.float64)
+    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(odds.max(axis=1) / odds.sum(axis=1))
+
+
+def _counted(labels: Iterable[Any]) -> dict[str, int]:
+    return {str(code): count for code, count in sorted(Counter(int(one) for one in labels).items())}
+
+
+def _texts(parts: Sequence[Rows[Any]]) -> Iterator[Sequence[str]]:
+    for part in parts:
+        for batch in part.batches(_BATCH):
+            yield batch.column("text").to_pylist()
+
+
+@final
+class Known:
+    """Which ids were seen, in eight megabytes however many there are: a Bloom filter.
+
+    It never takes a known id for a new one. At three million ids it takes a new one for known in a hundred, which for
+    texts drawn by chance is a text less.
+    """
+
+    _BITS = 1 << 26
+
+    def __init__(self) -> None:
+        self._seen = bytearray(self._BITS // 8)
+
+    def is_new(self, one: str) -> bool:
+        """Whether this id is new; from now on it is not."""
+        number, new = int(one, 16), False
+        for shift in (0, 26, 52):
+            place = (number >> shift) % self._BITS
+            bit = 1 << (place & 7)
+            new |= not self._seen[place >> 3] & bit
+            self._seen[place >> 3] |= bit
+        return new

@@ -1,0 +1,301 @@
+"""Several teachers that answer as one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from stillroom.core import artifact, signals
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import InputError, MismatchError, Problem, StillroomError
+from stillroom.core.progress import Report
+from stillroom.tasks import Task
+from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Corpus
+
+_GOLD = "gold.parquet"
+_READY = "ready.json"
+_SPOKEN = frozenset({"logits", "label"})
+
+Select = Literal["average", "confidence", "gold"]
+Floats = NDArray[np.float64]
+
+
+@final
+class Ensemble(Teacher):
+    """Several teachers that answer as one; they may be of any kind and read with tokenizers of their own.
+
+    `average` mixes their probabilities, and the logarithm of the mixture is the answer. `confidence` takes, text by
+    text, the member whose highest probability is highest (the first of equals). `gold` mixes only the members that
+    agree with a training row's gold label, all of them where none does or the row has none; it knows training rows by
+    the id of their text, and so never helps with dev or test. Whatever needs a network (embeddings, insides, students
+    that start from one) comes from the first member that shows its own.
+    """
+
+    parts: ClassVar[Mapping[str, str]] = {"members": "teachers"}
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[Teacher, ...] = Field(min_length=2)
+    """The teachers, a table each: `[[teacher.members]]`."""
+    weights: tuple[float, ...] | None = None
+    """What each member weighs in a mixture; none: all the same."""
+    select: Select = "average"
+    """Who is heard: `average`, `confidence` or `gold`."""
+    licence: str = ""
+    """The licence of what they say together; none: those of all members, where each states one."""
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Ensemble:
+        if self.weights is None:
+            return self
+        if self.select == "confidence":
+            raise ValueError("no `weights` where the surest member is heard alone")
+        if len(self.weights) != len(self.members) or min(self.weights) <= 0:
+            raise ValueError(f"`weights` above zero, one for each of the {len(self.members)} members")
+        return self
+
+    @property
+    def computes(self) -> bool:
+        """Whether all its members do."""
+        return all(one.computes for one in self.members)
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Logits where every member has them, and what the lead tells beside them."""
+        if not all("logits" in one.signals for one in self.members):
+            return frozenset()
+        return signals.LOGITS | (frozenset() if self.lead is None else self.members[self.lead].signals)
+
+    @property
+    def shows_network(self) -> bool:
+        """Whether one of its members does."""
+        return self.lead is not None
+
+    @property
+    def is_its_network(self) -> bool:
+        """No: the lead's is only a part of it."""
+        return False
+
+    @property
+    def answers_any_text(self) -> bool:
+        """Whether all its members do."""
+        return all(one.answers_any_text for one in self.members)
+
+    @property
+    def lead(self) -> int | None:
+        """The first member that shows its network."""
+        return next((place for place, one in enumerate(self.members) if one.shows_network), None)
+
+    def inputs(self, corpus: Corpus) -> dict[str, str]:
+        """The inputs of every member."""
+        found: dict[str, str] = {}
+        with _all_told() as told:
+            for place, one in enumerate(self.members):
+                with told(place):
+                    found |= {f"members[{place}].{name}": digest for name, digest in one.inputs(corpus).items()}
+                    _refuse_without_logits(one)
+        return found | ({"gold": corpus.train.digest} if self.select == "gold" else {})
+
+    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+        """Make every member ready, each in a folder of its own."""
+        drafts = [Draft(_folder(draft.folder, place)) for place in range(len(self.members))]
+        with _all_told() as told:
+            for place, (one, own) in enumerate(zip(self.members, drafts, strict=True)):
+                own.folder.mkdir(exist_ok=True)
+                ready = own.folder / _READY
+                if ready.is_file():  # a run that was killed at a later member goes on there
+                    own.facts.update(json.loads(ready.read_text(encoding="utf-8")))
+                    continue
+                with told(place):
+                    one.prepare(own, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
+                    artifact.write_json(ready, own.facts)
+        draft.facts["members"] = [own.facts for own in drafts]
+        warnings = [f"member {place}: {own.facts['warning']}" for place, own in enumerate(drafts)
+                    if "warning" in own.facts]  # fmt: skip
+        if warnings:
+            draft.facts["warning"] = "; ".join(warnings)
+        if self.select == "gold":
+            _write_gold(corpus, draft.folder / _GOLD)
+
+    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+        """All members."""
+        with _all_told() as told:
+            loaded = []
+            for place, one in enumerate(self.members):
+                with told(place):
+                    loaded.append(one.open(_folder(folder, place), task=task))
+        weights = np.array(self.weights or [1.0] * len(loaded))
+        gold = folder / _GOLD if self.select == "gold" else None
+        return Choir(loaded, weights=weights / weights.sum(), select=self.select, lead=self.lead, gold=gold,
+                     licence=self.licence)  # fmt: skip
+
+
+@final
+class Choir:
+    """Members that are asked together."""
+
+    def __init__(
+        self,
+        members: Sequence[LoadedTeacher],
+        *,
+        weights: Floats,
+        select: Select,
+        lead: int | None,
+        gold: Path | None = None,
+        licence: str = "",
+    ) -> None:
+        self._licence = licence
+        self._members, self._weights, self._select, self._lead, self._path = members, weights, select, lead, gold
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Those of any member: one that has no other is asked in fp32."""
+        quick = any("bf16" in one.precisions for one in self._members)
+        return ("fp32", "bf16") if quick else ("fp32",)
+
+    @property
+    def layers(self) -> int:
+        """The lead's."""
+        return 0 if self._lead is None else self._members[self._lead].layers
+
+    def identify(self) -> Identity:
+        """Who they are together: a digest over all of them, the sum of their prices, every licence.
+
+        Where one licence is not stated, that of the whole is not either.
+        """
+        known = [one.identify() for one in self._members]
+        licences = list(dict.fromkeys(one.licence for one in known))
+        told = {"members": [one.as_dict() for one in known], "weights": self._weights.tolist(), "select": self._select}
+        told["gold"] = artifact.file_sha256(self._path) if self._path else None
+        return Identity(
+            name=f"ensemble ({self._select}) of {', '.join(one.name for one in known)}",
+            weights=artifact.sha256(artifact.canonical(told)),
+            tokenizer=None if self._lead is None else known[self._lead].tokenizer,
+            labels=known[0].labels,
+            licence=self._licence or (" AND ".join(licences) if all(licences) else ""),
+            price_per_million_texts=sum(one.price_per_million_texts for one in known),
+        )
+
+    def ask(
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """What they say together; what looks inside comes from the lead alone."""
+        further: dict[str, NDArray[Any]] = {}
+        sides: list[Floats] = []
+        tokens = 0
+        for place, one in enumerate(self._members):
+            own = precision if precision in one.precisions else "fp32"
+            asked = wanted | signals.LOGITS if place == self._lead else signals.LOGITS
+            said, read = one.ask(texts, precision=own, tokens_per_batch=tokens_per_batch, wanted=asked)
+            sides.append(_log_softmax(said["logits"]))
+            further |= {name: signal for name, signal in said.items() if name not in _SPOKEN}
+            tokens += read
+        logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts])
+        return {"logits": logits.astype(np.float32), **further}, tokens
+
+    def network(self) -> Any:
+        """The lead's.
+
+        Raises:
+            MismatchError: no member shows one.
+        """
+        return self._leader().network()
+
+    def tokenizer_json(self) -> str:
+        """The lead's.
+
+        Raises:
+            MismatchError: no member shows one.
+        """
+        return self._leader().tokenizer_json()
+
+    def _together(self, sides: Floats, ids: Sequence[str]) -> Floats:
+        """One answer a text, `[texts, classes]`, from log-probabilities `[members, texts, classes]`."""
+        if self._select == "confidence":
+            surest = sides.max(axis=2).argmax(axis=0)
+            return np.asarray(np.take_along_axis(sides, surest[None, :, None], axis=0)[0])
+        counts = np.ones(sides.shape[:2], dtype=np.bool_)
+        if self._select == "gold":
+            gold = np.array([self._gold.get(one, -1) for one in ids], dtype=np.int64)
+            agrees = sides.argmax(axis=2) == gold
+            counts = np.where(agrees.any(axis=0), agrees, True)
+        weights = self._weights[:, None] * counts
+        heard = np.log(np.where(counts, weights / weights.sum(axis=0), 1.0))
+        return np.asarray(np.logaddexp.reduce(np.where(counts[..., None], sides + heard[..., None], -np.inf), axis=0))
+
+    @cached_property
+    def _gold(self) -> dict[str, int]:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self._path)
+        return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+    def _leader(self) -> LoadedTeacher:
+        if self._lead is None:
+            found, todo = "an ensemble of teachers that show no network", "Choose the student `bag`, or add a member."
+            raise MismatchError(Problem("student", found, "a member whose network can be seen", todo))
+        return self._members[self._lead]
+
+
+def _folder(folder: Path, place: int) -> Path:
+    return folder / f"member-{place}"
+
+
+def _log_softmax(logits: NDArray[Any]) -> Floats:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True, initial=-np.inf) if len(wide) else 0.0
+    return np.asarray(wide - np.log(np.exp(wide).sum(axis=1, keepdims=True)))
+
+
+def _write_gold(corpus: Corpus, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(corpus.train.table(["id", "label"]).drop_null(), path, compression="zstd")
+
+
+def _refuse_without_logits(member: Teacher) -> None:
+    if "logits" not in member.signals:
+        found = f"a {member.kind} teacher that gives {', '.join(sorted(member.signals)) or 'nothing'}"
+        raise MismatchError(Problem("teacher", found, "a member that gives logits", "Take it out, or ask it for them."))
+
+
+@contextlib.contextmanager
+def _all_told() -> Iterator[Callable[[int], contextlib.AbstractContextManager[None]]]:
+    """Gather the problems of all members, each under its member's key, and raise them at once."""
+    problems: list[Problem] = []
+    kinds: list[type[StillroomError]] = []
+
+    @contextlib.contextmanager
+    def told(place: int) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            kinds.append(type(error))
+            problems.extend(_at(place, one) for one in error.problems)
+
+    yield told
+    if problems:
+        raise (kinds[0] if len(set(kinds)) == 1 else InputError)(*problems)
+
+
+def _at(place: int, problem: Problem) -> Problem:
+    """A problem of a teacher under the key that it has as a member."""
+    own = f"teacher.members[{place}]"
+    head, dot, rest = problem.where.partition(".")
+    where = f"{own}{dot}{rest}" if head == "teacher" else f"{own}: {problem.where}"
+    return Problem(where, problem.found, problem.expected, problem.todo)

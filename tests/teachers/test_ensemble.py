@@ -1,0 +1,231 @@
+"""Several teachers as one: mixed, the surest heard, or those that agree with gold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillroom import corpus, cost, loop, pipeline, teach
+from stillroom.core import plugins, recipe
+from stillroom.core.artifact import Store, text_id
+from stillroom.core.errors import InputError, MismatchError, RecipeError
+from stillroom.corpora.table import Table
+from stillroom.tasks.classification import Classification
+from stillroom.teachers import LoadedTeacher
+from stillroom.teachers.ensemble import Choir, Ensemble
+from tests.conftest import LABELS, sentences, write_csv
+
+TASK = Classification(labels=LABELS)
+
+
+def recorded(path: Path, said: Mapping[str, Sequence[float]], **settings: Any) -> dict[str, Any]:
+    lines = [json.dumps({"text": text, "logits": list(logits)}) for text, logits in said.items()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return {"kind": "recorded", "outputs": str(path), **settings}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
+    folder = tmp_path_factory.mktemp("rows")
+    path = write_csv(folder / "toy.csv", sentences())
+    source = Table(labelled=str(path), dev_share=0.2, test_share=0.4)
+    return corpus.load(source, task=TASK, store=Store(folder / "work"))
+
+
+def always(value: Sequence[float]) -> dict[str, Sequence[float]]:
+    return {text: value for text, _ in sentences()}
+
+
+def opened(rows: corpus.Corpus, work: Path, members: list[dict[str, Any]], **settings: Any) -> LoadedTeacher:
+    teacher = plugins.build("teachers", {"kind": "ensemble", "members": members, **settings})
+    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(work))
+    loaded: LoadedTeacher = teacher.open(found.folder, task=TASK)
+    return loaded
+
+
+def heard(loaded: LoadedTeacher, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    return loaded.ask(texts, precision="fp32", tokens_per_batch=256)[0]["logits"]
+
+
+def test_a_mixture_is_a_mixture_of_probabilities(rows: corpus.Corpus, tmp_path: Path) -> None:
+    members = [recorded(tmp_path / "a", always((0.0, 3.0))), recorded(tmp_path / "b", always((2.0, 0.0)))]
+    said = heard(opened(rows, tmp_path / "work", members, weights=(3.0, 1.0)), list(rows.test.texts())[:2])
+    p, q = 1 / (1 + np.exp(3.0)), 1 / (1 + np.exp(-2.0))
+    np.testing.assert_allclose(np.exp(said[:, 0]), 0.75 * p + 0.25 * q, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(said).sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_the_surest_is_heard_alone_whatever_the_scale_of_its_logits(rows: corpus.Corpus, tmp_path: Path) -> None:
+    texts = list(rows.test.texts())[:2]
+    loud = {**always((100.0, 100.1)), texts[1]: (0.0, 9.0)}
+    members = [recorded(tmp_path / "a", loud), recorded(tmp_path / "b", always((2.0, 0.0)))]
+    said = heard(opened(rows, tmp_path / "work", members, select="confidence"), texts)
+    assert said.argmax(axis=1).tolist() == [0, 1]
+    assert said[0, 0] - said[0, 1] == pytest.approx(2.0, abs=1e-5)
+
+
+def test_gold_counts_on_training_rows_and_nowhere_else(rows: corpus.Corpus, tmp_path: Path) -> None:
+    gold = dict(sentences())
+    right = {text: (3.0, 0.0) if label == LABELS[0] else (0.0, 3.0) for text, label in sentences()}
+    wrong = {text: logits[::-1] for text, logits in right.items()}
+    members = [recorded(tmp_path / "a", right), recorded(tmp_path / "b", wrong)]
+    loaded = opened(rows, tmp_path / "work", members, select="gold", weights=(1.0, 9.0))
+    train, test, dev = (list(part.texts())[:30] for part in (rows.train, rows.test, rows.dev))
+    codes = np.array([LABELS.index(gold[text]) for text in train])
+    assert (heard(loaded, train).argmax(axis=1) == codes).all()
+    for held in (test, dev):  # the heavier member is wrong everywhere, and nothing tells the ensemble
+        assert (heard(loaded, held).argmax(axis=1) != [LABELS.index(gold[text]) for text in held]).all()
+    known = loaded._gold  # type: ignore[attr-defined]
+    assert set(known) == {text_id(text) for text in rows.train.texts()}
+
+
+def test_where_nobody_agrees_with_gold_everybody_counts(rows: corpus.Corpus, tmp_path: Path) -> None:
+    wrong = {text: (0.0, 3.0) if label == LABELS[0] else (3.0, 0.0) for text, label in sentences()}
+    fainter = {text: (one / 2, other / 2) for text, (one, other) in wrong.items()}
+    members = [recorded(tmp_path / "a", wrong), recorded(tmp_path / "b", fainter)]
+    texts = list(rows.train.texts())[:9]
+    by_gold = heard(opened(rows, tmp_path / "one", members, select="gold"), texts)
+    np.testing.assert_allclose(by_gold, heard(opened(rows, tmp_path / "two", members), texts))
+
+
+@given(st.integers(0, 500), st.sampled_from(["average", "gold", "confidence"]))
+@settings(max_examples=30, deadline=None)
+def test_equal_members_say_what_each_says(seed: int, select: Any) -> None:
+    class One:
+        precisions, layers = ("fp32",), 0
+
+        def ask(self, texts: Sequence[str], **_: Any) -> Any:
+            return {"logits": np.random.default_rng(seed).normal(size=(len(texts), 4), scale=30).astype(np.float32)}, 1
+
+    choir = Choir([One(), One()], weights=np.array([0.3, 0.7]), select=select, lead=None)  # type: ignore[list-item]
+    choir.__dict__["_gold"] = {}
+    said = heard(choir, ["a", "b"])
+    logits = One().ask(["a", "b"])[0]["logits"].astype(np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    expected = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+    assert heard(choir, []).shape == (0, 4)
+
+
+def test_insides_and_network_come_from_the_lead(rows: corpus.Corpus, classifier_folder: Path, tmp_path: Path) -> None:
+    own = {"kind": "huggingface", "model": str(classifier_folder), "licence": "MIT", "price_per_million_texts": 2.0}
+    heard_elsewhere = recorded(tmp_path / "a", always((0.0, 1.0)), licence="CC0-1.0", price_per_million_texts=3.0)
+    teacher: Ensemble = plugins.build("teachers", {"kind": "ensemble", "members": [heard_elsewhere, own]})
+    assert teacher.lead == 1
+    assert teacher.shows_network
+    assert not teacher.answers_any_text
+    assert not teacher.computes
+    assert {"embedding", "hidden"} < teacher.signals
+    loaded = opened(rows, tmp_path / "work", [heard_elsewhere, own])
+    known = loaded.identify()
+    assert known.licence == "CC0-1.0 AND MIT"
+    assert known.price_per_million_texts == 5.0
+    alone = plugins.build("teachers", own).open(tmp_path, task=TASK)
+    assert known.tokenizer == alone.identify().tokenizer
+    texts = list(rows.test.texts())[:3]
+    wanted = frozenset({"logits", "embedding", "hidden.1"})
+    said, tokens = loaded.ask(texts, precision="fp32", tokens_per_batch=256, wanted=wanted)
+    expected, _ = alone.ask(texts, precision="fp32", tokens_per_batch=256, wanted=wanted)
+    assert tokens > 0
+    for name in ("embedding", "hidden.1", "tokens"):
+        np.testing.assert_array_equal(said[name], expected[name])
+    assert not np.allclose(said["logits"], expected["logits"])
+
+
+def test_another_member_is_another_teacher(rows: corpus.Corpus, tmp_path: Path) -> None:
+    one, two = recorded(tmp_path / "a", always((0.0, 1.0))), recorded(tmp_path / "b", always((0.0, 1.5)))
+    digests = {
+        opened(rows, tmp_path / f"work{n}", members, **more).identify().weights
+        for n, (members, more) in enumerate(
+            [
+                ([one, one], {}),
+                ([one, two], {}),
+                ([two, one], {}),
+                ([one, two], {"weights": (1, 2)}),
+                ([one, two], {"select": "gold"}),
+            ]
+        )
+    }
+    assert len(digests) == 5
+
+
+def test_every_problem_of_every_member_is_told_by_key(toy: dict[str, Any]) -> None:
+    toy["teacher"] = {"kind": "ensemble", "selekt": "gold",
+                      "members": [{"kind": "finetuned", "bas": "x"}, {"kind": "huggingfac"}, {}]}  # fmt: skip
+    with pytest.raises(RecipeError) as caught:
+        recipe.parse(toy)
+    where = [problem.where.removeprefix("recipe: ") for problem in caught.value.problems]
+    assert sorted(where) == ["teacher.members[0].bas", "teacher.members[0].base", "teacher.members[1].kind",
+                             "teacher.members[2]", "teacher.selekt"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"weights": [1.0]}, {"weights": [1.0, 0.0]}, {"weights": [1.0, 1.0], "select": "confidence"}, {"members": []}],
+)
+def test_weights_fit_the_members(settings: dict[str, Any]) -> None:
+    members = [{"kind": "recorded", "outputs": name} for name in "ab"]
+    with pytest.raises(RecipeError):
+        plugins.build("teachers", {"kind": "ensemble", "members": members, **settings})
+
+
+def test_what_is_not_there_is_told_of_all_members(rows: corpus.Corpus, tmp_path: Path) -> None:
+    members = [
+        {"kind": "recorded", "outputs": str(tmp_path / "no")},
+        {"kind": "finetuned", "base": str(tmp_path / "nor")},
+    ]
+    with pytest.raises(InputError) as caught:
+        opened(rows, tmp_path / "work", members)
+    assert [one.where for one in caught.value.problems] == ["teacher.members[0].outputs", "teacher.members[1].base"]
+
+
+def test_the_journey_with_an_ensemble(toy: dict[str, Any], classifier_folder: Path, tmp_path: Path) -> None:
+    members = [{**toy["teacher"], "epochs": 2}, {"kind": "huggingface", "model": str(classifier_folder)}]
+    toy["teacher"] = {"kind": "ensemble", "members": members, "select": "gold"}
+    toy["student"]["epochs"] = 1
+    run = pipeline.run(recipe.parse(toy), work=tmp_path / "work", until="evaluate")
+    assert run.artifacts["transfer"].manifest["facts"]["teacher"]["name"].startswith("ensemble (gold) of")
+
+
+def test_a_killed_run_makes_no_member_ready_twice(rows: corpus.Corpus, encoder_folder: Path, tmp_path: Path) -> None:
+    member = {"kind": "finetuned", "base": str(encoder_folder), "learning_rates": [1e-3], "epochs": 1}
+    teacher = plugins.build("teachers", {"kind": "ensemble", "members": [member, {**member, "epochs": 2}]})
+    fitted: list[int] = []
+
+    def fit(*args: Any, **settings: Any) -> Any:
+        if len(fitted) == 1:
+            fitted.append(-1)
+            raise KeyboardInterrupt
+        fitted.append(settings["plan"].epochs)
+        return loop.fit(*args, **settings)
+
+    def prepare() -> Any:
+        return teach.prepare(teacher, task=TASK, corpus=rows, fit=fit, seed=1, store=Store(tmp_path))
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare()
+    found = prepare()
+    assert fitted == [1, -1, 2]
+    assert [one["learning_rate"] for one in found.manifest["facts"]["members"]] == [1e-3, 1e-3]
+
+
+def test_its_size_is_not_taken_for_its_leads(rows: corpus.Corpus, classifier_folder: Path, tmp_path: Path) -> None:
+    members = [{"kind": "huggingface", "model": str(classifier_folder)}] * 2
+    teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
+    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(tmp_path))
+    assert cost._teacher_facts(teacher, found, TASK)["parameters"] is None
+    assert cost._teacher_facts(teacher.members[0], found, TASK)["parameters"] > 0
+
+
+def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str, Any], tmp_path: Path) -> None:
+    members = [recorded(tmp_path / name, always((0.0, 1.0))) for name in "ab"]
+    toy["teacher"] = {"kind": "ensemble", "members": members}
+    with pytest.raises(MismatchError, match="network can't be seen"):
+        pipeline.check(recipe.parse(toy))
