@@ -97,6 +97,34 @@ def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str
 
 
 @app.command()
+def search(
+    recipe: RecipePath,
+    minutes: Annotated[float | None, typer.Option(help="How long to search.")] = None,
+    max_disk_mb: Annotated[float | None, typer.Option(help="What the student's files may take.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="What the median text may take.")] = None,
+    min_retention: Annotated[float | None, typer.Option(help="The least share of the teacher's dev score.")] = None,
+    set_: Overrides = None,
+    work: Work = WORK,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the best student for a budget and confirm it once on the test; exit code 1 where a gate does not pass."""
+    from stillroom import console
+    from stillroom import search as searches
+    from stillroom.core import recipe as recipes
+
+    limits = {"minutes": minutes, "max_disk_mb": max_disk_mb, "max_latency_ms": max_latency_ms,
+              "min_retention": min_retention}  # fmt: skip
+    given = [f"search.{name}={value}" for name, value in limits.items() if value is not None]
+    loaded = recipes.load(recipe, [*(set_ or []), *given])
+    with console.Bars(quiet=quiet or as_json) as report:
+        found = searches.explore(loaded, work=work, report=report)
+    console.show_search(found.told, folder=found.folder, as_json=as_json)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def predict(
     folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a run.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: a text a line from stdin.")] = None,

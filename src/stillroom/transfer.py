@@ -125,7 +125,10 @@ def collect(
     # The seed only matters where phrases are drawn: without them, every seed shares one transfer set.
     if settings.phrases_per_row:
         inputs |= {part.role: part.digest for part in held_out}
-    described = {**settings.model_dump(mode="json"), "seed": seed if settings.phrases_per_row else None}
+    described = {
+        **settings.model_dump(mode="json", exclude={"also"}),
+        "seed": seed if settings.phrases_per_row else None,
+    }
     described |= {"signals": sorted(wanted)}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
