@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from stillroom import pipeline, runtime, search, train
+from stillroom import cost, pipeline, runtime, search, train
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import InputError, RecipeError
 from stillroom.core.progress import Event
@@ -37,7 +37,7 @@ FAMILIES = ["bag", "static"]
 
 def asked(table: Path, encoder: Path, **limits: Any) -> dict[str, Any]:
     toy = make_toy(table, encoder)
-    toy["search"] = {"families": FAMILIES, "minutes": 20, "rungs": 2, "proposals": 1, **limits}
+    toy["search"] = {"families": FAMILIES, "minutes": 20, "rungs": 3, "proposals": 1, **limits}
     return toy
 
 
@@ -169,6 +169,8 @@ def test_the_jury_and_the_bench_refuse_rows_of_the_test(searched: Searched) -> N
     peek: Any = bench.corpus.test
     with pytest.raises(TypeError, match="evaluation only"):
         Jury.call(peek, bench.said, task=bench.recipe.task)
+    with pytest.raises(TypeError, match="evaluation only"):
+        cost.lightly(bench.recipe.teacher, bench.teacher, bench.teacher, peek, task=bench.recipe.task, beside=False)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,21 @@ def test_a_ladder_is_of_unlike_students_within_the_teacher(toy: dict[str, Any]) 
     names = [one.name for one in fit]
     assert len(names) == len(set(names))
     assert [one.student.model_dump()["layers"] for one in fit if one.family == "transformer"] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", plugins.names("students"))
+def test_every_student_offers_rungs_and_names_what_may_be_moved(kind: str) -> None:
+    member: Any = plugins.member("students", kind)
+    rungs = member.ladder(teacher_layers=6)
+    assert rungs
+    assert len({json.dumps(one.resolved(), sort_keys=True) for one in rungs}) == len(rungs)
+    for one in rungs:
+        assert isinstance(one, member)
+        for name, span in one.spans().items():
+            assert span.low < span.high
+            for end in (span.low, span.high):
+                value = round(end) if span.whole else end
+                assert member.model_validate({**one.model_dump(), name: value}), f"{name} can't be {value}"
 
 
 def search_in_a_process(toy: dict[str, Any], work: Path) -> None:
