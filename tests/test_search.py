@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from stillroom import corpus as corpora
 from stillroom import cost, pipeline, runtime, search, train
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import InputError, RecipeError
@@ -139,6 +140,17 @@ def explored(searched: Searched, **limits: Any) -> Explorer:
     explorer = Explorer(bench, Journal(journal, clock=time.monotonic), report=lambda _: None)
     explorer.explore(candidates)
     return explorer
+
+
+def test_other_rows_are_another_search(searched: Searched, tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "toy.csv", sentences(extra=" again"))
+    other = {**searched.toy, "corpus": {**searched.toy["corpus"], "labelled": str(table)}}
+    kept = recipe.parse(searched.toy)
+    mine = Bench(kept, work=searched.work, report=lambda _: None)
+    loaded = corpora.load(recipe.parse(other).corpus, task=kept.task, store=mine.store)
+    before = search.key(kept, mine)
+    mine.corpus = loaded  # under the very same recipe, as when a file is written over
+    assert search.key(kept, mine) != before
 
 
 def test_the_limits_decide_who_may_be_chosen(searched: Searched) -> None:

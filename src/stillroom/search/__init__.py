@@ -67,9 +67,9 @@ def explore(
     asked = recipe.model_copy(update={} if budget is None else {"search": budget})
     pipeline.check(asked)
     alone = asked.model_copy(update={"peer": None, "train": asked.train.model_copy(update={"rounds": 1})})
-    folder = work / "searches" / recipe.name
-    journal = Journal(folder / f"journal-{_key(alone)}.jsonl", clock=clock)
+    folder, began = work / "searches" / recipe.name, clock()
     bench = Bench(alone, work=work, report=report)
+    journal = Journal(folder / f"journal-{key(alone, bench)}.jsonl", clock=clock, began=began)
     told = journal.decide("teacher", lambda: {"layers": bench.loaded.layers})
     candidates, unfit = ladder.climb(alone, teacher_layers=told["layers"])
     if not candidates:
@@ -96,13 +96,14 @@ def explore(
     return Found(folder, found, run)
 
 
-def _key(asked: Recipe) -> str:
-    """What a search's decisions depend on: all of a recipe but the limits, which only say who may be chosen."""
+def key(asked: Recipe, bench: Bench) -> str:
+    """What decisions depend on: rows, teacher, and all of a recipe but the limits, which only say who may be chosen."""
     from stillroom import __version__
 
     open_ = asked.search.model_copy(update=dict.fromkeys(_LIMITS))
     told = {"recipe": asked.model_copy(update={"search": open_}).digest, "stillroom": __version__}
-    return artifact.sha256(artifact.canonical(told))[:16]
+    inputs = {"corpus": bench.corpus.artifact.digest, "teacher": bench.teacher.digest}
+    return artifact.key_of("search", told, inputs)
 
 
 def _write(folder: Path, found: Mapping[str, Any]) -> None:

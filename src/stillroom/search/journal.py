@@ -21,8 +21,9 @@ Clock = Callable[[], float]
 class Journal:
     """The decisions of one search, by name."""
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
-        self._path, self._clock, self._began = path, clock, clock()
+    def __init__(self, path: Path, *, clock: Clock, began: float | None = None) -> None:
+        self._path, self._clock = path, clock
+        self._began = clock() if began is None else began
         self._told: dict[str, dict[str, Any]] = {}
         self._before = 0.0
         for line in _whole_lines(path):
