@@ -23,7 +23,7 @@ from stillroom.core import plugins, recipe
 
 DOCS = Path(__file__).parent
 STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe.Evaluate, "cost": recipe.Cost,
-          "export": recipe.Export, "[gate]": recipe.Gate}  # fmt: skip
+          "export": recipe.Export, "search": recipe.Search, "[gate]": recipe.Gate}  # fmt: skip
 FAMILIES = {
     **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
     "[transfer.augment]": "augmentations",

@@ -74,7 +74,7 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "list", "new"}
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "search", "list", "new"}
     for name, one in group.commands.items():
         assert one.help, name
         assert any("--json" in option.opts for option in one.params), name

@@ -32,7 +32,7 @@ FAMILIES = (
     "runtime.runners",
     "runtime.encoders",
 )
-STAGES = (recipe.Transfer, recipe.Train, recipe.Evaluate, recipe.Cost, recipe.Export, recipe.Gate)
+STAGES = (recipe.Transfer, recipe.Train, recipe.Evaluate, recipe.Cost, recipe.Export, recipe.Search, recipe.Gate)
 
 
 def text(page: Path) -> str:

@@ -38,7 +38,7 @@ def level(module: str) -> int:
         return LEVELS["families"]
     if part in OUTSIDE:
         return LEVELS["outside"]
-    return LEVELS["pipeline"] if part in ("pipeline", "journey") else LEVELS["stages"]
+    return LEVELS["pipeline"] if part in ("pipeline", "journey", "search") else LEVELS["stages"]
 
 
 def modules() -> list[Path]:

@@ -106,6 +106,7 @@ def served_in_eight_bits(network: Network, folder: Path, texts: list[str]) -> np
     return found
 
 
+@pytest.mark.slow
 def test_a_network_rounded_in_torch_is_near_its_export(classifier_folder: Path, tmp_path: Path) -> None:
     network = planted(begun("transformer cut", classifier_folder, tmp_path)[1])
     texts = [text for text, _ in sentences()[:1]] * 8  # one batch without padding, on both sides the same

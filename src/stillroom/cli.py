@@ -54,7 +54,8 @@ def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -
         parts = " · ".join(f"{name} {value}" for name, value in told.items())
         console.data.print(f"{recipe}: well. {parts}", markup=False)
         for kind, why in possible.items():
-            console.data.print(f"objective {kind}: {why}", markup=False)
+            if why != "possible":
+                console.data.print(f"objective {kind}: {why}", markup=False)
 
 
 @app.command()
@@ -98,6 +99,34 @@ def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str
         here = pipeline.run(loaded, work=work, until=until, report=report)
     console.show_run(here, as_json=as_json)
     if not here.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    recipe: RecipePath,
+    minutes: Annotated[float | None, typer.Option(help="How long to search.")] = None,
+    max_disk_mb: Annotated[float | None, typer.Option(help="What the student's files may take.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="What the median text may take.")] = None,
+    min_retention: Annotated[float | None, typer.Option(help="The least share of the teacher's dev score.")] = None,
+    set_: Overrides = None,
+    work: Work = WORK,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the best student for a budget and confirm it once on the test; exit code 1 where a gate does not pass."""
+    from stillroom import console
+    from stillroom import search as searches
+    from stillroom.core import recipe as recipes
+
+    limits = {"minutes": minutes, "max_disk_mb": max_disk_mb, "max_latency_ms": max_latency_ms,
+              "min_retention": min_retention}  # fmt: skip
+    given = [f"search.{name}={value}" for name, value in limits.items() if value is not None]
+    loaded = recipes.load(recipe, [*(set_ or []), *given])
+    with console.Bars(quiet=quiet or as_json) as report:
+        found = searches.explore(loaded, work=work, report=report)
+    console.show_search(found.told, folder=found.folder, as_json=as_json)
+    if not found.passed:
         raise typer.Exit(1)
 
 

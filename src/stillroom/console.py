@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from rich.console import Console
@@ -177,6 +178,26 @@ def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
             where = escape(f"{fact['artifact']} {fact['field']}")
             lines.append(f"            {escape(fact['name'])} {escape(value)} [dim]{where}[/dim]")
         data.print("\n".join(lines))
+
+
+def show_search(found: Mapping[str, Any], *, folder: Path, as_json: bool) -> None:
+    """The points that a search finished, the cheapest first, and what was chosen and confirmed."""
+    if as_json:
+        show_json(found)
+        return
+    from stillroom.search import FILE, PAGE, page
+
+    table = Table(title=f"{found['name']}: finished points (★ on the frontier, → chosen)", title_justify="left")
+    for title in ("", "point", "dev", "of teacher", "texts/s", "× teacher", "p50 ms", "MB", "price / 1 M"):
+        table.add_column(title, justify="left" if title in ("", "point") else "right")
+    for point in found["points"]:
+        signs = ("→" if point["name"] == found["chosen"]["name"] else "") + ("★" if point["frontier"] else "")
+        table.add_row(signs, *[escape(one) for one in page.cells(point)], style="dim" if point["beyond"] else None)
+    data.print(table)
+    for sentence in page.sentences(found):
+        data.print(escape(sentence))
+    for path in (folder / FILE, folder / PAGE, found["chosen"]["bundle"], *found["confirmed"]["documents"]):
+        data.print(str(path), markup=False)
 
 
 def show_listing(found: Mapping[str, Any], *, as_json: bool) -> None:

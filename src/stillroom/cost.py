@@ -39,6 +39,7 @@ _ONE_THREAD = (
     "RAYON_RS_NUM_THREADS",
 )
 _TIMED_TEXTS = 50_000
+_FEW_TEXTS, _FEW_ROUNDS, _FEW_A_ROUND = 1024, 3, 16  # for a search, where many points are timed
 _SECONDS_PER_HOUR = 3600.0
 
 
@@ -120,6 +121,38 @@ def _run_workers(
     return both
 
 
+def lightly(
+    teacher: Teacher,
+    teacher_artifact: Artifact,
+    bundle: Artifact,
+    train: corpora.Rows[Any],
+    *,
+    task: Task,
+    beside: bool,
+) -> dict[str, Any]:
+    """Speed and latency of a bundle on a few training texts, `beside` its teacher or alone: for a search.
+
+    Raises:
+        TypeError: these are rows of the test.
+    """
+    corpora.refuse_test(train)
+    with tempfile.TemporaryDirectory(prefix="stillroom-cost-") as folder:
+        path = Path(folder) / "texts.json"
+        path.write_text(json.dumps(list(islice(train.texts(), _FEW_TEXTS))), encoding="utf-8")
+        job = {
+            "what": "lightly",
+            "texts": str(path),
+            "bundle": str(bundle.folder),
+            "teacher": teacher.resolved(),
+            "teacher_folder": str(teacher_artifact.folder),
+            "task": task.model_dump(mode="json"),
+            "teacher_computes": teacher.computes and beside,
+            "rounds": _FEW_ROUNDS,
+            "per_round": _FEW_A_ROUND,
+        }
+        return _worker(job)
+
+
 def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
     """Run one measurement in a process of its own, with one thread."""
     environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"}
@@ -156,11 +189,19 @@ def _visible(loaded: LoadedTeacher) -> dict[str, Any]:
 
 
 def _student_facts(student: Artifact, bundle: Artifact) -> dict[str, Any]:
+    facts = student.manifest["facts"]
+    return {
+        "parameters": facts["parameters"],
+        "flops_per_text": facts["flops_per_text"],
+        "disk_mb": disk_mb(bundle),
+    }
+
+
+def disk_mb(bundle: Artifact) -> float:
+    """The size of the files that serve a bundle's default runner."""
     described = bundle.read_json("bundle.json")
     names = described["runners"][described["default"]]["files"]
-    size = sum((bundle.folder / name).stat().st_size for name in names)
-    facts = student.manifest["facts"]
-    return {"parameters": facts["parameters"], "flops_per_text": facts["flops_per_text"], "disk_mb": size / 1e6}
+    return float(sum((bundle.folder / name).stat().st_size for name in names)) / 1e6
 
 
 def _money(
@@ -168,13 +209,11 @@ def _money(
 ) -> dict[str, Any]:
     """Price per million texts, and the number of texts after which the student has paid for itself."""
     per_second = settings.price_per_vcpu_hour / _SECONDS_PER_HOUR / settings.utilisation
-
-    def per_million(side: Mapping[str, Any]) -> float | None:
-        rate = side.get("texts_per_second")
-        return 1e6 / rate * per_second if rate else None
-
     asked = measured["teacher"].get("price_asked_per_million_texts") or None
-    teacher_price, student_price = asked or per_million(measured["teacher"]), per_million(measured["student"])
+    teacher_price, student_price = (
+        price_per_million(measured[side].get("texts_per_second"), settings) for side in ("teacher", "student")
+    )
+    teacher_price = asked or teacher_price
     ledger = said.artifact.circumstances["ledger"]
     seconds = {
         "teacher": float(teacher.circumstances["seconds"]),
@@ -199,6 +238,12 @@ def _money(
         "hidden": {"seconds": seconds, "cores": cores, "spend": spent},
         "break_even_texts": None if saved is None or saved <= 0 else spent / saved,
     }
+
+
+def price_per_million(texts_per_second: float | None, settings: recipe.Cost) -> float | None:
+    """What a million texts cost at such a speed; None where it is not known."""
+    per_second = settings.price_per_vcpu_hour / _SECONDS_PER_HOUR / settings.utilisation
+    return 1e6 / texts_per_second * per_second if texts_per_second else None
 
 
 def speedup(rounds: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import numpy as np
 _BATCH = 32
 _WARM_UP = 4096
 _SINGLES = {"teacher": 60, "student": 1000}
+_FEW_SINGLES = {"teacher": 20, "student": 200}
 _STUDENT_FACTOR = 16  # a student is quicker: it gets more texts a round, so that a round can be timed
 
 Answer = Callable[[Sequence[str]], Any]
@@ -23,7 +24,7 @@ Answer = Callable[[Sequence[str]], Any]
 def main() -> None:
     """Do the job."""
     job = json.load(sys.stdin)
-    found = speed(job) if job["what"] == "speed" else memory(job)
+    found = _JOBS.get(job["what"], memory)(job)
     sys.stdout.write(json.dumps(found) + "\n")
 
 
@@ -56,6 +57,32 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
         }
     found.setdefault("teacher", {})["flops_per_text"] = _flops(job, texts[:_WARM_UP])
     return found
+
+
+def lightly(job: dict[str, Any]) -> dict[str, Any]:
+    """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search.
+
+    Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
+    """
+    texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
+    sides = {"student": _student(job)} | ({"teacher": _teacher(job)} if job["teacher_computes"] else {})
+    for start in range(0, len(texts) // 2, _BATCH):
+        sides["student"](texts[start : start + _BATCH])
+    fresh = _fresh(texts)
+    rounds: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(job["rounds"]):
+        batch = [next(fresh) for _ in range(job["per_round"] * _STUDENT_FACTOR)]
+        for side, answer in sides.items():
+            mine = batch[: job["per_round"]] if side == "teacher" else batch
+            rounds[side].append(_rate(answer, mine, at_once=len(mine) if side == "teacher" else _BATCH))
+    return {
+        side: {
+            "texts_per_second": float(np.median(rounds[side])),
+            "rounds": rounds[side],
+            "latency_ms": _latencies(answer, [next(fresh) for _ in range(_FEW_SINGLES[side])]),
+        }
+        for side, answer in sides.items()
+    }
 
 
 def memory(job: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +164,8 @@ def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
         network(input_ids=ids, attention_mask=torch.ones_like(ids))
     return float(counter.get_total_flops())
 
+
+_JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"speed": speed, "lightly": lightly}
 
 if __name__ == "__main__":
     main()

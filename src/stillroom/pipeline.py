@@ -20,6 +20,7 @@ from stillroom.core.progress import Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
 from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
@@ -48,7 +49,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), objectives(recipe)
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
                             settings=recipe.transfer, seed=seed, store=store, held_out=(rows.test, rows.outside),
-                            wanted=transfer.wanted(mixture, student=recipe.student, loaded=loaded),
+                            wanted=wanted(recipe, loaded),
                             report=report)  # fmt: skip
     if here.reached("transfer", said.artifact):
         return here
@@ -92,6 +93,12 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     return here
 
 
+def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
+    """What the teacher is asked for: what the mixture looks at, and what the recipe asks for beside it."""
+    mixture = transfer.wanted(objectives(recipe), student=recipe.student, loaded=loaded)
+    return mixture | frozenset(recipe.transfer.also)
+
+
 def objectives(recipe: Recipe) -> tuple[Objective, ...]:
     """The recipe's mixture, or the task's own where it names none."""
     own = recipe.task.objectives(_said(recipe))
@@ -109,12 +116,13 @@ def check(recipe: Recipe) -> None:
     Raises:
         MismatchError: they don't; every reason at once.
     """
-    problems = [*_misfits(recipe), *_unknown_measures(recipe)]
+    problems = [*misfits(recipe), *_unknown_measures(recipe)]
     if problems:
         raise MismatchError(*problems)
 
 
-def _misfits(recipe: Recipe) -> list[Problem]:
+def misfits(recipe: Recipe) -> list[Problem]:
+    """Every reason why task, teacher, student and objectives do not go together."""
     task, student, teacher = recipe.task, recipe.student, recipe.teacher
     problems: list[Problem] = []
     if task.shape not in student.shapes:

@@ -141,25 +141,14 @@ def _fit(
     peer: tuple[Student, Artifact] | None,
     report: Report,
 ) -> None:
-    network, train, dev = _begin(student, studied, corpus, said, objectives, task=task, seed=seed)
-    plan = Plan(
-        epochs=settings.epochs or student.epochs,
-        batch_size=settings.batch_size or student.batch_size,
-        learning_rate=settings.learning_rate or student.learning_rate,
-        patience=settings.patience,
-        seed=seed,
-        bf16=student.bf16(),
-        checkpoint_seconds=settings.checkpoint_seconds,
-        curriculum=settings.curriculum if said else 0.0,
-        unfreeze=settings.unfreeze,
-        quantization_aware=settings.quantization_aware,
-    )
+    network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed)
+    pace = plan(student, settings, seed=seed, taught=said is not None)
     beside = None
     if peer is not None:
-        begun = _begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
+        begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
         beside = loop.Peer(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
     stage = STAGE if said else "undistilled"
-    log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=plan,
+    log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=pace,
                    folder=draft.folder / "fit", report=report, stage=stage, peer=beside)  # fmt: skip
     network.save(draft.folder)
     artifact.write_text(draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log))
@@ -176,7 +165,23 @@ def _fit(
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)
 
 
-def _begin(
+def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool) -> Plan:
+    """How long and how hard a student is fitted: what the recipe says, or else what the student asks for."""
+    return Plan(
+        epochs=settings.epochs or student.epochs,
+        batch_size=settings.batch_size or student.batch_size,
+        learning_rate=settings.learning_rate or student.learning_rate,
+        patience=settings.patience,
+        seed=seed,
+        bf16=student.bf16(),
+        checkpoint_seconds=settings.checkpoint_seconds,
+        curriculum=settings.curriculum if taught else 0.0,
+        unfreeze=settings.unfreeze,
+        quantization_aware=settings.quantization_aware,
+    )
+
+
+def begin(
     student: Student,
     studied: Artifact,
     corpus: corpora.Corpus,

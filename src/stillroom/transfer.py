@@ -161,8 +161,8 @@ def collect(
     if rules:
         inputs |= {part.role: part.digest for part in held_out}
         inputs |= {f"augment[{n}].{name}": sha for n, rule in enumerate(rules) for name, sha in rule.digests().items()}
-    described = settings.model_dump(mode="json", serialize_as_any=True) | {"seed": seed if rules else None}
-    described |= {"augment": [rule.model_dump(mode="json") for rule in rules]}
+    described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also"})
+    described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
     described |= {"signals": sorted(wanted)}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 

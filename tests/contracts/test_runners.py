@@ -33,6 +33,8 @@ CASES: dict[str, dict[str, Any]] = {
     "static": {**STATIC, "pair_bits": 10},
     "static, no pairs": STATIC,
     "static, whole texts": {**STATIC, "pair_bits": 10},
+    "cnn": {"kind": "cnn", "dimensions": 16, "channels": 6},
+    "cnn, whole texts": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "onnx": {**STATIC, "pair_bits": 10},
 }
 ODD = [
@@ -98,7 +100,7 @@ def _case(name: str, classifier: Path, folders: pytest.TempPathFactory) -> Case:
         runner, _ = plugins.build("formats", kind).write(student.reopen(folder, task=TASK), folder)
     if variant == "whole texts":
         runner = plugins.build("runtime.runners", {**runner.model_dump(mode="json"), "by_chunks": False})
-    elif kind == "static":
+    elif kind in ("static", "cnn"):
         assert runner.by_chunks, "the quick way is the one that is held to its promises"
     assert runner.kind == kind
     serve = runner.open(folder, threads=1)

@@ -99,6 +99,7 @@ def asked(work: Path, pattern: str) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in work.glob(pattern)}
 
 
+@pytest.mark.slow
 def test_killed_while_asking(processes: ForkServerContext, calm: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     toy, before = calm
     work = tmp_path / "work"
@@ -122,6 +123,7 @@ def test_killed_while_asking(processes: ForkServerContext, calm: tuple[dict[str,
     assert len(shards) == len(set(shards))
 
 
+@pytest.mark.slow
 def test_killed_while_training(processes: ForkServerContext, calm: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     toy, before = calm
     work = tmp_path / "work"

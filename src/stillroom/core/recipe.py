@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 from pydantic import Field, field_validator, model_validator
 
 from stillroom.core import artifact, plugins
-from stillroom.core.errors import InputError, Problem, RecipeError
+from stillroom.core.errors import InputError, Problem, RecipeError, nearest
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Transfer(Settings):
     """The largest difference of any probability on the probe that still counts as agreement."""
     augment: tuple[Augmentation, ...] = ()
     """Further texts to ask about, made of training rows: each a table of the family `augmentations`."""
+    also: tuple[str, ...] = ()
+    """Signals to record beyond those that the objectives look at, so that several students share one transfer set."""
 
 
 @final
@@ -151,6 +153,37 @@ class Gate(Settings):
 
 
 @final
+class Search(Settings):
+    """How the best student for a budget is looked for, and the budget."""
+
+    minutes: float = Field(10.0, gt=0)
+    """How long to search. The chosen student's run, with its twin, test and cost, comes after that."""
+    max_disk_mb: float | None = Field(None, gt=0)
+    """What the files that serve the student may take."""
+    max_latency_ms: float | None = Field(None, gt=0)
+    """What the median text may take, alone, on one thread of this machine."""
+    min_retention: float | None = Field(None, gt=0)
+    """The least share of the teacher's dev score."""
+    seeds: int = Field(1, ge=1)
+    """With how many seeds a point is fitted before it is judged; the first one is what is bundled."""
+    families: tuple[str, ...] = ()
+    """Kinds of students to try; none: all there are."""
+    rungs: int | None = Field(None, ge=1)
+    """How many of each kind's settings to try, the smallest first; none: all that it offers."""
+    proposals: int = Field(8, ge=0)
+    """How many further settings to try for each kind, while there is time."""
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        known = plugins.names("students")
+        if unknown := [one for one in families if one not in known]:
+            raise ValueError("; ".join(f"kinds of students, which `{one}` is not. {nearest(one, known)}"
+                                       for one in unknown))  # fmt: skip
+        return families
+
+
+@final
 class Recipe(Settings):
     """Everything that one journey depends on."""
 
@@ -168,6 +201,7 @@ class Recipe(Settings):
     evaluate: Evaluate = Evaluate()
     cost: Cost = Cost()
     export: Export = Export()
+    search: Search = Search()
 
     @field_validator("name")
     @classmethod

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,19 @@ if TYPE_CHECKING:
     from stillroom.teachers import LoadedTeacher
 
 Ids = NDArray[np.int32]
+
+
+@final
+@dataclass(frozen=True)
+class Span:
+    """Between which ends a setting may be tried."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether its size counts in ratios."""
+    whole: bool = False
+    """Whether it counts something."""
 
 
 class Network(Protocol):
@@ -116,6 +130,15 @@ class Student(Member, ABC):
     def depth(self, teacher_layers: int) -> int:
         """How many layers it has whose insides it tells of, started from a teacher with so many; 0: none."""
         return 0
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """Settings worth trying with such a teacher (0 layers: none to be seen), small and quick ones first."""
+        return () if any(one.is_required() for one in cls.model_fields.values()) else (cls.model_validate({}),)
+
+    def spans(self) -> Mapping[str, Span]:
+        """Which of its settings a search may move, and how far."""
+        return {"learning_rate": Span(self.learning_rate / 3, self.learning_rate * 3, log=True)}
 
     def bf16(self) -> bool:
         """Whether it is trained under bf16 autocast on this machine."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, Self, final
 
 from pydantic import Field
 
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.runners.bag import Bag as BagRunner
-from stillroom.students import Network, Student
+from stillroom.students import Network, Span, Student
 from stillroom.tasks import Shape, Task
 
 
@@ -29,6 +29,15 @@ class Bag(Student):
     epochs: int = Field(6, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-2, gt=0)
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """Tables of 2^14 to 2^18 rows."""
+        return tuple(cls(features=NGrams(bits=bits)) for bits in (14, 16, 18))
+
+    def spans(self) -> Mapping[str, Span]:
+        """The learning rate and the dropout."""
+        return {**super().spans(), "dropout": Span(0.0, 0.5)}
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """All weights zero: a linear model needs no better start."""

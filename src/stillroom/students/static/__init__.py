@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
 import numpy as np
 from pydantic import Field
@@ -12,7 +12,7 @@ from pydantic import Field
 from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.static import Static as StaticRunner
-from stillroom.students import Network, Student, _trimming
+from stillroom.students import Network, Span, Student, _trimming
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
@@ -56,6 +56,16 @@ class Static(Student):
     epochs: int = Field(6, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """Narrow and wide vectors, and wide ones with pairs of tokens."""
+        return cls(dimensions=64, hidden=64), cls(), cls(pair_bits=16), cls(pair_bits=18)
+
+    def spans(self) -> Mapping[str, Span]:
+        """The learning rate, the width and what is left out in training."""
+        widths = {"dimensions": Span(max(1, self.dimensions // 2), self.dimensions * 2, log=True, whole=True)}
+        return {**super().spans(), **widths, "dropout": Span(0.0, 0.5), "token_dropout": Span(0.0, 0.3)}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""

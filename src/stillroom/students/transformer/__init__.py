@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
 from pydantic import Field
 
@@ -43,6 +43,11 @@ class Transformer(Student):
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """One layer, two, three and so on, always fewer than the teacher has."""
+        return tuple(cls(layers=layers) for layers in (1, 2, 3, 4, 6, 8, 12) if layers < teacher_layers)
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's network and tokenizer."""

@@ -1,0 +1,285 @@
+"""Where candidates are fitted, bundled, timed and judged: on train and dev rows, and on no others.
+
+Everything it makes is an artifact, so that nothing is done twice: a rerun finds it, and so does the chosen student's
+own run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillroom import corpus as corpora
+from stillroom import cost, export, loop, pipeline, runtime, teach, train, transfer
+from stillroom.core import artifact, plugins, seeds, signals
+from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.progress import Event, Report
+from stillroom.core.recipe import Recipe
+from stillroom.corpus import Dev, Rows
+from stillroom.metrics import Answers, Floats, Metric
+from stillroom.search.ladder import Candidate
+from stillroom.tasks import Task
+from stillroom.transfer import TransferSet
+
+STAGE = "trial"
+_FILE, _ROWS = "trial.json", "dev.parquet"
+_FEW = 1000  # dev rows that a short fit is judged on, at most
+_STEPS = 4  # of training, to learn how long one takes; the first is a warm-up
+_JUDGED = 64  # dev rows that are judged meanwhile
+_FORWARD = 1 / 3  # the share of a step that goes into what the network says
+
+
+@final
+@dataclass(frozen=True)
+class Jury:
+    """The dev rows with what is right on them: gold, or what the teacher said where there is no gold at all."""
+
+    metric: Metric
+    classes: int
+    texts: Sequence[str]
+    gold: NDArray[np.int64]
+    teacher: Floats
+
+    @classmethod
+    def call(cls, dev: Rows[Dev], said: TransferSet, *, task: Task) -> Self:
+        """The jury of a corpus.
+
+        Raises:
+            TypeError: these are rows of the test.
+        """
+        corpora.refuse_test(dev)
+        rows = dev.table(["id", "text", "label"])
+        table = np.concatenate([_logits(one, len(task.outputs)) for one in said.shards() if _is_dev(one)])
+        ids = [one for shard in said.shards() if _is_dev(shard) for one in shard["id"].to_pylist()]
+        places = {one: place for place, one in enumerate(ids)}
+        teacher = _probabilities(table[[places[one] for one in rows["id"].to_pylist()]])
+        gold = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
+        known = np.flatnonzero(gold >= 0)
+        if not len(known):
+            known, gold = np.arange(len(gold)), teacher.argmax(axis=1).astype(np.int64)
+        texts = rows["text"].to_pylist()
+        metric: Metric = plugins.build("metrics", task.metrics[0])
+        return cls(metric, len(task.outputs), [texts[row] for row in known], gold[known], teacher[known])
+
+    def statistics(self, logits: NDArray[np.floating[Any]] | None) -> Floats:
+        """What the metric says of each row for such answers to the first rows, or for the teacher's to all."""
+        said = self.teacher if logits is None else _probabilities(logits)
+        return self.metric.rows(Answers(self.gold[: len(said)], said, self.teacher[: len(said)]))
+
+    def score(self, statistics: Floats) -> float:
+        """The metric itself."""
+        return float(self.metric.value(statistics.sum(axis=0)))
+
+
+def _is_dev(shard: pa.Table) -> bool:
+    return bool(shard.num_rows) and shard["part"][0].as_py() == "dev"
+
+
+def _logits(shard: pa.Table, classes: int) -> NDArray[np.float32]:
+    flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    found: NDArray[np.float32] = flat.astype(np.float32).reshape(-1, classes)
+    return found
+
+
+def _probabilities(logits: NDArray[np.floating[Any]]) -> Floats:
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+@final
+@dataclass(frozen=True)
+class Pace:
+    """How long the parts of a fit take here, in seconds."""
+
+    begin: float
+    step: float
+    judge: float
+    steps: int
+    """Of an epoch."""
+
+    def seconds(self, epochs: int) -> float:
+        """A whole fit."""
+        return self.begin + epochs * (self.steps * self.step + self.judge)
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """What came of a candidate: after a short fit, or, with a bundle, of a finished point."""
+
+    candidate: Candidate
+    trained: Artifact
+    statistics: Floats
+    """Of the metric, a line a dev row."""
+    facts: dict[str, Any]
+    bundle: Artifact | None = None
+
+    @property
+    def score(self) -> float:
+        """On dev."""
+        return float(self.facts["score"])
+
+    @property
+    def texts_per_second(self) -> float:
+        """One thread, tokenization included: in torch after a short fit, by the bundle of a finished point."""
+        return float(self.facts["texts_per_second"])
+
+    @property
+    def disk_mb(self) -> float:
+        """What is needed to serve it."""
+        return float(self.facts["disk_mb"])
+
+
+@final
+class Bench:
+    """The parts that all candidates share: one corpus, one teacher, one transfer set, one jury."""
+
+    def __init__(self, recipe: Recipe, *, work: Path, report: Report) -> None:
+        self.recipe, self.store, self.report = recipe, Store(work), report
+        task = recipe.task
+        self.corpus = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
+        self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
+                                     store=self.store, report=report)  # fmt: skip
+        self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task)
+        self._first: str | None = None
+
+    def ask(self, candidates: Sequence[Candidate]) -> None:
+        """Ask the teacher once for whatever any of them looks at, and call the jury."""
+        wanted = frozenset[str]().union(*(pipeline.wanted(one.recipe(self.recipe), self.loaded) for one in candidates))
+        transfer_ = self.recipe.transfer.model_copy(update={"also": tuple(sorted(wanted - signals.LOGITS))})
+        self.recipe = self.recipe.model_copy(update={"transfer": transfer_})
+        rows = self.corpus
+        self.said = transfer.collect(self.loaded, teacher=self.teacher, parts=(rows.train, rows.unlabelled, rows.dev),
+                                     task=self.recipe.task, settings=transfer_, seed=self.recipe.seed,
+                                     store=self.store, held_out=(rows.test, rows.outside), wanted=wanted,
+                                     report=self.report)  # fmt: skip
+        self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
+
+    def epochs(self, candidate: Candidate) -> int:
+        """Of a whole fit."""
+        return self.recipe.train.epochs or candidate.student.epochs
+
+    def _studied(self, candidate: Candidate) -> Artifact:
+        return teach.study(candidate.student, self.loaded, teacher=self.teacher, store=self.store, report=self.report)
+
+    def pace(self, candidate: Candidate) -> Pace:
+        """How quick it learns here: its start and a few steps, timed and thrown away."""
+        student, task = candidate.student, self.recipe.task
+        studied = self._studied(candidate)
+        began = time.perf_counter()
+        network, rows, dev = train.begin(
+            student, studied, self.corpus, self.said, candidate.objectives, task=task, seed=self.recipe.seed
+        )
+        begin = time.perf_counter() - began
+        plan = train.plan(student, self.recipe.train, seed=self.recipe.seed, taught=True)
+        few = replace(
+            dev,
+            ids=dev.ids[:_JUDGED],
+            gold=dev.gold[:_JUDGED],
+            logits=None if dev.logits is None else dev.logits[:_JUDGED],
+            labels=None if dev.labels is None else dev.labels[:_JUDGED],
+        )
+        moments: list[float] = []
+
+        def clocked(event: Event) -> None:
+            if event.done:
+                moments.append(time.perf_counter())
+
+        with tempfile.TemporaryDirectory(prefix="stillroom-pace-") as folder:
+            loop.fit(network, task=task, train=rows, dev=few, objectives=candidate.objectives,
+                     plan=replace(plan, steps=_STEPS), folder=Path(folder), report=clocked)  # fmt: skip
+            rest = time.perf_counter() - moments[-1]
+        step = float(np.median(np.diff(moments))) if len(moments) > 1 else rest
+        # What follows the last step is judging, which grows with the rows of dev, and a checkpoint, which does not.
+        a_row = _FORWARD * step / plan.batch_size
+        judge = a_row * len(dev.ids) + max(0.0, rest - a_row * len(few.ids))
+        return Pace(begin, step, judge, -(-len(rows.ids) // plan.batch_size))
+
+    def _fit(self, candidate: Candidate, *, epochs: int, seed: int) -> Artifact:
+        settings = self.recipe.train
+        if epochs != self.epochs(candidate):
+            settings = settings.model_copy(update={"epochs": epochs})
+        return train.fit(candidate.student, task=self.recipe.task, corpus=self.corpus, said=self.said,
+                         objectives=candidate.objectives, settings=settings, studied=self._studied(candidate),
+                         seed=seed, store=self.store, report=self.report)  # fmt: skip
+
+    def short(self, candidate: Candidate, *, epochs: int) -> Trial:
+        """Fit it for some of its epochs, and judge it as it is in torch: to compare with others after as much."""
+        trained = self._fit(candidate, epochs=epochs, seed=self.recipe.seed)
+        classes = self.jury.classes
+
+        def make(draft: Draft) -> None:
+            network = candidate.student.reopen(trained.folder, task=self.recipe.task)
+            logits, rate = export.in_torch(network, self.jury.texts[:_FEW], classes=classes)
+            size = sum((trained.folder / name).stat().st_size for name in trained.manifest["files"]) / 1e6
+            self._write(draft, self.jury.statistics(logits), {"texts_per_second": rate, "disk_mb": size})
+
+        return self._trial(candidate, trained, None, {"what": "short"}, {"student": trained.digest}, make)
+
+    def finish(self, candidate: Candidate, *, beside_teacher: bool) -> Trial:
+        """Fit it whole, with every seed; bundle it, time the bundle, and judge it on all of dev."""
+        task, recipe = self.recipe.task, self.recipe
+        epochs = self.epochs(candidate)
+        trained = self._fit(candidate, epochs=epochs, seed=recipe.seed)
+        others = [
+            self._fit(candidate, epochs=epochs, seed=seeds.derive(recipe.seed, f"search/seed/{number}"))
+            for number in range(1, recipe.search.seeds)
+        ]
+        bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
+                               store=self.store, report=self.report)  # fmt: skip
+
+        def make(draft: Draft) -> None:
+            timed = cost.lightly(recipe.teacher, self.teacher, bundle, self.corpus.train, task=task,
+                                 beside=beside_teacher)  # fmt: skip
+            found = [self.jury.statistics(runtime.Predictor(bundle).logits(list(self.jury.texts)))]
+            for one in others:
+                network = candidate.student.reopen(one.folder, task=task)
+                found.append(
+                    self.jury.statistics(export.in_torch(network, self.jury.texts, classes=self.jury.classes)[0])
+                )
+            rate = timed["student"]["texts_per_second"]
+            facts = {
+                **timed["student"],
+                "disk_mb": cost.disk_mb(bundle),
+                "parameters": trained.manifest["facts"]["parameters"],
+                "price_per_million_texts": cost.price_per_million(rate, recipe.cost),
+                "scores": [self.jury.score(one) for one in found],
+                "teacher": timed.get("teacher"),
+            }
+            self._write(draft, np.mean(found, axis=0), facts)
+
+        inputs = {"bundle": bundle.digest, "train": self.corpus.train.digest}
+        inputs |= {f"seed {number}": one.digest for number, one in enumerate(others, start=1)}
+        settings = {"what": "point", "beside": beside_teacher, "cost": recipe.cost.model_dump(mode="json")}
+        return self._trial(candidate, trained, bundle, settings, inputs, make)
+
+    def _write(self, draft: Draft, statistics: Floats, facts: dict[str, Any]) -> None:
+        columns = {str(number): statistics[:, number] for number in range(statistics.shape[1])}
+        pq.write_table(pa.table(columns), draft.folder / _ROWS)
+        artifact.write_json(draft.folder / _FILE, {"score": self.jury.score(statistics), **facts})
+        draft.facts["reproducible"] = "no: it holds measurements of time"
+
+    def _trial(
+        self,
+        candidate: Candidate,
+        trained: Artifact,
+        bundle: Artifact | None,
+        settings: dict[str, Any],
+        inputs: dict[str, str],
+        make: Any,
+    ) -> Trial:
+        described = {**settings, "metric": self.jury.metric.kind, "student": candidate.student.resolved()}
+        inputs = {**inputs, "dev": self.corpus.dev.digest, "said": self.said.artifact.digest}
+        found = self.store.obtain(STAGE, settings=described, inputs=inputs, make=make)
+        table = pq.read_table(found.folder / _ROWS)
+        statistics = np.stack([table[name].to_numpy() for name in table.column_names], axis=1)
+        return Trial(candidate, trained, statistics, found.read_json(_FILE), bundle)

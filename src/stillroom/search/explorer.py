@@ -1,0 +1,194 @@
+"""Who gets how much of the time: short fits for all, whole ones for those that can still win, then new settings.
+
+Nothing is begun whose measured pace says that it can't end in time, but for the quickest candidate, which always
+ends. Every such decision stands in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar, final
+
+from stillroom.core import seeds
+from stillroom.core.errors import InputError, OutsideError
+from stillroom.core.progress import Event, Report
+from stillroom.search import choice
+from stillroom.search.bench import Bench, Pace, Trial
+from stillroom.search.journal import Journal
+from stillroom.search.ladder import Candidate
+from stillroom.search.proposals import Proposals
+
+_SHORT = 3  # a short fit has one epoch in so many
+_TIMING_SHARE = 0.25  # of the limit: what learning everybody's pace may take
+_STARTING_SECONDS = 8.0  # of the process that times a bundle, with its few hundred texts one by one
+_PASSES = 3  # over the checked dev texts, for each format that is written and checked
+_LARGER = 1.5  # a proposal may be larger than what was timed
+
+T = TypeVar("T")
+
+
+@final
+class Explorer:
+    """One search: what is finished, what was stopped, and what is left of the time."""
+
+    def __init__(self, bench: Bench, journal: Journal, *, report: Report) -> None:
+        self.bench, self.journal, self._report = bench, journal, report
+        self.points: list[Trial] = []
+        self.dropped: dict[str, str] = {}
+        self._paces: dict[str, Pace] = {}
+        self._short: dict[str, Trial] = {}
+
+    def explore(self, candidates: Sequence[Candidate]) -> None:
+        """Everything there is time for."""
+        ordered = self._paced(candidates)
+        while ordered and not self.points:
+            self._finish(ordered[0], sure=True)
+            if not self.points:
+                ordered = ordered[1:]
+        for one in ordered:
+            self._try_short(one)
+        for one in ordered:
+            trial = self._short.get(one.name)
+            if trial is not None and not self._finished(one) and not self._outclassed(trial):
+                self._finish(one)
+        self._propose()
+
+    def _left(self) -> float:
+        return self.bench.recipe.search.minutes * 60 - self.journal.spent()
+
+    def _finished(self, candidate: Candidate) -> bool:
+        return any(point.candidate.name == candidate.name for point in self.points)
+
+    def _paced(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those whose pace could be taken, the quickest first."""
+        allowed = self.journal.spent() + _TIMING_SHARE * self.bench.recipe.search.minutes * 60
+        for one in candidates:
+            if self._paces and self._goes(f"time {one.name}", lambda: self.journal.spent() < allowed) is False:
+                self.dropped[one.name] = "no time was left to learn how long it takes"
+                continue
+            pace = self._attempt(one, f"pace of {one.name}", lambda one=one: self._note_pace(one))  # type: ignore[misc]
+            if pace is not None:
+                self._paces[one.name] = pace
+        timed = [one for one in candidates if one.name in self._paces]
+        return sorted(timed, key=lambda one: self._paces[one.name].seconds(self.bench.epochs(one)))
+
+    def _note_pace(self, one: Candidate) -> Pace:
+        return Pace(**self.journal.decide(f"pace {one.name}", lambda: vars(self.bench.pace(one))))
+
+    def _goes(self, what: str, asked: Callable[[], bool]) -> bool:
+        return bool(self.journal.decide(what, lambda: {"go": asked()})["go"])
+
+    def _short_epochs(self, candidate: Candidate) -> int:
+        return max(1, round(self.bench.epochs(candidate) / _SHORT))
+
+    def _short_seconds(self, candidate: Candidate) -> float:
+        return self._paces[candidate.name].seconds(self._short_epochs(candidate))
+
+    def _whole_seconds(self, candidate: Candidate) -> float:
+        """A whole fit, with every seed, the bundle and its timing."""
+        recipe = self.bench.recipe
+        pace, trial = self._paces[candidate.name], self._short.get(candidate.name)
+        fits = pace.seconds(self.bench.epochs(candidate)) * recipe.search.seeds
+        rows = min(1000, len(self.bench.jury.texts))
+        passes = (1 + len(recipe.export.formats)) * _PASSES + 3
+        return fits + _STARTING_SECONDS + (rows * passes / trial.texts_per_second if trial else 0.0)
+
+    def _begins(self, candidate: Candidate, what: str, seconds: float, *, needs: float, sure: bool = False) -> bool:
+        """Whether there is time for it; told, and written down."""
+
+        def decided() -> dict[str, object]:
+            left = self._left()
+            return {"go": sure or needs <= left, "needs": round(needs, 1), "left": round(left, 1)}
+
+        told = self.journal.decide(f"{what} {candidate.name}", decided)
+        if told["go"]:
+            minutes, rest = divmod(round(max(0.0, told["left"])), 60)
+            note = f"{what} {candidate.name}, about {seconds:.0f} s; {len(self.points)} points finished, "
+            self._report(Event("search", note=f"{note}{minutes}:{rest:02d} left"))
+        else:
+            self.dropped[candidate.name] = f"it needs about {told['needs']:.0f} s, and {told['left']:.0f} s were left"
+        return bool(told["go"])
+
+    def _attempt(self, candidate: Candidate, what: str, work: Callable[[], T]) -> T | None:
+        """Do it, unless it was seen that it can't be done: a fit that runs away, or a bundle that fails its checks."""
+        known = self.journal.known(f"failed {what}")
+        if known is None:
+            try:
+                return work()
+            except (InputError, OutsideError) as error:
+                problem = error.problems[0]
+                if isinstance(error, OutsideError) and problem.where != "export":
+                    raise
+                known = self.journal.decide(f"failed {what}", lambda: {"why": problem.found})
+        self.dropped[candidate.name] = known["why"]
+        return None
+
+    def _try_short(self, candidate: Candidate) -> Trial | None:
+        seconds = self._short_seconds(candidate)
+        needs = seconds + (0.0 if self._finished(candidate) else self._whole_seconds(candidate))
+        if not self._begins(candidate, "short fit of", seconds, needs=needs):
+            return None
+        epochs = self._short_epochs(candidate)
+        trial = self._attempt(
+            candidate, f"short fit of {candidate.name}", lambda: self.bench.short(candidate, epochs=epochs)
+        )
+        if trial is not None:
+            self._short[candidate.name] = trial
+        return trial
+
+    def _finish(self, candidate: Candidate, *, sure: bool = False) -> None:
+        seconds = self._whole_seconds(candidate)
+        if self._begins(candidate, "whole fit of", seconds, needs=seconds, sure=sure):
+            beside = not self.points
+            point = self._attempt(
+                candidate,
+                f"whole fit of {candidate.name}",
+                lambda: self.bench.finish(candidate, beside_teacher=beside),
+            )
+            if point is not None:
+                self.points.append(point)
+
+    def _outclassed(self, trial: Trial) -> bool:
+        """Whether another, after as short a fit, is as quick and as small, and better beyond chance."""
+        metric, name = self.bench.jury.metric, trial.candidate.name
+        for other in self._short.values():
+            if other is trial or other.texts_per_second < trial.texts_per_second or other.disk_mb > trial.disk_mb:
+                continue
+            rng = seeds.generator(self.bench.recipe.seed, f"search/{name}/{other.candidate.name}")
+            if choice.clearly_better(other.statistics, trial.statistics, metric=metric, rng=rng):
+                self.dropped[name] = f"after a short fit {other.candidate.name} was as quick, as small and better"
+                return True
+        return False
+
+    def _propose(self) -> None:
+        """New settings for each kind that has a finished point, in turn, from the best of its points on."""
+        sign = 1.0 if self.bench.jury.metric.higher_is_better else -1.0
+        bases: dict[str, Trial] = {}
+        for point in self.points:
+            before = bases.get(point.candidate.family)
+            if point.candidate.name in self._short and (before is None or sign * point.score > sign * before.score):
+                bases[point.candidate.family] = point
+        studies = {
+            family: Proposals(base.candidate.spans(), seed=self.bench.recipe.seed, name=family,
+                              higher_is_better=sign > 0)
+            for family, base in bases.items() if self.bench.recipe.search.proposals
+        }  # fmt: skip
+        for number in range(1, self.bench.recipe.search.proposals + 1):
+            for family in list(studies):
+                if not self._try(bases[family].candidate, studies[family], number=number, sign=sign):
+                    del studies[family]
+
+    def _try(self, base: Candidate, study: Proposals, *, number: int, sign: float) -> bool:
+        """Try new settings as `base` was tried; whether there was time for it."""
+        one = base.moved(study.next(), name=f"{base.family} proposal {number}")
+        pace = self._paces[base.name]
+        self._paces[one.name] = Pace(pace.begin, pace.step * _LARGER, pace.judge * _LARGER, pace.steps)
+        trial = self._try_short(one)
+        study.tell(None if trial is None else trial.score)
+        if trial is None:
+            return bool(self.journal.decide(f"short fit of {one.name}", dict)["go"])
+        if sign * trial.score > sign * self._short[base.name].score:
+            self._finish(one)
+        else:
+            self.dropped[one.name] = f"after a short fit it was no better than {base.name}"
+        return True
