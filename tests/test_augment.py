@@ -277,6 +277,7 @@ def test_what_can_not_be_made_or_sifted_is_refused_up_front(toy: dict[str, Any],
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_journey_with_made_texts(toy: dict[str, Any], tmp_path: Path) -> None:
     toy["transfer"]["augment"] = [{"kind": "same_pos_swap", "agreement": True}, {"kind": "back_off"}]
     toy["teacher"]["epochs"] = toy["student"]["epochs"] = 1

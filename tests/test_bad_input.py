@@ -160,6 +160,7 @@ def test_no_network_for_the_sample(
     assert leftovers(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
 def test_a_gate_that_says_no_is_exit_code_1(
     run: Run, tmp_path: Path, toy: dict[str, Any], encoder_folder: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_no_worse_than_datasketch() -> None:
     assert off(ours) < 1.3 * off(theirs)
 
 
+@pytest.mark.slow
 def test_finds_the_near_twins_that_all_pairs_find(tmp_path: Path) -> None:
     train = sentences(400, seed=6)
     test = worn(train[:200], share=0.06, seed=7)

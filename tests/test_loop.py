@@ -161,6 +161,7 @@ def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_rounds_end_with_a_student_of_a_student(toy: dict[str, Any], tmp_path: Path) -> None:
     toy["student"] = {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}, "epochs": 2}
     once = pipeline.run(recipe.parse(toy), work=tmp_path, until="train").artifacts["train"]

@@ -129,6 +129,7 @@ def fitted(network: Network, *, share: float, logits: np.ndarray[Any, Any], fold
     return loop.fit(network, task=TASK, train=train, dev=dev, objectives=objectives, plan=plan, folder=folder)
 
 
+@pytest.mark.slow
 def test_what_learned_under_rounding_loses_less_by_it(classifier_folder: Path, tmp_path: Path) -> None:
     texts = [text for text, _ in sentences()]
     target = in_torch(planted(begun("transformer", classifier_folder, tmp_path)[1]), texts)

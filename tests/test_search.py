@@ -315,6 +315,7 @@ def drawn(rng: np.random.Generator, truths: list[float], *, rows: int) -> list[n
     return [share(rng.random(rows) < truth) for truth in truths]
 
 
+@pytest.mark.slow
 def test_a_choice_among_equals_flatters_and_the_correction_does_not() -> None:
     truths, rows = [0.8] * 10, 300
     found = []

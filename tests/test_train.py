@@ -92,7 +92,9 @@ def test_test_rows_are_refused(ground: Ground, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("student/*/manifest.json"))
 
 
-@pytest.mark.parametrize("kind", sorted(SMALL))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ("bigru", "cnn") else kind for kind in sorted(SMALL)]
+)
 def test_broken_off_in_an_epoch_and_gone_on_with(ground: Ground, tmp_path: Path, kind: str) -> None:
     calm = ground.fit(made(kind), Store(tmp_path / "calm"))
     seen = 0
@@ -145,6 +147,7 @@ def test_the_best_epoch_on_dev_is_what_is_kept(ground: Ground, tmp_path: Path) -
     assert accuracy == pytest.approx(max(scores), abs=0.02)
 
 
+@pytest.mark.slow
 def test_it_stops_when_dev_gets_no_better(ground: Ground, tmp_path: Path) -> None:
     student = made("bag", epochs=50, learning_rate=1e-8)
     found = ground.fit(student, Store(tmp_path), settings=recipe.Train(patience=2))
@@ -227,6 +230,7 @@ def test_every_objective_that_looks_inside_is_here() -> None:
     assert kinds == sorted(INSIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(INSIDE))
 def test_a_look_inside_moves_the_student_alone(ground: Ground, tmp_path: Path, kind: str) -> None:
     student, mixture = made("transformer", epochs=3, learning_rate=3e-4), (inside(kind),)
@@ -235,6 +239,7 @@ def test_a_look_inside_moves_the_student_alone(ground: Ground, tmp_path: Path, k
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_looks_inside_survive_an_end(ground: Ground, tmp_path: Path) -> None:
     """Broken off in the first epoch, where a queue is half full and projections are on their way, and gone on with."""
     student, mixture = made("transformer"), tuple(inside(kind) for kind in sorted(INSIDE))
@@ -265,6 +270,7 @@ def test_layers_may_be_matched_by_transport_beside_what_is_said(ground: Ground, 
     assert lines[-1]["terms"]["forward_kl"] < lines[0]["terms"]["forward_kl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["contrastive", "cosine", "relational"])
 def test_a_student_of_another_width_learns_vectors(ground: Ground, tmp_path: Path, kind: str) -> None:
     """Sixteen numbers against the teacher's thirty-two: what lies between is learned, or not needed."""

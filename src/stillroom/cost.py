@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,11 @@ def _run_workers(
             "per_round": max(1, settings.texts // rounds),
         }
         both = _worker({**job, "what": "speed"})
-        for side in ("teacher", "student") if teacher.computes else ("student",):
-            both[side] |= _worker({**job, "what": f"memory of the {side}"})
+        sides = ("teacher", "student") if teacher.computes else ("student",)
+        with ThreadPoolExecutor() as pool:  # memory is not time: here they need not wait for each other
+            found = pool.map(_worker, [{**job, "what": f"memory of the {side}"} for side in sides])
+            for side, told in zip(sides, found, strict=True):
+                both[side] |= told
     return both
 
 

@@ -106,7 +106,7 @@ class TestEvery:
         texts = [text for text, _ in sentences()[:300]] + ODD
         runner = student.runner(saved, texts=texts)
         if runner is None:
-            runner, _ = plugins.build("formats", "onnx").write(again, saved)
+            pytest.skip("only an export serves it: see below")
         serve = runner.open(saved, threads=1)
         whole = serve(texts)
         # Thousands of numbers added in another order: half a thousandth of the sum.

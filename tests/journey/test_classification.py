@@ -83,6 +83,7 @@ def test_another_student_shares_corpus_teacher_and_transfer(first: Run, built: d
     ]
 
 
+@pytest.mark.slow
 def test_same_recipe_elsewhere_gives_the_same_digests(first: Run, built: dict[str, Any], tmp_path: Path) -> None:
     elsewhere = pipeline.run(recipe.parse(built), work=tmp_path / "work", until="evaluate")
     for stage in ("corpus", "teacher", "transfer", "train", "export", "evaluate"):

@@ -186,6 +186,7 @@ def test_what_is_not_there_is_told_of_all_members(rows: corpus.Corpus, tmp_path:
     assert [one.where for one in caught.value.problems] == ["teacher.members[0].outputs", "teacher.members[1].base"]
 
 
+@pytest.mark.slow
 def test_the_journey_with_an_ensemble(toy: dict[str, Any], classifier_folder: Path, tmp_path: Path) -> None:
     members = [{**toy["teacher"], "epochs": 2}, {"kind": "huggingface", "model": str(classifier_folder)}]
     toy["teacher"] = {"kind": "ensemble", "members": members, "select": "gold"}

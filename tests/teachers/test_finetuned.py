@@ -68,6 +68,7 @@ def test_the_rate_with_the_lower_dev_loss_goes_on(learned: tuple[Artifact, list[
     assert known["learning_rate"] == 2e-3
 
 
+@pytest.mark.slow
 def test_a_pilot_leaves_nothing_in_what_is_fitted_after_it(
     learned: tuple[Artifact, list[Event]], encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
 ) -> None:

@@ -227,6 +227,7 @@ def named(path: Path, wrong: int = 0) -> dict[str, Any]:
     return {"kind": "recorded", "outputs": str(write(path, lines))}
 
 
+@pytest.mark.slow
 def test_a_teacher_that_names_labels_never_looks_as_if_it_had_probabilities(
     heard: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -266,6 +267,7 @@ def test_a_teacher_that_names_labels_never_looks_as_if_it_had_probabilities(
     assert not [one for one in found["slices"] if one["family"] == "teacher_confidence"]
 
 
+@pytest.mark.slow
 def test_the_whole_journey_of_labels_ends_in_documents(heard: dict[str, Any], tmp_path: Path) -> None:
     heard["teacher"] = named(tmp_path / "named.jsonl")
     run = pipeline.run(recipe.parse(heard), work=tmp_path / "work")
