@@ -12,7 +12,7 @@ test: .venv/ready ## the default suite
 	$(BIN)/pytest -n 2
 
 slow: .venv/ready ## tests with real models
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2
 
 check: .venv/ready ## format, lint, types, tests
 	$(BIN)/ruff format --check src tests bench docs

@@ -46,6 +46,7 @@ from stillroom.teachers import Examples, Plan
 from stillroom.teachers.huggingface import HuggingFace
 
 ROUNDS = {"static": 3, "transformer": 3}
+EPOCHS = {"static": 6, "transformer": 3}
 TEXTS, DEV_TEXTS, PLAIN_TEXTS = 1024, 128, 128
 TASK = Classification(labels=("negative", "positive"))
 OBJECTIVES: tuple[Objective, ...] = tuple(plugins.build("objectives", one) for one in TASK.objectives())
@@ -207,7 +208,7 @@ def grounds(folder: Path) -> dict[str, Ground]:
     texts = texts_of_reviews()
     made = {}
     for kind in ROUNDS:
-        student: Student = plugins.build("students", kind)
+        student: Student = plugins.build("students", {"kind": kind, "epochs": EPOCHS[kind]})
         studied = teach.study(student, loaded, teacher=teacher, store=store).folder
         made[kind] = Ground(teacher, loaded, student, studied, texts[:TEXTS], texts[TEXTS : TEXTS + DEV_TEXTS])
     return made

@@ -358,7 +358,7 @@ def test_the_command_tells_what_python_found(
         cli.main()
     assert not ended.value.code
     found = json.loads(capsys.readouterr().out)
-    assert found["chosen"]["name"] == search.summary(searched.found)["chosen"]["name"]
+    assert found["chosen"]["name"] == searched.found.told["chosen"]["name"]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit):
         cli.main()

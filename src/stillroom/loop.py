@@ -341,9 +341,11 @@ class Learner:
 
         device = said["logits"].device
         told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
-        for name, known in (("logits", examples.logits), ("label", examples.named)):
-            if known is not None:
-                told[name] = torch.from_numpy(known[rows])
+        if examples.logits is not None:
+            told["logits"] = torch.from_numpy(examples.logits[rows])
+        if any("label" in wants.teacher for wants in self._wants):
+            named = told["logits"].argmax(dim=1) if examples.labels is None else torch.from_numpy(examples.labels[rows])
+            told["label"] = named
         if others:
             told[PEER] = torch.stack(list(others)).mean(dim=0)
         tokens = batches.pad([examples.ids[row] for row in rows])[1] if signals.over_tokens(self.wanted) else None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
 from pydantic import Field
 
 from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.students import Network, Student
+from stillroom.students import Network, Span, Student
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ class BiGru(Student):
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """Few units and many; where there are many classes, more epochs."""
+        return cls(units=64), cls(), cls(epochs=12)
+
+    def spans(self) -> Mapping[str, Span]:
+        """The learning rate, the units and what is left out in training."""
+        units = {"units": Span(max(1, self.units // 2), self.units * 2, log=True, whole=True)}
+        return {**super().spans(), **units, "dropout": Span(0.1, 0.6), "token_dropout": Span(0.0, 0.3)}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -14,7 +14,7 @@ from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.cnn import FILE
 from stillroom.runtime.runners.cnn import Cnn as CnnRunner
-from stillroom.students import Network, Student
+from stillroom.students import Network, Span, Student
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class Cnn(Student):
         if list(value) != sorted(set(value)):
             raise ValueError("different windows, the smallest first")
         return value
+
+    @classmethod
+    def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
+        """Few channels and many; where there are many classes, more epochs."""
+        return cls(dimensions=128, channels=32), cls(), cls(channels=128, epochs=12)
+
+    def spans(self) -> Mapping[str, Span]:
+        """The learning rate, the channels and what is left out in training."""
+        channels = {"channels": Span(max(1, self.channels // 2), self.channels * 2, log=True, whole=True)}
+        return {**super().spans(), **channels, "dropout": Span(0.2, 0.6), "token_dropout": Span(0.0, 0.3)}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""

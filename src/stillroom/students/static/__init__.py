@@ -53,14 +53,14 @@ class Static(Student):
     """Also score pairs of neighbouring tokens, hashed into 2^bits buckets: worth it where there is much text."""
     pair_dropout: float = Field(0.5, ge=0, lt=1)
     """Share of pairs left out of a text in training."""
-    epochs: int = Field(6, ge=1)
+    epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
         """Narrow and wide vectors, and wide ones with pairs of tokens."""
-        return cls(dimensions=64, hidden=64), cls(), cls(pair_bits=16), cls(pair_bits=18)
+        return cls(dimensions=64, hidden=64), cls(), cls(hidden=512), cls(hidden=512, pair_bits=17)
 
     def spans(self) -> Mapping[str, Span]:
         """The learning rate, the width and what is left out in training."""
