@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,17 @@ from stillroom import pipeline
 from stillroom.core import recipe
 
 SHARED = Path(__file__).parents[3] / "shared" / "teachers" / "sst_sentence"
+
+
+@pytest.fixture(autouse=True)
+def every_core() -> Iterator[None]:
+    """A real encoder has work for all of them; the tests before it keep to one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.slow
