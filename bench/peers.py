@@ -34,6 +34,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,9 @@ def main() -> None:
     chosen = parser.parse_args()
     if not SHARED.is_dir():
         sys.exit(f"skipped: no fitted teachers at {SHARED}")
+    absent = [name for name in ("setfit", "sentence_transformers", "skeletoken") if find_spec(name) is None]
+    if absent:
+        sys.exit(f"skipped: no {', '.join(absent)} in this environment; the head of this file says what to install")
     warnings.simplefilter("ignore")  # of the peers, about themselves
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="stillroom-peers-"))
