@@ -178,6 +178,16 @@ def test_a_planted_fault_is_found_and_no_other(
     assert all((tmp_path / fact.artifact / "manifest.json").is_file() for fact in found.findings[0].evidence)
 
 
+def test_texts_of_another_kind_beside_texts_like_the_test_do_no_harm(tmp_path: Path) -> None:
+    pair, rng = Pair(1), np.random.default_rng(0)
+    pair.texts["more"] = [" ".join(rng.choice(GREEK, 9)) for _ in pair.texts["train"]]
+    pair.logits["more"] = pair.logits["train"]
+    pair.taught = {"train": "train", "more": "unlabelled"}
+    assert "far_texts" not in symptoms(doctor.examine(pair.write(tmp_path)))
+    pair.taught = {"more": "unlabelled"}
+    assert "far_texts" in symptoms(doctor.examine(pair.write(tmp_path / "alone")))
+
+
 # Real runs, small enough to be made for one fault each.
 
 

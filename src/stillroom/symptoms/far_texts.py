@@ -35,14 +35,20 @@ class FarTexts(Symptom):
     kind: Literal["far_texts"] = "far_texts"
 
     def look(self, case: Case) -> Iterator[Seen]:
-        """Taught texts on one side, test texts on the other."""
-        taught = case.said_of("train", "unlabelled").sort_by("id")["text"].to_pylist()
+        """Taught texts on one side, test texts on the other, labelled and unlabelled ones apart.
+
+        One part that is like the test is enough: what else was learned from does no harm by being different. So it is
+        the nearest part that counts, and its p-value is the one of "both are far" (an intersection–union test).
+        """
         test = case.rows("test", ["id", "text"]).sort_by("id")["text"].to_pylist()
-        size = min(len(taught), len(test), _EACH)
-        if size < _FEWEST:
-            yield self.unseen(f"{size} texts on one side; {_FEWEST} are needed")
+        parts = [case.said_of(part).sort_by("id")["text"].to_pylist() for part in ("train", "unlabelled")]
+        sizes = [min(len(part), len(test), _EACH) for part in parts]
+        if max(sizes) < _FEWEST:
+            yield self.unseen(f"{max(sizes)} texts on one side; {_FEWEST} are needed")
             return
-        hits, n = told_apart(taught[:size], test[:size])
+        compared = [told_apart(part[:size], test[:size]) for part, size in zip(parts, sizes, strict=True)
+                    if size >= _FEWEST]  # fmt: skip
+        hits, n = min(compared, key=lambda one: one[0] / one[1])
         p = _chance.at_least(hits, n, 0.5)
         if hits < _TOLD_APART * n:
             yield Quiet(p)
