@@ -136,6 +136,7 @@ def test_peers_hear_each_other(tmp_path: Path) -> None:
     assert lines[-1]["terms"] == {}
 
 
+@pytest.mark.slow
 def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     def pair(folder: Path, stop: int | None) -> list[Any]:
         network, train, dev = bag()

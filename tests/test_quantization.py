@@ -150,6 +150,7 @@ def loss(said: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> float:
     return float(((gap - gap.mean(axis=1, keepdims=True)) ** 2).mean())
 
 
+@pytest.mark.slow
 def test_only_epochs_under_rounding_are_chosen_from(classifier_folder: Path, tmp_path: Path) -> None:
     """Weights that were better before rounding began are not what is kept: they were never judged under it."""
     network = begun("transformer", classifier_folder, tmp_path)[1]

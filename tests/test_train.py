@@ -113,6 +113,7 @@ def test_broken_off_in_an_epoch_and_gone_on_with(ground: Ground, tmp_path: Path,
     assert logged(again) == logged(calm)
 
 
+@pytest.mark.slow
 def test_broken_off_under_rounding_and_gone_on_with(ground: Ground, tmp_path: Path) -> None:
     """At the first rounded epoch it takes up its best weights: once, not again when it goes on in the middle of it."""
     settings = recipe.Train(checkpoint_seconds=0.0, quantization_aware=0.5)

@@ -100,6 +100,7 @@ def test_a_file_that_holds_no_vectors_is_told(tmp_path: Path, lines: str) -> Non
         BackOff(vectors=str(tmp_path / "absent")).digests()
 
 
+@pytest.mark.slow
 def test_a_language_model_fills_words_with_words(masked_folder: Path) -> None:
     text = "The film was dull in every scene"
     make = MaskedLM(model=str(masked_folder), per_row=30, share=0.4, top=3).open(GROUND)

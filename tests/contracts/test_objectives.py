@@ -711,6 +711,7 @@ def test_a_planted_fault_is_noticed(kind: str, before: str, after: str) -> None:
     assert noticed(mutant(kind, before, after), kind)
 
 
+@pytest.mark.slow
 def test_what_plants_nothing_is_an_error_and_no_fault_is_none() -> None:
     with pytest.raises(ValueError, match="to change"):
         mutant("forward_kl", "what is not there", "anything")

@@ -195,6 +195,7 @@ def test_the_journey_with_an_ensemble(toy: dict[str, Any], classifier_folder: Pa
     assert run.artifacts["transfer"].manifest["facts"]["teacher"]["name"].startswith("ensemble (gold) of")
 
 
+@pytest.mark.slow
 def test_a_killed_run_makes_no_member_ready_twice(rows: corpus.Corpus, encoder_folder: Path, tmp_path: Path) -> None:
     member = {"kind": "finetuned", "base": str(encoder_folder), "learning_rates": [1e-3], "epochs": 1}
     teacher = plugins.build("teachers", {"kind": "ensemble", "members": [member, {**member, "epochs": 2}]})

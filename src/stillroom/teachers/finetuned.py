@@ -164,7 +164,7 @@ class FineTuned(Teacher):
         artifact.write_text(
             draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log)
         )
-        if best <= floor < 1.0:
+        if best < floor or best == floor < 1.0:
             sentence = (
                 f"the fitted teacher ({best:.1%} on dev) does not beat logistic regression on the frozen encoder "
                 f"({floor:.1%}): it may be under-fitted; try more epochs or higher learning rates"
