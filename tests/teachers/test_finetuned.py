@@ -80,7 +80,7 @@ def test_a_pilot_leaves_nothing_in_what_is_fitted_after_it(
 
 def test_one_that_beats_its_floor_is_not_warned_of(learned: tuple[Artifact, list[Event]]) -> None:
     known = facts(learned[0])
-    assert known["dev_accuracy"] >= known["floor_dev_accuracy"]
+    assert known["dev_accuracy"] > known["floor_dev_accuracy"]
     assert "warning" not in known
     assert warnings(learned[1]) == []
 
@@ -88,7 +88,7 @@ def test_one_that_beats_its_floor_is_not_warned_of(learned: tuple[Artifact, list
 def test_one_that_learned_nothing_is_warned_of(encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path) -> None:
     events: list[Event] = []
     known = facts(fitted(encoder_folder, rows, tmp_path, events, learning_rates=(1e-9,), epochs=1))
-    assert known["dev_accuracy"] < known["floor_dev_accuracy"]
+    assert known["dev_accuracy"] <= known["floor_dev_accuracy"] < 1
     assert "does not beat logistic regression" in known["warning"]
     assert warnings(events) == [f"Warning: {known['warning']}."]
 
