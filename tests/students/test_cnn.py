@@ -115,7 +115,7 @@ def test_chunks_that_are_known_are_not_read_again(classifier_folder: Path) -> No
     from stillroom.runtime.encoders.tokens import Tokens
 
     tokens = Tokens(special=False)
-    read, read_chunks = tokens.open(classifier_folder), tokens.open_chunks(classifier_folder)
+    read, read_chunks = tokens.open_both(classifier_folder)
     asked: list[str] = []
 
     def listening(chunks: Any) -> Any:

@@ -14,12 +14,11 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.runtime.encoders import Encode, EncodeChunks
+
 Floats = NDArray[np.float32]
 #: What chunks add: their sums `[chunks, width]`, and for each chunk two numbers of its edges `[chunks, 2]`.
 Describe = Callable[[list[str]], tuple[Floats, NDArray[np.int64]]]
-#: Texts to the ids of each, and chunks to all their ids end to end with how many each has.
-Read = Callable[[Sequence[str]], list[NDArray[np.int32]]]
-ReadChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 _EMPTY = ""
 _CAPACITY = 65_536
@@ -89,7 +88,7 @@ class Lexicon:
 class Readings:
     """The tokens of each chunk seen so far, for students that mind their order. It starts anew at `capacity` chunks."""
 
-    def __init__(self, read: Read, read_chunks: ReadChunks, *, capacity: int = _CAPACITY) -> None:
+    def __init__(self, read: Encode, read_chunks: EncodeChunks, *, capacity: int = _CAPACITY) -> None:
         self._read, self._read_chunks, self._capacity = read, read_chunks, capacity
         self._known: dict[str, list[int]] = {}
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stillroom.core import artifact, batches, seeds, signals
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import InputError, Problem
+from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, huggingface
@@ -56,6 +56,8 @@ class FineTuned(Teacher):
     """Short fine-tuning hardly needs it, and drawing its random numbers is a fifth of the time on a CPU."""
     freeze_embeddings: bool = True
     """Leave the token table as it is: rare words keep what the base knew of them, and a step is quicker."""
+    freeze_layers: int = Field(0, ge=0)
+    """Leave so many of the lowest layers as they are, and all that stands below: a step ends its way back there."""
 
     @property
     def signals(self) -> frozenset[str]:
@@ -119,7 +121,24 @@ class FineTuned(Teacher):
                 module.p = self.dropout
         inner.get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
         shutil.copyfile(huggingface.tokenizer_file(base), folder / "tokenizer.json")
-        return network.TransformerNetwork(inner, folder, max_tokens=self.max_tokens)
+        made = network.TransformerNetwork(inner, folder, max_tokens=self.max_tokens)
+        self._freeze(made)
+        return made
+
+    def _freeze(self, network: TransformerNetwork) -> None:
+        """Keep training out of the lowest layers.
+
+        Raises:
+            MismatchError: there are no more layers than that.
+        """
+        if self.freeze_layers >= network.layers:
+            found = f"{self.freeze_layers} layers to freeze of {network.layers}"
+            todo = "Freeze fewer: a teacher is fitted in what is left."
+            raise MismatchError(Problem("teacher.freeze_layers", found, "at least one to fit", todo))
+        if self.freeze_layers:
+            for stratum in network.strata()[-1 - self.freeze_layers :]:
+                for weight in stratum:
+                    weight.requires_grad_(False)
 
     def _choose_rate(
         self,

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from stillroom.core.plugins import Member
 
 Ids = NDArray[np.int32]
+#: Texts to the ids of each.
 Encode = Callable[[Sequence[str]], list[Ids]]
+#: Chunks (runs of characters between spaces) to all their ids end to end, and how many each has.
+EncodeChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 class Encoder(Member, ABC):

@@ -38,7 +38,7 @@ class Cnn(Runner):
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
         weights = load_file(folder / FILE)
-        readings = Readings(self.encoder.open(folder), self.encoder.open_chunks(folder))
+        readings = Readings(*self.encoder.open_both(folder))
         read = readings.by_chunks if self.by_chunks else readings.whole
         convolve = _Convolutions(weights, self.windows)
         head, head_bias = weights["head.weight"].T, weights["head.bias"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from stillroom.runtime.encoders import Encode
+from stillroom.runtime.encoders import Encode, EncodeChunks
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.lexicon import Lexicon, split
 from stillroom.runtime.runners import Runner, Serve
@@ -48,7 +48,7 @@ class Static(Runner):
         # The table stays in half precision: only rows that some text has are ever widened.
         rows = weights.pop("rows")
         weights = {name: one.astype(np.float32) for name, one in weights.items()}
-        read, read_chunks = self.encoder.open(folder), self.encoder.open_chunks(folder)
+        read, read_chunks = self.encoder.open_both(folder)
         adder = _Adder(rows, weights.get("pairs"), read=read, read_chunks=read_chunks)
         bias, head, head_bias = (weights[name] for name in ("bias", "head", "head_bias"))
         width = len(bias)
@@ -78,7 +78,7 @@ class _Adder:
         pairs: NDArray[np.float32] | None,
         *,
         read: Encode,
-        read_chunks: Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+        read_chunks: EncodeChunks,
     ) -> None:
         self._rows, self.pairs, self._read, self._read_chunks = rows, pairs, read, read_chunks
         self._width = rows.shape[1] + 1
