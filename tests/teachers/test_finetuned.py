@@ -11,7 +11,7 @@ import pytest
 
 from stillroom import corpus, loop, teach
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import InputError
+from stillroom.core.errors import InputError, MismatchError
 from stillroom.core.progress import Event
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
@@ -150,6 +150,26 @@ def test_a_frozen_token_table_stays_what_it_was(
     np.testing.assert_array_equal(frozen[f"bert.{table}"], before[table])
     assert not np.array_equal(free[f"bert.{table}"], before[table])
     assert not np.array_equal(frozen[f"bert.{other}"], before[other])
+
+
+def test_frozen_layers_stay_what_they_were_and_those_above_do_not(
+    encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file
+
+    found = fitted(encoder_folder, rows, tmp_path / "work", [], freeze_layers=2, epochs=1)
+    before, after = load_file(encoder_folder / "model.safetensors"), load_file(found.folder / "model.safetensors")
+    lower = [name for name in before if name.startswith(("embeddings.", "encoder.layer.0.", "encoder.layer.1."))]
+    same = {name for name in before if f"bert.{name}" in after and np.array_equal(before[name], after[f"bert.{name}"])}
+    assert set(lower) <= same
+    assert not any(name.startswith("encoder.layer.2.") and name.endswith("weight") for name in same)
+
+
+def test_a_teacher_with_nothing_left_to_fit_is_refused(
+    encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
+) -> None:
+    with pytest.raises(MismatchError, match="3 layers to freeze of 3"):
+        fitted(encoder_folder, rows, tmp_path / "work", [], freeze_layers=3)
 
 
 def test_without_gold_there_is_nothing_to_fit_to(encoder_folder: Path, tmp_path: Path) -> None:

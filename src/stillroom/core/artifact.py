@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from filelock import FileLock, Timeout
-
 from stillroom.core.errors import ArtifactError, OutsideError, Problem, translating_full_disk
 
 MANIFEST = "manifest.json"
@@ -286,6 +284,8 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # only here: whoever loads a bundle locks nothing
+
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
