@@ -37,12 +37,12 @@ def model_folder(folder: Path) -> Path:
     """MiniLM with a fresh head for two labels, as `transformers` saves it."""
     import torch
 
-    from stillroom.teachers import huggingface
+    from stillroom.teachers import _pretrained
 
-    base = huggingface.locate(BASE, where="bench")
+    base = _pretrained.locate(BASE, where="bench")
     torch.manual_seed(0)
     names = {0: "negative", 1: "positive"}
-    network = huggingface.load_network(
+    network = _pretrained.load_network(
         base, fresh_head=True, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()}
     )
     network.save_pretrained(folder)

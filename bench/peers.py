@@ -47,7 +47,7 @@ from stillroom import corpus as corpora
 from stillroom import export, loop, runtime, teach, train, transfer
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store
-from stillroom.teachers import huggingface
+from stillroom.teachers import _pretrained, huggingface
 
 Answer = Callable[[Sequence[str]], NDArray[np.int64]]
 ROUNDS, BATCH, WARM_UP = 5, 32, 1024
@@ -111,7 +111,7 @@ def model2vec(ground: Ground, work: Path, *, taught: bool) -> Side:
     from model2vec.train import StaticModelForClassification
 
     started = time.process_time()
-    static = distill(str(huggingface.locate(BASE, where="bench")), pca_dims=256, device="cpu")
+    static = distill(str(_pretrained.locate(BASE, where="bench")), pca_dims=256, device="cpu")
     model = StaticModelForClassification.from_static_model(model=static)
     said = ground.teacher if taught else ground.gold
     names = {split: [ground.labels[one] for one in said[split]] for split in ("train", "dev")}

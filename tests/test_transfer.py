@@ -227,7 +227,7 @@ def test_what_is_recorded_inside_is_what_each_text_alone_says(
     """Texts of several lengths share a batch when they are asked about, and stand end to end on disk."""
     import torch
 
-    from stillroom.teachers import huggingface
+    from stillroom.teachers import _listening
 
     said = collect_inside(checkpoint, rows, teacher, Store(tmp_path))
     assert said.recorded == INSIDE
@@ -245,7 +245,7 @@ def test_what_is_recorded_inside_is_what_each_text_alone_says(
     for place, row in enumerate(chosen):
         ids = torch.tensor([encoder.encode(texts[row]).ids])
         with torch.inference_mode():
-            alone = huggingface.listen(checkpoint.network(), ids, torch.ones_like(ids, dtype=torch.bool), INSIDE)
+            alone = _listening.listen(checkpoint.network(), ids, torch.ones_like(ids, dtype=torch.bool), INSIDE)
         for name, one in batch.items():
             inside = (slice(ids.shape[1]),) * signals.token_axes(name)
             assert recorded[name].tokens[row] in (1, ids.shape[1])

@@ -16,7 +16,7 @@ from stillroom.core.errors import MismatchError
 from stillroom.students import Network
 from stillroom.students.transformer import pruning
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import huggingface
+from stillroom.teachers import _pretrained
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 from tests.contracts.test_students import in_torch
@@ -60,7 +60,7 @@ def ids_of(network: Network) -> list[Any]:
 
 def test_heads_and_units_that_change_nothing_are_what_goes(studied: Path) -> None:
     """One head's way out and some units' way down are zero: without them the network says exactly the same."""
-    inner = huggingface.load_network(studied)
+    inner = _pretrained.load_network(studied)
     with torch.no_grad():
         for number, layer in enumerate(pruning.parts(inner)):
             width = layer.out.in_features // 2
@@ -76,7 +76,7 @@ def test_heads_and_units_that_change_nothing_are_what_goes(studied: Path) -> Non
 
 def test_importance_is_the_gradient_of_a_switch(studied: Path) -> None:
     """Against finite differences: a switch on a head, turned a little, moves the log-probability by so much."""
-    inner = huggingface.load_network(studied).double()
+    inner = _pretrained.load_network(studied).double()
     network = begun(studied)
     ids = network.encode(TEXTS[:1])
     found = pruning.importance(inner, ids, seed=3)

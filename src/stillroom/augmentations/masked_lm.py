@@ -12,7 +12,7 @@ from pydantic import Field
 from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen
 from stillroom.augmentations._vocabulary import whole_words
 from stillroom.core.errors import InputError, Problem, missing_extra
-from stillroom.teachers import huggingface
+from stillroom.teachers import _pretrained
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -39,14 +39,14 @@ class MaskedLM(Augmentation):
 
     def digests(self) -> dict[str, str]:
         """The digest of the folder."""
-        return {"model": huggingface.folder_digest(self._folder())}
+        return {"model": _pretrained.folder_digest(self._folder())}
 
     def open(self, ground: Ground) -> Make:
         """The model, in fp32."""
         return _Filler(self, self._folder()).made
 
     def _folder(self) -> Any:
-        return huggingface.locate(self.model, revision=self.revision, where="transfer.augment.model")
+        return _pretrained.locate(self.model, revision=self.revision, where="transfer.augment.model")
 
 
 @final
@@ -58,9 +58,9 @@ class _Filler:
 
         self._settings = settings
         self._network = _load(folder)
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(huggingface.tokenizer_file(folder)))
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(_pretrained.tokenizer_file(folder)))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(huggingface.longest_input(self._network))
+        self._tokenizer.enable_truncation(_pretrained.longest_input(self._network))
         masks = [number for one in _MASKS if (number := self._tokenizer.token_to_id(one)) is not None]
         if not masks:
             todo = "Take a model that was trained with one."

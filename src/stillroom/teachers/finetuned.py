@@ -16,7 +16,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, huggingface
+from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
 
 if TYPE_CHECKING:
     from stillroom.corpus import Corpus
@@ -66,16 +66,16 @@ class FineTuned(Teacher):
 
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The base, and the rows that it learns from and is chosen on."""
-        folder = huggingface.locate(self.base, revision=self.revision, where="teacher.base")
+        folder = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
         digests = {"train": corpus.train.digest, "dev": corpus.dev.digest}
-        return {"base": huggingface.folder_digest(folder), **digests}
+        return {"base": _pretrained.folder_digest(folder), **digests}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
         """Fit it, and hold it against its floor."""
-        base = huggingface.locate(self.base, revision=self.revision, where="teacher.base")
+        base = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
         train, train_texts = _gold(corpus.train)
         dev, dev_texts = _gold(corpus.dev)
-        bf16 = huggingface.cpu_computes_in_bf16()
+        bf16 = _pretrained.cpu_computes_in_bf16()
 
         def examples(network: TransformerNetwork, texts: list[str], gold: NDArray[np.int64]) -> Examples:
             return Examples(network.encode(texts), gold, None)
@@ -109,7 +109,7 @@ class FineTuned(Teacher):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "teachers/finetuned/head"))
             names = dict(enumerate(task.outputs))
-            inner = huggingface.load_network(
+            inner = _pretrained.load_network(
                 base,
                 fresh_head=True,
                 num_labels=len(names),
@@ -120,7 +120,7 @@ class FineTuned(Teacher):
             if isinstance(module, torch.nn.Dropout):
                 module.p = self.dropout
         inner.get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
-        shutil.copyfile(huggingface.tokenizer_file(base), folder / "tokenizer.json")
+        shutil.copyfile(_pretrained.tokenizer_file(base), folder / "tokenizer.json")
         made = network.TransformerNetwork(inner, folder, max_tokens=self.max_tokens)
         self._freeze(made)
         return made
@@ -224,7 +224,7 @@ def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int,
 
     if len(set(train.gold.tolist())) == 1:  # nothing to tell apart: logistic regression would refuse
         return float((dev.gold == train.gold[0]).mean())
-    encoder = huggingface.load_network(base, fresh_head=True).base_model
+    encoder = _pretrained.load_network(base, fresh_head=True).base_model
     meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
     vectors = {name: _means(encoder, part, bf16=bf16, meter=meter) for name, part in (("train", train), ("dev", dev))}
     model = LogisticRegression(max_iter=500, C=10.0, random_state=seeds.derive(seed, "floor") % 2**32)

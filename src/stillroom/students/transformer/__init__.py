@@ -71,9 +71,9 @@ class Transformer(Student):
 
     def bf16(self) -> bool:
         """Where the CPU computes in it."""
-        from stillroom.teachers import huggingface
+        from stillroom.teachers import _pretrained
 
-        return huggingface.cpu_computes_in_bf16()
+        return _pretrained.cpu_computes_in_bf16()
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The student in a folder."""

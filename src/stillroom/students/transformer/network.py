@@ -15,7 +15,7 @@ from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids, _trimming
 from stillroom.students.transformer import pruning, survey
-from stillroom.teachers import huggingface
+from stillroom.teachers import _listening, _pretrained
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -74,11 +74,11 @@ class TransformerNetwork:
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
     ) -> dict[str, Tensor]:
         """Whatever its teacher tells too."""
-        return huggingface.listen(self.module.inner, ids, mask, wanted)
+        return _listening.listen(self.module.inner, ids, mask, wanted)
 
     def strata(self) -> list[list[nn.Parameter]]:
         """What stands above the layers, the layers from the last to the first, what stands below them."""
-        holder, name = huggingface.stack(self.module.inner)
+        holder, name = _listening.stack(self.module.inner)
         layers = [list(layer.parameters()) for layer in getattr(holder, name)]
         below = list(self.module.inner.base_model.embeddings.parameters())
         held = {id(weight) for part in (*layers, below) for weight in part}
@@ -147,7 +147,7 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: in
 
 def _thin(inner: Any, *, layers: int) -> list[int]:
     """Leave so many layers, and say which."""
-    holder, name = huggingface.stack(inner)
+    holder, name = _listening.stack(inner)
     stack = getattr(holder, name)
     if layers > len(stack):
         expected = f"at most the {len(stack)} that the teacher has"
@@ -180,9 +180,9 @@ def reopen(folder: Path) -> TransformerNetwork:
 
 
 def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
-    longest = huggingface.longest_input(inner)
+    longest = _pretrained.longest_input(inner)
     return Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
 
 
 def _load(folder: Path) -> Any:
-    return huggingface.load_network(folder)
+    return _pretrained.load_network(folder)

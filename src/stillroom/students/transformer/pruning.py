@@ -20,7 +20,7 @@ from torch import nn
 from stillroom.core import artifact, batches, seeds
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.students import Ids
-from stillroom.teachers import huggingface
+from stillroom.teachers import _listening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ def parts(inner: Any) -> list[Layer]:
     Raises:
         MismatchError: an architecture whose layers are built otherwise.
     """
-    holder, name = huggingface.stack(inner)
+    holder, name = _listening.stack(inner)
     found = []
     for layer in getattr(holder, name):
         linear = {path: one for path, one in layer.named_modules() if isinstance(one, nn.Linear)}
