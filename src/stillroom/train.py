@@ -19,6 +19,7 @@ from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Report, silent
+from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
@@ -146,7 +147,7 @@ def _fit(
     beside = None
     if peer is not None:
         begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
-        beside = loop.Peer(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
+        beside = Beginner(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
     stage = STAGE if said else "undistilled"
     log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=pace,
                    folder=draft.folder / "fit", report=report, stage=stage, peer=beside)  # fmt: skip
