@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, learner, pipeline, teach, train, transfer
+from stillroom import corpus, learner, pipeline, teach, train, transfer, transfer_set
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError
@@ -44,7 +44,7 @@ class Ground:
             for parts in ((rows.train, rows.dev), (rows.test,))
         )
 
-    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer.TransferSet:
+    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer_set.TransferSet:
         """What the teacher said, with whatever the mixture asks for."""
         settings = recipe.Transfer(precision="fp32", shard_rows=100)
         wanted = transfer.wanted(mixture, student=student, loaded=self.loaded)
