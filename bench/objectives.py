@@ -35,7 +35,7 @@ import numpy as np
 from scipy import stats
 
 from parts import BASE
-from stillroom import corpus, export, loop, teach, train, transfer
+from stillroom import corpus, export, loop, teach, train, transfer, transfer_set
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.corpora.table import Table
@@ -89,7 +89,7 @@ class Ground:
     loaded: teach.Opened
     store: Store
 
-    def said(self, student: Student, names: Sequence[str]) -> transfer.TransferSet:
+    def said(self, student: Student, names: Sequence[str]) -> transfer_set.TransferSet:
         """One transfer set for all mixtures of a student."""
         wanted = frozenset[str]().union(
             *(transfer.wanted(mixture(one), student=student, loaded=self.loaded) for one in names)
@@ -164,7 +164,7 @@ def ground(name: str, *, shared: Path, cache: Path, rows: int) -> Ground:
     return Ground(name, task, some, teacher, teach.Opened(setting, teacher, task=task), store)
 
 
-def cell(here: Ground, student: Student, said: transfer.TransferSet, *, line: str, seed: int, epochs: int) -> Any:
+def cell(here: Ground, student: Student, said: transfer_set.TransferSet, *, line: str, seed: int, epochs: int) -> Any:
     """One student fitted to one mixture, and its accuracy on test rows."""
     started = time.perf_counter()
     studied = teach.study(student, here.loaded, teacher=here.teacher, store=here.store)

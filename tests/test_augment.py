@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import augment, corpus, minhash, pipeline, sketches, transfer
+from stillroom import augment, corpus, minhash, pipeline, sketches, transfer, transfer_set
 from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, seeds
@@ -54,19 +54,19 @@ def teacher(store: Store) -> Artifact:
 
 def collect(
     loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store, *rules: Any, wanted: Any = frozenset({"logits"})
-) -> transfer.TransferSet:
+) -> transfer_set.TransferSet:
     chosen = recipe.Transfer(shard_rows=50, precision="fp32", augment=rules)
     return transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=TASK,
                             settings=chosen, seed=1, store=store, held_out=(rows.test, rows.outside),
                             wanted=wanted)  # fmt: skip
 
 
-def made(said: transfer.TransferSet) -> dict[str, np.ndarray[Any, Any]]:
+def made(said: transfer_set.TransferSet) -> dict[str, np.ndarray[Any, Any]]:
     return {
         text: answer
         for shard in said.shards()
         for text, part, answer in zip(
-            shard["text"].to_pylist(), shard["part"].to_pylist(), transfer.answers(shard), strict=True
+            shard["text"].to_pylist(), shard["part"].to_pylist(), transfer_set.answers(shard), strict=True
         )
         if part not in ("train", "dev", "unlabelled")
     }
@@ -182,7 +182,7 @@ def test_insides_are_sifted_with_the_texts(
         checkpoint, rows, teacher, Store(tmp_path / "b"), Masking(share=0.4, min_confidence=bound), wanted=wanted
     )
 
-    def insides(said: transfer.TransferSet) -> dict[str, Any]:
+    def insides(said: transfer_set.TransferSet) -> dict[str, Any]:
         from safetensors.numpy import load_file
 
         found = {}

@@ -14,6 +14,7 @@ import torch
 from stillroom import loop, pipeline
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import MismatchError
+from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
@@ -56,13 +57,13 @@ def weights(network: Network) -> np.ndarray[Any, np.dtype[np.float32]]:
 def seen(monkeypatch: pytest.MonkeyPatch, plan: Plan, folder: Path) -> list[list[int]]:
     """The rows of each epoch, in the order in which they were learned from."""
     rows: list[list[int]] = []
-    plain = loop.Learner.say
+    plain = Learner.say
 
-    def say(learner: loop.Learner, some: Any) -> Any:
+    def say(learner: Learner, some: Any) -> Any:
         rows.append(some.tolist())
         return plain(learner, some)
 
-    monkeypatch.setattr(loop.Learner, "say", say)
+    monkeypatch.setattr(Learner, "say", say)
     fitted(folder, plan)
     per_epoch = -(-300 // plan.batch_size)
     return [list(chain(*rows[start : start + per_epoch])) for start in range(0, len(rows), per_epoch)]
@@ -125,7 +126,7 @@ def test_peers_hear_each_other(tmp_path: Path) -> None:
     network, train, dev = bag()
     other, other_train, other_dev = bag()
     nobody = Examples(train.ids, np.full(len(train.gold), -1), train.logits)
-    teacher_only = loop.Peer(other, other_train, other_dev, 2e-2, bf16=False)
+    teacher_only = Beginner(other, other_train, other_dev, 2e-2, bf16=False)
     log = loop.fit(network, task=TASK, train=nobody, dev=dev, objectives=both, plan=PLAN, folder=tmp_path / "two",
                    peer=teacher_only)  # fmt: skip
     assert log[-1]["dev"]["accuracy"] > 0.9, "it has heard the labels from its peer alone"
@@ -149,7 +150,7 @@ def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
             if told == stop:
                 raise KeyboardInterrupt
 
-        peer = loop.Peer(other, other_train, other_dev, 1e-2, bf16=False)
+        peer = Beginner(other, other_train, other_dev, 1e-2, bf16=False)
         plan = changed(PLAN, checkpoint_seconds=0.0)
         loop.fit(network, task=TASK, train=train, dev=dev, objectives=mixture("mutual", "hard_label"), plan=plan,
                  folder=folder, peer=peer, report=interrupt)  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, loop, pipeline, teach, train, transfer
+from stillroom import corpus, learner, pipeline, teach, train, transfer, transfer_set
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError
@@ -44,7 +44,7 @@ class Ground:
             for parts in ((rows.train, rows.dev), (rows.test,))
         )
 
-    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer.TransferSet:
+    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer_set.TransferSet:
         """What the teacher said, with whatever the mixture asks for."""
         settings = recipe.Transfer(precision="fp32", shard_rows=100)
         wanted = transfer.wanted(mixture, student=student, loaded=self.loaded)
@@ -190,9 +190,9 @@ def test_dev_without_gold_is_judged_by_the_teacher() -> None:
     said = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     ids = [np.array([1], dtype=np.int32)] * 3
     without = Examples(ids, np.array([-1, -1, -1]), teacher)
-    assert loop.dev_score(metric, without, said) == (pytest.approx(2 / 3), 3)
+    assert learner.dev_score(metric, without, said) == (pytest.approx(2 / 3), 3)
     one_gold = Examples(ids, np.array([1, -1, -1]), teacher)
-    assert loop.dev_score(metric, one_gold, said) == (0.0, 1)
+    assert learner.dev_score(metric, one_gold, said) == (0.0, 1)
 
 
 def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> None:

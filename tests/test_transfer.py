@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stillroom import corpus, transfer
+from stillroom import corpus, transfer, transfer_set
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Store
@@ -87,13 +87,13 @@ def teacher(store: Store) -> Artifact:
 
 def collect(
     loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store, report: Any = lambda event: None, **settings: Any
-) -> transfer.TransferSet:
+) -> transfer_set.TransferSet:
     chosen = recipe.Transfer(**{"shard_rows": 50, "precision": "fp32", **settings})
     return transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=TASK,
                             settings=chosen, seed=1, store=store, held_out=(rows.test,), report=report)  # fmt: skip
 
 
-def said_by_id(said: transfer.TransferSet) -> dict[str, NDArray[np.float32]]:
+def said_by_id(said: transfer_set.TransferSet) -> dict[str, NDArray[np.float32]]:
     found: dict[str, NDArray[np.float32]] = {}
     for shard in said.shards():
         flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
@@ -189,11 +189,11 @@ def test_a_student_of_another_teacher_is_refused(
     rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store
 ) -> None:
     said = collect(checkpoint, rows, teacher, store)
-    transfer.refuse_other_teacher(said, tokenizer=checkpoint.identify().tokenizer, task=TASK)
+    transfer_set.refuse_other_teacher(said, tokenizer=checkpoint.identify().tokenizer, task=TASK)
     with pytest.raises(MismatchError, match="tokenizer"):
-        transfer.refuse_other_teacher(said, tokenizer="0" * 64, task=TASK)
+        transfer_set.refuse_other_teacher(said, tokenizer="0" * 64, task=TASK)
     with pytest.raises(MismatchError, match="another order"):
-        transfer.refuse_other_teacher(said, tokenizer=None, task=Classification(labels=tuple(reversed(LABELS))))
+        transfer_set.refuse_other_teacher(said, tokenizer=None, task=Classification(labels=tuple(reversed(LABELS))))
 
 
 def test_a_phrase_that_is_a_test_row_is_not_asked_about(
@@ -215,7 +215,7 @@ def test_a_phrase_that_is_a_test_row_is_not_asked_about(
 INSIDE = frozenset({"logits", "embedding", "hidden.0", "hidden.3", "relations.2", "attention.1", "attention.3"})
 
 
-def collect_inside(loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store) -> transfer.TransferSet:
+def collect_inside(loaded: Any, rows: corpus.Corpus, teacher: Artifact, store: Store) -> transfer_set.TransferSet:
     chosen = recipe.Transfer(shard_rows=50, precision="fp32", tokens_per_batch=256)
     return transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.dev), task=TASK, settings=chosen, seed=1,
                             store=store, held_out=(rows.test,), wanted=INSIDE)  # fmt: skip

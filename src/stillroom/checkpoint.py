@@ -15,7 +15,8 @@ from stillroom.core import artifact
 if TYPE_CHECKING:
     import torch
 
-    from stillroom.loop import Learner, Loop
+    from stillroom.learner import Learner
+    from stillroom.loop import Loop
 
 
 @final

@@ -27,7 +27,7 @@ from stillroom.core.errors import OutsideError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.tasks import Task
 from stillroom.teachers import LoadedTeacher, Teacher
-from stillroom.transfer import TransferSet
+from stillroom.transfer_set import TransferSet
 
 STAGE = "cost"
 FILE = "cost.json"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stillroom import comparison, runtime, transfer
+from stillroom import comparison, runtime, transfer_set
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -22,7 +22,7 @@ from stillroom.floor import baseline
 from stillroom.students import Student
 from stillroom.table import BASELINE, STUDENT, TEACHER, UNDISTILLED, align, write_table
 from stillroom.tasks import Task
-from stillroom.transfer import TransferSet
+from stillroom.transfer_set import TransferSet
 
 STAGE = "evaluation"
 FILE = "evaluation.json"
@@ -99,7 +99,7 @@ def _teacher(held: TransferSet, ids: Sequence[str], task: Task) -> NDArray[np.fl
     """
     said: dict[str, NDArray[np.float32]] = {}
     for shard in held.shards():
-        found = transfer.answers(shard)
+        found = transfer_set.answers(shard)
         if held.names_labels_only:
             found = np.where(np.arange(len(task.outputs)) == found[:, None], 0.0, _NEVER).astype(np.float32)
         said |= dict(zip(shard["id"].to_pylist(), found, strict=True))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stillroom import corpus, cost, doctor, dossier, evaluate, export, gates, loop, teach, train, transfer
+from stillroom import corpus, cost, doctor, dossier, evaluate, export, gates, loop, teach, train, transfer, transfer_set
 from stillroom.core import plugins, signals
 from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, MismatchError, Problem, nearest
@@ -224,6 +224,6 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "teacher": recipe.teacher.kind,
         "student": recipe.student.kind,
         "objectives": [one.kind for one in objectives(recipe)],
-        "possible": transfer.possible(_said(recipe)),
+        "possible": transfer_set.possible(_said(recipe)),
         "gates": [gate.measure for gate in recipe.gate],
     }

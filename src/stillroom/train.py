@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import loop, teach, transfer
+from stillroom import loop, teach, transfer, transfer_set
 from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Report, silent
+from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, Plan
-from stillroom.transfer import TransferSet, refuse_other_teacher, refuse_unsaid
+from stillroom.transfer_set import TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
 
@@ -146,7 +147,7 @@ def _fit(
     beside = None
     if peer is not None:
         begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
-        beside = loop.Peer(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
+        beside = Beginner(*begun, learning_rate=peer[0].learning_rate, bf16=peer[0].bf16())
     stage = STAGE if said else "undistilled"
     log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=pace,
                    folder=draft.folder / "fit", report=report, stage=stage, peer=beside)  # fmt: skip
@@ -257,7 +258,7 @@ def _from_said(
         ids += network.encode(shard["text"].to_pylist())
         known = gold.get(role, {})
         labels += [known.get(one, -1) for one in shard["id"].to_pylist()]
-        answers.append(transfer.answers(shard))
+        answers.append(transfer_set.answers(shard))
         if shard.num_rows and wanted:
             places += said.further(shard)
     made = []

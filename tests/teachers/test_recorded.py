@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, pipeline, runtime, teach, transfer
+from stillroom import corpus, pipeline, runtime, teach, transfer_set
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import CorpusError, InputError, MismatchError, StillroomError
@@ -296,9 +296,9 @@ def test_a_fit_that_asks_for_more_than_was_recorded_is_refused(heard: dict[str, 
     said = pipeline.run(recipe.parse(heard), work=tmp_path / "work", until="transfer").artifacts["transfer"]
     forward, mse = (plugins.build("objectives", kind) for kind in ("forward_kl", "logit_mse"))
     with pytest.raises(MismatchError) as caught:
-        transfer.refuse_unsaid(transfer.TransferSet(said), [forward, mse])
+        transfer_set.refuse_unsaid(transfer_set.TransferSet(said), [forward, mse])
     assert len(caught.value.problems) == 2
-    transfer.refuse_unsaid(transfer.TransferSet(said), [plugins.build("objectives", "pseudo_label")])
+    transfer_set.refuse_unsaid(transfer_set.TransferSet(said), [plugins.build("objectives", "pseudo_label")])
 
 
 THREE = Classification(labels=("a", "b", "c"))

@@ -28,7 +28,7 @@ from stillroom.corpus import Dev, Rows
 from stillroom.metrics import Answers, Floats, Metric
 from stillroom.search.ladder import Candidate
 from stillroom.tasks import Task
-from stillroom.transfer import TransferSet
+from stillroom.transfer_set import TransferSet
 
 STAGE = "trial"
 _FILE, _ROWS = "trial.json", "dev.parquet"

@@ -15,15 +15,14 @@ from torch import nn
 
 from stillroom.core import seeds
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.students import Ids
+from stillroom.students import Ids, _optimizers
+from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-ENCODER = Tokens(special=False)
 _SCALE = 4.0
 
 
@@ -151,11 +150,7 @@ class ReaderNetwork:
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the tables, AdamW for the rest."""
-        tables = [one.weight for one in self.module.tables.children() if isinstance(one, nn.Embedding)]
-        sparse = {id(weight) for weight in tables}
-        dense = [weight for weight in self.module.parameters() if id(weight) not in sparse]
-        found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=learning_rate, foreach=False)]
-        return [*found, torch.optim.SparseAdam(tables, lr=learning_rate)] if tables else found
+        return _optimizers.sparse_apart(self.module, learning_rate)
 
     def flops(self, ids: int) -> float:
         """Those of the body and of the head."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stillroom.teachers import LoadedTeacher
 
 FILE = "vocabulary.safetensors"
+#: How students of token vectors read: special tokens say nothing where there is no attention.
+ENCODER = Tokens(special=False)
 _BATCH = 1024
 _SIF = 1e-3  # the `a` in a / (a + p); Arora et al. found 1e-4 to 1e-3 good
 _TEXTS = 4096
@@ -63,7 +65,7 @@ def start(
 
 
 def _count(folder: Path, texts: Iterator[str], *, size: int) -> NDArray[np.float64]:
-    encode = Tokens(special=False).open(folder)
+    encode = ENCODER.open(folder)
     counts = np.zeros(size)
     while part := list(islice(texts, _TEXTS)):
         counts += np.bincount(np.concatenate(encode(part)), minlength=size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
@@ -10,45 +10,34 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
 import numpy as np
 from pydantic import Field, field_validator
 
-from stillroom.core.progress import Report, silent
-from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.cnn import FILE
 from stillroom.runtime.runners.cnn import Cnn as CnnRunner
-from stillroom.students import Network, Span, Student
-from stillroom.tasks import Shape, Task
+from stillroom.students import Span
+from stillroom.students._reading import Reading
 
 if TYPE_CHECKING:
-    from stillroom.teachers import LoadedTeacher
+    from stillroom.students._readers import Build
 
 _SAME = 1e-3  # of a logit: what sums in another order may differ by
 
 
 @final
-class Cnn(Student):
+class Cnn(Reading):
     """Convolutions of a few window sizes over a vector a token, the highest answer of each, and a linear head.
 
     After Kim (2014). The vectors start as those of `static` do, and are then trained. What `static` can't see, the
     order of neighbouring words, it does.
     """
 
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
-    follows_tokenizer: ClassVar[bool] = True
-
-    signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
-
-    studies: ClassVar[str] = "token vectors"
+    file: ClassVar[str] = FILE
 
     kind: Literal["cnn"] = "cnn"
-    dimensions: int = Field(256, ge=1)
-    """Of a token's vector."""
     windows: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 3, 4, 5), min_length=1)
     """How many tokens a convolution sees at a time, one size after the other."""
     channels: int = Field(64, ge=1)
     """Of the convolutions of each window size."""
+    dimensions: int = Field(256, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
-    """Share of a text's vector left out in training."""
-    token_dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of tokens whose vector is left out in training; they keep their places."""
     epochs: int = Field(6, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
@@ -70,43 +59,18 @@ class Cnn(Student):
         channels = {"channels": Span(max(1, self.channels // 2), self.channels * 2, log=True, whole=True)}
         return {**super().spans(), **channels, "dropout": Span(0.2, 0.6), "token_dropout": Span(0.0, 0.3)}
 
-    def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
-        """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""
-        from stillroom.students import _vocabulary
-
-        _vocabulary.collect(teacher, folder, report=report)
-
-    def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """The teacher's token vectors, reduced and weighted, under fresh convolutions and a fresh head."""
-        from stillroom.students import _readers, _vocabulary
+    def body(self) -> Build:
+        """Convolutions of each window."""
         from stillroom.students.cnn import network
 
-        vectors, weights, _ = _vocabulary.start(studied, texts, dimensions=self.dimensions)
-        return _readers.fresh(
-            partial(network.Convolutions, self.windows, self.channels),
-            vectors,
-            weights,
-            dropout=self.dropout,
-            token_dropout=self.token_dropout,
-            tokenizer=studied / TOKENIZER,
-            file=FILE,
-            task=task,
-            seed=seed,
-        )
-
-    def reopen(self, folder: Path, *, task: Task) -> Network:
-        """The student in a folder, with one row a token."""
-        from stillroom.students import _readers
-        from stillroom.students.cnn import network
-
-        return _readers.reopen(partial(network.Convolutions, self.windows, self.channels), folder, file=FILE)
+        return partial(network.Convolutions, self.windows, self.channels)
 
     def runner(self, folder: Path, *, texts: Sequence[str]) -> CnnRunner:
         """Numpy; by chunks where on these texts that gives what reading them whole gives."""
-        from stillroom.students import _readers
+        from stillroom.students import _vocabulary
 
         quick, plain = (
-            CnnRunner(encoder=_readers.ENCODER, windows=self.windows, by_chunks=by_chunks)
+            CnnRunner(encoder=_vocabulary.ENCODER, windows=self.windows, by_chunks=by_chunks)
             for by_chunks in (True, False)
         )
         found, expected = (one.open(folder)(texts) for one in (quick, plain))

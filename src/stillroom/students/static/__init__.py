@@ -93,8 +93,8 @@ class Static(Student):
 
     def runner(self, folder: Path, *, texts: Sequence[str]) -> StaticRunner:
         """Numpy; by chunks where on these texts that gives what reading them whole gives."""
-        from stillroom.students.static import network
+        from stillroom.students import _vocabulary
 
-        quick, plain = (StaticRunner(encoder=network.ENCODER, by_chunks=by_chunks) for by_chunks in (True, False))
+        quick, plain = (StaticRunner(encoder=_vocabulary.ENCODER, by_chunks=by_chunks) for by_chunks in (True, False))
         found, expected = (one.open(folder)(texts) for one in (quick, plain))
         return quick if np.allclose(found, expected, atol=_SAME) else plain

@@ -14,9 +14,9 @@ from torch import nn
 
 from stillroom.core import seeds
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.runners.static import FILE, bucket
-from stillroom.students import Ids
+from stillroom.students import Ids, _optimizers
+from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stillroom.students.static import Static
-
-ENCODER = Tokens(special=False)
 
 
 @final
@@ -161,11 +159,7 @@ class StaticNetwork:
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the tables, AdamW for the rest."""
-        tables = {"vectors.weight", "log_weights.weight", "pairs.weight"}
-        sparse = [weight for name, weight in self.module.named_parameters() if name in tables]
-        dense = [weight for name, weight in self.module.named_parameters() if name not in tables]
-        found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=learning_rate, foreach=False)]
-        return [*found, torch.optim.SparseAdam(sparse, lr=learning_rate)] if sparse else found
+        return _optimizers.sparse_apart(self.module, learning_rate)
 
     def flops(self, ids: int) -> float:
         """One addition a token and hidden unit, and the head; as it is served, folded."""

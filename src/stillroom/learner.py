@@ -1,0 +1,219 @@
+"""One who is fitted: what it begins with, what it says, what it is fitted to, and how it does on dev."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core import batches, plugins, signals
+from stillroom.metrics import Answers, Metric
+from stillroom.objectives import PEER, Objective, Target
+from stillroom.students import Network
+from stillroom.tasks import Task
+from stillroom.teachers import Examples
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+_JUDGED = 4096  # padded ids a dev batch
+
+
+@final
+@dataclass(frozen=True)
+class Beginner:
+    """One who is to learn: a network, the rows that it learns from and is judged on, read its own way, and its pace."""
+
+    network: Network
+    train: Examples
+    dev: Examples
+    learning_rate: float
+    bf16: bool
+
+
+@final
+class Learner:
+    """One who is fitted: its network, its rows, its optimizers, and its best weights so far."""
+
+    def __init__(
+        self, beginner: Beginner, objectives: Sequence[Objective], *, task: Task, accelerator: Accelerator
+    ) -> None:
+        from torch.optim import AdamW, SparseAdam
+
+        from stillroom.students._speaking import Speaking
+
+        self.network, self.train, self.dev = beginner.network, beginner.train, beginner.dev
+        self.learning_rate, self._bf16 = beginner.learning_rate, beginner.bf16
+        self._objectives, self._accelerator = objectives, accelerator
+        self._metric: Metric = plugins.build("metrics", task.metrics[0])
+        self._classes = len(task.outputs)
+        self._wants = [
+            one.wants(student_layers=self.network.layers, teacher_layers=self.train.layers) for one in objectives
+        ]
+        self.wanted = signals.LOGITS.union(*(one.student for one in self._wants))
+        self.module: Any = accelerator.prepare_model(Speaking(self.network))
+        self.optimizers: list[Optimizer] = self.network.optimizers(self.learning_rate)
+        self.trained = [weight for weight in self.network.module.parameters() if weight.requires_grad]
+        self._names = [name for name, weight in self.network.module.named_parameters() if weight.requires_grad]
+        self.learned = self._learned()
+        extra = [weight for module in self.learned.values() for weight in module.parameters()]
+        if extra:
+            self.optimizers.append(AdamW(extra, lr=self.learning_rate, weight_decay=0.0, foreach=False))
+            self.trained += extra
+        dense = [one for one in self.optimizers if not isinstance(one, SparseAdam)]
+        self._dense = [weight for one in dense for group in one.param_groups for weight in group["params"]]
+        self.best: dict[str, Tensor] = {}
+        self.best_score = (-np.inf, -np.inf)
+
+    def _learned(self) -> dict[int, nn.Module]:
+        """What the objectives learn beside the student, by the objective's place in the mixture."""
+        import torch
+
+        if self.wanted == signals.LOGITS and not self.train.further:
+            return {}
+        with torch.no_grad():
+            ids, mask = (torch.from_numpy(one) for one in batches.pad(self.train.ids[:1]))
+            told = self.network.tell(ids, mask, self.wanted)
+        student = {name: int(one.shape[-1]) for name, one in told.items()}
+        teacher = {name: one.width for name, one in self.train.further.items()} | {"logits": self._classes}
+        made = {}
+        for place, (one, wants) in enumerate(zip(self._objectives, self._wants, strict=True)):
+            made[place] = one.learned(
+                student={name: size for name, size in student.items() if name in wants.student},
+                teacher={name: size for name, size in teacher.items() if name in wants.teacher},
+            )
+        return {place: one.to(self._accelerator.device) for place, one in made.items() if one is not None}
+
+    def turn(self, *, training: bool) -> None:
+        """To training (dropout on, queues filled), or to being judged."""
+        for module in (self.module, *self.learned.values()):
+            module.train(training)
+
+    def thaw(self, share: float) -> None:
+        """Train so much of it, from the head down; all of it at 1."""
+        strata = self.network.strata()
+        trained = {id(weight) for weight in self.trained}
+        opened = 1 + math.floor(share * (len(strata) - 1))
+        for number, stratum in enumerate(strata):
+            for weight in stratum:
+                if id(weight) in trained:
+                    weight.requires_grad_(number < opened)
+
+    def say(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """What it says of these training rows."""
+        return self._forward([self.train.ids[row] for row in rows])
+
+    def _forward(self, ids: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+        import torch
+
+        padded, mask = batches.pad(ids)
+        device = self._accelerator.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            told = self.module(torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device), self.wanted)
+        return {name: one.float() for name, one in told.items()}
+
+    def target(
+        self, examples: Examples, rows: NDArray[np.int64], said: Mapping[str, Tensor], others: Sequence[Tensor] = ()
+    ) -> Target:
+        """What these rows are fitted to."""
+        import torch
+
+        device = said["logits"].device
+        told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
+        if examples.logits is not None:
+            told["logits"] = torch.from_numpy(examples.logits[rows])
+        if any("label" in wants.teacher for wants in self._wants):
+            named = told["logits"].argmax(dim=1) if examples.labels is None else torch.from_numpy(examples.labels[rows])
+            told["label"] = named
+        if others:
+            told[PEER] = torch.stack(list(others)).mean(dim=0)
+        tokens = batches.pad([examples.ids[row] for row in rows])[1] if signals.over_tokens(self.wanted) else None
+        return Target(
+            signals={name: one.to(device) for name, one in told.items()},
+            gold=torch.from_numpy(examples.gold[rows]).to(device),
+            mask=torch.ones(len(rows), dtype=torch.bool, device=device),
+            tokens=None if tokens is None else torch.from_numpy(tokens).to(device),
+        )
+
+    def terms(self, said: Mapping[str, Tensor], target: Target, *, share: float) -> dict[str, Tensor]:
+        """Each objective that counts when so much of training is over, weighted.
+
+        Of a kind that stands twice in a mixture, the second gets a number.
+        """
+        found: dict[str, Tensor] = {}
+        for place, one in enumerate(objective.at(share) for objective in self._objectives):
+            if one is not None and (PEER not in one.needs or PEER in target.signals):
+                name = one.kind if one.kind not in found else f"{one.kind} {place + 1}"
+                wants = self._wants[place]
+                heard = {name: told for name, told in said.items() if name in wants.student}
+                taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
+                aim = Target(taught, target.gold, target.mask, target.tokens)
+                found[name] = one.weight * one.loss(heard, aim, self.learned.get(place))
+        return found
+
+    def take_step(self, loss: Tensor, *, rate: float) -> None:
+        """One step down the loss, at this share of the peak rate."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * rate
+            optimizer.zero_grad(set_to_none=True)
+        self._accelerator.backward(loss)
+        self._accelerator.clip_grad_norm_(self._dense, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def judge(self) -> dict[str, float]:
+        """Its dev score, and its dev loss under the mixture that training ends with."""
+        import torch
+
+        self.turn(training=False)
+        logits = torch.empty((len(self.dev.ids), self._classes))
+        loss = 0.0
+        with torch.inference_mode():
+            for rows in batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED):
+                said = self._forward([self.dev.ids[row] for row in rows])
+                logits[rows] = said["logits"].cpu()
+                terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
+                loss += float(sum(terms.values())) * len(rows)
+        probabilities = torch.softmax(logits.double(), dim=-1).numpy()
+        score, gold = dev_score(self._metric, self.dev, probabilities)
+        return {self._metric.kind: score, "loss": loss / len(self.dev.ids), "rows": float(gold)}
+
+    def keep_if_better(self, dev: Mapping[str, float]) -> bool:
+        """Keep these weights where dev says that none were better."""
+        sign = 1.0 if self._metric.higher_is_better else -1.0
+        score = (sign * dev[self._metric.kind], -dev["loss"])
+        if score <= self.best_score:
+            return False
+        self.best_score = score
+        state = self.network.module.state_dict()
+        self.best = {name: state[name].detach().cpu().clone() for name in self._names}
+        return True
+
+    def begin_anew(self) -> None:
+        """Go on from the best weights so far, and forget how they were judged: the best is chosen from here on."""
+        if self.best:
+            self.network.module.load_state_dict(self.best, strict=False)
+        self.best, self.best_score = {}, (-np.inf, -np.inf)
+
+    def settle(self) -> None:
+        """Take the best weights."""
+        self.network.module.load_state_dict(self.best, strict=False)
+        self.network.module.eval()
+        self.thaw(1.0)
+
+
+def dev_score(metric: Metric, dev: Examples, probabilities: NDArray[np.float64]) -> tuple[float, int]:
+    """A metric on dev against gold, or against the teacher where there is no gold at all; and the rows it counts."""
+    known = dev.gold >= 0
+    gold = dev.gold
+    if not known.any() and dev.named is not None:
+        known, gold = np.ones(len(gold), dtype=bool), dev.named
+    answers = Answers(gold=gold[known], probabilities=probabilities[known], teacher=probabilities[known])
+    return metric.score(answers), int(known.sum())

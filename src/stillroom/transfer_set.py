@@ -1,0 +1,121 @@
+"""What a teacher said, as it is read by whoever learns from it or is held against it, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillroom.core import plugins, signals
+from stillroom.core.artifact import Artifact
+from stillroom.core.errors import MismatchError, Problem
+from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.tasks import Task
+from stillroom.teachers import refuse_other_labels
+
+
+@final
+@dataclass(frozen=True)
+class TransferSet:
+    """What the teacher said. Reading it takes one shard of memory at a time."""
+
+    artifact: Artifact
+
+    @property
+    def teacher(self) -> Mapping[str, Any]:
+        """Who said it."""
+        found: Mapping[str, Any] = self.artifact.manifest["facts"]["teacher"]
+        return found
+
+    @property
+    def rows(self) -> int:
+        """How many texts it holds."""
+        return int(self.artifact.manifest["facts"]["texts"])
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """The names of what was recorded."""
+        return frozenset(self.artifact.manifest["facts"]["signals"])
+
+    @property
+    def layers(self) -> int:
+        """How many layers the teacher has, where it was asked about them; else 0."""
+        return int(self.artifact.manifest["facts"]["layers"])
+
+    @property
+    def names_labels_only(self) -> bool:
+        """Whether the teacher named labels and gave no logits."""
+        return "logits" not in self.recorded
+
+    def shards(self) -> Iterator[pa.Table]:
+        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position)."""
+        for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
+            yield pq.read_table(path).replace_schema_metadata({"shard": path.stem})
+
+    def further(self, shard: pa.Table) -> list[signals.Place]:
+        """Where a shard's other signals are, if it has any; they are read when they are asked for."""
+        name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
+        path = self.artifact.folder / f"{name}.safetensors"
+        if not self.recorded - signals.ANSWERS:
+            return []
+        if not signals.over_tokens(self.recorded):
+            return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]
+        return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
+
+
+def answers(shard: pa.Table) -> NDArray[Any]:
+    """What the teacher answered to each row of a shard: logits `[rows, classes]`, or labels `[rows]`."""
+    if "label" in shard.column_names:
+        return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
+    column = shard["logits"].combine_chunks()
+    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, column.type.list_size)
+
+
+def possible(kinds: frozenset[str]) -> dict[str, str]:
+    """Every objective there is: `possible` with these kinds of signals, or what keeps it from being so."""
+    found = {}
+    for name in plugins.names("objectives"):
+        needs: frozenset[str] = getattr(plugins.member("objectives", name), "needs", frozenset())
+        missing = sorted(needs - {GOLD, PEER} - signals.implied(kinds))
+        found[name] = f"not possible: it needs {', '.join(missing)}" if missing else "possible"
+    return found
+
+
+def refuse_unsaid(said: TransferSet, objectives: Sequence[Objective]) -> None:
+    """Refuse objectives that ask for more than was recorded.
+
+    Raises:
+        MismatchError: they do; all of them at once.
+    """
+    known = signals.implied(frozenset(signals.kind(name) for name in said.recorded))
+    problems = []
+    for number, one in enumerate(objectives):
+        missing = sorted(one.needs - {GOLD, PEER} - known)
+        if missing:
+            found = f"`{one.kind}`, which needs {', '.join(missing)}"
+            expected = f"one that makes do with {', '.join(sorted(known))}"
+            problems.append(
+                Problem(f"objective[{number}]", found, expected, "Choose another, or ask the teacher again.")
+            )
+    if problems:
+        raise MismatchError(*problems)
+
+
+def refuse_other_teacher(said: TransferSet, *, tokenizer: str | None, task: Task) -> None:
+    """Refuse a student that can't use this transfer set.
+
+    Raises:
+        MismatchError: other labels, or a student that reads with another tokenizer than the teacher's.
+    """
+    refuse_other_labels(said.teacher["labels"], task=task, where=f"transfer set {said.artifact.key}")
+    if tokenizer is not None and tokenizer != said.teacher["tokenizer"]:
+        found = f"a student that reads with tokenizer {tokenizer[:12]}"
+        expected = f"the teacher's, {str(said.teacher['tokenizer'])[:12]}"
+        todo = "Start the student from the teacher that was asked, or ask this one."
+        raise MismatchError(Problem(f"transfer set {said.artifact.key}", found, expected, todo))
