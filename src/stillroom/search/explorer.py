@@ -1,4 +1,5 @@
-"""Who gets how much of the time: short fits for all, whole ones for those that can still win, then new settings.
+"""Who gets how much of the time: one of each kind whole, short fits for the others, whole ones for those of them that
+can still win, then new settings.
 
 Nothing is begun whose measured pace says that it can't end in time, but for the quickest candidate, which always
 ends. Every such decision stands in the journal.
@@ -45,6 +46,13 @@ class Explorer:
             self._finish(ordered[0], sure=True)
             if not self.points:
                 ordered = ordered[1:]
+        # Kinds learn at different paces, so that none is judged by a short fit beside another kind's: one of each is
+        # fitted whole. Inside a kind a short fit tells enough.
+        kinds = {one.family for one in ordered}
+        for one in ordered:
+            if one.family in kinds and not self._finished(one):
+                self._finish(one)
+            kinds.discard(one.family)
         for one in ordered:
             self._try_short(one)
         for one in ordered:
@@ -91,7 +99,8 @@ class Explorer:
         fits = pace.seconds(self.bench.epochs(candidate)) * recipe.search.seeds
         rows = min(1000, len(self.bench.jury.texts))
         passes = (1 + len(recipe.export.formats)) * _PASSES + 3
-        return fits + _STARTING_SECONDS + (rows * passes / trial.texts_per_second if trial else 0.0)
+        a_text = 1 / trial.texts_per_second if trial else pace.judge / len(self.bench.jury.texts)
+        return fits + _STARTING_SECONDS + rows * passes * a_text
 
     def _begins(self, candidate: Candidate, what: str, seconds: float, *, needs: float, sure: bool = False) -> bool:
         """Whether there is time for it; told, and written down."""
@@ -149,10 +158,12 @@ class Explorer:
                 self.points.append(point)
 
     def _outclassed(self, trial: Trial) -> bool:
-        """Whether another, after as short a fit, is as quick and as small, and better beyond chance."""
+        """Whether another of its kind, after as short a fit, is as quick and as small, and better beyond chance."""
         metric, name = self.bench.jury.metric, trial.candidate.name
         for other in self._short.values():
-            if other is trial or other.texts_per_second < trial.texts_per_second or other.disk_mb > trial.disk_mb:
+            if other is trial or other.candidate.family != trial.candidate.family:
+                continue
+            if other.texts_per_second < trial.texts_per_second or other.disk_mb > trial.disk_mb:
                 continue
             rng = seeds.generator(self.bench.recipe.seed, f"search/{name}/{other.candidate.name}")
             if choice.clearly_better(other.statistics, trial.statistics, metric=metric, rng=rng):
