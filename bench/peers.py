@@ -208,7 +208,10 @@ def vectors(ground: Ground, work: Path) -> Side:
     seconds = time.process_time() - started
     folder = work / "vectors-saved"
     student.save_pretrained(str(folder))
-    answer: Answer = lambda some: head.predict(student.encode(list(some), batch_size=BATCH))  # noqa: E731
+
+    def answer(some: Sequence[str]) -> Any:
+        return head.predict(student.encode(list(some), batch_size=BATCH))
+
     return Side("sentence-transformers KD, 3 layers", answer, seconds, size(folder) + head.coef_.nbytes / 1e6)
 
 
@@ -236,8 +239,12 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
         predictor = runtime.load(bundle.folder)
         needed = bundle.read_json(runtime.BUNDLE)["runners"][predictor.runner]["files"]
         megabytes = sum((bundle.folder / name).stat().st_size for name in needed) / 1e6
-        answer: Answer = lambda texts, one=predictor: one.logits(list(texts)).argmax(axis=1)  # type: ignore[misc]  # noqa: E731
-        yield Side(f"ours: {kind} ({predictor.runner})", answer, seconds, megabytes)
+        yield Side(f"ours: {kind} ({predictor.runner})", answering(predictor), seconds, megabytes)
+
+
+def answering(predictor: runtime.Predictor) -> Answer:
+    """Labels by place."""
+    return lambda texts: predictor.logits(list(texts)).argmax(axis=1)
 
 
 def rate(answer: Answer, texts: Sequence[str], *, at_once: int = BATCH) -> float:

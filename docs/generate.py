@@ -86,7 +86,7 @@ def standing(field: FieldInfo) -> str:
     """The default, as TOML writes it."""
     if field.is_required():
         return "*required*"
-    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = field.get_default(call_default_factory=True, validated_data=None)
     return "*none*" if value is None else f"`{toml(value)}`"
 
 

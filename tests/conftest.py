@@ -41,9 +41,9 @@ _ENDINGS = ("today", "in every scene", "from start to end", "as ever", "for what
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Each file in one process, the first ones first: a fixture of a file is made once, and the dear ones early."""
-    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
-    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
             return "together" if file in TOGETHER else file

@@ -341,6 +341,6 @@ def test_roles_are_types(tmp_path: Path) -> None:
     assert fit(made.train, made.dev) == ("train", "dev")
     assert fit(made.unlabelled, made.dev) == ("unlabelled", "dev")
     assert judge(made.outside) == "outside"
-    fit(made.test, made.dev)  # type: ignore[arg-type]
-    fit(made.train, made.test)  # type: ignore[arg-type]
-    judge(made.dev)  # type: ignore[arg-type]
+    fit(made.test, made.dev)  # type: ignore[arg-type]  # what types are there to refuse
+    fit(made.train, made.test)  # type: ignore[arg-type]  # what types are there to refuse
+    judge(made.dev)  # type: ignore[arg-type]  # what types are there to refuse

@@ -118,10 +118,16 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _limit(gate: recipe.Gate) -> tuple[Sense, float]:
+    if gate.at_least is not None:
+        return "at_least", gate.at_least
+    if gate.at_most is not None:
+        return "at_most", gate.at_most
+    raise AssertionError("a gate without a limit: the recipe takes exactly one")
+
+
 def _judge(gate: recipe.Gate, summary: Mapping[str, Any], known: Sequence[str]) -> Verdict:
-    sense: Sense = "at_most" if gate.at_least is None else "at_least"
-    limit = gate.at_least if gate.at_least is not None else gate.at_most
-    assert limit is not None  # noqa: S101 (the recipe takes exactly one)
+    sense, limit = _limit(gate)
     found = _at(summary, gate.measure)
     # Only a figure as a whole may be named: `retention.accuracy.value` would be judged on the point, past its interval.
     if gate.measure not in known and found is not None:

@@ -33,9 +33,9 @@ def rounded(modules: Iterable[nn.Module]) -> Iterator[None]:
     try:
         for module in (part for one in modules for part in one.modules()):
             if isinstance(module, nn.Linear):
-                module.forward = partial(_linear, module)  # type: ignore[method-assign]
+                module.forward = partial(_linear, module)  # type: ignore[method-assign]  # until below
             elif isinstance(module, nn.Embedding) and not module.sparse:
-                module.forward = partial(_table, module)  # type: ignore[method-assign]
+                module.forward = partial(_table, module)  # type: ignore[method-assign]  # the same
             else:
                 continue
             held.append(module)

@@ -9,6 +9,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,13 @@ def test_killed_while_asking(processes: ForkServerContext, calm: tuple[dict[str,
         shutil.rmtree(work / stage)
     drafts = "transfer/.draft-*/shard-*.parquet"
     kept: dict[str, int] = {}
+
+    def reached(aim: int) -> bool:
+        return counted(work, drafts) >= aim
+
     for wanted in sorted(random.sample(range(1, 13), _MOMENTS)):
         aim = max(wanted, len(kept) + 1)
-        assert killed_when(started(processes, toy, work), lambda: counted(work, drafts) >= aim), "over too soon"  # noqa: B023
+        assert killed_when(started(processes, toy, work), partial(reached, aim)), "over too soon"
         found = asked(work, drafts)
         assert len(found) >= aim
         assert kept.items() <= found.items(), "a finished shard was asked for again"
@@ -138,10 +143,13 @@ def test_killed_while_training(processes: ForkServerContext, calm: tuple[dict[st
                 found.append(int(json.loads(path.read_text(encoding="utf-8"))["step"]))
         return max(found)
 
+    def past(aim: int) -> bool:
+        return step() >= aim
+
     reached = 0
     for wanted in sorted(random.sample(range(1, 151), _MOMENTS)):
         aim = max(wanted, reached + 1)
-        assert killed_when(started(processes, toy, work), lambda: step() >= aim), "over too soon"  # noqa: B023
+        assert killed_when(started(processes, toy, work), partial(past, aim)), "over too soon"
         assert step() >= aim, "it began anew"
         reached = step()
     assert finished(processes, toy, work) == 0

@@ -82,8 +82,8 @@ def test_gold_counts_on_training_rows_and_nowhere_else(rows: corpus.Corpus, tmp_
     assert (heard(loaded, train).argmax(axis=1) == codes).all()
     for held in (test, dev):  # the heavier member is wrong everywhere, and nothing tells the ensemble
         assert (heard(loaded, held).argmax(axis=1) != [LABELS.index(gold[text]) for text in held]).all()
-    known = loaded._gold  # type: ignore[attr-defined]
-    assert set(known) == {text_id(text) for text in rows.train.texts()}
+    assert isinstance(loaded, Choir)
+    assert set(loaded._gold) == {text_id(text) for text in rows.train.texts()}
 
 
 def test_where_nobody_agrees_with_gold_everybody_counts(rows: corpus.Corpus, tmp_path: Path) -> None:
@@ -104,7 +104,8 @@ def test_equal_members_say_what_each_says(seed: int, select: Any) -> None:
         def ask(self, texts: Sequence[str], **_: Any) -> Any:
             return {"logits": np.random.default_rng(seed).normal(size=(len(texts), 4), scale=30).astype(np.float32)}, 1
 
-    choir = Choir([One(), One()], weights=np.array([0.3, 0.7]), select=select, lead=None)  # type: ignore[list-item]
+    members: list[Any] = [One(), One()]
+    choir = Choir(members, weights=np.array([0.3, 0.7]), select=select, lead=None)
     choir.__dict__["_gold"] = {}
     said = heard(choir, ["a", "b"])
     logits = One().ask(["a", "b"])[0]["logits"].astype(np.float64)

@@ -17,8 +17,8 @@ A signal over tokens is kept without padding: the rows of all texts stand end to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -88,11 +88,11 @@ class Place:
 
     file: Path
     tokens: NDArray[np.int64]
-    starts: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for axes in (0, 1, 2):
-            self.starts[axes] = np.concatenate([[0], np.cumsum(self.tokens**axes)])  # type: ignore[index]
+    @cached_property
+    def starts(self) -> Mapping[int, NDArray[np.int64]]:
+        """By a signal's token axes: where each row begins in the file, and where the last one ends."""
+        return {axes: np.concatenate([[0], np.cumsum(self.tokens**axes)]) for axes in (0, 1, 2)}
 
 
 @final

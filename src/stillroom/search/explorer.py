@@ -8,6 +8,7 @@ ends. Every such decision stands in the journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar, final
 
 from stillroom.core import seeds
@@ -74,7 +75,7 @@ class Explorer:
             if self._paces and self._goes(f"time {one.name}", lambda: self.journal.spent() < allowed) is False:
                 self.dropped[one.name] = "no time was left to learn how long it takes"
                 continue
-            pace = self._attempt(one, f"pace of {one.name}", lambda one=one: self._note_pace(one))  # type: ignore[misc]
+            pace = self._attempt(one, f"pace of {one.name}", partial(self._note_pace, one))
             if pace is not None:
                 self._paces[one.name] = pace
         timed = [one for one in candidates if one.name in self._paces]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from stillroom.core.errors import missing_extra
 
 
-def _distributions() -> object:
+def _distributions() -> Any:
     try:
         from scipy import stats
     except ImportError as error:
@@ -27,21 +28,21 @@ def at_least(hits: int, n: int, share: float) -> float:
     stats = _distributions()
     if hits < n * share + 1:
         return 1.0
-    return float(stats.binom.sf(hits - 1, n, share))  # type: ignore[attr-defined]
+    return float(stats.binom.sf(hits - 1, n, share))
 
 
 def more_often(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """The one-sided exact p of `one` being true more often than `other` on the same rows (McNemar)."""
     only, others = int((one & ~other).sum()), int((other & ~one).sum())
     stats = _distributions()
-    return float(stats.binom.sf(only - 1, only + others, 0.5)) if only else 1.0  # type: ignore[attr-defined]
+    return float(stats.binom.sf(only - 1, only + others, 0.5)) if only else 1.0
 
 
 def larger_share(hits: int, n: int, other_hits: int, other_n: int) -> float:
     """The one-sided exact p of a share being larger than another one of other rows (Fisher)."""
     stats = _distributions()
     # The hypergeometric tail: so many hits or more among the first n of all.
-    return float(stats.hypergeom.sf(hits - 1, n + other_n, hits + other_hits, n))  # type: ignore[attr-defined]
+    return float(stats.hypergeom.sf(hits - 1, n + other_n, hits + other_hits, n))
 
 
 def half(ids: list[str]) -> NDArray[np.bool_]:

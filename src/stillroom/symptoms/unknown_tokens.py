@@ -34,10 +34,10 @@ class UnknownTokens(Symptom):
             return  # it reads without a vocabulary: nothing is unknown to it
         taught = case.said_of("train", "unlabelled").sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
         test = case.rows("test", ["id", "text"]).sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
-        counted = [_unknown(path, texts) for texts in (taught, test)]
-        if None in counted or not taught or not test:
+        learned, tested = _unknown(path, taught), _unknown(path, test)
+        if learned is None or tested is None or not taught or not test:
             return  # a tokenizer of bytes has no unknown token
-        (share, texts), (test_share, test_texts) = counted  # type: ignore[misc]
+        (share, texts), (test_share, test_texts) = learned, tested
         p = _chance.larger_share(test_texts, len(test), texts, len(taught))
         if test_share < _SHARE or test_share < _TIMES * share:
             yield Quiet(p)

@@ -1,0 +1,123 @@
+"""What an objective promises, a check each; each takes a way to make one, so that a faulty one can be handed in.
+
+What a member can't promise is said in `OTHERWISE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stillroom.objectives import Objective
+from tests.objectives.references import REFERENCES, VARIANTS
+from tests.objectives.scenes import ROWS, at_equality, more_rows, more_tokens, reordered, scene
+
+Make = Callable[..., Objective]
+#: What a member does not promise, and why.
+OTHERWISE = {
+    "repeats": {
+        "relational": "a text and its repetition are a pair of distance 0, which moves the mean distance",
+        "contrastive": "every other text is there twice",
+    },
+    "zero": {
+        "hard_label": "the teacher's logits are no gold labels",
+        "pseudo_label": "the teacher's logits are no labels",
+        "contrastive": "equal vectors leave what the others' likeness makes of it; tested on a simplex below",
+    },
+}
+
+
+def check_rows_that_do_not_count(make: Make) -> None:
+    for seed in range(3):
+        found = scene(make(), seed)
+        torch.testing.assert_close(more_rows(found).loss(), found.loss())
+        assert all(not one[ROWS:].any() for one in more_rows(found).gradients().values())
+
+
+def check_places_that_are_no_tokens(make: Make) -> None:
+    for seed in range(3):
+        found = scene(make(), seed)
+        torch.testing.assert_close(more_tokens(found).loss(), found.loss())
+
+
+def check_order(make: Make) -> None:
+    for seed in range(3):
+        found = scene(make(), seed)
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(ROWS))
+        torch.testing.assert_close(reordered(found, order).loss(), found.loss())
+
+
+def check_repetition(make: Make) -> None:
+    found = scene(make(), 1)
+    if found.objective.kind not in OTHERWISE["repeats"]:
+        torch.testing.assert_close(reordered(found, torch.arange(ROWS).repeat(2)).loss(), found.loss())
+
+
+def check_lowest(make: Make) -> None:
+    kind = make().kind
+    for seed in range(2):
+        equal, apart = at_equality(make(), seed), scene(make(), seed)
+        assert apart.loss() > 1e-3
+        if kind not in OTHERWISE["zero"]:
+            assert abs(equal.loss().item()) < 1e-9
+            assert all(one.abs().max() < 1e-7 for one in equal.gradients().values())
+
+
+def check_finite_differences(make: Make) -> None:
+    found = reordered(scene(make(), 3), torch.arange(3))
+    found = replace(found, target=replace(found.target, gold=torch.tensor([-1, *found.target.gold[1:]])))
+    names = found.inside
+
+    def loss(*leaves: Tensor) -> Tensor:
+        return replace(found, said={**found.said, **dict(zip(names, leaves, strict=True))}).loss()
+
+    leaves = tuple(found.said[name].requires_grad_(True) for name in names)
+    assert torch.autograd.gradcheck(loss, leaves, fast_mode=True)
+
+
+def check_reference(make: Make) -> None:
+    kind = make().kind
+    for settings in VARIANTS.get(kind, [{}]):
+        for seed in range(2):
+            found = scene(make(**settings), seed)
+            found.target.gold[0] = -1
+            expected = REFERENCES[kind](found)
+            # `rank` steadies its correlations by a little, numpy does not.
+            near = 1e-5 if kind == "rank" else 1e-9
+            assert found.loss().item() == pytest.approx(expected, rel=near, abs=1e-12), settings
+
+
+CHECKS = (
+    check_rows_that_do_not_count,
+    check_places_that_are_no_tokens,
+    check_order,
+    check_repetition,
+    check_lowest,
+    check_finite_differences,
+    check_reference,
+)
+
+
+def check_repetitions_are_no_negatives(make: Make) -> None:
+    """A row that stands twice, or in the queue, weighs no more against itself."""
+    found = scene(make(), 1)
+    twice = reordered(found, torch.tensor([0, *range(ROWS)]))
+    parts = [reordered(found, torch.arange(ROWS)).loss()]
+    each = [replace(twice, target=replace(twice.target, mask=torch.tensor([k == 1, k == 0, *[True] * (ROWS - 1)])))
+            for k in (0, 1)]  # fmt: skip
+    parts += [one.loss() for one in each]
+    torch.testing.assert_close(parts[1], parts[0])
+    torch.testing.assert_close(parts[2], parts[0])
+    again = scene(make(queue=ROWS), 1)
+    before = again.loss()
+    again.learned.queue.copy_(again.target.signals["embedding"])
+    alone = [reordered(again, torch.tensor([k])).loss() for k in range(ROWS)]
+    torch.testing.assert_close(torch.stack(alone).mean(), before)
+
+
+OWN: dict[str, tuple[Callable[[Make], None], ...]] = {"contrastive": (check_repetitions_are_no_negatives,)}

@@ -1,0 +1,137 @@
+"""Planted faults: one change in a member's own text, which some check has to notice."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillroom.objectives import Objective
+from tests.objectives.checks import CHECKS, OWN
+from tests.objectives.references import REFERENCES
+from tests.objectives.scenes import KINDS, made, member
+
+MUTANTS: list[tuple[str, str, str]] = [
+    ("attention", "looks.masked_fill(~inside, 0.0)", "looks"),
+    ("attention", "return looks / total.masked_fill(total == 0, 1.0)", "return looks"),
+    ("attention", "sum(dim=2).mean", "mean(dim=2).mean"),
+    ("attention", "for side in (p, q))", "for side in (q, p))"),
+    ("attention", "looks.sum(dim=2,", "looks.sum(dim=1,"),
+    ("attention", "counts.sum().clamp(min=1)", "counts.numel()"),
+    ("contrastive", "        same[place, place] = False\n", ""),
+    ("contrastive", "scores.masked_fill(same, -torch.inf)", "scores"),
+    ("contrastive", "/ self.temperature", "* self.temperature"),
+    ("contrastive", "normalize(own, dim=-1) @", "own @"),
+    ("contrastive", 'student["embedding"][target.mask], target.signals["embedding"][target.mask]',
+     'student["embedding"], target.signals["embedding"]'),
+    ("cosine", "1 - cosine_similarity", "cosine_similarity"),
+    ("cosine", "rows.masked_fill(~target.mask, 0.0)", "rows"),
+    ("cosine", "target.mask.sum().clamp(min=1)", "len(rows)"),
+    ("decoupled_kl", "torch.where(target.gold >= 0, target.gold, z.argmax(dim=-1))", "z.argmax(dim=-1)"),
+    ("decoupled_kl", "self.temperature**2 * ", ""),
+    ("decoupled_kl", "self.beta * (p.exp()", "self.beta * (q.exp()"),
+    ("decoupled_kl", "for chosen in (is_right, ~is_right)", "for chosen in (is_right,)"),
+    ("decoupled_kl", "rows.masked_fill(~target.mask, 0.0)", "rows"),
+    ("forward_kl", "self.temperature**2 * ", ""),
+    ("forward_kl", "p.exp() * (p - q)", "q.exp() * (q - p)"),
+    ("forward_kl", ".masked_fill(~target.mask, 0.0)", ""),
+    ("forward_kl", "target.mask.sum().clamp(min=1)", "target.mask.numel()"),
+    ("forward_kl", "sum(dim=-1)", "mean(dim=-1)"),
+    ("hard_label", "target.mask & (target.gold >= 0)", "target.mask"),
+    ("hard_label", "counts.sum().clamp(min=1)", "target.mask.sum()"),
+    ("hard_label", "target.mask & (target.gold >= 0)", "target.gold >= 0"),
+    ("hidden", "own if learned is None else learned(own)", "own if learned is None else learned(own) * 2"),
+    ("hidden", "costs.detach()", "costs.detach() * 0"),
+    ("hidden", "costs.detach()", "-costs.detach()"),
+    ("hidden", "counts := target.counted", "counts := target.mask.unsqueeze(-1).expand_as(target.tokens)"),
+    ("hidden", "counts := target.counted", "counts := target.tokens"),
+    ("hidden", "(own - told).square().mean()", "(own - told).square().sum(dim=-1).mean()"),
+    ("hidden", "_layers.even(student, teacher)", "[(1, 1), (student, teacher)]"),
+    ("hidden", ".sum(dim=-1).mean()", ".mean()"),
+    ("jensen_shannon", "self.temperature**2 * ", ""),
+    ("jensen_shannon", "p + math.log(self.beta), q + math.log(1 - self.beta)",
+     "p + math.log(1 - self.beta), q + math.log(self.beta)"),
+    ("jensen_shannon", "(p, q) if self.beta == 0.0 else (q, p)", "(q, p) if self.beta == 0.0 else (p, q)"),
+    ("jensen_shannon", "rows.masked_fill(~target.mask, 0.0)", "rows"),
+    ("logit_mse", "gap = gap - gap.mean(dim=-1, keepdim=True)", "gap = gap * 1"),
+    ("logit_mse", "gap.mean(dim=-1, keepdim=True)", "gap.mean(dim=0, keepdim=True)"),
+    ("logit_mse", ".masked_fill(~target.mask, 0.0)", ""),
+    ("minilm_relation", "scores.masked_fill(", "torch.nn.functional.dropout(scores, 0.0); (lambda *a: scores)("),
+    ("minilm_relation", "each.masked_fill(~counts, 0.0)", "each"),
+    ("minilm_relation", "/ math.sqrt(width)", ""),
+    ("minilm_relation", "permute(0, 2, 3, 1, 4)", "permute(0, 2, 1, 3, 4)"),
+    ("minilm_relation", "p.exp() * (p - q)", "q.exp() * (q - p)"),
+    ("pseudo_label", ".masked_fill(~target.mask, 0.0)", ""),
+    ("pseudo_label", "target.mask.sum().clamp(min=1)", "target.mask.numel()"),
+    ("pseudo_label", "rows = -log_softmax", "rows = log_softmax"),
+    ("mutual", "self.temperature**2 * ", ""),
+    ("mutual", "u.exp() * (u - v)", "v.exp() * (v - u)"),
+    ("mutual", ".masked_fill(~target.mask, 0.0)", ""),
+    ("rank", "_apart(p.T, q.T)", "_apart(p, q)"),
+    ("rank", "self.temperature**2 * ", ""),
+    ("rank", "one - one.mean(dim=-1, keepdim=True)", "one"),
+    ("rank", "[target.mask]", "[:]"),
+    ("rank", "1 - alike", "alike"),
+    ("relational", "own / own.mean()", "own / told.mean()"),
+    ("relational", "[target.mask]", "[:]"),
+    ("relational", "(middle != first) & (middle != second) & (first != second)", "middle != first"),
+    ("relational", "smooth_l1_loss(own", "torch.nn.functional.mse_loss(own"),
+    ("relational", "gaps = gaps / _lengths(gaps).unsqueeze(-1)", "gaps = gaps * 1"),
+    ("relational", "normalize(vectors @ vectors.T, dim=-1)", "vectors @ vectors.T"),
+    ("reverse_kl", "self.temperature**2 * ", ""),
+    ("reverse_kl", "q.exp() * (q - p)", "p.exp() * (p - q)"),
+    ("reverse_kl", ".masked_fill(~target.mask, 0.0)", ""),
+]  # fmt: skip
+
+
+def mutant(kind: str, before: str, after: str) -> type[Objective]:
+    """The member as its text with one change would define it."""
+    source = Path(inspect.getfile(member(kind))).read_text(encoding="utf-8")
+    changed = source.replace(before, after)
+    if changed == source:
+        raise ValueError(f"{kind} has no `{before}` to change")
+    module = types.ModuleType(f"tests.mutant_{kind}")
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(changed, f"mutant of {kind}", "exec"), vars(module))  # noqa: S102  our own text
+        found: type[Objective] = getattr(module, member(kind).__name__)
+        found.model_rebuild(_types_namespace=vars(module))
+    finally:
+        del sys.modules[module.__name__]
+    return found
+
+
+def noticed(of: type[Objective], kind: str) -> str | None:
+    """The name of the first check that a member does not pass."""
+
+    def make(**settings: Any) -> Objective:
+        return made(kind, of, **settings)
+
+    for check in (*CHECKS, *OWN.get(kind, ())):
+        try:
+            check(make)
+        except Exception:  # a fault may show as any error
+            return check.__name__
+    return None
+
+
+@pytest.mark.parametrize(("kind", "before", "after"), MUTANTS, ids=lambda one: str(one)[:28])
+def test_a_planted_fault_is_noticed(kind: str, before: str, after: str) -> None:
+    assert noticed(mutant(kind, before, after), kind)
+
+
+@pytest.mark.slow
+def test_what_plants_nothing_is_an_error_and_no_fault_is_none() -> None:
+    with pytest.raises(ValueError, match="to change"):
+        mutant("forward_kl", "what is not there", "anything")
+    for kind in KINDS:
+        unchanged = mutant(kind, "from __future__", "# the same\nfrom __future__")
+        assert noticed(unchanged, kind) is None, kind
+
+
+def test_every_member_has_a_reference_and_faults() -> None:
+    assert set(REFERENCES) == set(KINDS) == {kind for kind, _, _ in MUTANTS}
