@@ -89,7 +89,7 @@ def test_several_families_are_tried_and_points_are_told(searched: Searched) -> N
     told = json.loads((searched.found.folder / FILE).read_text(encoding="utf-8"))
     assert told == searched.found.told
     points = told["points"]
-    # Who is outclassed after a short fit hangs on speeds of the moment: but one of each kind is finished, and all tried.
+    # Who is outclassed after a short fit hangs on speeds of the moment; but one of each kind is finished.
     assert {one["name"].split()[0] for one in points} == set(FAMILIES)
     assert len(points) + len(told["not_finished"]) >= 6
     assert {name.split()[0] for name in (*told["not_finished"], *(one["name"] for one in points))} == set(FAMILIES)
