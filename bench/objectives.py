@@ -21,8 +21,6 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import argparse
-import csv
-import gzip
 import json
 import sys
 import time
@@ -34,15 +32,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from parts import BASE
+from parts import NotHereError, read_set, teacher_of, write_rows
 from stillroom import corpus, export, loop, teach, train, transfer, transfer_set
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
-from stillroom.corpora.table import Table
 from stillroom.objectives import Objective
 from stillroom.students import Student
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Teacher
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS = ("banking77", "sst_sentence", "ag_news")
@@ -51,9 +47,6 @@ STUDENTS: dict[str, tuple[dict[str, Any], int]] = {
     "static": ({"kind": "static"}, 20),
     "transformer": ({"kind": "transformer", "layers": 2}, 4),
 }
-#: How the teacher of AG News is fitted.
-FITTED = {"kind": "finetuned", "base": BASE, "epochs": 2, "learning_rates": [1e-4], "freeze_layers": 2,
-          "max_tokens": 96}  # fmt: skip
 KL = {"kind": "forward_kl"}
 #: Each line of the table: its name, and its mixture.
 MIXTURES: dict[str, list[dict[str, Any]]] = {
@@ -72,10 +65,6 @@ MIXTURES: dict[str, list[dict[str, Any]]] = {
     "attention + forward_kl": [{"kind": "attention"}, KL],
     "minilm_relation + forward_kl": [{"kind": "minilm_relation", "relation_heads": 12}, KL],
 }
-
-
-class NotHereError(Exception):
-    """Something that the bench measures on is not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -109,58 +98,24 @@ def fits(name: str, student: Student) -> bool:
     return all(one.needs <= student.signals | {"gold"} for one in mixture(name))
 
 
-def read(shared: Path, name: str) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
-    """The labels of a set, and its rows, a split a name.
-
-    Raises:
-        NotHereError: its files are not on this machine.
-    """
-    folder = shared / ("data/classification/ag_news" if name == "ag_news" else f"teachers/{name}")
-    if not folder.is_dir():
-        raise NotHereError(f"no {folder}")
-    if name != "ag_news":
-        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        splits = {}
-        for split in ("train", "dev", "test"):
-            lines = (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-            splits[split] = [(row["text"], row["label"]) for row in map(json.loads, lines)]
-        return labels, splits
-    labels = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:4]
-    with gzip.open(folder / "train_sample_10k.tsv.gz", "rt", encoding="utf-8") as file:
-        known = [(text, labels.index(label)) for text, _, label in (one.rstrip("\n").rpartition("\t") for one in file)
-                 if label in labels]  # fmt: skip
-    with gzip.open(folder / "test.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        # Without its title: the training sample has descriptions alone.
-        test = [(row[2], int(row[0]) - 1) for row in csv.reader(file)]
-    return labels, {"train": known[:-1000], "dev": known[-1000:], "test": test}
-
-
 def ground(name: str, *, shared: Path, cache: Path, rows: int) -> Ground:
     """A set with so many rows at most in each split, and its teacher, fitted here where it has none.
 
     Raises:
         NotHereError: its files are not on this machine.
     """
-    labels, splits = read(shared, name)
+    labels, splits = read_set(shared, name)
     task = Classification(labels=tuple(labels))
     store = Store(cache / "artifacts")
 
-    def load(most: int) -> corpus.Corpus:
-        folder = cache / "rows" / f"{name}-{most}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for split, found in splits.items():
-            chosen = np.sort(np.random.default_rng(0).permutation(len(found))[:most])
-            named = [(found[one][0], labels[found[one][1]]) for one in chosen]
-            with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows([("text", "label"), *named])
-        source = Table(**{split: str(folder / f"{split}.csv") for split in splits})
-        return corpus.load(source, task=task, store=store)
-
-    given = {"kind": "huggingface", "model": str(shared / "teachers" / name), "labels": labels}
-    setting: Teacher = plugins.build("teachers", FITTED if name == "ag_news" else given)
-    some = load(rows)
-    fitted_on = load(max(map(len, splits.values()))) if name == "ag_news" else some
-    teacher = teach.prepare(setting, task=task, corpus=fitted_on, fit=loop.fit, seed=0, store=store)
+    chosen = {
+        split: [found[one] for one in np.sort(np.random.default_rng(0).permutation(len(found))[:rows])]
+        for split, found in splits.items()
+    }
+    source: Any = plugins.build("corpora", write_rows(chosen, labels, cache / "rows" / f"{name}-{rows}"))
+    some = corpus.load(source, task=task, store=store)
+    setting: Any = plugins.build("teachers", teacher_of(name, shared=shared, work=cache))
+    teacher = teach.prepare(setting, task=task, corpus=some, fit=loop.fit, seed=0, store=store)
     return Ground(name, task, some, teacher, teach.Opened(setting, teacher, task=task), store)
 
 

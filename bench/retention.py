@@ -1,0 +1,153 @@
+"""What the student that `search` chooses on dev keeps of its teacher on test, and how much quicker it is.
+
+    python bench/retention.py [--seeds 3] [--minutes 6] [--sets banking77 sst_sentence ag_news]
+                              [--tiers dictionary order encoder] [--work work/retention] [--shared ../shared] [--json]
+
+A tier is what a student may be: `dictionary` adds up what words bring (bag, static), `order` also reads their order
+(cnn, bigru), `encoder` keeps layers of the teacher. For each set, tier and seed there is one search of so many minutes,
+and the student that it chooses meets the test once, in a run of its own; speed is that of the bundle against the fp32
+teacher in torch on one thread, tokenization included, in turns. Intervals are Student's t over seeds at 95 %; `gain` is
+what the teacher's words added to gold labels alone. Each finished search is kept under `--work`: a run that was broken
+off goes on.
+
+AG News has no fitted teacher: MiniLM is fitted here, once. Where the sets are not on this machine, it says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives import interval, shown
+from parts import NotHereError, read_set, teacher_of, write_rows
+from stillroom import search
+from stillroom.core import recipe
+from stillroom.core.progress import Event
+
+ROOT = Path(__file__).resolve().parent.parent
+SETS = ("banking77", "sst_sentence", "ag_news")
+TIERS: dict[str, list[str]] = {"dictionary": ["bag", "static"], "order": ["cnn", "bigru"], "encoder": ["transformer"]}
+#: Kept of the teacher (%), at how many times its speed: what a tier has to reach on a set.
+ASKED = {
+    ("banking77", "dictionary"): (99.5, 300),
+    ("ag_news", "dictionary"): (99.5, 300),
+    ("sst_sentence", "dictionary"): (96.0, 150),
+    ("sst_sentence", "order"): (98.0, 30),
+    **{(name, "encoder"): (99.5, 10) for name in SETS},
+}
+
+
+def asked(name: str, tier: str, seed: int, *, shared: Path, work: Path, minutes: float) -> recipe.Recipe:
+    """The recipe of one search.
+
+    Raises:
+        NotHereError: its set is not on this machine.
+    """
+    labels, splits = read_set(shared, name)
+    return recipe.parse(
+        {
+            "name": f"{name}-{tier}-{seed}",
+            "seed": seed,
+            "task": {"kind": "classification", "labels": labels},
+            "corpus": write_rows(splits, labels, work / "rows" / name),
+            "teacher": teacher_of(name, shared=shared, work=work),
+            "student": {"kind": TIERS[tier][0]},
+            "export": {"formats": ["onnx", "onnx_int8"]},
+            "search": {"minutes": minutes, "families": TIERS[tier]},
+        }
+    )
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Every search with what its confirming run measured, from disk where it was finished before."""
+    for seed in range(arguments.seeds):
+        for name in arguments.sets:
+            for tier in arguments.tiers:
+                try:
+                    wanted = asked(name, tier, seed, shared=arguments.shared, work=arguments.work,
+                                   minutes=arguments.minutes)  # fmt: skip
+                except NotHereError as error:
+                    print(f"{name}: skipped, {error}", file=sys.stderr)
+                    continue
+                found = search.explore(wanted, work=arguments.work, report=tell)
+                yield {"set": name, "tier": tier, "seed": seed, **figures(found)}
+
+
+def tell(event: Event) -> None:
+    """A note on a line of its own."""
+    if event.note:
+        print(f"{event.stage}: {event.note}", file=sys.stderr)
+
+
+def figures(found: search.Found) -> dict[str, Any]:
+    """What the table shows of one search, from the summary of its confirming run."""
+    told = found.run.summary
+    metric = "accuracy"
+    worth = told["verdict"].get("difference")
+    return {
+        "chosen": found.told["chosen"]["name"],
+        "teacher": told["teacher"]["scores"][metric]["value"],
+        "student": told["student"]["scores"][metric]["value"],
+        "kept": told["retention"][metric]["value"],
+        "speedup": told["speedup"]["value"],
+        "p50_ms": told["student"]["cost"]["latency_ms"]["p50"],
+        "disk_mb": told["student"]["cost"]["disk_mb"],
+        "gain": None if worth is None else worth["value"],
+    }
+
+
+def summed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each set and tier."""
+    lines = []
+    for name, tier in dict.fromkeys((one["set"], one["tier"]) for one in found):
+        own = [one for one in found if (one["set"], one["tier"]) == (name, tier)]
+        line: dict[str, Any] = {"set": name, "tier": tier, "seeds": len(own), "chosen": [one["chosen"] for one in own]}
+        for figure in ("student", "kept", "gain"):
+            values = [one[figure] for one in own if one[figure] is not None]
+            line[figure], line[f"{figure}_half"] = interval(values) if values else (None, None)
+        line["speedup"] = float(np.median([one["speedup"] for one in own]))
+        line["p50_ms"] = float(np.median([one["p50_ms"] for one in own]))
+        line["disk_mb"] = float(np.median([one["disk_mb"] for one in own]))
+        kept, times = ASKED.get((name, tier), (None, None))
+        lines.append({**line, "asked_kept": kept, "asked_speedup": times})
+    return lines
+
+
+def main() -> None:
+    """Print one table, or with --json its lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
+    parser.add_argument("--minutes", type=float, default=6, help="of each search")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="which sets")
+    parser.add_argument("--tiers", nargs="+", choices=list(TIERS), default=list(TIERS), help="which kinds of students")
+    parser.add_argument("--work", type=Path, default=Path("work/retention"), help="where searches are kept")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where teachers and texts are")
+    parser.add_argument("--json", action="store_true", help="print the lines as JSON")
+    arguments = parser.parse_args()
+    lines = summed(list(cells(arguments)))
+    if arguments.json:
+        print(json.dumps(lines))
+        return
+    print("| set | tier | seeds | accuracy % | kept % | asked | × teacher | asked | p50 ms | MB | gain, points |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for one in lines:
+        accuracy, kept = (shown(one[name], one[f"{name}_half"]) for name in ("student", "kept"))
+        gain = "not measured" if one["gain"] is None else shown(one["gain"], one["gain_half"], sign="+")
+        asked_kept, asked_times = (f"≥ {one[name]:g}" if one[name] else "–" for name in ("asked_kept", "asked_speedup"))
+        print(f"| {one['set']} | {one['tier']} | {one['seeds']} | {accuracy} | {kept} | {asked_kept} "
+              f"| {one['speedup']:.0f} | {asked_times} | {one['p50_ms']:.2f} | {one['disk_mb']:.1f} "
+              f"| {gain} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
