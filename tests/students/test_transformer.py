@@ -264,3 +264,9 @@ def test_a_static_student_trimmed_to_its_corpus_says_the_same_of_it(classifier_f
         said.append((len(network.module.vectors.weight), in_torch(network, TEXTS[::7])))
     assert said[1][0] < said[0][0]
     np.testing.assert_allclose(said[1][1], said[0][1], atol=1e-6)
+
+
+def test_a_search_may_narrow_a_width_that_was_asked_for_and_no_other() -> None:
+    assert "width" not in plugins.build("students", "transformer").spans()
+    span = plugins.build("students", {"kind": "transformer", "width": 192}).spans()["width"]
+    assert (span.low, span.high, span.whole) == (96, 192, True)
