@@ -194,7 +194,7 @@ def in_torch(network: Network, texts: Sequence[str], *, classes: int) -> tuple[N
         with torch.inference_mode():
             ids = network.encode(texts)
             module = network.module.eval()
-            for rows in batches.by_tokens([len(one) for one in ids], budget=2048):
+            for rows in batches.by_tokens([len(one) for one in ids], budget=batches.ON_CPU):
                 padded, mask = batches.pad([ids[row] for row in rows])
                 logits[rows] = module(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy()
         return logits, len(texts) / (time.perf_counter() - started)

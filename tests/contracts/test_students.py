@@ -22,7 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 8},
     "static with pairs": {"dimensions": 16, "hidden": 8, "pair_bits": 10},
     "static of the corpus": {"dimensions": 16, "hidden": 8, "vocabulary": "corpus", "min_count": 100},
-    "transformer cut": {"layers": 2, "heads": 1, "feed_forward": 24},
+    "transformer cut": {"layers": 2, "heads": 1, "feed_forward": 24, "width": 24},
     "transformer of the corpus": {"vocabulary": "corpus", "min_count": 100},
     "bag": {"features": {"kind": "ngrams", "bits": 12}},
     "cnn": {"dimensions": 16, "channels": 6},

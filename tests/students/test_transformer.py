@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, DistilBertConfig, GPT2Config, MPNetConfig
+from transformers import (
+    AutoModelForSequenceClassification,
+    DistilBertConfig,
+    ElectraConfig,
+    GPT2Config,
+    MPNetConfig,
+    RobertaConfig,
+)
 
-from stillroom.core import plugins
+from stillroom.core import batches, plugins
 from stillroom.core.errors import MismatchError
 from stillroom.students import Network
-from stillroom.students.transformer import pruning
+from stillroom.students.transformer import projection, pruning
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import _pretrained
 from stillroom.teachers.huggingface import Checkpoint
@@ -27,6 +34,10 @@ SHAPES: dict[str, Any] = {
     "distilbert": DistilBertConfig(dim=32, n_layers=3, n_heads=4, hidden_dim=48, max_position_embeddings=64),
     "mpnet": MPNetConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
                          max_position_embeddings=64),
+    "roberta": RobertaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+                             max_position_embeddings=64),
+    "electra": ElectraConfig(embedding_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                             intermediate_size=48, max_position_embeddings=64),
     "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, pad_token_id=0),
 }  # fmt: skip
 
@@ -105,7 +116,7 @@ def test_importance_is_the_gradient_of_a_switch(studied: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("kind", "settings"), [("distilbert", {"heads": 2, "feed_forward": 20}),
+@pytest.mark.parametrize(("kind", "settings"), [("distilbert", {"heads": 2, "feed_forward": 20, "width": 20}),
                                                 ("mpnet", {"feed_forward": 20})])  # fmt: skip
 def test_other_architectures_are_cut_and_come_back(
     kind: str, settings: dict[str, int], classifier_folder: Path, tmp_path: Path
@@ -121,12 +132,116 @@ def test_other_architectures_are_cut_and_come_back(
 @pytest.mark.parametrize(("kind", "settings", "said"), [
     ("gpt2", {"heads": 1}, "BERT"), ("mpnet", {"heads": 2}, "each layer"),
     ("distilbert", {"heads": 9}, "at most the 4"),
-    ("distilbert", {"feed_forward": 99}, "at most the 48")])  # fmt: skip
+    ("distilbert", {"feed_forward": 99}, "at most the 48"),
+    ("gpt2", {"width": 16}, "BERT"), ("distilbert", {"width": 33}, "at most the 32")])  # fmt: skip
 def test_what_cannot_be_cut_is_refused(
     kind: str, settings: dict[str, int], said: str, classifier_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(MismatchError, match=said):
         begun(of(kind, classifier_folder, tmp_path / "teacher"), layers=2, **settings)
+
+
+def stirred(folder: Path) -> Any:
+    """The classifier with weights of some size, and with gains and biases that are not those of a new network."""
+    inner = _pretrained.load_network(folder)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, weight in inner.named_parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * (0.3 if weight.dim() == 1 else 0.15))
+            assert "LayerNorm.weight" not in name or float(weight.std()) > 0.1
+    inner.save_pretrained(folder)
+    return inner
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "electra", "mpnet", "roberta"])
+def test_at_the_teacher_s_own_width_nothing_is_lost(
+    kind: str, studied: Path, classifier_folder: Path, tmp_path: Path
+) -> None:
+    folder = studied if kind == "bert" else of(kind, classifier_folder, tmp_path / "teacher")
+    stirred(folder)
+    whole, turned = begun(folder, layers=2), begun(folder, layers=2, width=32)
+    expected = in_torch(whole, TEXTS[:40])
+    assert np.ptp(expected, axis=0).max() > 0.1, "texts that all get the same answer would hide a loss"
+    np.testing.assert_allclose(in_torch(turned, TEXTS[:40]), expected, atol=2e-5)
+    held, moved = (dict(network.module.named_parameters()) for network in (whole, turned))
+    assert not any(torch.equal(held[name], moved[name]) for name in held if name.endswith("query.weight"))
+
+
+def test_directions_in_which_nothing_runs_are_what_goes(studied: Path) -> None:
+    """Eight coordinates are silent: what is left are twenty-four, and the mean that every norm takes out."""
+    inner = stirred(studied)
+    with torch.no_grad():
+        for stretch in projection.stretches(inner):
+            for writer in stretch.writers:
+                silent = writer.weight.T if isinstance(writer, torch.nn.Embedding) else writer.weight
+                silent[5::4] = 0.0
+                if isinstance(writer, torch.nn.Linear):
+                    writer.bias[5::4] = 0.0
+            if stretch.holder is not None:
+                stretch.norm.weight[5::4] = stretch.norm.bias[5::4] = 0.0
+    inner.save_pretrained(studied)
+    silent_ones = len(range(5, 32, 4))
+    expected = in_torch(begun(studied, layers=3), TEXTS[:40])
+    enough, too_few = (
+        in_torch(begun(studied, layers=3, width=32 - silent_ones + more), TEXTS[:40]) for more in (1, -3)
+    )
+    np.testing.assert_allclose(enough, expected, atol=2e-5)
+    assert np.abs(too_few - expected).max() > 1e-3
+
+
+def test_a_basis_is_orthonormal_keeps_the_mean_and_what_varies_most() -> None:
+    generator = torch.Generator().manual_seed(1)
+    moment = torch.randn(40, 12, generator=generator, dtype=torch.float64)
+    moment = moment @ moment.T
+    own = projection.basis(moment, 9)
+    torch.testing.assert_close(own.T @ own, torch.eye(9, dtype=torch.float64))
+    torch.testing.assert_close(own.mean(dim=0), torch.full((9,), 9**-0.5 * 40**-0.5, dtype=torch.float64))
+    torch.testing.assert_close(own.sum(dim=1), torch.full((40,), 9**0.5 * 40**-0.5, dtype=torch.float64))
+    centred = torch.eye(40, dtype=torch.float64) - 1 / 40
+    kept = torch.trace(own.T @ centred @ moment @ centred @ own)
+    torch.testing.assert_close(kept, torch.linalg.eigvalsh(centred @ moment @ centred)[-8:].sum())
+
+
+def test_a_narrow_start_is_ahead_of_a_random_one_and_stays_there(studied: Path) -> None:
+    """Of one shape, before the first step and after some, each at the rate that is best for it; on other texts too."""
+    stirred(studied)
+    expected = torch.from_numpy(in_torch(begun(studied, layers=3), TEXTS))
+    varies = float(expected.var(dim=0).mean())
+    projected, drawn = (
+        np.min([learning_curve(studied, expected, drawn=drawn, rate=rate) for rate in (3e-4, 3e-3)], axis=0) / varies
+        for drawn in (False, True)
+    )
+    assert projected[0] < 0.7 < 1.0 < drawn[0], (projected, drawn)
+    assert (projected[1:] < 0.7 * drawn[1:]).all(), (projected, drawn)
+
+
+def learning_curve(studied: Path, expected: torch.Tensor, *, drawn: bool, rate: float) -> list[float]:
+    """How far a student of half the width is off: at its start, after some steps, and then on other texts."""
+    network = begun(studied, layers=3, width=16, freeze_embeddings=False)
+    if drawn:
+        redraw(network)
+    padded, mask = (torch.from_numpy(one) for one in batches.pad(network.encode(TEXTS)))
+    optimizer = torch.optim.AdamW(network.module.parameters(), lr=rate)
+    gaps = []
+    for _ in range(16):
+        gap = (network.module(padded[::4], mask[::4]) - expected[::4]).square().mean()
+        gaps.append(float(gap.detach()))
+        optimizer.zero_grad()
+        gap.backward()
+        optimizer.step()
+    elsewhere = float(np.square(in_torch(network, TEXTS[1::4]) - expected[1::4].numpy()).mean())
+    return [gaps[0], gaps[-1], elsewhere]
+
+
+def redraw(network: Network) -> None:
+    """The weights as its architecture draws them, tables and head too."""
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for name, weight in network.module.named_parameters():
+            # The map after a norm would be the identity in a new network.
+            fresh = torch.eye(len(weight)) if "LayerNorm.1.weight" in name else torch.zeros_like(weight)
+            drawn = weight.dim() == 2 and "LayerNorm" not in name
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.02 if drawn else fresh)
 
 
 def test_trimmed_to_its_corpus_it_says_the_same_of_it(studied: Path) -> None:
@@ -149,3 +264,9 @@ def test_a_static_student_trimmed_to_its_corpus_says_the_same_of_it(classifier_f
         said.append((len(network.module.vectors.weight), in_torch(network, TEXTS[::7])))
     assert said[1][0] < said[0][0]
     np.testing.assert_allclose(said[1][1], said[0][1], atol=1e-6)
+
+
+def test_a_search_may_narrow_a_width_that_was_asked_for_and_no_other() -> None:
+    assert "width" not in plugins.build("students", "transformer").spans()
+    span = plugins.build("students", {"kind": "transformer", "width": 192}).spans()["width"]
+    assert (span.low, span.high, span.whole) == (96, 192, True)

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+#: Padded tokens a batch of an encoder that answers on one thread of a CPU: more of them leave its cache, and a batch of
+#: few texts is padded more.
+ON_CPU = 256
+
 
 def by_tokens(lengths: Sequence[int], *, budget: int) -> list[NDArray[np.int64]]:
     """Positions in batches, longest first, each of at most `budget` padded tokens (or of one text that is longer).

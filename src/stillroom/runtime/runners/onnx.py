@@ -24,7 +24,7 @@ class Onnx(Runner):
     """How texts become ids."""
     file: str
     """The graph's file in the bundle."""
-    tokens_per_batch: int = Field(2048, ge=1)
+    tokens_per_batch: int = Field(batches.ON_CPU, ge=1)
     """Padded tokens a batch."""
 
     @field_validator("encoder", mode="before")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from stillroom.core import signals
 from stillroom.core.progress import Report, silent
-from stillroom.students import Network, Student
+from stillroom.students import Network, Span, Student
 from stillroom.tasks import Shape, Task
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Transformer(Student):
     """How many heads to keep in each layer, those that its answers depend on most; none: all."""
     feed_forward: int | None = Field(None, ge=1)
     """How many feed-forward units to keep in each layer, likewise; none: all."""
+    width: int | None = Field(None, ge=2)
+    """How many numbers a token to carry from layer to layer, by projection on what varies most; none: the teacher's."""
     vocabulary: Literal["teacher", "corpus"] = "teacher"
     """Whose tokens to keep: all of the teacher's, or those in its texts and whatever keeps every known word known."""
     min_count: int = Field(1, ge=1)
@@ -49,6 +51,11 @@ class Transformer(Student):
         """One layer, two, three and so on, always fewer than the teacher has."""
         return tuple(cls(layers=layers) for layers in (1, 2, 3, 4, 6, 8, 12) if layers < teacher_layers)
 
+    def spans(self) -> Mapping[str, Span]:
+        """How far a search may go from these settings: a width that was asked for may shrink."""
+        narrower = Span(max(2, self.width // 2), self.width, log=True, whole=True) if self.width else None
+        return {**super().spans(), **({"width": narrower} if narrower else {})}
+
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the teacher's network and tokenizer."""
         from stillroom.students.transformer import network
@@ -56,7 +63,7 @@ class Transformer(Student):
         network.keep(teacher, folder)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """The teacher with fewer layers, heads, units and tokens.
+        """The teacher with fewer layers, heads, units, directions and tokens.
 
         Raises:
             MismatchError: more than the teacher has, or of an architecture that is built otherwise.

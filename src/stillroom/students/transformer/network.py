@@ -14,7 +14,7 @@ from stillroom.core.errors import MismatchError, Problem
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids, _trimming
-from stillroom.students.transformer import pruning, survey
+from stillroom.students.transformer import projection, pruning, shape, survey
 from stillroom.teachers import _listening, _pretrained
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ class TransformerNetwork:
         return float(counter.get_total_flops())
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `transformers` loads too, unless heads or units were cut."""
+        """Write a folder that `transformers` loads too, unless heads, units or width were cut."""
         self.module.inner.save_pretrained(folder, safe_serialization=True)
         if self._cut:
-            pruning.note(self._cut, folder)
+            shape.note(self._cut, folder)
         (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
 
 
@@ -122,18 +122,19 @@ def spaced(*, layers: int, of: int) -> list[int]:
 def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: int) -> TransformerNetwork:
     """The kept teacher with fewer layers and, where that is asked for, narrower ones and fewer tokens."""
     inner, tokenizer = _load(folder), (folder / TOKENIZER).read_text(encoding="utf-8")
-    cuts = settings.heads is not None or settings.feed_forward is not None
+    asked = {"heads": settings.heads, "feed_forward": settings.feed_forward, "width": settings.width}
+    cut = {name: number for name, number in asked.items() if number is not None}
     seen = None
-    if cuts or settings.vocabulary == "corpus":
+    if cut or settings.vocabulary == "corpus":
         size = int(inner.get_input_embeddings().weight.shape[0])
         seen = survey.take(texts, _encoder(inner).read(tokenizer), size=size, seed=seed)
     # What a head is worth shows in the whole teacher: one with layers missing answers at random.
-    worth = pruning.importance(inner, seen.some, seed=seed) if cuts and seen else []
+    worth = pruning.importance(inner, seen.some, seed=seed) if seen and cut.keys() - {"width"} else []
     kept = _thin(inner, layers=settings.layers)
-    cut: dict[str, int] = {}
     if worth:
-        cut = pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads,
-                          feed_forward=settings.feed_forward)  # fmt: skip
+        pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads, feed_forward=settings.feed_forward)
+    if seen and settings.width is not None:
+        projection.narrow(inner, seen.some, width=settings.width)
     if settings.vocabulary == "corpus" and seen:
         tokenizer = _trim(inner, tokenizer, seen, min_count=settings.min_count)
     for module in inner.modules():
@@ -175,7 +176,7 @@ def _trim(inner: Any, tokenizer: str, seen: survey.Survey, *, min_count: int) ->
 
 def reopen(folder: Path) -> TransformerNetwork:
     """The student in a folder."""
-    inner, cut = pruning.reopen(folder) if (folder / pruning.FILE).is_file() else (_load(folder), {})
+    inner, cut = shape.reopen(folder) if (folder / shape.FILE).is_file() else (_load(folder), {})
     return TransformerNetwork(inner, folder, cut=cut)
 
 

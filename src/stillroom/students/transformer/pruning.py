@@ -8,16 +8,14 @@ from the matrices, so a cut network is smaller and quicker wherever it runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import nn
 
-from stillroom.core import artifact, batches, seeds
+from stillroom.core import batches, seeds
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.students import Ids
 from stillroom.teachers import _listening
@@ -25,7 +23,6 @@ from stillroom.teachers import _listening
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILE = "cut.json"
 _BUDGET = 2048  # padded ids a batch
 _SOFTENED = 4.0  # the temperature of its own answer: at 1, texts that it is sure of would say nothing
 _PARTS = (("query", "q_lin", "q"), ("key", "k_lin", "k"), ("value", "v_lin", "v"))
@@ -70,7 +67,7 @@ def parts(inner: Any) -> list[Layer]:
         )
         if out is None or up is None or down is None or None in into:
             expected = "layers as BERT, RoBERTa, ELECTRA, DistilBERT or MPNet has them"
-            todo = "Leave `heads` and `feed_forward` out, or use another teacher."
+            todo = "Leave `heads`, `feed_forward` and `width` out, or use another teacher."
             raise MismatchError(Problem("student", f"a {type(inner).__name__}", expected, todo))
         found.append(Layer(tuple(one for one in into if one is not None), out, up, down))
     return found
@@ -124,8 +121,8 @@ def _gated(
     return list(zip(worth[::2], worth[1::2], strict=True))
 
 
-def cut(inner: Any, worth: Sequence[Importance], *, heads: int | None, feed_forward: int | None) -> dict[str, int]:
-    """Take all but so many heads and units out of every layer; what was kept, for `FILE`.
+def cut(inner: Any, worth: Sequence[Importance], *, heads: int | None, feed_forward: int | None) -> None:
+    """Take all but so many heads and units out of every layer.
 
     Raises:
         MismatchError: more than there are, or heads that share what they know of positions.
@@ -151,7 +148,6 @@ def cut(inner: Any, worth: Sequence[Importance], *, heads: int | None, feed_forw
             units = _most(one.units, feed_forward)
             _keep(layer.up, outputs=units)
             _keep(layer.down, inputs=units)
-    return asked
 
 
 def _most(worth: Tensor, number: int) -> Tensor:
@@ -168,22 +164,8 @@ def _keep(linear: nn.Linear, *, outputs: Tensor | None = None, inputs: Tensor | 
     linear.out_features, linear.in_features = linear.weight.shape
 
 
-def note(kept: dict[str, int], folder: Path) -> None:
-    """Write down what was kept: the network's own config has no word for it."""
-    artifact.write_json(folder / FILE, kept)
-
-
-def reopen(folder: Path) -> tuple[Any, dict[str, int]]:
-    """A cut network in a folder, and what was kept of it."""
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    kept: dict[str, int] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with torch.random.fork_rng(devices=[]):
-        inner = AutoModelForSequenceClassification.from_config(config)
-    whole = [Importance(torch.arange(int(config.num_attention_heads)), torch.arange(one.down.in_features))
-             for one in parts(inner)]  # fmt: skip
-    cut(inner, whole, heads=kept.get("heads"), feed_forward=kept.get("feed_forward"))
-    inner.load_state_dict(load_file(folder / "model.safetensors"))
-    return inner.eval(), kept
+def reshape(inner: Any, *, heads: int | None, feed_forward: int | None) -> None:
+    """Give a network the shape that `cut` leaves, whatever its weights: they are about to be read."""
+    have = int(inner.config.num_attention_heads)
+    alike = [Importance(torch.zeros(have), torch.zeros(one.down.in_features)) for one in parts(inner)]
+    cut(inner, alike, heads=heads, feed_forward=feed_forward)
