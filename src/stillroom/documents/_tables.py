@@ -168,6 +168,26 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
+def gap(evidence: Evidence) -> Table:
+    """How far the texts that were made are from real ones; without rows where none were made."""
+    found = evidence.table("gap")
+    rows = []
+    for shown, note, what, unit, change in (
+        ("Same label as the teacher", "student", "agreement", units.PERCENT, units.POINTS),
+        ("How sure the teacher is", "mean of its highest probability", "confidence", units.PERCENT, units.POINTS),
+    ):
+        made, real, less = (evidence.figure("gap", what, one) for one in ("made", "real", "real_minus_made"))
+        cells = (of(made, unit), of(real, unit), of(less, change))
+        rows.append((Cell(shown, note, kind="text"), *cells))
+    return Table(
+        f"Made texts beside real ones, with {level(evidence)}intervals",
+        ("", "made texts", "real texts", "real − made"),
+        tuple(rows) if found else (),
+        (evidence.source("evaluate"),),
+        "Made texts: those of dev, like those that were learned from. Real texts: the test rows.",
+    )
+
+
 def glossary(evidence: Evidence) -> Table:
     """What each metric is, as the metric itself says."""
     rows = []

@@ -148,6 +148,9 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield _list(findings.examined(evidence))
     yield from _cited(tables.scores(evidence))
     yield from _table(tables.slices_table(evidence))
+    if tables.gap(evidence).rows:
+        yield "## The gap to real text"
+        yield from _table(tables.gap(evidence))
     yield "## Calibration"
     yield from _calibration(evidence)
     yield "## Cost"
