@@ -132,6 +132,26 @@ def masked_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+@pytest.fixture(scope="session")
+def generator_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model of two tiny layers over the encoder's words and pieces; what it writes is by chance."""
+    import torch
+    from tokenizers import Tokenizer, processors
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("generator")
+    plain = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+    plain.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[SEP]")  # noqa: S106
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(4)
+    ends = tokenizer.eos_token_id
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=2, n_head=2,
+                        bos_token_id=ends, eos_token_id=ends)  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """The toy corpus as a csv file."""

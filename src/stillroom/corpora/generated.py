@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from stillroom.core import artifact, seeds
-from stillroom.core.errors import InputError, Problem, missing_extra
+from stillroom.core.errors import InputError, MissingExtra, Problem, missing_extra
 from stillroom.core.progress import Meter, Report
 from stillroom.corpora import cache_folder
 from stillroom.corpora._made import Made
@@ -21,6 +21,7 @@ from stillroom.teachers import huggingface
 
 _WHERE = "corpus.model"
 _PATIENCE = 4  # so many times the texts wanted are sampled at most
+_COUNTED = ("sampled", "empty", "short", "unreadable", "repeated", "kept")
 _LABEL, _TOPIC = "{label}", "{topic}"
 
 
@@ -83,7 +84,7 @@ class Generated(Made):
 
     def account(self, task: Task) -> dict[str, Any]:
         """How many were sampled, what was dropped and why, and how many were kept."""
-        counts: Counter[str] = Counter(dict.fromkeys(("sampled", "empty", "short", "unreadable", "repeated"), 0))
+        counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
         for _ in self._batches(task, counts):
             pass
         return {"wanted": self.count, **counts}
@@ -205,7 +206,6 @@ class _Writer:
 def _load(settings: Generated) -> tuple[Any, Any]:
     try:
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
         from transformers.utils import logging
     except ImportError as error:
@@ -220,7 +220,10 @@ def _load(settings: Generated) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **here, **quantized)
         read: Any = AutoModelForCausalLM.from_pretrained
         network, found = read(folder, dtype=torch.float32, output_loading_info=True, **here, **form)
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except ImportError as error:
+        told = f"no package that reads it here ({' '.join(str(error).split())[:200]})"
+        raise MissingExtra(Problem(_WHERE, told, "`gguf`", "Install it: pip install gguf")) from error
+    except Exception as error:  # a damaged file raises whatever its reader stumbles on
         told, todo = " ".join(str(error).split())[:200], "Save it again as safetensors, without code of its own."
         raise InputError(Problem(_WHERE, told, "a causal language model without code of its own", todo)) from error
     if found["missing_keys"]:
@@ -233,6 +236,6 @@ def _load(settings: Generated) -> tuple[Any, Any]:
     # A configuration of its own: whatever else the checkpoint's asks for would change what is drawn unsaid.
     network.generation_config = GenerationConfig(
         do_sample=True, temperature=settings.temperature, top_p=settings.top_p, top_k=0,
-        max_new_tokens=settings.max_tokens, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0,
+        max_new_tokens=settings.max_tokens, use_cache=True, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0,
     )  # fmt: skip
     return network.eval(), tokenizer
