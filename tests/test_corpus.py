@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillroom import corpora, corpus
+from stillroom import corpora, corpus, intake
 from stillroom.core import progress
 from stillroom.core.artifact import Store
 from stillroom.core.errors import CorpusError, DiskFull

@@ -188,10 +188,13 @@ def _unmakeable(recipe: Recipe) -> list[Problem]:
 
 
 def _unteachable(recipe: Recipe) -> list[Problem]:
-    """A teacher that can't speak of texts that are made."""
+    """A corpus without texts to learn from, or made texts that the teacher can't speak of."""
     teacher, problems = recipe.teacher, []
+    if recipe.corpus.only_tests:
+        todo = "Add `labelled`, or `train` and `dev`; or make texts, and name this one as their `real`."
+        problems.append(Problem("corpus", "rows to test on alone", "rows to learn from and to choose by", todo))
     if not recipe.corpus.makes_texts:
-        return []
+        return problems
     found = f"a {teacher.kind} teacher with the corpus `{recipe.corpus.kind}`, whose texts are made"
     if teacher.needs_gold:
         todo = "Name one that was fitted before: `huggingface`, with its folder."

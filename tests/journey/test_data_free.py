@@ -108,3 +108,13 @@ def test_a_teacher_that_needs_gold_or_known_texts_is_refused(data_free: dict[str
     for teacher in ({"kind": "finetuned", "base": str(encoder_folder)}, {"kind": "recorded", "outputs": "said.jsonl"}):
         with pytest.raises(MismatchError, match="whose texts are made"):
             pipeline.check(recipe.parse({**data_free, "teacher": teacher}))
+
+
+def test_rows_to_test_on_alone_are_enough_beside_made_texts_only(data_free: dict[str, Any], tmp_path: Path) -> None:
+    alone = {"kind": "table", "test": data_free["corpus"]["real"]["test"]}
+    run = pipeline.run(
+        recipe.parse({**data_free, "corpus": {**data_free["corpus"], "real": alone}}), work=tmp_path, until="corpus"
+    )
+    assert run.artifacts["corpus"].read_json("report.json")["rows"]["test"] == len(sentences())
+    with pytest.raises(MismatchError, match="rows to test on alone"):
+        pipeline.check(recipe.parse({**data_free, "corpus": alone}))

@@ -114,6 +114,11 @@ class Source(Member, ABC):
         return True
 
     @property
+    def only_tests(self) -> bool:
+        """Whether all its rows are to test on: enough beside texts that are made, and for nothing else."""
+        return False
+
+    @property
     def inside(self) -> Mapping[str, Source]:
         """Sources that it takes rows from, with rights of their own, each by the name of its setting."""
         return {}

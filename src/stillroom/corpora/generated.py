@@ -236,6 +236,7 @@ def _load(settings: Generated) -> tuple[Any, Any]:
     # A configuration of its own: whatever else the checkpoint's asks for would change what is drawn unsaid.
     network.generation_config = GenerationConfig(
         do_sample=True, temperature=settings.temperature, top_p=settings.top_p, top_k=0,
-        max_new_tokens=settings.max_tokens, use_cache=True, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0,
+        max_new_tokens=settings.max_tokens, use_cache=True,
+        eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0,
     )  # fmt: skip
     return network.eval(), tokenizer

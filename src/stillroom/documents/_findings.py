@@ -119,7 +119,8 @@ def limitations(evidence: Evidence) -> list[str]:
 
 
 def _of_scope(evidence: Evidence) -> Iterator[str]:
-    n = number(evidence.find("rows", "test")) or number(evidence.find("corpus", "rows", "test"))
+    n = number(evidence.find("rows", "test"))
+    n = number(evidence.find("corpus", "rows", "test")) if n is None else n
     if evidence.table("gap"):
         yield (
             "The student learned from texts that were made here and that nobody wrote. It has not learned what such "

@@ -170,21 +170,29 @@ def differences(evidence: Evidence) -> Table:
 
 def gap(evidence: Evidence) -> Table:
     """How far the texts that were made are from real ones; without rows where none were made."""
-    found = evidence.table("gap")
-    rows = []
-    for shown, note, what, unit, change in (
-        ("Same label as the teacher", "student", "agreement", units.PERCENT, units.POINTS),
-        ("How sure the teacher is", "mean of its highest probability", "confidence", units.PERCENT, units.POINTS),
+    told = evidence.figure("gap", "told_apart")
+    rows = [
+        (
+            Cell("Told apart", "texts that a classifier puts on the right side; a coin: 50 %", kind="text"),
+            Cell("–"),
+            Cell("–"),
+            of(told, units.PERCENT),
+        )
+    ]
+    for shown, note, what in (
+        ("Agreement", "student and teacher name the same label", "agreement"),
+        ("Confidence", "the teacher’s mean highest probability", "confidence"),
     ):
         made, real, less = (evidence.figure("gap", what, one) for one in ("made", "real", "real_minus_made"))
-        cells = (of(made, unit), of(real, unit), of(less, change))
+        cells = (of(made, units.PERCENT), of(real, units.PERCENT), of(less, units.POINTS))
         rows.append((Cell(shown, note, kind="text"), *cells))
     return Table(
         f"Made texts beside real ones, with {level(evidence)}intervals",
-        ("", "made texts", "real texts", "real − made"),
-        tuple(rows) if found else (),
+        ("", "made texts", "real texts", "between them"),
+        tuple(rows) if evidence.table("gap") else (),
         (evidence.source("evaluate"),),
-        "Made texts: those of dev, like those that were learned from. Real texts: the test rows.",
+        "Made texts: those of dev, like those that were learned from. Real texts: the test rows. Between them: real "
+        "less made, or whether they can be told apart.",
     )
 
 
