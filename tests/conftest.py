@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 #: Files that share a dear fixture: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {
     "tests/journey/test_classification.py",
+    "tests/journey/test_data_free.py",
     "tests/runtime/test_runtime.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
