@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 #: Files that share a dear fixture: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {
     "tests/journey/test_classification.py",
+    "tests/journey/test_data_free.py",
     "tests/runtime/test_runtime.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
@@ -129,6 +130,26 @@ def masked_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
     torch.manual_seed(2)
     BertForMaskedLM(BertConfig.from_pretrained(encoder_folder)).save_pretrained(folder)
     shutil.copyfile(encoder_folder / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def generator_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model of two tiny layers over the encoder's words and pieces; what it writes is by chance."""
+    import torch
+    from tokenizers import Tokenizer, processors
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("generator")
+    plain = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+    plain.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[SEP]")  # noqa: S106
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(4)
+    ends = tokenizer.eos_token_id
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=2, n_head=2,
+                        bos_token_id=ends, eos_token_id=ends)  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
 
 

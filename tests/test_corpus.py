@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillroom import corpus, intake
+from stillroom import corpora, corpus, intake
 from stillroom.core import progress
 from stillroom.core.artifact import Store
 from stillroom.core.errors import CorpusError, DiskFull
@@ -51,11 +51,11 @@ def test_shares_are_about_what_was_asked(tmp_path: Path) -> None:
 
 @given(text=st.text(), dev=st.floats(0.01, 0.4), test=st.floats(0.01, 0.4))
 def test_a_split_depends_on_the_text_alone(text: str, dev: float, test: float) -> None:
-    found = intake.role_of(text, dev_share=dev, test_share=test)
-    assert found == intake.role_of(text, dev_share=dev, test_share=test)
-    more = intake.role_of(text, dev_share=dev, test_share=min(0.49, test + 0.05))
+    found = corpora.role_of(text, dev_share=dev, test_share=test)
+    assert found == corpora.role_of(text, dev_share=dev, test_share=test)
+    more = corpora.role_of(text, dev_share=dev, test_share=min(0.49, test + 0.05))
     assert found != "test" or more == "test", "a greater share takes rows and gives none back"
-    assert intake.role_of(text, dev_share=dev, test_share=test, given={"test", "dev"}) == "train"
+    assert corpora.role_of(text, dev_share=dev, test_share=test, given={"test", "dev"}) == "train"
 
 
 @given(before=st.integers(1, 40), more=st.integers(0, 40), order=st.randoms(use_true_random=False))

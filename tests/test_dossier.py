@@ -359,3 +359,52 @@ def test_a_student_that_is_worse_is_said_to_be() -> None:
     assert "The student is worse than the baseline: −3.0 points (−4.0 to −2.0)." in said
     assert "These rows show no difference between the student and the same student without its teacher." in said
     assert "never the student is not the cheaper one" in said
+
+
+def made_up() -> dict[str, Any]:
+    """A run that learned from made texts."""
+    less = {"made": interval(0.93, 0.01), "real": interval(0.81, 0.02), "real_minus_made": interval(-0.12, 0.024)}
+    told = {
+        "told_apart": interval(0.983, 0.009),
+        "agreement": less,
+        "confidence": less,
+        "sentence": "Far <b>apart</b>.",
+    }
+    summary = {**full(), "gap": told}
+    summary["corpus"] = {
+        **summary["corpus"],
+        "rights": {**summary["corpus"]["rights"], "real": {"source": "Real ones"}},
+    }
+    return summary
+
+
+def test_the_gap_to_real_text_is_told_where_texts_were_made(page: str, card: str) -> None:
+    for text, plain in (
+        (Report().render(Evidence(made_up(), log())), page),
+        (ModelCard().render(Evidence(made_up())), card),
+    ):
+        for words in (
+            "Made texts beside real ones",
+            "98.3",
+            "−12.0",
+            "Real ones",
+            "nobody wrote",
+            "Far &lt;b&gt;apart",
+        ):
+            assert words in text
+            assert words not in plain
+    assert front_matter(ModelCard().render(Evidence(made_up())))["model-index"][0]["results"][0]["dataset"]["name"] == (
+        "Real ones"
+    )
+
+
+@pytest.mark.parametrize("value", [None, 7, "words", [], {}, {"agreement": 3, "told_apart": {"value": "x"}}])
+def test_a_strange_gap_breaks_nothing(value: Any) -> None:
+    for document in (Report(), ModelCard()):
+        document.render(Evidence({**made_up(), "gap": value}))
+
+
+def test_where_nothing_was_tested_that_is_said() -> None:
+    text = ModelCard().render(Evidence({**made_up(), "rows": {"test": 0}}))
+    assert "No row was there to test on" in text
+    assert "test rows of one corpus" not in text

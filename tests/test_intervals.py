@@ -247,3 +247,33 @@ def test_tells_json_what_it_knows() -> None:
     assert Interval(1 / 3, 0.25, 0.5, 12).as_dict() == {"value": 0.3333333, "low": 0.25, "high": 0.5, "n": 12}
     unknown = intervals.not_measurable(3, "3 rows; accuracy needs 30").as_dict()
     assert unknown == {"value": None, "low": None, "high": None, "n": 3, "reason": "3 rows; accuracy needs 30"}
+
+
+# --- two samples --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "others", "m"), [(56, 70, 48, 80), (9, 10, 3, 10), (5, 56, 0, 29), (10, 10, 0, 20)]
+)
+def test_figures_apart_are_newcombes_where_both_have_wilsons_interval(hits: int, n: int, others: int, m: int) -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+    one, other = (
+        Interval(k / rows, *map(float, proportion_confint(k, rows, method="wilson")), rows)
+        for k, rows in ((hits, n), (others, m))
+    )
+    low, high = confint_proportions_2indep(hits, n, others, m, method="newcomb", compare="diff")
+    found = intervals.apart(one, other)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    assert found.n == min(n, m)
+
+
+def test_figures_apart_cover_the_true_difference_and_need_both() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for one, other in zip(rng.binomial(120, 0.9, 400).tolist(), rng.binomial(80, 0.75, 400).tolist(), strict=True):
+        found = intervals.apart(intervals.clopper_pearson(one, 120, 0.95), intervals.clopper_pearson(other, 80, 0.95))
+        covered += found.low <= 0.15 <= found.high  # type: ignore[operator]
+    assert covered >= 0.95 * 400
+    nothing = intervals.apart(intervals.clopper_pearson(3, 9, 0.95), intervals.not_measurable(0, "no rows"))
+    assert (nothing.value, nothing.reason, nothing.n) == (None, "no rows", 0)

@@ -80,8 +80,8 @@ class Census:
             cause = self._fates.cause[starts[rank] : starts[rank + 1]]
             near = self._fates.near[starts[rank] : starts[rank + 1]]
             repeats = sum(1 for row in self._fates.repeats if starts[rank] <= row < starts[rank + 1])
-            inside[role] = repeats + int((cause == 1 + rank).sum())
-            near_inside[role] = int((near & (cause == 0)).sum())
+            inside[role] = repeats + int(((cause == 1 + rank) & ~near).sum())
+            near_inside[role] = int((near & ((cause == 0) | (cause == 1 + rank))).sum())
             if role in ("test", "outside"):
                 continue
             dropped[role] = {
@@ -113,6 +113,12 @@ class Census:
         limits: dict[Role, int] = {"dev": _FEW_DEV, "test": _FEW_TEST}
         for role, few in limits.items():
             count = self.rows[role]
+            if not count:
+                notes.append(f"The split {role} has no rows: nothing is measured on it.")
+                continue
+            if not self._label_counts[role].any():
+                notes.append(f"No row of {role} has a label: what the teacher says stands for it.")
+                continue
             absent = [n for n, c in zip(self._labels, self._label_counts[role], strict=True) if not c]
             notes += [f"The label `{name}` does not occur in {role}." for name in absent]
             if count < few:

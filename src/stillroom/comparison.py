@@ -61,6 +61,37 @@ def compare(
     }
 
 
+def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -> dict[str, Any]:
+    """The same where there is no row to test on: every figure is there, not measurable, and says why."""
+    members: list[Metric] = [plugins.build("metrics", name) for name in metrics]
+    unknown = not_measurable(0, reason).as_dict()
+    own = [one for one in members if not one.against_teacher]
+    return {
+        "rows": {"test": 0, "outside": 0},
+        "confidence": settings.confidence,
+        "resamples": settings.resamples,
+        "systems": {
+            TEACHER: {"scores": {one.kind: unknown for one in own}},
+            STUDENT: {"scores": {one.kind: unknown for one in members}},
+        },
+        "retention": {one.kind: unknown for one in own if one.higher_is_better},
+        "difference": {f"student_minus_{TEACHER}": {one.kind: unknown for one in own}},
+        "agreement": unknown,
+        "negative_flips": unknown,
+        "positive_flips": unknown,
+        "mcnemar": {},
+        "slices": [],
+        "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
+        "reliability": {},
+        "verdict": {
+            "sentence": f"What was kept is not measurable: {reason}.",
+            "worth": "not measurable",
+            "difference": None,
+            "floor": "not measured",
+        },
+    }
+
+
 def _check(table: Table, members: Sequence[Metric]) -> None:
     problems = [
         Problem("table", f"no answers of the {system}", "answers of teacher and student", "Run the stage before.")

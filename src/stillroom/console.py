@@ -217,6 +217,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     verdict = summary.get("verdict") or {}
     if verdict.get("sentence"):
         data.print(escape(verdict["sentence"]))
+    if gap := summary.get("gap"):
+        data.print(escape(gap["sentence"]))
     speedup = summary.get("speedup")
     if speedup:
         data.print(f"Speed-up {speedup['value']:,.0f}× the fp32 teacher on one thread (rounds {speedup['low']:,.0f}–"

@@ -103,6 +103,11 @@ class Corpus:
         return dict(self.artifact.read_json("report.json"))
 
     @property
+    def made(self) -> bool:
+        """Whether its texts but those of the test were made here, and not found."""
+        return "made" in self.report
+
+    @property
     def rights(self) -> dict[str, Any]:
         """Where they come from and on what basis they are used."""
         return dict(self.artifact.read_json("rights.json"))
@@ -137,6 +142,7 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
     if found is None:
         meter = progress.Meter(report, stage=STAGE, total=None, unit="rows")
         with store.create(STAGE, name, settings=settings, inputs=inputs) as draft:
+            source.prepare(task, report=report)
             _make(draft.folder, source=source, task=task, inputs=inputs, meter=meter)
         found = artifact.load(store.root / STAGE / name)
     return _open(found)
@@ -144,7 +150,7 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
 
 def _settings(source: Source, task: Task) -> dict[str, Any]:
     return {
-        "source": source.model_dump(mode="json"),
+        "source": source.model_dump(mode="json", serialize_as_any=True),
         "labels": list(task.outputs),
         "duplicates": duplicates.SETTINGS,
     }
@@ -173,13 +179,16 @@ def _make(folder: Path, *, source: Source, task: Task, inputs: Mapping[str, str]
                 near.add(batch.column("text").to_pylist(), first=first)
                 first += len(batch)
         near.settle()
+    if source.near_twins == "drop":
+        fates.drop_near()
     meter.advance(0, step="writing")
     counts = census.Census(fates, labels=task.outputs)
     for role in PRECEDENCE:
         _write(folder / f"{role}.parquet", role, drafts=drafts, fates=fates, counts=counts)
     shutil.rmtree(spool)
-    _check(counts)
-    artifact.write_json(folder / "report.json", counts.report(empty=drafts.empty))
+    _check(counts, needed=("dev", "test") if source.has_test else ("dev",))
+    made = {"made": dict(source.account(task))} if source.makes_texts else {}
+    artifact.write_json(folder / "report.json", {**counts.report(empty=drafts.empty), **made})
     artifact.write_json(folder / "rights.json", _rights(source, inputs=inputs, rows=counts.rows))
 
 
@@ -218,19 +227,23 @@ def _kept(batch: pa.RecordBatch, fates: Fates, *, first: int) -> pa.RecordBatch:
 
 def _rights(source: Source, *, inputs: Mapping[str, str], rows: Mapping[Role, int]) -> dict[str, Any]:
     """The rights as they are recorded, with what is missing from them under `gaps`."""
-    stated = {
-        "source": source.source,
-        "licence": source.licence,
-        "retrieved": source.retrieved.isoformat() if source.retrieved else None,
-        "basis": source.basis,
-    }
+    stated = _stated(source)
     gaps = [f"`{name}` is not stated" for name, value in stated.items() if not value]
+    inside = {name: {**_stated(one), "purpose": one.purpose} for name, one in source.inside.items()}
+    for part, rights in inside.items():
+        gaps += [f"`{part}.{name}` is not stated" for name, value in rights.items() if not value]
     if source.purpose == "evaluation" and (rows["train"] or rows["unlabelled"]):
         gaps.append("`purpose` is evaluation, yet there are rows to train on")
-    return {**stated, "purpose": source.purpose, "inputs": dict(inputs), "gaps": gaps}
+    return {**stated, "purpose": source.purpose, **inside, "inputs": dict(inputs), "gaps": gaps}
 
 
-def _check(counts: census.Census) -> None:
+def _stated(source: Source) -> dict[str, str | None]:
+    """What a recipe states of whose text it is."""
+    retrieved = source.retrieved.isoformat() if source.retrieved else None
+    return {"source": source.source, "licence": source.licence, "retrieved": retrieved, "basis": source.basis}
+
+
+def _check(counts: census.Census, *, needed: Sequence[Role]) -> None:
     """Refuse a corpus that can't carry a journey.
 
     Raises:
@@ -238,7 +251,7 @@ def _check(counts: census.Census) -> None:
     """
     problems = [
         Problem(f"the split `{role}`", "no rows", "at least one", counts.why_none(role))
-        for role in ("dev", "test")
+        for role in needed
         if not counts.rows[role]
     ]
     if not counts.rows["train"] and not counts.rows["unlabelled"]:

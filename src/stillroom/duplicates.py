@@ -127,6 +127,12 @@ class Fates:
         """The number of each split's first row, and of the one after the last."""
         return np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
 
+    def drop_near(self) -> None:
+        """Drop rows of dev and behind it that are near twins of an earlier row of their own split."""
+        ranks = self.ranks(np.arange(len(self.cause)))
+        drop = self.near & (self.cause == 0) & (ranks >= _DEV)
+        self.cause[drop] = (1 + ranks[drop]).astype(np.uint8)
+
     def ranks(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """The rank of the split of each of some rows."""
         return np.asarray(np.searchsorted(self.starts[1:], rows, side="right"), dtype=np.int64)

@@ -6,20 +6,21 @@ This is the one place where test rows are read. What was said is joined by id in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stillroom import comparison, runtime, transfer_set
+from stillroom import comparison, gap, runtime, transfer_set
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
 from stillroom.export import in_torch
 from stillroom.floor import baseline
-from stillroom.students import Student
+from stillroom.students import Network, Student
 from stillroom.table import BASELINE, STUDENT, TEACHER, UNDISTILLED, align, write_table
 from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
@@ -27,8 +28,12 @@ from stillroom.transfer_set import TransferSet
 STAGE = "evaluation"
 FILE = "evaluation.json"
 TABLE = "table.parquet"
+Answers = dict[str, tuple[Sequence[str], NDArray[Any]]]
+"""Ids and logits, by who gave them."""
+
 _AT_ONCE = 1024
 _NEVER = -1e4  # a logit that leaves a label no probability at all
+_UNTESTED = "no row to test on: the texts were made, and the corpus has no `real` source"
 
 
 def judge(
@@ -37,6 +42,7 @@ def judge(
     undistilled: Artifact | None,
     student: Student,
     held: TransferSet,
+    said: TransferSet,
     corpus: Corpus,
     task: Task,
     settings: recipe.Evaluate,
@@ -46,28 +52,31 @@ def judge(
 ) -> Artifact:
     """Evaluate the bundle, or find that it was evaluated.
 
+    `held` is what the teacher said of test rows. Where texts were made, dev rows of `said` stand for these, and the gap
+    between both is measured; where there is no row to test on, every figure says so.
+
     Raises:
         InputError: rows without gold, or answers that do not fit the rows.
     """
 
     def make(draft: Draft) -> None:
         rows = _rows(corpus)
-        texts = rows["text"].to_pylist()
-        ids = rows["id"].to_pylist()
-        meter = Meter(report, stage="answers", total=len(texts) * (3 if undistilled else 1), unit="texts")
-        answers: dict[str, tuple[Sequence[str], NDArray[Any]]] = {TEACHER: (ids, _teacher(held, ids, task))}
-        answers[STUDENT] = (ids, _student(bundle, texts, meter))
-        if undistilled is not None:  # there is gold to fit it and the floor to
-            twin = student.reopen(undistilled.folder, task=task)
-            answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
-            meter.advance(len(texts))
-            gold = corpus.train.table(["text", "label"])
-            answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
-            meter.advance(len(texts))
-        named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
-        table = align(rows, answers, labels=task.outputs, named=named)
-        found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)
-        write_table(table, draft.folder / TABLE)
+        made = _told(said, task, part=corpus.dev.role) if corpus.made else None
+        total = rows.num_rows * (3 if undistilled else 1) + (len(made.texts) if made else 0)
+        meter = Meter(report, stage="answers", total=total, unit="texts")
+        twin = student.reopen(undistilled.folder, task=task) if undistilled else None
+        answers = _answers(bundle, rows, held=held, twin=twin, corpus=corpus, task=task, seed=seed, meter=meter)
+        found = comparison.nothing(task.metrics, settings=settings, reason=_UNTESTED)
+        if corpus.test.count:
+            named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
+            table = align(rows, answers, labels=task.outputs, named=named)
+            found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)
+            write_table(table, draft.folder / TABLE)
+        if made:
+            there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))
+            real = _tested(rows, answers, role=corpus.test.role)
+            found["gap"] = gap.measure(there, real, names_labels_only=said.names_labels_only,
+                                       settings=settings, seed=seed)  # fmt: skip
         artifact.write_json(draft.folder / FILE, found)
 
     described = {
@@ -79,6 +88,7 @@ def judge(
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
+    inputs |= {"said": said.artifact.digest} if corpus.made else {}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
@@ -92,24 +102,77 @@ def _rows(corpus: Corpus) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
+def _answers(
+    bundle: Artifact,
+    rows: pa.Table,
+    *,
+    held: TransferSet,
+    twin: Network | None,
+    corpus: Corpus,
+    task: Task,
+    seed: int,
+    meter: Meter,
+) -> Answers:
+    """What everybody said of the rows; the twin and the floor only where there is gold to fit them to."""
+    ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
+    answers = {TEACHER: (ids, _teacher(held, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
+    if twin is not None:
+        answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
+        meter.advance(len(texts))
+        gold = corpus.train.table(["text", "label"])
+        answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
+        meter.advance(len(texts))
+    return answers
+
+
 def _teacher(held: TransferSet, ids: Sequence[str], task: Task) -> NDArray[np.float32]:
-    """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on.
+    """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on."""
+    told = _told(held, task)
+    place = {one: number for number, one in enumerate(told.ids)}
+    return told.logits[[place[one.partition("-")[0]] for one in ids]]
+
+
+@final
+@dataclass(frozen=True)
+class _Told:
+    """Texts with what the teacher said of them."""
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    logits: NDArray[np.float32]
+
+
+def _told(said: TransferSet, task: Task, *, part: str | None = None) -> _Told:
+    """What a transfer set holds, or one part of it.
 
     A label alone is written as logits so far apart that no other label has a share; the table is told of it.
     """
-    said: dict[str, NDArray[np.float32]] = {}
-    for shard in held.shards():
+    ids: list[str] = []
+    texts: list[str] = []
+    logits = [np.empty((0, len(task.outputs)), dtype=np.float32)]
+    for shard in said.shards():
+        if not shard.num_rows or part not in (None, str(shard["part"][0])):
+            continue
         found = transfer_set.answers(shard)
-        if held.names_labels_only:
+        if said.names_labels_only:
             found = np.where(np.arange(len(task.outputs)) == found[:, None], 0.0, _NEVER).astype(np.float32)
-        said |= dict(zip(shard["id"].to_pylist(), found, strict=True))
-    return np.stack([said[one.partition("-")[0]] for one in ids])
+        ids += shard["id"].to_pylist()
+        texts += shard["text"].to_pylist()
+        logits.append(found)
+    return _Told(ids, texts, np.concatenate(logits))
 
 
-def _student(bundle: Artifact, texts: Sequence[str], meter: Meter) -> NDArray[np.float32]:
+def _tested(rows: pa.Table, answers: Answers, *, role: str) -> gap.Side:
+    """The test rows, without those outside, as a side of the gap."""
+    places = np.flatnonzero(np.array(rows["role"].to_pylist()) == role)
+    ids, texts = (rows[name].take(places).to_pylist() for name in ("id", "text"))
+    return gap.Side(ids, texts, *(answers[system][1][places] for system in (TEACHER, STUDENT)))
+
+
+def _student(bundle: Artifact, texts: Sequence[str], meter: Meter, *, task: Task) -> NDArray[np.float32]:
     """What the bundle says, through the runner that serves it."""
     predictor = runtime.Predictor(bundle)
-    found = []
+    found = [np.empty((0, len(task.outputs)), dtype=np.float32)]
     for start in range(0, len(texts), _AT_ONCE):
         found.append(predictor.logits(texts[start : start + _AT_ONCE]))
         meter.advance(len(found[-1]))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from stillroom.core.errors import CorpusError, Problem, nearest
 from stillroom.core.progress import Meter
-from stillroom.corpora import Row, Source, Split, share
+from stillroom.corpora import Row, Source, Split, Stream, role_of
 from stillroom.duplicates import PRECEDENCE, Exact, Role
 from stillroom.tasks import Task
 
@@ -30,19 +30,6 @@ _BATCH_CHARACTERS = 4 << 20
 def text_id(text: str) -> str:
     """The id of a text: equal texts have equal ids, wherever they come from."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def role_of(text: str, *, dev_share: float, test_share: float, given: Collection[Split] = ()) -> Role:
-    """The split of a labelled row that has none.
-
-    A split that is `given` by a path of its own takes no share; what would have gone there is trained on.
-    """
-    place = share(text, use="split")
-    if place < test_share:
-        return "train" if "test" in given else "test"
-    if place < test_share + dev_share:
-        return "train" if "dev" in given else "dev"
-    return "train"
 
 
 @final
@@ -158,7 +145,7 @@ def gather(source: Source, *, task: Task, folder: Path, exact: Exact, meter: Met
         batches = {role: _Batch(role, drafts, exact) for role in PRECEDENCE}
         for stream in streams:
             for row in stream.rows:
-                fault = row if isinstance(row, Problem) else _fault(row, stream.split, task=task, source=source)
+                fault = row if isinstance(row, Problem) else _fault(row, stream, task=task, source=source)
                 if fault is not None:
                     faults.add(fault)
                     continue
@@ -182,7 +169,7 @@ def _role(row: Row, split: Split, *, source: Source, given: Collection[Split]) -
     return split
 
 
-def _fault(row: Row, split: Split, *, task: Task, source: Source) -> Problem | None:
+def _fault(row: Row, stream: Stream, *, task: Task, source: Source) -> Problem | None:
     """What is wrong with a row, or None."""
     text = row.text
     if "\0" in text:
@@ -194,7 +181,7 @@ def _fault(row: Row, split: Split, *, task: Task, source: Source) -> Problem | N
     if not _encodable(text):
         todo = "Correct or remove it: half a surrogate pair is no character."
         return Problem(row.where, "a text with a lone surrogate", "text that can be written as UTF-8", todo)
-    if split == "unlabelled":
+    if stream.split == "unlabelled" or not stream.gold:
         return None
     if not text.strip():
         if source.empty == "drop":

@@ -236,6 +236,21 @@ def clopper_pearson(hits: int, n: int, confidence: float) -> Interval:
     return Interval(hits / n, low, high, n)
 
 
+def apart(one: Interval, other: Interval) -> Interval:
+    """The difference of two figures that rest on different rows, from the interval of each; `n` is of the fewer rows.
+
+    With d = a − b and intervals (l, u): d − √((a − l_a)² + (u_b − b)²) to d + √((u_a − a)² + (b − l_b)²), which is
+    Newcombe's (1998) square-and-add rule, for any figures (Zou and Donner 2008).
+    """
+    for part in (one, other):
+        if part.value is None or part.low is None or part.high is None:
+            return not_measurable(min(one.n, other.n), part.reason or "one of the two has no interval")
+    a, b = one.value or 0.0, other.value or 0.0
+    below = math.hypot(a - (one.low or 0.0), (other.high or 0.0) - b)
+    above = math.hypot((one.high or 0.0) - a, b - (other.low or 0.0))
+    return Interval(a - b, a - b - below, a - b + above, min(one.n, other.n))
+
+
 def mcnemar(b: int, c: int) -> float:
     """The exact p of two systems that are right on different rows: `b` only the one, `c` only the other.
 

@@ -75,8 +75,8 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
                              seed=seed, store=store, report=report)  # fmt: skip
-    judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, corpus=rows, task=task,
-                            settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
+    judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
+                            task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
         return here
 
@@ -156,7 +156,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
-    problems += _peerless(recipe)
+    problems += _peerless(recipe) + _unteachable(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -184,6 +184,23 @@ def _unmakeable(recipe: Recipe) -> list[Problem]:
             problems.append(
                 Problem(f"{where}.min_confidence", found, expected, "Set it to 0: `agreement` still works.")
             )
+    return problems
+
+
+def _unteachable(recipe: Recipe) -> list[Problem]:
+    """A corpus without texts to learn from, or made texts that the teacher can't speak of."""
+    teacher, problems = recipe.teacher, []
+    if recipe.corpus.only_tests:
+        todo = "Add `labelled`, or `train` and `dev`; or make texts, and name this one as their `real`."
+        problems.append(Problem("corpus", "rows to test on alone", "rows to learn from and to choose by", todo))
+    if not recipe.corpus.makes_texts:
+        return problems
+    found = f"a {teacher.kind} teacher with the corpus `{recipe.corpus.kind}`, whose texts are made"
+    if teacher.needs_gold:
+        todo = "Name one that was fitted before: `huggingface`, with its folder."
+        problems.append(Problem("teacher", f"{found} and have no labels", "one that needs no labels", todo))
+    if not teacher.answers_any_text:
+        problems.append(Problem("teacher", found, "one that can be asked about any text", "Choose another teacher."))
     return problems
 
 

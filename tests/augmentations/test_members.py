@@ -125,7 +125,7 @@ def test_what_it_fills_in_is_what_the_model_finds_probable(masked_folder: Path) 
     from tokenizers import Tokenizer
     from transformers import AutoModelForMaskedLM
 
-    from stillroom.augmentations._vocabulary import whole_words
+    from stillroom.core.vocabulary import whole_words
 
     tokenizer = Tokenizer.from_file(str(masked_folder / "tokenizer.json"))
     network = AutoModelForMaskedLM.from_pretrained(masked_folder).eval()

@@ -10,41 +10,59 @@ from typing import get_args
 import pytest
 
 from stillroom import corpus
-from stillroom.core import plugins
+from stillroom.core import plugins, progress
 from stillroom.core.artifact import Store
 from stillroom.corpora import Row, Source, Split
+from stillroom.corpora.generated import Generated
 from stillroom.corpora.sample import Sample
 from stillroom.corpora.table import Table
+from stillroom.corpora.vocabulary import Vocabulary
 from tests.corpora import examples
 from tests.corpora.examples import TASK
 
 NAMES = plugins.names("corpora")
 
 
-def make_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def make_table(folder: Path, request: pytest.FixtureRequest) -> Source:
     rows = examples.write_csv(folder / "rows.csv", examples.pairs(90))
     more = examples.write_csv(folder / "more.csv", examples.pairs(20, seed=1))
     other = examples.write_csv(folder / "other.csv", examples.pairs(20, seed=2))
     return Table(labelled=rows, unlabelled=more, outside={"elsewhere": other}, dev_share=0.2)
 
 
-def make_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
-    examples.write_archive(folder, monkeypatch)
+def make_sample(folder: Path, request: pytest.FixtureRequest) -> Source:
+    examples.write_archive(folder, request.getfixturevalue("monkeypatch"))
     return Sample(name="reviews")
 
 
+def make_vocabulary(folder: Path, request: pytest.FixtureRequest) -> Source:
+    tokenizer = str(request.getfixturevalue("encoder_folder"))
+    return Vocabulary(tokenizer=tokenizer, runs=100, dev_share=0.2, real=make_table(folder, request))
+
+
+def make_generated(folder: Path, request: pytest.FixtureRequest) -> Source:
+    request.getfixturevalue("monkeypatch").setenv("STILLROOM_CACHE", str(folder / "cache"))
+    model = str(request.getfixturevalue("generator_folder"))
+    return Generated(model=model, count=40, max_tokens=12, dev_share=0.2, real=make_table(folder, request))
+
+
 #: A source that can be read here, for each member; a new one adds its line.
-MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Source]] = {"table": make_table, "sample": make_sample}
+MAKERS: dict[str, Callable[[Path, pytest.FixtureRequest], Source]] = {
+    "table": make_table,
+    "sample": make_sample,
+    "vocabulary": make_vocabulary,
+    "generated": make_generated,
+}
 
 
 @pytest.fixture(params=NAMES)
-def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     assert request.param in MAKERS, f"MAKERS has no example of `{request.param}`"
-    return MAKERS[request.param](tmp_path, monkeypatch)
+    return MAKERS[request.param](tmp_path, request)
 
 
 def test_there_are_members() -> None:
-    assert {"table", "sample"} <= set(NAMES)
+    assert {"table", "sample", "vocabulary", "generated"} <= set(NAMES)
 
 
 def test_is_its_own_settings(source: Source) -> None:
@@ -76,7 +94,7 @@ def test_its_rows_are_rows(source: Source) -> None:
                 assert row.text
                 assert row.where
                 assert set(row.columns) <= set(source.extras())
-                assert (row.label is None) == (stream.split == "unlabelled")
+                assert (row.label is None) == (stream.split == "unlabelled" or not stream.gold)
                 seen[-1].append((stream.split, stream.domain, row))
     assert seen[0], "it has rows"
     assert seen[0] == seen[1], "and has them again"
@@ -85,5 +103,22 @@ def test_its_rows_are_rows(source: Source) -> None:
 def test_makes_the_same_corpus_each_time(source: Source, tmp_path: Path) -> None:
     one, other = (corpus.load(source, task=TASK, store=Store(tmp_path / name)) for name in ("one", "other"))
     assert one.artifact.digest == other.artifact.digest
-    assert min(one.train.count, one.unlabelled.count, one.dev.count, one.test.count, one.outside.count) > 0
+    assert min(one.unlabelled.count, one.dev.count, one.test.count, one.outside.count) > 0
+    assert (one.train.count > 0) == (not source.makes_texts)
+    assert one.made == source.makes_texts
     assert one.rights["inputs"] == source.digests()
+
+
+def test_prepares_the_same_rows_as_it_gives_unprepared(source: Source) -> None:
+    events: list[progress.Event] = []
+    before = [row for stream in source.streams(TASK) for row in stream.rows]
+    source.prepare(TASK, report=events.append)
+    assert [row for stream in source.streams(TASK) for row in stream.rows] == before
+    assert bool(source.account(TASK)) == source.makes_texts
+
+
+def test_its_rights_and_those_inside_it_are_recorded(source: Source, tmp_path: Path) -> None:
+    made = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
+    for name, inside in source.inside.items():
+        assert made.rights[name]["licence"] == inside.licence
+        assert (f"`{name}.licence` is not stated" in made.rights["gaps"]) == (not inside.licence)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stillroom import corpus
+from stillroom import corpora, corpus
 from stillroom.core.artifact import Store
 from stillroom.core.errors import MismatchError, NoNetwork, OutsideError
 from stillroom.corpora import Row, sample
@@ -141,11 +141,11 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("STILLROOM_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert sample.cache_folder() == tmp_path / ".cache" / "stillroom"
+    assert corpora.cache_folder() == tmp_path / ".cache" / "stillroom"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert sample.cache_folder() == tmp_path / "xdg" / "stillroom"
+    assert corpora.cache_folder() == tmp_path / "xdg" / "stillroom"
     monkeypatch.setenv("STILLROOM_CACHE", str(tmp_path / "mine"))
-    assert sample.cache_folder() == tmp_path / "mine"
+    assert corpora.cache_folder() == tmp_path / "mine"
 
 
 def test_a_cache_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, is_word, pieces
-from stillroom.augmentations._vocabulary import whole_words
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem
+from stillroom.core.vocabulary import whole_words
 
 Floats = NDArray[np.float32]
 

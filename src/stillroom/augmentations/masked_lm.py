@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen
-from stillroom.augmentations._vocabulary import whole_words
 from stillroom.core.errors import InputError, Problem, missing_extra
+from stillroom.core.vocabulary import whole_words
 from stillroom.teachers import _pretrained
 
 if TYPE_CHECKING:

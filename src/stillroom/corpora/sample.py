@@ -18,7 +18,7 @@ from typing import Literal, final
 
 from stillroom.core.artifact import sha256
 from stillroom.core.errors import MismatchError, NoNetwork, OutsideError, Problem, translating_full_disk
-from stillroom.corpora import Row, Source, Split, Stream, share
+from stillroom.corpora import Row, Source, Split, Stream, cache_folder, share
 from stillroom.tasks import Task
 
 _PACKAGE = "vaderSentiment"
@@ -102,15 +102,6 @@ class Sample(Source):
         for part in _OTHERS:
             yield Stream("outside", part.domain, _rows(texts, part, "outside"))
             yield Stream("unlabelled", part.domain, _rows(texts, part, "unlabelled"))
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept for this user: `$STILLROOM_CACHE`, or the system's place for such things."""
-    chosen = os.environ.get("STILLROOM_CACHE")
-    if chosen:
-        return Path(chosen)
-    system = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(system) if system else Path.home() / ".cache") / "stillroom"
 
 
 def _rows(texts: Callable[[_Part], bytes], part: _Part, split: Split) -> Iterator[Row]:

@@ -44,7 +44,12 @@ def stopped(evidence: Evidence) -> str:
 
 def lost(evidence: Evidence) -> list[str]:
     """What the student gets wrong that its teacher got right, and where it forgot most."""
-    return [*_flips(evidence), *_worst(evidence)]
+    return [*_flips(evidence), *_worst(evidence), *gap(evidence)]
+
+
+def gap(evidence: Evidence) -> list[str]:
+    """How far the texts that were learned from are from real ones, where they were made here."""
+    return evidence.sentences("gap", "sentence")
 
 
 def _flips(evidence: Evidence) -> Iterator[str]:
@@ -114,7 +119,16 @@ def limitations(evidence: Evidence) -> list[str]:
 
 
 def _of_scope(evidence: Evidence) -> Iterator[str]:
-    n = number(evidence.find("rows", "test")) or number(evidence.find("corpus", "rows", "test"))
+    n = number(evidence.find("rows", "test"))
+    n = number(evidence.find("corpus", "rows", "test")) if n is None else n
+    if evidence.table("gap"):
+        yield (
+            "The student learned from texts that were made here and that nobody wrote. It has not learned what such "
+            "texts leave out, and dev, which chose among its epochs, was made in the same way."
+        )
+    if n == 0:
+        yield "No row was there to test on: how the student does on real text is unknown."
+        return
     rows = "the test rows" if n is None else f"{n:,.0f} test rows"
     yield (
         f"Every score rests on {rows} of one corpus. Text of another kind, time or author may fare worse; slices by "

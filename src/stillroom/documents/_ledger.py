@@ -194,6 +194,10 @@ def rights(evidence: Evidence) -> Table:
         "purpose": "Purpose",
     }
     rows = [(Cell(word, kind="text"), text(found.get(name))) for name, word in shown.items()]
+    real = found.get("real")
+    if isinstance(real, Mapping):
+        for name in ("source", "licence"):
+            rows.append((Cell(f"{shown[name]} of the real texts", kind="text"), text(real.get(name))))
     teacher = (Cell("Licence of the teacher", kind="text"), text(evidence.find("teacher", "identity", "licence")))
     sources = (evidence.source("corpus"), evidence.source("teacher"))
     return Table("Rights", ("", "as recorded"), (*rows, teacher), sources)

@@ -168,6 +168,34 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
+def gap(evidence: Evidence) -> Table:
+    """How far the texts that were made are from real ones; without rows where none were made."""
+    told = evidence.figure("gap", "told_apart")
+    rows = [
+        (
+            Cell("Told apart", "texts that a classifier puts on the right side; a coin: 50 %", kind="text"),
+            Cell("–"),
+            Cell("–"),
+            of(told, units.PERCENT),
+        )
+    ]
+    for shown, note, what in (
+        ("Agreement", "student and teacher name the same label", "agreement"),
+        ("Confidence", "the teacher’s mean highest probability", "confidence"),
+    ):
+        made, real, less = (evidence.figure("gap", what, one) for one in ("made", "real", "real_minus_made"))
+        cells = (of(made, units.PERCENT), of(real, units.PERCENT), of(less, units.POINTS))
+        rows.append((Cell(shown, note, kind="text"), *cells))
+    return Table(
+        f"Made texts beside real ones, with {level(evidence)}intervals",
+        ("", "made texts", "real texts", "between them"),
+        tuple(rows) if evidence.table("gap") else (),
+        (evidence.source("evaluate"),),
+        "Made texts: those of dev, like those that were learned from. Real texts: the test rows. Between them: real "
+        "less made, or whether they can be told apart.",
+    )
+
+
 def glossary(evidence: Evidence) -> Table:
     """What each metric is, as the metric itself says."""
     rows = []

@@ -164,6 +164,8 @@ def of_measure(path: str) -> Unit:
     parts = path.split(".")
     if "retention" in parts:
         return PERCENT
+    if parts[0] == "gap":
+        return POINTS if parts[-1] == "real_minus_made" else PERCENT
     if parts[0] == "difference":
         return of_difference(parts[-1])
     if "latency_ms" in parts:

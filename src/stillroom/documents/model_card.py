@@ -78,12 +78,18 @@ def _results(evidence: Evidence, task: str | None) -> list[dict[str, Any]]:
             "task": {"type": task or evidence.words("task") or "other"},
             "dataset": {
                 "type": _slug(name) or "other",
-                "name": evidence.words("corpus", "rights", "source") or f"the test split of {name}",
+                "name": _tested_on(evidence) or f"the test split of {name}",
                 "split": "test",
             },
             "metrics": [{"type": metric, "value": value, "name": told} for metric, value, told in _measured(evidence)],
         }
     ]
+
+
+def _tested_on(evidence: Evidence) -> str:
+    """Whose text the test is: where texts were made, that of the real ones."""
+    rights = ("corpus", "rights")
+    return evidence.words(*rights, "real", "source") or evidence.words(*rights, "source")
 
 
 def _licence(evidence: Evidence) -> dict[str, str]:
@@ -148,6 +154,9 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield _list(findings.examined(evidence))
     yield from _cited(tables.scores(evidence))
     yield from _table(tables.slices_table(evidence))
+    if tables.gap(evidence).rows:
+        yield "## The gap to real text"
+        yield from _table(tables.gap(evidence))
     yield "## Calibration"
     yield from _calibration(evidence)
     yield "## Cost"

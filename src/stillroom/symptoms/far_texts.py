@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, Literal, final
 
-import numpy as np
-
-from stillroom.core.errors import missing_extra
+from stillroom.core import two_samples
 from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
 
-_EACH = 1000
-_FEWEST = 30
 _TOLD_APART = 0.65
-_BUCKETS = 1 << 14
-_WORD = r"(?u)\w+"
 
 
 @final
@@ -42,12 +36,15 @@ class FarTexts(Symptom):
         """
         test = case.rows("test", ["id", "text"]).sort_by("id")["text"].to_pylist()
         parts = [case.said_of(part).sort_by("id")["text"].to_pylist() for part in ("train", "unlabelled")]
-        sizes = [min(len(part), len(test), _EACH) for part in parts]
-        if max(sizes) < _FEWEST:
-            yield self.unseen(f"{max(sizes)} texts on one side; {_FEWEST} are needed")
+        sizes = [min(len(part), len(test), two_samples.MOST) for part in parts]
+        if max(sizes) < two_samples.FEWEST:
+            yield self.unseen(f"{max(sizes)} texts on one side; {two_samples.FEWEST} are needed")
             return
-        compared = [told_apart(part[:size], test[:size]) for part, size in zip(parts, sizes, strict=True)
-                    if size >= _FEWEST]  # fmt: skip
+        compared = [
+            two_samples.told_apart(part[:size], test[:size], needed_by="doctor")
+            for part, size in zip(parts, sizes, strict=True)
+            if size >= two_samples.FEWEST
+        ]
         hits, n = min(compared, key=lambda one: one[0] / one[1])
         p = _chance.at_least(hits, n, 0.5)
         if hits < _TOLD_APART * n:
@@ -67,24 +64,3 @@ class FarTexts(Symptom):
             ),
             p,
         )
-
-
-def told_apart(one: Sequence[str], other: Sequence[str]) -> tuple[int, int]:
-    """How many of the second half of both sides a classifier fitted on the first puts on the right side, and of how
-    many. The sides are of one length.
-    """
-    try:
-        from scipy.sparse import hstack
-        from sklearn.feature_extraction.text import HashingVectorizer
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise missing_extra("train", package="scikit-learn", needed_by="doctor") from error
-    texts = [*one, *other]
-    side = np.repeat([0, 1], [len(one), len(other)])
-    words = HashingVectorizer(n_features=_BUCKETS, ngram_range=(1, 2), token_pattern=_WORD)
-    pieces = HashingVectorizer(n_features=_BUCKETS, analyzer="char_wb", ngram_range=(2, 4))
-    features = hstack([words.transform(texts), pieces.transform(texts)]).tocsr()
-    fitted = np.arange(len(texts)) % 2 == 0
-    model = LogisticRegression(C=10.0, max_iter=200).fit(features[fitted], side[fitted])
-    hits = model.predict(features[~fitted]) == side[~fitted]
-    return int(hits.sum()), len(hits)

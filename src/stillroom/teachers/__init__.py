@@ -189,6 +189,11 @@ class Teacher(Member, ABC):
         """Whether it can be asked about texts that are in no corpus, such as phrases cut out of one."""
         return True
 
+    @property
+    def needs_gold(self) -> bool:
+        """Whether it is fitted here, to rows of the corpus that have labels."""
+        return False
+
     @abstractmethod
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The digests of what it is made from: known before it is made.

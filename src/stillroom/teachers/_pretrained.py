@@ -14,8 +14,8 @@ _PACKAGE = "package:"
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which is pickle, nor *.py, which is code
 
 
-def locate(model: str, *, revision: str | None = None, where: str) -> Path:
-    """The folder of a model.
+def locate(model: str, *, revision: str | None = None, where: str, holds: str = "config.json") -> Path:
+    """The folder of a model, which holds this file.
 
     Raises:
         InputError: no such folder or package, or a folder without a model.
@@ -26,13 +26,13 @@ def locate(model: str, *, revision: str | None = None, where: str) -> Path:
     elif Path(model).is_dir():
         folder = Path(model)
     elif model.count("/") == 1 and not model.startswith((".", "/")):
-        folder = _from_hub(model, revision=revision, where=where)
+        folder = _from_hub(model, revision=revision, where=where, holds=holds)
     else:
         expected = "a folder, a hub name (`owner/name`) or `package:<import name>/<folder>`"
         raise InputError(Problem(where, f"`{model}`, which is no folder here", expected, "Check the path."))
-    if not (folder / "config.json").is_file():
+    if not (folder / holds).is_file():
         todo = "Point to the folder that `save_pretrained` wrote."
-        raise InputError(Problem(where, f"no config.json in {folder}", "a model's folder", todo))
+        raise InputError(Problem(where, f"no {holds} in {folder}", "a model's folder", todo))
     return folder
 
 
@@ -50,13 +50,13 @@ def _in_package(path: str, *, where: str) -> Path:
     return folder
 
 
-def _from_hub(model: str, *, revision: str | None, where: str) -> Path:
+def _from_hub(model: str, *, revision: str | None, where: str, holds: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise missing_extra("train", package="huggingface_hub", needed_by=where) from error
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=[*_FILES, holds]))
     except Exception as error:  # the hub's client raises many kinds; all of them mean that it is not to be had
         todo = "Check the name and the network, or download it elsewhere and name the folder."
         raise NoNetwork(Problem(where, f"`{model}` can't be had ({type(error).__name__})", "a model", todo)) from error

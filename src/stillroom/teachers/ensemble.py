@@ -92,6 +92,11 @@ class Ensemble(Teacher):
         return all(one.answers_any_text for one in self.members)
 
     @property
+    def needs_gold(self) -> bool:
+        """Whether one of its members does."""
+        return any(one.needs_gold for one in self.members)
+
+    @property
     def lead(self) -> int | None:
         """The first member that shows its network."""
         return next((place for place, one in enumerate(self.members) if one.shows_network), None)

@@ -64,6 +64,11 @@ class FineTuned(Teacher):
         """All there are."""
         return signals.KINDS
 
+    @property
+    def needs_gold(self) -> bool:
+        """Yes."""
+        return True
+
     def inputs(self, corpus: Corpus) -> dict[str, str]:
         """The base, and the rows that it learns from and is chosen on."""
         folder = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")

@@ -73,11 +73,18 @@ class Table(Source):
 
     @model_validator(mode="after")
     def _enough(self) -> Table:
+        if self.only_tests:
+            return self
         if not self.labelled and not (self.dev and self.test):
             raise ValueError("`labelled`, or both `dev` and `test`: without them nothing can be chosen or measured")
         if not (self.train or self.labelled or self.unlabelled):
             raise ValueError("`train`, `labelled` or `unlabelled`: something to train on")
         return self
+
+    @property
+    def only_tests(self) -> bool:
+        """Where there is `test`, and perhaps `outside`, alone."""
+        return bool(self.test) and not (self.train or self.dev or self.labelled or self.unlabelled)
 
     def extras(self) -> tuple[str, ...]:
         """The further columns."""

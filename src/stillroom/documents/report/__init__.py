@@ -81,6 +81,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "differences": tables.differences(evidence),
         "lost": findings.lost(evidence),
         "examined": findings.examined(evidence),
+        "gap": tables.gap(evidence),
         "speed": panels.speed_and_quality(evidence),
         "costs": ledger.costs(evidence),
         "once": ledger.once(evidence),
