@@ -332,15 +332,16 @@ def test_a_choice_among_equals_flatters_and_the_correction_does_not() -> None:
     assert all(one.optimism == one.score - one.corrected for one in found)
 
 
-def test_within_the_noise_the_cheapest_is_chosen_and_beyond_it_the_best() -> None:
+def test_the_best_is_chosen_and_of_equally_good_ones_the_cheapest() -> None:
     rng = np.random.default_rng(3)
     base = rng.random(400) < 0.8
     near, far = base.copy(), base.copy()
     near[np.flatnonzero(base)[:1]] = False
     far[np.flatnonzero(base)[:60]] = False
     statistics = [share(base), share(near), share(far)]
-    found = choice.choose(statistics, [3.0, 2.0, 1.0], metric=ACCURACY, rng=rng, resamples=200)
-    assert found.place == 1
+    assert choice.choose(statistics, [3.0, 2.0, 1.0], metric=ACCURACY, rng=rng, resamples=200).place == 0
+    twice = [share(far), share(base), share(base[::-1])]
+    assert choice.choose(twice, [1.0, 3.0, 2.0], metric=ACCURACY, rng=rng, resamples=200).place == 2
     assert choice.clearly_better(statistics[0], statistics[2], metric=ACCURACY, rng=rng)
     assert not choice.clearly_better(statistics[0], statistics[1], metric=ACCURACY, rng=rng)
     assert not choice.clearly_better(statistics[2], statistics[0], metric=ACCURACY, rng=rng)

@@ -50,7 +50,7 @@ def choose(
     rng: np.random.Generator,
     resamples: int = _RESAMPLES,
 ) -> Chosen:
-    """The cheapest point within one standard error of the best one, and its score corrected for the choice.
+    """The best point on dev (of equally good ones the cheapest), and its score corrected for the choice.
 
     `statistics` are what the metric says of each dev row, `[rows, k]` a point, on the same rows. The correction
     resamples the rows, chooses again on each resample, and scores that choice on the rows that were not drawn
@@ -61,9 +61,8 @@ def choose(
     scores = np.array([metric.value(one.sum(axis=0)) for one in statistics], dtype=np.float64)
     drawn = list(_resampled(statistics, metric=metric, rng=rng, resamples=resamples))
     inside, outside = np.array([one for one, _ in drawn]), np.array([one for _, one in drawn])
-    noise = _noise(inside)
-    place = _pick(sign * scores, prices, noise)
-    again = np.array([_pick(sign * one, prices, noise) for one in inside])
+    place = _pick(sign * scores, prices)
+    again = np.array([_pick(sign * one, prices) for one in inside])
     unseen = outside[np.arange(len(again)), again]
     low, high = np.nanquantile(unseen, (0.025, 0.975))
     return Chosen(place, float(scores[place]), float(np.nanmean(unseen)), float(low), float(high))
@@ -98,8 +97,6 @@ def _noise(scores: Floats) -> Floats:
     return np.asarray(np.nan_to_num(np.nanstd(scores[:, :, None] - scores[:, None, :], axis=0)))
 
 
-def _pick(scores: Floats, prices: Sequence[float], noise: Floats) -> int:
-    """The cheapest point within one standard error of the best; of equally cheap ones the better."""
-    best = int(np.argmax(scores))
-    near = [place for place in range(len(scores)) if scores[place] >= scores[best] - noise[best, place]]
-    return min(near, key=lambda place: (prices[place], -scores[place], place))
+def _pick(scores: Floats, prices: Sequence[float]) -> int:
+    """The best point; of equally good ones the cheapest. What is cheap enough is for the budget to say."""
+    return max(range(len(scores)), key=lambda place: (scores[place], -prices[place], -place))
