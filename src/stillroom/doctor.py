@@ -23,7 +23,6 @@ from stillroom.symptoms import FOLDERS, Case, Finding, Quiet, Seen, Symptom, Uns
 
 #: What chance may explain of all the findings of an examination taken together.
 LEVEL = 1e-3
-_TABLE = "table.parquet"  # of the evaluation
 _RECIPE = "recipe.resolved.json"
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
@@ -94,7 +93,7 @@ def _open(folder: Path) -> Case:
         key = told.get("stages", {}).get(stage, {}).get("key")
         if key is not None and (work / where / str(key)).is_dir():
             found[stage] = artifact.load(work / where / str(key))
-    if "evaluate" in found and _TABLE not in found["evaluate"].manifest["files"]:
+    if "evaluate" in found and "untested" in found["evaluate"].manifest["facts"]:
         del found["evaluate"]  # there was no row to test on, so that it holds nothing to look at
     return Case(recipe.parse(resolved, where=str(folder / _RECIPE)), found, twins)
 

@@ -67,7 +67,9 @@ def judge(
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
         answers = _answers(bundle, rows, held=held, twin=twin, corpus=corpus, task=task, seed=seed, meter=meter)
         found = comparison.nothing(task.metrics, settings=settings, reason=_UNTESTED)
-        if corpus.test.count:
+        if not corpus.test.count:
+            draft.facts["untested"] = _UNTESTED
+        else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
             table = align(rows, answers, labels=task.outputs, named=named)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)

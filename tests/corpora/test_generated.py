@@ -170,6 +170,11 @@ def test_a_text_ends_at_the_first_stop(written: str, expected: str) -> None:
     assert Generated(model="x").cut(written, prompt="p") == expected
 
 
+def test_more_than_the_model_can_hold_is_refused(generator_folder: Path) -> None:
+    with pytest.raises(InputError, match="64 tokens at most"):
+        texts(source(generator_folder, prompts=["the film was"], max_tokens=62))
+
+
 def test_temperature_narrows_what_is_drawn(generator_folder: Path) -> None:
     cold = source(generator_folder, temperature=0.001, prompts=["the film was"], keep_prompt=True)
     assert cold.account(TASK)["kept"] == 1, "the most probable words, again and again"

@@ -174,6 +174,11 @@ class _Writer:
         settings, prompt = self._settings, self._prompts[number % len(self._prompts)]
         network, tokenizer = self._model
         ids = self._read(prompt)
+        longest = getattr(network.config, "max_position_embeddings", None)
+        if longest is not None and len(ids) + settings.max_tokens > longest:
+            found_ = f"a prompt of {len(ids)} tokens and {settings.max_tokens} behind it"
+            todo = "Shorten the prompt, or lower `max_tokens`."
+            raise InputError(Problem("corpus.prompts", found_, f"{longest} tokens at most, as the model has", todo))
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(seeds.derive(settings.seed, f"corpora/generated/{number}"))
             together = torch.tensor([ids] * settings.batch_size)
@@ -221,8 +226,9 @@ def _load(settings: Generated) -> tuple[Any, Any]:
         read: Any = AutoModelForCausalLM.from_pretrained
         network, found = read(folder, dtype=torch.float32, output_loading_info=True, **here, **form)
     except ImportError as error:
-        told = f"no package that reads it here ({' '.join(str(error).split())[:200]})"
-        raise MissingExtra(Problem(_WHERE, told, "`gguf`", "Install it: pip install gguf")) from error
+        told = f"no package that reads it ({' '.join(str(error).split())[:200]})"
+        todo = "Install it: pip install gguf" if quantized else "Install what is named there."
+        raise MissingExtra(Problem(_WHERE, told, "all that this model is read with", todo)) from error
     except Exception as error:  # a damaged file raises whatever its reader stumbles on
         told, todo = " ".join(str(error).split())[:200], "Save it again as safetensors, without code of its own."
         raise InputError(Problem(_WHERE, told, "a causal language model without code of its own", todo)) from error
