@@ -50,7 +50,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         fair = chosen["corrected"]
         told.append(
             f"Chosen: {chosen['name']}, "
-            f"the cheapest within one standard error of the best of {chosen['of']}. On dev it "
+            f"the best on dev of the {chosen['of']} within the budget. There it "
             f"has {chosen['score']:.4f}, and {fair['value']:.4f} ({fair['low']:.4f} to {fair['high']:.4f}) once the "
             f"choice is paid for."
         )
