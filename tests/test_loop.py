@@ -19,6 +19,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Examples, Plan
+from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 
 TASK = Classification(labels=LABELS)
@@ -89,8 +90,6 @@ def test_without_a_curriculum_every_row_comes_once_an_epoch(monkeypatch: pytest.
 @pytest.mark.parametrize("kind", ["static", "transformer"])
 def test_thawing_goes_from_the_head_down(kind: str, classifier_folder: Path, tmp_path: Path) -> None:
     """While the last stratum is frozen its weights stay; once all are thawed they move."""
-    from stillroom.teachers.huggingface import Checkpoint
-
     settings: dict[str, Any] = {"static": {"dimensions": 8, "hidden": 8}, "transformer": {"layers": 2}}[kind]
     settings |= {"freeze_embeddings": False} if kind == "transformer" else {}
     student: Student = plugins.build("students", {"kind": kind, **settings})
@@ -161,6 +160,48 @@ def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
         pair(tmp_path / "broken", 23)
     for one, two in zip(pair(tmp_path / "broken", None), calm, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+EVERY_SCHEDULE: dict[str, Any] = {"unfreeze": 0.9, "curriculum": 0.5, "quantization_aware": 0.5}
+
+
+@pytest.mark.parametrize("stop", [2, 6, 11])
+def test_under_every_schedule_a_fit_goes_on_where_it_was_broken_off(
+    stop: int, classifier_folder: Path, tmp_path: Path
+) -> None:
+    """Killed before, in and after the middle: what is thawed, held back, rounded and weighed is what it would be."""
+    student: Student = plugins.build("students", {"kind": "transformer", "layers": 2, "freeze_embeddings": False})
+    student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), tmp_path)
+    _, rows, _ = bag()
+    texts = [text for text, _ in sentences()[:32]]
+    objectives = (
+        *mixture("forward_kl", weight_end=0.2, temperature=3.0, temperature_end=1.0),
+        *mixture("hard_label", starts=0.3),
+        *mixture("logit_mse", ends=0.6),
+    )
+    plan = changed(PLAN, batch_size=12, learning_rate=1e-3, checkpoint_seconds=0.0, **EVERY_SCHEDULE)
+
+    def fit(folder: Path, last: int | None = None) -> tuple[Any, list[dict[str, Any]]]:
+        network = student.begin(task=TASK, studied=tmp_path, texts=iter(texts), seed=0)
+        some = Examples(network.encode(texts), rows.gold[:32], rows.logits[:32] if rows.logits is not None else None)
+        steps = 0
+
+        def interrupt(event: Any) -> None:
+            nonlocal steps
+            steps += event.done > 0
+            if steps == last:
+                raise KeyboardInterrupt
+
+        log = loop.fit(network, task=TASK, train=some, dev=some, objectives=objectives, plan=plan, folder=folder,
+                       report=interrupt)  # fmt: skip
+        return weights(network), log
+
+    calm = fit(tmp_path / "calm")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "broken", stop)
+    again = fit(tmp_path / "broken")
+    np.testing.assert_array_equal(again[0], calm[0])
+    assert again[1] == calm[1]
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ class Loop:
 
     def _epoch(self, checkpoint: Checkpoint) -> None:
         order, first = self.timetable.order(self.epoch), self.epoch * self.timetable.per_epoch
-        thawed = self.timetable.thawed(self.step)
+        # By the epoch's first step, also where it goes on in the middle of it.
+        thawed = self.timetable.thawed(first)
         if self.epoch == self.timetable.rounded_from and self.step == first:
             for learner in self.learners:
                 learner.begin_anew()
