@@ -233,7 +233,11 @@ def test_what_does_not_fit_is_refused_before_anything_starts(toy: dict[str, Any]
         pipeline.check(recipe.parse(toy))
     toy["objective"] = [{"kind": "mutual"}, {"kind": "forward_kl"}]
     pipeline.check(recipe.parse(toy))
-    del toy["peer"]
+    toy["train"] = {"rounds": 2}
+    with pytest.raises(MismatchError, match="train.rounds") as caught:
+        pipeline.check(recipe.parse(toy))
+    assert "no second student" in str(caught.value), "from the second round on nobody would be beside it"
+    del toy["peer"], toy["train"]
     with pytest.raises(MismatchError, match="needs peer"):
         pipeline.check(recipe.parse(toy))
 

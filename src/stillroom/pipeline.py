@@ -216,6 +216,10 @@ def _peerless(recipe: Recipe) -> list[Problem]:
     if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
         found = f"a {peer.kind} student, which can't be begun here"
         problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
+    if recipe.train.rounds > 1:
+        found, todo = f"{recipe.train.rounds} rounds with a peer", "Set it to 1, or take out [peer]."
+        expected = "1: in later rounds there is no second student beside the first"
+        problems.append(Problem("train.rounds", found, expected, todo))
     if any(one.needs - _OF_A_STUDENT for one in objectives(recipe)):
         found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
         problems.append(Problem("peer", found, "objectives of what students say", todo))
