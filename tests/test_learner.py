@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 from stillroom.core import plugins, signals
 from stillroom.learner import Beginner, Learner
 from stillroom.students import Student
+from stillroom.students.static.network import StaticNetwork
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Examples
 from stillroom.teachers.huggingface import Checkpoint
@@ -23,8 +25,7 @@ TASK = Classification(labels=LABELS)
 ROWS, WIDTH = 12, 5
 
 
-@pytest.fixture
-def learner(classifier_folder: Path, tmp_path: Path) -> Learner:
+def learns(classifier_folder: Path, tmp_path: Path, accelerator: Any) -> Learner:
     """A narrow student with a projection and a queue beside it, and a teacher's vectors for its rows."""
     student: Student = plugins.build("students", {"kind": "static", "dimensions": 8, "hidden": 8})
     student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), tmp_path)
@@ -36,7 +37,13 @@ def learner(classifier_folder: Path, tmp_path: Path) -> Learner:
     rows = Examples(network.encode(texts), np.zeros(ROWS, dtype=np.int64), np.zeros((ROWS, 2), dtype=np.float32),
                     {"embedding": signals.Recorded("embedding", [place])})  # fmt: skip
     objectives = tuple(plugins.build("objectives", one) for one in ("hard_label", {"kind": "contrastive", "queue": 6}))
-    return Learner(Beginner(network, rows, rows, 1e-1, bf16=False), objectives, task=TASK, accelerator=Accelerator())
+    return Learner(Beginner(network, rows, rows, 1e-1, bf16=False), objectives, task=TASK, accelerator=accelerator)
+
+
+@pytest.fixture
+def learner(classifier_folder: Path, tmp_path: Path) -> Learner:
+    """Where there is nothing but a CPU."""
+    return learns(classifier_folder, tmp_path, Accelerator(cpu=True))
 
 
 def everything(learner: Learner) -> dict[str, Any]:
@@ -64,3 +71,41 @@ def test_what_is_learned_beside_a_student_goes_back_with_it(learner: Learner, ho
     getattr(learner, how)()
     for name, one in everything(learner).items():
         assert torch.equal(one, best[name]), name
+
+
+class Elsewhere:
+    """An accelerator whose device is not the CPU; `meta` is one on every machine, and refuses what lies on another."""
+
+    device = torch.device("meta")
+
+    def prepare_model(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.to(self.device)
+
+
+def test_on_another_device_everything_is_there(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it knows no `meta`
+    plain, asked = StaticNetwork.tell, []
+
+    def tell(network: StaticNetwork, ids: Any, mask: Any, wanted: Any) -> Any:
+        asked.extend([ids.device.type, mask.device.type])
+        return plain(network, ids, mask, wanted)
+
+    monkeypatch.setattr(StaticNetwork, "tell", tell)
+    learner = learns(classifier_folder, tmp_path, Elsewhere())
+    assert set(learner.learned) == {1}
+    rows = np.arange(4)
+    said = learner.say(rows)
+    target = learner.target(learner.train, rows, said)
+    every = [*learner.trained, *said.values(), *target.signals.values(), target.gold, target.mask]
+    assert {one.device.type for one in every} == {"meta"}
+    assert asked == ["meta"] * 4, "for the widths of what is learned, and for the rows"
+
+
+def test_a_fitted_network_is_left_on_the_cpu(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that it is asked to go there: weights that lie on `meta` can't come back."""
+    moved: list[bool] = []
+    monkeypatch.setattr(learner.network.module, "cpu", lambda: moved.append(True))
+    learner.settle()
+    assert moved

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stillroom import loop, pipeline
-from stillroom.core import plugins, recipe
+from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import MismatchError
 from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
@@ -204,6 +204,50 @@ def test_under_every_schedule_a_fit_goes_on_where_it_was_broken_off(
     assert again[1] == calm[1]
 
 
+class Beside:
+    """A device's own generator of chance."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(5)
+
+    def get_rng_state(self) -> torch.Tensor:
+        return self.generator.get_state()
+
+    def set_rng_state(self, state: torch.Tensor) -> None:
+        self.generator.set_state(state)
+
+
+def test_the_chance_of_a_device_is_kept_with_a_checkpoint_and_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Planted: noise from a generator that is not the CPU's, as dropout draws it on another device."""
+    beside, plain = Beside(), Learner.say
+
+    def say(learner: Learner, rows: Any) -> Any:
+        said = plain(learner, rows)
+        noise = torch.rand(said["logits"].shape, generator=beside.generator)
+        return {**said, "logits": said["logits"] * noise}
+
+    monkeypatch.setattr(Learner, "say", say)
+    monkeypatch.setattr(seeds, "of_device", lambda device: beside)
+    plan = changed(PLAN, batch_size=32, epochs=2, checkpoint_seconds=0.0)
+    before = beside.get_rng_state()
+    calm, _ = fitted(tmp_path / "calm", plan)
+    assert torch.equal(beside.get_rng_state(), before)
+    told = 0
+
+    def interrupt(event: Any) -> None:
+        nonlocal told
+        told += event.done > 0
+        if told == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "broken", plan, report=interrupt)
+    again, _ = fitted(tmp_path / "broken", plan)
+    np.testing.assert_array_equal(weights(again), weights(calm))
+
+
 @pytest.mark.slow
 def test_rounds_end_with_a_student_of_a_student(toy: dict[str, Any], tmp_path: Path) -> None:
     toy["student"] = {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}, "epochs": 2}
@@ -234,7 +278,7 @@ def test_what_does_not_fit_is_refused_before_anything_starts(toy: dict[str, Any]
     toy["objective"] = [{"kind": "mutual"}, {"kind": "forward_kl"}]
     pipeline.check(recipe.parse(toy))
     toy["train"] = {"rounds": 2}
-    with pytest.raises(MismatchError, match="train.rounds") as caught:
+    with pytest.raises(MismatchError, match="rounds with a peer") as caught:
         pipeline.check(recipe.parse(toy))
     assert "no second student" in str(caught.value), "from the second round on nobody would be beside it"
     del toy["peer"], toy["train"]

@@ -211,8 +211,9 @@ class Learner:
         self.best, self.best_score = {}, (-np.inf, -np.inf)
 
     def settle(self) -> None:
-        """Take the best weights."""
+        """Take the best weights, and back to the CPU with them, wherever it was fitted."""
         self._take_best()
+        self.network.module.cpu()
         self.network.module.eval()
         self.thaw(1.0)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 class Memory(nn.Module):
-    """A projection, if one is needed, and a queue; what is not filled yet is zero, and what was seen in evaluation is not kept."""
+    """A projection, if one is needed, and a queue; what is not filled yet is zero, and evaluation fills nothing."""
 
     queue: Tensor
 
