@@ -74,7 +74,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
-                             seed=seed, store=store, report=report)  # fmt: skip
+                             seed=seed, store=store, begun_with=said, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
@@ -156,7 +156,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
-    problems += _peerless(recipe) + _unteachable(recipe)
+    problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -202,6 +202,21 @@ def _unteachable(recipe: Recipe) -> list[Problem]:
     if not teacher.answers_any_text:
         problems.append(Problem("teacher", found, "one that can be asked about any text", "Choose another teacher."))
     return problems
+
+
+def _misread(recipe: Recipe) -> list[Problem]:
+    """Objectives that compare token by token, for a student that is to read its texts in other tokens."""
+    why = recipe.student.splits_tokens()
+    return [
+        Problem(
+            f"objective[{number}]",
+            f"`{objective.kind}`, which compares token by token, for a student with {why}",
+            "a student that reads every text as its teacher does",
+            'Set `student.min_count` to 1, or `student.vocabulary` to "teacher".',
+        )
+        for number, objective in enumerate(objectives(recipe))
+        if why and signals.over_tokens(objective.needs & recipe.student.signals)
+    ]
 
 
 def _peerless(recipe: Recipe) -> list[Problem]:

@@ -131,6 +131,10 @@ class Student(Member, ABC):
         """How many layers it has whose insides it tells of, started from a teacher with so many; 0: none."""
         return 0
 
+    def splits_tokens(self) -> str:
+        """Which of its settings make it read tokens of the teacher's in pieces, as a recipe has them; "": none."""
+        return ""
+
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
         """Settings worth trying with such a teacher (0 layers: none to be seen), small and quick ones first."""

@@ -76,6 +76,11 @@ class Transformer(Student):
         """The layers that it keeps."""
         return self.layers
 
+    def splits_tokens(self) -> str:
+        """A vocabulary without what it has seldom seen."""
+        seldom = self.vocabulary == "corpus" and self.min_count > 1
+        return f'vocabulary = "corpus" and min_count = {self.min_count}' if seldom else ""
+
     def bf16(self) -> bool:
         """Where the CPU computes in it."""
         from stillroom.teachers import _pretrained
