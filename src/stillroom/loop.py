@@ -127,7 +127,8 @@ class Loop:
             learner.turn(training=True)
             learner.thaw(thawed)
         rounds = self.timetable.rounds(self.epoch)
-        with quantization.rounded(one.network.module for one in self.learners if rounds):
+        modules = [one.network.module for one in self.learners if rounds]
+        with quantization.rounded(modules, weight_bits=self.plan.weight_bits):
             for rows in order[self.step - first :]:
                 self._step(rows)
                 if self.step >= self.timetable.steps:

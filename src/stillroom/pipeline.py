@@ -55,14 +55,15 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
-    peer = None
+    peer, bits = None, export.weight_bits(recipe.export)
     if recipe.peer is not None:
         peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
     student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=mixture, settings=recipe.train,
-                        studied=studied, seed=seed, store=store, peer=peer, report=report)  # fmt: skip
+                        studied=studied, seed=seed, store=store, peer=peer, weight_bits=bits,
+                        report=report)  # fmt: skip
     student = train.born_again(recipe.student, student, task=task, corpus=rows, objectives=mixture,
                                settings=recipe.train, asked=recipe.transfer, studied=studied, seed=seed,
-                               store=store, report=report)  # fmt: skip
+                               store=store, weight_bits=bits, report=report)  # fmt: skip
     if here.reached("train", student):
         return here
 
@@ -74,7 +75,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
-                             seed=seed, store=store, begun_with=said, report=report)  # fmt: skip
+                             seed=seed, store=store, begun_with=said, weight_bits=bits, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
@@ -135,7 +136,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
-    problems += _unmakeable(recipe)
+    problems += _unmakeable(recipe) + _unrounded(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
         problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
@@ -201,6 +202,25 @@ def _unteachable(recipe: Recipe) -> list[Problem]:
         problems.append(Problem("teacher", f"{found} and have no labels", "one that needs no labels", todo))
     if not teacher.answers_any_text:
         problems.append(Problem("teacher", found, "one that can be asked about any text", "Choose another teacher."))
+    return problems
+
+
+def _unrounded(recipe: Recipe) -> list[Problem]:
+    """Rounding in training for students whose export is rounded otherwise, or in two ways at once."""
+    if not recipe.train.quantization_aware:
+        return []
+    where, problems = "train.quantization_aware", []
+    for one in (recipe.student, recipe.peer):
+        if one is not None and not one.learns_rounding:
+            found = (
+                f"{recipe.train.quantization_aware:g} for a {one.kind} student, which is rounded otherwise when served"
+            )
+            expected = "0, or a student that is served with the layers that it is trained with"
+            problems.append(Problem(where, found, expected, "Set it to 0, or choose the student `transformer`."))
+    bits = sorted({one.rounds_to for one in recipe.export.formats if one.rounds_to is not None})
+    if len(bits) > 1:
+        found = f"formats of {' and '.join(map(str, bits))} bits under `train.quantization_aware`"
+        problems.append(Problem("export.formats", found, "one number of bits, to train under", "Take one out."))
     return problems
 
 

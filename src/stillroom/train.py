@@ -42,12 +42,14 @@ def fit(
     store: Store,
     peer: tuple[Student, Artifact] | None = None,
     begun_with: TransferSet | None = None,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact:
     """Fit a student to what the teacher said, or, where `said` is None, to gold labels alone.
 
     `peer` is a second student, with what it studied, that learns beside the first one and is then let go.
-    `begun_with` is the transfer set whose texts the student begins with, where that is not `said`.
+    `begun_with` is the transfer set whose texts the student begins with, where that is not `said`; `weight_bits` what
+    its export keeps of a weight, for training under that rounding.
 
     Raises:
         MismatchError: the transfer set does not fit the student.
@@ -68,6 +70,7 @@ def fit(
         "seed": seed,
         "peer": peer[0].resolved() if peer else None,
     }
+    described |= {"weight_bits": weight_bits} if settings.quantization_aware else {}
     inputs |= {"peer": peer[1].digest} if peer else {}
     if said is not None:
         refuse_unsaid(said, objectives)
@@ -79,7 +82,7 @@ def fit(
     def make(draft: Draft) -> None:
         _fit(student, draft, task=task, corpus=corpus, said=said, objectives=objectives,
              settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with,
-             report=report)  # fmt: skip
+             weight_bits=weight_bits, report=report)  # fmt: skip
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True)
 
@@ -96,6 +99,7 @@ def born_again(
     studied: Artifact,
     seed: int,
     store: Store,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact:
     """The student after the further rounds that its recipe asks for: in each, the student before is the teacher.
@@ -109,7 +113,7 @@ def born_again(
                                 held_out=(corpus.test, corpus.outside), report=report)  # fmt: skip
         trained = fit(student, task=task, corpus=corpus, said=said, objectives=objectives, settings=settings,
                       studied=studied, seed=seeds.derive(seed, f"train/round/{number}"), store=store,
-                      report=report)  # fmt: skip
+                      weight_bits=weight_bits, report=report)  # fmt: skip
     return trained
 
 
@@ -123,6 +127,7 @@ def undistilled(
     seed: int,
     store: Store,
     begun_with: TransferSet | None = None,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact | None:
     """The student's twin, which never hears what the teacher said: same start, same epochs, gold labels alone.
@@ -135,7 +140,7 @@ def undistilled(
     objectives: tuple[Objective, ...] = (plugins.build("objectives", "hard_label"),)
     return fit(student, task=task, corpus=corpus, said=None, objectives=objectives,
                settings=settings, studied=studied, seed=seed, store=store, begun_with=begun_with,
-               report=report)  # fmt: skip
+               weight_bits=weight_bits, report=report)  # fmt: skip
 
 
 def _fit(
@@ -151,10 +156,11 @@ def _fit(
     seed: int,
     peer: tuple[Student, Artifact] | None,
     begun_with: TransferSet | None,
+    weight_bits: int,
     report: Report,
 ) -> None:
     network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed, begun_with=begun_with)
-    pace = plan(student, settings, seed=seed, taught=said is not None)
+    pace = plan(student, settings, seed=seed, taught=said is not None, weight_bits=weight_bits)
     beside = None
     if peer is not None:
         begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
@@ -177,7 +183,7 @@ def _fit(
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)
 
 
-def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool) -> Plan:
+def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool, weight_bits: int = 7) -> Plan:
     """How long and how hard a student is fitted: what the recipe says, or else what the student asks for."""
     return Plan(
         epochs=settings.epochs or student.epochs,
@@ -190,6 +196,7 @@ def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool) -
         curriculum=settings.curriculum if taught else 0.0,
         unfreeze=settings.unfreeze,
         quantization_aware=settings.quantization_aware,
+        weight_bits=weight_bits,
     )
 
 

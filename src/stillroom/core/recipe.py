@@ -81,7 +81,8 @@ class Train(Settings):
     unfreeze: float = Field(0.0, ge=0, lt=1)
     """The share of training in which the student is thawed from its head down (XtremeDistil 2004.05686)."""
     quantization_aware: float = Field(0.0, ge=0, le=1)
-    """The share of epochs, at the end, under the rounding of `onnx_int8`: dev then chooses among these alone."""
+    """The share of epochs, at the end, under the rounding of `onnx_int8`, for the student `transformer`: dev then
+    chooses among these alone."""
     rounds: int = Field(1, ge=1)
     """Born-again rounds (Furlanello et al. 1805.04770): from the second on, the student before is the teacher."""
     checkpoint_seconds: float = Field(20.0, ge=0)

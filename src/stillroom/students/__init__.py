@@ -97,6 +97,9 @@ class Student(Member, ABC):
     serves_itself: ClassVar[bool] = True
     """Whether its own weights can be served without torch; else it needs an export format."""
 
+    learns_rounding: ClassVar[bool] = False
+    """Whether an export in eight bits computes with the layers that it is trained with, so that it can learn to."""
+
     epochs: int = Field(ge=1)
     """Passes over the transfer set, at most."""
     batch_size: int = Field(ge=1)

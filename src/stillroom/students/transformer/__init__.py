@@ -25,6 +25,8 @@ class Transformer(Student):
     follows_tokenizer: ClassVar[bool] = True
     serves_itself: ClassVar[bool] = False
 
+    learns_rounding: ClassVar[bool] = True
+
     signals: ClassVar[frozenset[str]] = signals.KINDS
 
     kind: Literal["transformer"] = "transformer"
