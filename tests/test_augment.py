@@ -15,7 +15,7 @@ from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, seeds
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import MismatchError, RecipeError
+from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
@@ -243,11 +243,48 @@ def test_sketches_agree_with_true_sets(tmp_path: Path) -> None:
     assert not sketches.Sketches(tmp_path / "none", [], rows=0).near(["x"]).any()
 
 
+def ids(count: int, *, seed: int) -> list[str]:
+    return [artifact.text_id(f"{seed} {number}") for number in range(count)]
+
+
 def test_a_known_id_is_never_taken_for_a_new_one() -> None:
-    known = augment.Known()
-    ids = [f"{number:032x}" for number in np.random.default_rng(0).integers(0, 1 << 62, 5000).tolist()]
-    assert sum(known.is_new(one) for one in ids) > 4990
-    assert not any(known.is_new(one) for one in ids)
+    known, some = augment.Known(5000), ids(5000, seed=0)
+    assert sum(known.is_new(one) for one in some) > 4990
+    assert not any(known.is_new(one) for one in some)
+
+
+@pytest.mark.parametrize("count", [1, 300, 20_000])
+def test_a_new_id_is_taken_for_known_once_in_a_thousand_however_many_there_are(count: int) -> None:
+    """When all that were expected have come; each stranger is asked of a filter that has seen no other."""
+    known = augment.Known(count)
+    for one in ids(count, seed=1):
+        known.is_new(one)
+    full, wrong = bytes(known._seen), 0
+    for one in ids(20_000, seed=2):
+        wrong += not known.is_new(one)
+        known._seen[:] = full
+    assert 0 <= wrong / 20_000 < 0.002
+    assert len(full) <= 2 * count + 8
+    assert count == 1 or wrong > 0, "else it would be larger than it has to be"
+
+
+def test_what_is_known_has_room_for_every_row_and_every_text(rows: corpus.Corpus, tmp_path: Path) -> None:
+    """A filter that is too small takes new texts for known, and they are counted as repeated."""
+    made = {}
+    for per_row in (1, 500):
+        rule = Masking(per_row=per_row)
+        shop = augment.Workshop((rule,), loaded=NOTHING, parts=(rows.train, rows.dev), held_out=(rows.test,), seed=1,
+                                folder=tmp_path / str(per_row))  # fmt: skip
+        made[per_row] = 8 * len(shop._known._seen)
+    held = rows.train.count + rows.dev.count + rows.test.count
+    assert made[1] == pytest.approx(14.4 * (held + rows.train.count), abs=9)
+    assert made[500] == pytest.approx(14.4 * (held + 500 * rows.train.count), abs=9)
+
+
+def test_more_rows_than_can_be_sketched_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="16,777,217 rows"):
+        sketches.Sketches(tmp_path, [], rows=(1 << 24) + 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_problem_of_every_rule_is_told_by_key(toy: dict[str, Any]) -> None:

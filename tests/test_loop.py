@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from stillroom import loop, pipeline
-from stillroom.core import plugins, recipe
+from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import MismatchError
 from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Examples, Plan
+from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 
 TASK = Classification(labels=LABELS)
@@ -89,8 +90,6 @@ def test_without_a_curriculum_every_row_comes_once_an_epoch(monkeypatch: pytest.
 @pytest.mark.parametrize("kind", ["static", "transformer"])
 def test_thawing_goes_from_the_head_down(kind: str, classifier_folder: Path, tmp_path: Path) -> None:
     """While the last stratum is frozen its weights stay; once all are thawed they move."""
-    from stillroom.teachers.huggingface import Checkpoint
-
     settings: dict[str, Any] = {"static": {"dimensions": 8, "hidden": 8}, "transformer": {"layers": 2}}[kind]
     settings |= {"freeze_embeddings": False} if kind == "transformer" else {}
     student: Student = plugins.build("students", {"kind": kind, **settings})
@@ -163,6 +162,92 @@ def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, two)
 
 
+EVERY_SCHEDULE: dict[str, Any] = {"unfreeze": 0.9, "curriculum": 0.5, "quantization_aware": 0.5}
+
+
+@pytest.mark.parametrize("stop", [2, 6, 11])
+def test_under_every_schedule_a_fit_goes_on_where_it_was_broken_off(
+    stop: int, classifier_folder: Path, tmp_path: Path
+) -> None:
+    """Killed before, in and after the middle: what is thawed, held back, rounded and weighed is what it would be."""
+    student: Student = plugins.build("students", {"kind": "transformer", "layers": 2, "freeze_embeddings": False})
+    student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), tmp_path)
+    _, rows, _ = bag()
+    texts = [text for text, _ in sentences()[:32]]
+    objectives = (
+        *mixture("forward_kl", weight_end=0.2, temperature=3.0, temperature_end=1.0),
+        *mixture("hard_label", starts=0.3),
+        *mixture("logit_mse", ends=0.6),
+    )
+    plan = changed(PLAN, batch_size=12, learning_rate=1e-3, checkpoint_seconds=0.0, **EVERY_SCHEDULE)
+
+    def fit(folder: Path, last: int | None = None) -> tuple[Any, list[dict[str, Any]]]:
+        network = student.begin(task=TASK, studied=tmp_path, texts=iter(texts), seed=0)
+        some = Examples(network.encode(texts), rows.gold[:32], rows.logits[:32] if rows.logits is not None else None)
+        steps = 0
+
+        def interrupt(event: Any) -> None:
+            nonlocal steps
+            steps += event.done > 0
+            if steps == last:
+                raise KeyboardInterrupt
+
+        log = loop.fit(network, task=TASK, train=some, dev=some, objectives=objectives, plan=plan, folder=folder,
+                       report=interrupt)  # fmt: skip
+        return weights(network), log
+
+    calm = fit(tmp_path / "calm")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "broken", stop)
+    again = fit(tmp_path / "broken")
+    np.testing.assert_array_equal(again[0], calm[0])
+    assert again[1] == calm[1]
+
+
+class Beside:
+    """A device's own generator of chance."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(5)
+
+    def get_rng_state(self) -> torch.Tensor:
+        return self.generator.get_state()
+
+    def set_rng_state(self, state: torch.Tensor) -> None:
+        self.generator.set_state(state)
+
+
+def test_the_chance_of_a_device_is_kept_with_a_checkpoint_and_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Planted: noise from a generator that is not the CPU's, as dropout draws it on another device."""
+    beside, plain = Beside(), Learner.say
+
+    def say(learner: Learner, rows: Any) -> Any:
+        said = plain(learner, rows)
+        noise = torch.rand(said["logits"].shape, generator=beside.generator)
+        return {**said, "logits": said["logits"] * noise}
+
+    monkeypatch.setattr(Learner, "say", say)
+    monkeypatch.setattr(seeds, "of_device", lambda device: beside)
+    plan = changed(PLAN, batch_size=32, epochs=2, checkpoint_seconds=0.0)
+    before = beside.get_rng_state()
+    calm, _ = fitted(tmp_path / "calm", plan)
+    assert torch.equal(beside.get_rng_state(), before)
+    told = 0
+
+    def interrupt(event: Any) -> None:
+        nonlocal told
+        told += event.done > 0
+        if told == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "broken", plan, report=interrupt)
+    again, _ = fitted(tmp_path / "broken", plan)
+    np.testing.assert_array_equal(weights(again), weights(calm))
+
+
 @pytest.mark.slow
 def test_rounds_end_with_a_student_of_a_student(toy: dict[str, Any], tmp_path: Path) -> None:
     toy["student"] = {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}, "epochs": 2}
@@ -192,7 +277,11 @@ def test_what_does_not_fit_is_refused_before_anything_starts(toy: dict[str, Any]
         pipeline.check(recipe.parse(toy))
     toy["objective"] = [{"kind": "mutual"}, {"kind": "forward_kl"}]
     pipeline.check(recipe.parse(toy))
-    del toy["peer"]
+    toy["train"] = {"rounds": 2}
+    with pytest.raises(MismatchError, match="rounds with a peer") as caught:
+        pipeline.check(recipe.parse(toy))
+    assert "no second student" in str(caught.value), "from the second round on nobody would be beside it"
+    del toy["peer"], toy["train"]
     with pytest.raises(MismatchError, match="needs peer"):
         pipeline.check(recipe.parse(toy))
 

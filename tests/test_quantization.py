@@ -14,8 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from stillroom import loop, quantization
-from stillroom.core import plugins
+from stillroom import export, loop, pipeline, quantization
+from stillroom.core import plugins, recipe
+from stillroom.core.errors import MismatchError
 from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks.classification import Classification
@@ -27,7 +28,7 @@ TASK = Classification(labels=LABELS)
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def quantized_by_onnx(linear: nn.Linear, inputs: torch.Tensor, folder: Path) -> np.ndarray[Any, Any]:
+def written_by_onnx(linear: nn.Linear, folder: Path, *, bits: int = 7) -> Path:
     """The same layer as a graph of one product, quantized by the library itself."""
     weight = numpy_helper.from_array(linear.weight.detach().numpy().T.copy(), "w")
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, linear.in_features])
@@ -36,7 +37,13 @@ def quantized_by_onnx(linear: nn.Linear, inputs: torch.Tensor, folder: Path) -> 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save_model(model, folder / "plain.onnx")
     quantize_dynamic(folder / "plain.onnx", folder / "int8.onnx", per_channel=True, weight_type=QuantType.QInt8,
-                     reduce_range=True)  # fmt: skip
+                     reduce_range=bits == 7)  # fmt: skip
+    return folder / "int8.onnx"
+
+
+def quantized_by_onnx(linear: nn.Linear, inputs: torch.Tensor, folder: Path) -> np.ndarray[Any, Any]:
+    """What that graph makes of some inputs."""
+    written_by_onnx(linear, folder)
     session = onnxruntime.InferenceSession(folder / "int8.onnx", providers=["CPUExecutionProvider"])
     found: np.ndarray[Any, Any] = session.run(None, {"x": inputs.numpy()})[0] + linear.bias.detach().numpy()
     return found
@@ -56,6 +63,63 @@ def test_a_linear_layer_is_rounded_as_onnx_runtime_rounds_it(shift: float, tmp_p
     size = np.abs(plain).max(axis=0)
     np.testing.assert_allclose(ours / size, theirs / size, atol=1e-5)
     assert np.abs((plain - theirs) / size).max() > 1e-3  # else the test could not see a missing rounding
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_weights_are_those_that_the_export_holds_in_as_many_bits(bits: int, tmp_path: Path) -> None:
+    """Read from its file: what processors without VNNI make of eight bits is another matter."""
+    linear = nn.Linear(64, 24)
+    with torch.no_grad():
+        linear.weight.copy_(torch.randn(24, 64, generator=torch.Generator().manual_seed(1)))
+    held = {one.name: numpy_helper.to_array(one)
+            for one in onnx.load(written_by_onnx(linear, tmp_path, bits=bits)).graph.initializer}  # fmt: skip
+    theirs = held["w_quantized"].astype(np.float32) * held["w_scale"]
+    assert not held["w_zero_point"].any()
+    with torch.no_grad():
+        np.testing.assert_allclose(quantization.weights(linear.weight, bits=bits).numpy(), theirs.T, atol=1e-6)
+        with quantization.rounded([linear], weight_bits=bits):
+            spoken = linear(torch.eye(64)) - linear.bias
+    np.testing.assert_allclose(spoken.numpy(), theirs, atol=1e-5)
+
+
+def recipe_of(toy: dict[str, Any], *formats: Any, **student: Any) -> recipe.Recipe:
+    changes = {"student": student, "train": {"quantization_aware": 0.5}, "export": {"formats": list(formats)}}
+    return recipe.parse({**toy, **changes})
+
+
+@pytest.mark.parametrize("kind", ["static", "cnn", "bigru", "bag"])
+def test_who_is_served_with_other_layers_is_refused(toy: dict[str, Any], kind: str) -> None:
+    with pytest.raises(MismatchError, match=f"a {kind} student, which is rounded otherwise"):
+        pipeline.check(recipe_of(toy, "onnx_int8", kind=kind))
+    pipeline.check(recipe_of(toy, "onnx_int8", kind="transformer"))
+
+
+def test_bits_are_those_of_the_format(toy: dict[str, Any]) -> None:
+    eight = {"kind": "onnx_int8", "weight_bits": 8}
+    for formats, bits in ((["onnx"], 7), (["onnx", "onnx_int8"], 7), (["onnx", eight], 8)):
+        found = recipe_of(toy, *formats, kind="transformer")
+        pipeline.check(found)
+        assert export.weight_bits(found.export) == bits
+    with pytest.raises(MismatchError, match="7 and 8 bits"):
+        pipeline.check(recipe_of(toy, "onnx_int8", eight, kind="transformer"))
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_a_fit_is_under_as_many_bits_as_its_plan_says(
+    bits: int, classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, seen = quantization.weights, set()
+
+    def weights(one: torch.Tensor, *, bits: int) -> torch.Tensor:
+        seen.add(bits)
+        return plain(one, bits=bits)
+
+    monkeypatch.setattr(quantization, "weights", weights)
+    network = begun("transformer", classifier_folder, tmp_path)[1]
+    texts = [text for text, _ in sentences()]
+    fitted(network, share=0.2, logits=np.zeros((len(texts), 2), dtype=np.float32), folder=tmp_path / "fit", epochs=1,
+           weight_bits=bits)  # fmt: skip
+    assert seen == {bits}
 
 
 def test_rounding_is_idempotent_bounded_and_keeps_zero() -> None:
@@ -117,7 +181,9 @@ def test_a_network_rounded_in_torch_is_near_its_export(classifier_folder: Path, 
     assert np.abs(ours - theirs).mean() < 0.35 * np.abs(plain - theirs).mean()
 
 
-def fitted(network: Network, *, share: float, logits: np.ndarray[Any, Any], folder: Path) -> list[dict[str, Any]]:
+def fitted(
+    network: Network, *, share: float, logits: np.ndarray[Any, Any], folder: Path, **chosen: Any
+) -> list[dict[str, Any]]:
     ids = network.encode([text for text, _ in sentences()])
     every, held = np.arange(len(ids)) % 4 != 0, np.arange(len(ids)) % 4 == 0
     train, dev = (
@@ -125,7 +191,8 @@ def fitted(network: Network, *, share: float, logits: np.ndarray[Any, Any], fold
         for rows in (every, held)
     )
     objectives: tuple[Objective, ...] = (plugins.build("objectives", "logit_mse"),)
-    plan = Plan(epochs=6, batch_size=32, learning_rate=3e-3, patience=9, seed=1, bf16=False, quantization_aware=share)
+    settings = {"epochs": 6, "batch_size": 32, "learning_rate": 3e-3, "patience": 9, "seed": 1, "bf16": False}
+    plan = Plan(**{**settings, "quantization_aware": share, **chosen})
     return loop.fit(network, task=TASK, train=train, dev=dev, objectives=objectives, plan=plan, folder=folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from stillroom import corpus, learner, pipeline, teach, train, transfer, transfer_set
+from stillroom.augmentations.masking import Masking
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError
@@ -212,6 +214,69 @@ def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> No
         made("bag"), task=TASK, corpus=rows, settings=recipe.Train(), studied=ground.teacher, seed=1, store=ground.store
     )
     assert twin is None
+
+
+@pytest.fixture
+def today(ground: Ground, tmp_path: Path) -> corpus.Corpus:
+    """Rows in which nobody says `dull`, and none but those of dev `today`."""
+    rows = [(text, label) for text, label in sentences() if not {"dull", "today"} & set(text.split())]
+    files = {"train": rows[::4], "test": rows[2::20], "dev": [(f"{text} today", one) for text, one in rows[1::20]]}
+    paths = {name: str(write_csv(tmp_path / f"{name}.csv", some)) for name, some in files.items()}
+    return corpus.load(Table(**paths), task=TASK, store=ground.store)
+
+
+def told(ground: Ground, rows: corpus.Corpus, *rules: Any) -> transfer_set.TransferSet:
+    """What the teacher said of them, hidden states too, and of texts that are made."""
+    settings = recipe.Transfer(precision="fp32", augment=rules)
+    parts = (rows.train, rows.dev)
+    return transfer.collect(ground.loaded, teacher=ground.teacher, parts=parts, task=TASK, settings=settings, seed=1,
+                            store=ground.store, held_out=(rows.test,),
+                            wanted=frozenset({"logits", "hidden.1", "hidden.3"}))  # fmt: skip
+
+
+def test_a_twin_begins_as_its_student_does(ground: Ground, today: corpus.Corpus, tmp_path: Path) -> None:
+    """Both have seen what dev says, where the student has: a piece that one keeps the other keeps too."""
+    student = made("transformer", vocabulary="corpus", epochs=1)
+    said, studied = told(ground, today), teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
+    chosen = {"task": TASK, "corpus": today, "settings": recipe.Train(), "studied": studied, "seed": 1}
+    fitted = train.fit(student, said=said, objectives=MIXTURE, store=Store(tmp_path), **chosen)
+    twin = train.undistilled(student, begun_with=said, store=Store(tmp_path), **chosen)
+    assert twin is not None
+    assert twin.manifest["facts"]["parameters"] == fitted.manifest["facts"]["parameters"]
+    pieces = [(one.folder / "tokenizer.json").read_text(encoding="utf-8") for one in (fitted, twin)]
+    assert pieces[0] == pieces[1]
+    assert '"today"' in pieces[0]
+
+
+def test_a_student_of_few_tokens_has_seen_the_texts_that_are_made(ground: Ground, today: corpus.Corpus) -> None:
+    student, mixture = made("transformer", vocabulary="corpus"), (inside("hidden"),)
+    said = told(ground, today, Masking(token="dull", share=0.5))  # noqa: S106  a token of text, not of access
+    studied = teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
+    _, rows, _ = train.begin(student, studied, today, said, mixture, task=TASK, seed=1)
+    assert len(rows.ids) > today.train.count
+
+
+def test_a_student_that_reads_other_tokens_is_told_by_which_setting(ground: Ground, tmp_path: Path) -> None:
+    mixture = (inside("hidden"),)
+    student = made("transformer", vocabulary="corpus", min_count=100)
+    with pytest.raises(MismatchError, match="min_count"):
+        ground.fit(student, Store(tmp_path), said=ground.inside(student, mixture), objectives=mixture)
+
+
+def test_a_recipe_whose_student_is_to_read_other_tokens_is_refused_before_anything_is_asked(
+    toy: dict[str, Any],
+) -> None:
+    toy["student"] = {"kind": "transformer", "vocabulary": "corpus", "min_count": 100}
+    toy["export"] = {"formats": ["onnx"]}
+    toy["objective"] = [{"kind": "forward_kl"}, {"kind": "hidden"}]
+    with pytest.raises(MismatchError, match=r"objective\[1\]") as caught:
+        pipeline.check(recipe.parse(toy))
+    assert len(caught.value.problems) == 1
+    assert {"student.vocabulary", "student.min_count"} <= set(re.findall(r"student\.\w+", str(caught.value)))
+    for change in ({"min_count": 1}, {"vocabulary": "teacher"}):
+        pipeline.check(recipe.parse({**toy, "student": {**toy["student"], **change}}))
+    toy["objective"][1] = {"kind": "cosine"}
+    pipeline.check(recipe.parse(toy))
 
 
 #: Each objective that looks inside, as it is fitted here.

@@ -7,6 +7,7 @@ by the teacher's label of the row it was made of.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Workshop:
         self._rules, self._seed, self._loaded = rules, seed, loaded
         self.source = source_of(parts)
         self._words_of = [part for part in parts if part.role == self.source]
-        self._known = Known()
+        self._known = Known(_expected(rules, parts, held_out, source=self.source))
         for part in (*parts, *held_out):
             for batch in part.batches(_BATCH):
                 for one in batch.column("id").to_pylist():
@@ -122,6 +123,14 @@ class Workshop:
                 if len(counts) > 4 * _MOST_WORDS:
                     counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
+
+
+def _expected(
+    rules: Sequence[Augmentation], parts: Sequence[Rows[Any]], held_out: Sequence[Rows[Any]], *, source: str
+) -> int:
+    """How many ids there will be, at most: those of every row, and of every text that is made."""
+    made = sum(rule.per_row for rule in rules) * sum(part.count for part in parts if part.role == source)
+    return sum(part.count for part in (*parts, *held_out)) + made
 
 
 def source_of(parts: Sequence[Rows[Any]]) -> str:
@@ -177,23 +186,27 @@ def _texts(parts: Sequence[Rows[Any]]) -> Iterator[Sequence[str]]:
 
 @final
 class Known:
-    """Which ids were seen, in eight megabytes however many there are: a Bloom filter.
+    """Which ids were seen, in two bytes an id: a Bloom filter (Bloom 1970), of a size for as many as will come.
 
-    It never takes a known id for a new one. At three million ids it takes a new one for known in a hundred, which for
-    texts drawn by chance is a text less.
+    It never takes a known id for a new one. A new one it takes for known once in a thousand when as many have come as
+    were expected, and more seldom before; of texts drawn by chance, that is a text less.
     """
 
-    _BITS = 1 << 26
+    _BITS_AN_ID = 14.4  # ln(1000) / ln(2)^2
+    _PLACES = 10  # ln(2) times that
 
-    def __init__(self) -> None:
-        self._seen = bytearray(self._BITS // 8)
+    def __init__(self, expected: int) -> None:
+        self._bits = max(64, math.ceil(self._BITS_AN_ID * expected))
+        self._seen = bytearray(-(-self._bits // 8))
 
     def is_new(self, one: str) -> bool:
         """Whether this id is new; from now on it is not."""
-        number, new = int(one, 16), False
-        for shift in (0, 26, 52):
-            place = (number >> shift) % self._BITS
-            bit = 1 << (place & 7)
-            new |= not self._seen[place >> 3] & bit
-            self._seen[place >> 3] |= bit
+        # An id is chance itself: its halves give as many places as are wanted (Kirsch and Mitzenmacher 2006).
+        step, place = divmod(int(one, 16), 1 << 64)
+        new = False
+        for _ in range(self._PLACES):
+            byte, bit = divmod(place % self._bits, 8)
+            new |= not self._seen[byte] >> bit & 1
+            self._seen[byte] |= 1 << bit
+            place += step | 1
         return new

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from stillroom.core import artifact
+from stillroom.core import artifact, seeds
 
 if TYPE_CHECKING:
     import torch
 
     from stillroom.learner import Learner
     from stillroom.loop import Loop
+
+_DEVICE = "rng of the device"
 
 
 @final
@@ -57,6 +59,9 @@ class Checkpoint:
         numbers = json.loads((whole / "state.json").read_text(encoding="utf-8"))
         _restore(fit, tensors, numbers)
         torch.set_rng_state(tensors["rng"])
+        beside = seeds.of_device(fit.accelerator.device)
+        if beside is not None and _DEVICE in tensors:
+            beside.set_rng_state(tensors[_DEVICE])
 
     def _candidates(self) -> Iterator[Path]:
         # Killed between the two renames, the fresh one is whole and not yet in its place.
@@ -70,6 +75,9 @@ def _state(fit: Loop) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     import torch
 
     tensors = {"rng": torch.get_rng_state()}
+    beside = seeds.of_device(fit.accelerator.device)
+    if beside is not None:
+        tensors[_DEVICE] = beside.get_rng_state()
     learners: list[dict[str, Any]] = []
     for who, learner in enumerate(fit.learners):
         tensors |= {f"{who}/best/{name}": tensor for name, tensor in learner.best.items()}

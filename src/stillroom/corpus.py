@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from stillroom import census, duplicates, intake
 from stillroom.core import artifact, progress
-from stillroom.core.artifact import Artifact, Store
+from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import CorpusError, Problem
 from stillroom.corpora import Source
 from stillroom.duplicates import PRECEDENCE, Fates, Role
@@ -137,15 +137,13 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
         NoNetwork: something has to be fetched and can't be.
     """
     settings, inputs = _settings(source, task), source.digests()
-    name = artifact.key_of(STAGE, settings, inputs)
-    found = store.find(STAGE, name)
-    if found is None:
+
+    def make(draft: Draft) -> None:
         meter = progress.Meter(report, stage=STAGE, total=None, unit="rows")
-        with store.create(STAGE, name, settings=settings, inputs=inputs) as draft:
-            source.prepare(task, report=report)
-            _make(draft.folder, source=source, task=task, inputs=inputs, meter=meter)
-        found = artifact.load(store.root / STAGE / name)
-    return _open(found)
+        source.prepare(task, report=report)
+        _make(draft.folder, source=source, task=task, inputs=inputs, meter=meter)
+
+    return _open(store.obtain(STAGE, settings=settings, inputs=inputs, make=make))
 
 
 def _settings(source: Source, task: Task) -> dict[str, Any]:

@@ -73,6 +73,11 @@ def bundle(
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
 
+def weight_bits(settings: recipe.Export) -> int:
+    """How many bits the formats keep of a weight, for whoever trains under their rounding; 7 where none rounds."""
+    return min((one.rounds_to for one in settings.formats if one.rounds_to is not None), default=7)
+
+
 def _plain(settings: recipe.Export) -> dict[str, Any]:
     return dict(settings.model_dump(mode="json", serialize_as_any=True))
 

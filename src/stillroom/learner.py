@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _JUDGED = 4096  # padded ids a dev batch
+_NETWORK = "network"  # whose the best weights are, where they are not an objective's
 
 
 @final
@@ -39,7 +40,11 @@ class Beginner:
 
 @final
 class Learner:
-    """One who is fitted: its network, its rows, its optimizers, and its best weights so far."""
+    """One who is fitted: its network, its rows, its optimizers, and its best weights so far.
+
+    `best` holds what the network trains by `network/<name>`, and what objectives learn and keep beside it by
+    `<place in the mixture>/<name>`.
+    """
 
     def __init__(
         self, beginner: Beginner, objectives: Sequence[Objective], *, task: Task, accelerator: Accelerator
@@ -78,7 +83,8 @@ class Learner:
         if self.wanted == signals.LOGITS and not self.train.further:
             return {}
         with torch.no_grad():
-            ids, mask = (torch.from_numpy(one) for one in batches.pad(self.train.ids[:1]))
+            device = self._accelerator.device
+            ids, mask = (torch.from_numpy(one).to(device) for one in batches.pad(self.train.ids[:1]))
             told = self.network.tell(ids, mask, self.wanted)
         student = {name: int(one.shape[-1]) for name, one in told.items()}
         teacher = {name: one.width for name, one in self.train.further.items()} | {"logits": self._classes}
@@ -193,20 +199,29 @@ class Learner:
             return False
         self.best_score = score
         state = self.network.module.state_dict()
-        self.best = {name: state[name].detach().cpu().clone() for name in self._names}
+        best = {f"{_NETWORK}/{name}": state[name] for name in self._names}
+        for place, module in self.learned.items():
+            best |= {f"{place}/{name}": one for name, one in module.state_dict().items()}
+        self.best = {name: one.detach().cpu().clone() for name, one in best.items()}
         return True
 
     def begin_anew(self) -> None:
         """Go on from the best weights so far, and forget how they were judged: the best is chosen from here on."""
-        if self.best:
-            self.network.module.load_state_dict(self.best, strict=False)
+        self._take_best()
         self.best, self.best_score = {}, (-np.inf, -np.inf)
 
     def settle(self) -> None:
-        """Take the best weights."""
-        self.network.module.load_state_dict(self.best, strict=False)
+        """Take the best weights, and back to the CPU with them, wherever it was fitted."""
+        self._take_best()
+        self.network.module.cpu()
         self.network.module.eval()
         self.thaw(1.0)
+
+    def _take_best(self) -> None:
+        """Its best weights so far, if it was judged, and with them what the objectives had learned and kept by then."""
+        for whose, module in ((_NETWORK, self.network.module), *self.learned.items()):
+            own = {name: one for name, one in self.best.items() if name.startswith(f"{whose}/")}
+            module.load_state_dict({name.partition("/")[2]: one for name, one in own.items()}, strict=False)
 
 
 def dev_score(metric: Metric, dev: Examples, probabilities: NDArray[np.float64]) -> tuple[float, int]:

@@ -6,9 +6,10 @@ teacher says was recorded: no teacher is in here. Dev chooses, and test rows nev
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -28,6 +29,7 @@ from stillroom.teachers import Examples, Plan
 from stillroom.timetable import Timetable
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
     from torch import Tensor
 
@@ -47,7 +49,7 @@ def fit(
     stage: str = "student",
     peer: Beginner | None = None,
 ) -> list[dict[str, Any]]:
-    """Fit a network and leave it with the weights of its best epoch on dev; give the log, a line an epoch.
+    """Fit a network and leave it, on the CPU, with the weights of its best epoch on dev; give the log, a line an epoch.
 
     Best is by the task's first metric against gold (against the teacher where there is none), ties by the lower loss.
     The first line also holds the dev score before any step, and each line how large every term's gradient was.
@@ -61,12 +63,27 @@ def fit(
 
     beginners = [Beginner(network, train, dev, plan.learning_rate, plan.bf16), *([peer] if peer else [])]
     timetable = Timetable(plan, train, objectives)
-    with torch.random.fork_rng(devices=[]):
+    accelerator = Accelerator()
+    with _own_chance(accelerator.device):
         torch.manual_seed(seeds.derive(plan.seed, "train/noise"))
-        accelerator = Accelerator()
         learners = [Learner(one, objectives, task=task, accelerator=accelerator) for one in beginners]
         meter = Meter(report, stage=stage, total=timetable.steps * plan.batch_size, unit="texts")
         return Loop(learners, timetable, accelerator=accelerator, folder=folder, meter=meter).run()
+
+
+@contextlib.contextmanager
+def _own_chance(device: torch.device) -> Iterator[None]:
+    """Leave every generator of chance as it was found: the CPU's, and that of the device that is fitted on."""
+    import torch
+
+    beside = seeds.of_device(device)
+    before = None if beside is None else beside.get_rng_state()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            if beside is not None:
+                beside.set_rng_state(before)
 
 
 @final
@@ -101,7 +118,8 @@ class Loop:
 
     def _epoch(self, checkpoint: Checkpoint) -> None:
         order, first = self.timetable.order(self.epoch), self.epoch * self.timetable.per_epoch
-        thawed = self.timetable.thawed(self.step)
+        # By the epoch's first step, also where it goes on in the middle of it.
+        thawed = self.timetable.thawed(first)
         if self.epoch == self.timetable.rounded_from and self.step == first:
             for learner in self.learners:
                 learner.begin_anew()
@@ -109,7 +127,8 @@ class Loop:
             learner.turn(training=True)
             learner.thaw(thawed)
         rounds = self.timetable.rounds(self.epoch)
-        with quantization.rounded(one.network.module for one in self.learners if rounds):
+        modules = [one.network.module for one in self.learners if rounds]
+        with quantization.rounded(modules, weight_bits=self.plan.weight_bits):
             for rows in order[self.step - first :]:
                 self._step(rows)
                 if self.step >= self.timetable.steps:

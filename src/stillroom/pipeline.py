@@ -55,14 +55,15 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
-    peer = None
+    peer, bits = None, export.weight_bits(recipe.export)
     if recipe.peer is not None:
         peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
     student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=mixture, settings=recipe.train,
-                        studied=studied, seed=seed, store=store, peer=peer, report=report)  # fmt: skip
+                        studied=studied, seed=seed, store=store, peer=peer, weight_bits=bits,
+                        report=report)  # fmt: skip
     student = train.born_again(recipe.student, student, task=task, corpus=rows, objectives=mixture,
                                settings=recipe.train, asked=recipe.transfer, studied=studied, seed=seed,
-                               store=store, report=report)  # fmt: skip
+                               store=store, weight_bits=bits, report=report)  # fmt: skip
     if here.reached("train", student):
         return here
 
@@ -74,7 +75,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
-                             seed=seed, store=store, report=report)  # fmt: skip
+                             seed=seed, store=store, begun_with=said, weight_bits=bits, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
@@ -135,7 +136,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
-    problems += _unmakeable(recipe)
+    problems += _unmakeable(recipe) + _unrounded(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
         problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
@@ -156,7 +157,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
-    problems += _peerless(recipe) + _unteachable(recipe)
+    problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -204,6 +205,40 @@ def _unteachable(recipe: Recipe) -> list[Problem]:
     return problems
 
 
+def _unrounded(recipe: Recipe) -> list[Problem]:
+    """Rounding in training for students whose export is rounded otherwise, or in two ways at once."""
+    if not recipe.train.quantization_aware:
+        return []
+    where, problems = "train.quantization_aware", []
+    for one in (recipe.student, recipe.peer):
+        if one is not None and not one.learns_rounding:
+            found = (
+                f"{recipe.train.quantization_aware:g} for a {one.kind} student, which is rounded otherwise when served"
+            )
+            expected = "0, or a student that is served with the layers that it is trained with"
+            problems.append(Problem(where, found, expected, "Set it to 0, or choose the student `transformer`."))
+    bits = sorted({one.rounds_to for one in recipe.export.formats if one.rounds_to is not None})
+    if len(bits) > 1:
+        found = f"formats of {' and '.join(map(str, bits))} bits under `train.quantization_aware`"
+        problems.append(Problem("export.formats", found, "one number of bits, to train under", "Take one out."))
+    return problems
+
+
+def _misread(recipe: Recipe) -> list[Problem]:
+    """Objectives that compare token by token, for a student that is to read its texts in other tokens."""
+    why = recipe.student.splits_tokens()
+    return [
+        Problem(
+            f"objective[{number}]",
+            f"`{objective.kind}`, which compares token by token, for a student with {why}",
+            "a student that reads every text as its teacher does",
+            'Set `student.min_count` to 1, or `student.vocabulary` to "teacher".',
+        )
+        for number, objective in enumerate(objectives(recipe))
+        if why and signals.over_tokens(objective.needs & recipe.student.signals)
+    ]
+
+
 def _peerless(recipe: Recipe) -> list[Problem]:
     """A peer that nobody hears, or one that can't do the task."""
     peer, task = recipe.peer, recipe.task
@@ -216,6 +251,10 @@ def _peerless(recipe: Recipe) -> list[Problem]:
     if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
         found = f"a {peer.kind} student, which can't be begun here"
         problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
+    if recipe.train.rounds > 1:
+        found, todo = f"{recipe.train.rounds} rounds with a peer", "Set it to 1, or take out [peer]."
+        expected = "1: in later rounds there is no second student beside the first"
+        problems.append(Problem("train.rounds", found, expected, todo))
     if any(one.needs - _OF_A_STUDENT for one in objectives(recipe)):
         found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
         problems.append(Problem("peer", found, "objectives of what students say", todo))

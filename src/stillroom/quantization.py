@@ -1,9 +1,10 @@
 """Trains a network under the rounding that the format `onnx_int8` will do to it, so that its weights learn to bear it.
 
-What is rounded, and how, is what ONNX Runtime's `quantize_dynamic` does with weights per channel in seven bits (a test
-holds us to it): each linear layer's weights to −64 … 64 per output, its inputs to 0 … 255 over the whole batch as
-they come, and each table of vectors to 0 … 255 as a whole. Gradients pass straight through (Bengio et al. 1308.3432):
-ranges follow the data, so nothing is ever clipped. Weights stay plain; outside `rounded` nothing has changed.
+What is rounded, and how, is what ONNX Runtime's `quantize_dynamic` does with weights per channel (a test holds us to
+it): each linear layer's weights to −64 … 64 per output in seven bits, to −127 … 127 in eight, its inputs to 0 … 255
+over the whole batch as they come, and each table of vectors to 0 … 255 as a whole. Gradients pass straight through
+(Bengio et al. 1308.3432): ranges follow the data, so nothing is ever clipped. Weights stay plain; outside `rounded`
+nothing has changed. Only for students whose export computes with the very layers that they are trained with.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-_SIGNED = 64
+#: The most steps to either side, by bits.
+_SIGNED = {7: 64, 8: 127}
 _UNSIGNED = 255
 
 
 @contextlib.contextmanager
-def rounded(modules: Iterable[nn.Module]) -> Iterator[None]:
+def rounded(modules: Iterable[nn.Module], *, weight_bits: int = 7) -> Iterator[None]:
     """While this is open, linear layers and tables in these modules compute as their export in eight bits will.
 
     Tables with sparse gradients are left alone: no student is exported with one.
@@ -33,7 +35,7 @@ def rounded(modules: Iterable[nn.Module]) -> Iterator[None]:
     try:
         for module in (part for one in modules for part in one.modules()):
             if isinstance(module, nn.Linear):
-                module.forward = partial(_linear, module)  # type: ignore[method-assign]  # until below
+                module.forward = partial(_linear, module, weight_bits)  # type: ignore[method-assign]  # until below
             elif isinstance(module, nn.Embedding) and not module.sparse:
                 module.forward = partial(_table, module)  # type: ignore[method-assign]  # the same
             else:
@@ -45,10 +47,10 @@ def rounded(modules: Iterable[nn.Module]) -> Iterator[None]:
             del module.forward
 
 
-def weights(plain: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:
-    """A linear layer's weights, rounded per output to −64 … 64 steps."""
+def weights(plain: Float[Tensor, "outputs inputs"], *, bits: int = 7) -> Float[Tensor, "outputs inputs"]:
+    """A linear layer's weights, rounded per output to steps of the same size on both sides of 0."""
     largest = plain.detach().abs().amax(dim=1, keepdim=True)
-    step = _whole(largest / _SIGNED)
+    step = _whole(largest / _SIGNED[bits])
     return _straight(plain, (plain.detach() / step).round() * step)
 
 
@@ -77,12 +79,14 @@ def _straight(plain: Tensor, rounded_: Tensor) -> Tensor:
     return plain + (rounded_ - plain).detach()
 
 
-def _linear(module: nn.Linear, inputs: Tensor) -> Tensor:
+def _linear(module: nn.Linear, weight_bits: int, inputs: Tensor) -> Tensor:
     import torch
 
     # Half precision would round a second time, which the export does not.
     with torch.autocast(inputs.device.type, enabled=False):
-        return torch.nn.functional.linear(activations(inputs.float()), weights(module.weight), module.bias)
+        return torch.nn.functional.linear(
+            activations(inputs.float()), weights(module.weight, bits=weight_bits), module.bias
+        )
 
 
 def _table(module: nn.Embedding, ids: Int[Tensor, "*place"]) -> Float[Tensor, "*place width"]:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import duplicates, minhash
+from stillroom.core.errors import InputError, Problem
 
 #: Two signatures of a pair at a Jaccard index of 0.8 agree in 0.8 of 128 places, give or take 0.035: two such below.
 ENOUGH = duplicates.JACCARD - 0.07
 _ROW_BITS = 24  # below them stands the row, above them the band
+_MOST_ROWS = 1 << _ROW_BITS
 _SIGNED_AT_ONCE = 256
 
 
@@ -26,7 +28,14 @@ class Sketches:
     """The sketches of some rows."""
 
     def __init__(self, folder: Path, texts: Iterable[Sequence[str]], *, rows: int) -> None:
-        """Sketch rows, which come in batches; sixteen million of them at most."""
+        """Sketch rows, which come in batches.
+
+        Raises:
+            InputError: more than sixteen million of them.
+        """
+        if rows > _MOST_ROWS:
+            found, expected = f"{rows:,} rows of dev, test and outside", f"at most {_MOST_ROWS:,} where texts are made"
+            raise InputError(Problem("corpus", found, expected, "Hold out fewer, or take out [[transfer.augment]]."))
         folder.mkdir(parents=True, exist_ok=True)
         self._rows = rows
         if not rows:
@@ -38,7 +47,7 @@ class Sketches:
             for start in range(0, len(batch), _SIGNED_AT_ONCE):
                 signed = _signatures(batch[start : start + _SIGNED_AT_ONCE])
                 last = first + len(signed)
-                numbers = np.arange(first, last, dtype=np.uint64)[:, None] & np.uint64((1 << _ROW_BITS) - 1)
+                numbers = np.arange(first, last, dtype=np.uint64)[:, None]
                 self._signed[first:last] = signed
                 keys = _upper(minhash.bands(signed)) | numbers
                 self._bands[first * minhash.BANDS : last * minhash.BANDS] = keys.ravel()

@@ -6,8 +6,7 @@ Dev chooses and test is not here: rows of the test split are refused by type, an
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from stillroom.teachers import Examples, Plan
 from stillroom.transfer_set import TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
+_READ = ("train", "unlabelled", "dev")  # the parts of a transfer set that are rows of the corpus
 
 
 def fit(
@@ -41,11 +41,15 @@ def fit(
     seed: int,
     store: Store,
     peer: tuple[Student, Artifact] | None = None,
+    begun_with: TransferSet | None = None,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact:
     """Fit a student to what the teacher said, or, where `said` is None, to gold labels alone.
 
     `peer` is a second student, with what it studied, that learns beside the first one and is then let go.
+    `begun_with` is the transfer set whose texts the student begins with, where that is not `said`; `weight_bits` what
+    its export keeps of a weight, for training under that rounding.
 
     Raises:
         MismatchError: the transfer set does not fit the student.
@@ -54,6 +58,10 @@ def fit(
     inputs = {part.role: part.digest for part in (corpus.train, corpus.unlabelled, corpus.dev)}
     inputs["studied"] = studied.digest
     inputs |= {"said": said.artifact.digest} if said else {}
+    begun_with = said or begun_with
+    if said is None and begun_with is not None and signals.over_tokens(begun_with.recorded):
+        # Only then do its texts count: see `_texts`.
+        inputs["begun_with"] = begun_with.artifact.digest
     described = {
         "student": student.resolved(),
         "task": task.model_dump(mode="json"),
@@ -62,6 +70,7 @@ def fit(
         "seed": seed,
         "peer": peer[0].resolved() if peer else None,
     }
+    described |= {"weight_bits": weight_bits} if settings.quantization_aware else {}
     inputs |= {"peer": peer[1].digest} if peer else {}
     if said is not None:
         refuse_unsaid(said, objectives)
@@ -72,7 +81,8 @@ def fit(
 
     def make(draft: Draft) -> None:
         _fit(student, draft, task=task, corpus=corpus, said=said, objectives=objectives,
-             settings=settings, studied=studied, seed=seed, peer=peer, report=report)  # fmt: skip
+             settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with,
+             weight_bits=weight_bits, report=report)  # fmt: skip
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True)
 
@@ -89,6 +99,7 @@ def born_again(
     studied: Artifact,
     seed: int,
     store: Store,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact:
     """The student after the further rounds that its recipe asks for: in each, the student before is the teacher.
@@ -102,7 +113,7 @@ def born_again(
                                 held_out=(corpus.test, corpus.outside), report=report)  # fmt: skip
         trained = fit(student, task=task, corpus=corpus, said=said, objectives=objectives, settings=settings,
                       studied=studied, seed=seeds.derive(seed, f"train/round/{number}"), store=store,
-                      report=report)  # fmt: skip
+                      weight_bits=weight_bits, report=report)  # fmt: skip
     return trained
 
 
@@ -115,17 +126,21 @@ def undistilled(
     studied: Artifact,
     seed: int,
     store: Store,
+    begun_with: TransferSet | None = None,
+    weight_bits: int = 7,
     report: Report = silent,
 ) -> Artifact | None:
     """The student's twin, which never hears what the teacher said: same start, same epochs, gold labels alone.
 
-    What the teacher added is the difference between the two. Where no row has gold, there is no twin.
+    What the teacher added is the difference between the two. Where no row has gold, there is no twin. `begun_with` is
+    the student's transfer set: the twin begins with its texts too, and learns from none that is made.
     """
     if not _gold(corpus.train):
         return None
     objectives: tuple[Objective, ...] = (plugins.build("objectives", "hard_label"),)
     return fit(student, task=task, corpus=corpus, said=None, objectives=objectives,
-               settings=settings, studied=studied, seed=seed, store=store, report=report)  # fmt: skip
+               settings=settings, studied=studied, seed=seed, store=store, begun_with=begun_with,
+               weight_bits=weight_bits, report=report)  # fmt: skip
 
 
 def _fit(
@@ -140,10 +155,12 @@ def _fit(
     studied: Artifact,
     seed: int,
     peer: tuple[Student, Artifact] | None,
+    begun_with: TransferSet | None,
+    weight_bits: int,
     report: Report,
 ) -> None:
-    network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed)
-    pace = plan(student, settings, seed=seed, taught=said is not None)
+    network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed, begun_with=begun_with)
+    pace = plan(student, settings, seed=seed, taught=said is not None, weight_bits=weight_bits)
     beside = None
     if peer is not None:
         begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
@@ -166,7 +183,7 @@ def _fit(
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)
 
 
-def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool) -> Plan:
+def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool, weight_bits: int = 7) -> Plan:
     """How long and how hard a student is fitted: what the recipe says, or else what the student asks for."""
     return Plan(
         epochs=settings.epochs or student.epochs,
@@ -179,6 +196,7 @@ def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool) -
         curriculum=settings.curriculum if taught else 0.0,
         unfreeze=settings.unfreeze,
         quantization_aware=settings.quantization_aware,
+        weight_bits=weight_bits,
     )
 
 
@@ -191,14 +209,27 @@ def begin(
     *,
     task: Task,
     seed: int,
+    begun_with: TransferSet | None = None,
 ) -> tuple[Network, Examples, Examples]:
     """A student before its first step, with its train and dev rows."""
-    texts = chain(corpus.train.texts(), corpus.unlabelled.texts())
-    if said is not None and signals.over_tokens(said.recorded):
-        # Where dev is judged token by token, a student that keeps only tokens it has seen has to have seen these.
-        texts = chain(texts, corpus.dev.texts())
+    texts = _texts(corpus, said or begun_with)
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
     return network, *examples(network, corpus, said, objectives, classes=len(task.outputs))
+
+
+def _texts(corpus: corpora.Corpus, said: TransferSet | None) -> Iterator[str]:
+    """The texts that a student begins with.
+
+    Where the teacher spoke of tokens, a student that keeps only those it has seen has to have seen every text that it
+    is compared on: those of dev, and those that were made.
+    """
+    yield from corpus.train.texts()
+    yield from corpus.unlabelled.texts()
+    if said is not None and signals.over_tokens(said.recorded):
+        yield from corpus.dev.texts()
+        for shard in said.shards():
+            if shard.num_rows and shard["part"][0].as_py() not in (*_READ, "test", "outside"):
+                yield from shard["text"].to_pylist()
 
 
 def examples(
@@ -286,5 +317,8 @@ def _refuse_other_tokens(ids: Sequence[Any], further: Mapping[str, signals.Recor
         if signals.token_axes(name) and said.tokens.tolist() != [len(one) for one in ids]:
             found = f"`{name}` of a teacher that reads other tokens than this student"
             expected = "a student that reads every text as the teacher does, special tokens included"
-            todo = "Choose the student `transformer`, or objectives that look at whole texts."
+            todo = (
+                'If it keeps a part of the teacher\'s tokens, set `student.vocabulary` to "teacher" or '
+                "`student.min_count` to 1; else choose objectives that look at whole texts."
+            )
             raise MismatchError(Problem("objective", found, expected, todo))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +67,7 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="no"):
         Store(tmp_path).obtain("corpus", settings={}, inputs={}, make=fail)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not left(tmp_path)
 
 
 def test_a_resumable_stage_finds_what_it_had(tmp_path: Path) -> None:
@@ -91,6 +93,55 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         Store(tmp_path).obtain("corpus", settings={"x": 1}, inputs={"i": "d"}, make=inside)
 
 
+def left(root: Path) -> list[Path]:
+    """Every file, locks aside: those stay."""
+    return [path for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts]
+
+
+def test_what_another_process_has_just_finished_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: it is finished after our look and before our lock."""
+    plain, looks = Store.find, 0
+
+    def find(store: Store, stage: str, key: str) -> artifact.Artifact | None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            monkeypatch.setattr(Store, "find", plain)
+            other = made(tmp_path)
+            monkeypatch.setattr(Store, "find", find)
+            assert other.key == key
+            return None
+        return plain(store, stage, key)
+
+    def never(draft: Draft) -> None:
+        raise AssertionError("it was there")
+
+    monkeypatch.setattr(Store, "find", find)
+    Store(tmp_path).obtain("corpus", settings={"x": 1}, inputs={"i": "d"}, make=never)
+    assert looks == 2
+
+
+def test_who_waits_for_a_lock_gets_the_one_that_others_are_held_by(tmp_path: Path) -> None:
+    """A process that opened the lock's file while another held it, and then got it, keeps a third one out."""
+    waiting: list[int] = []
+
+    def wait(draft: Draft) -> None:
+        write(draft)
+        (lock,) = (path for path in tmp_path.rglob("*") if path.is_file() and "lock" in str(path.relative_to(tmp_path)))
+        waiting.append(os.open(lock, os.O_RDWR))
+
+    found = Store(tmp_path).obtain("corpus", settings={"x": 1}, inputs={"i": "d"}, make=wait)
+    shutil.rmtree(found.folder)
+    fcntl.flock(waiting[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        with pytest.raises(OutsideError, match="another process"):
+            made(tmp_path)
+    finally:
+        os.close(waiting[0])
+    assert made(tmp_path).digest == found.digest
+    assert [path.name for path in (tmp_path / "corpus").iterdir()] == [found.key], "no lock among what was made"
+
+
 def test_no_room_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     """A file-size limit makes the system refuse a write, as a full disk does."""
     code = f"""
@@ -110,7 +161,7 @@ except DiskFull as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("4 ")
     assert "Free some space" in done.stdout
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not left(tmp_path)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 10_000
 
 

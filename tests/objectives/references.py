@@ -92,8 +92,8 @@ def projected(found: Scene, vectors: Any) -> Any:
     module = found.learned
     if module is None:
         return np.asarray(vectors)
-    weight = getattr(module, "project", module).weight.detach().numpy()
-    return np.asarray(vectors) @ weight.T
+    module = getattr(module, "project", module)
+    return np.asarray(vectors) @ module.weight.detach().numpy().T if module is not None else np.asarray(vectors)
 
 
 def pooled(found: Scene) -> tuple[Any, Any]:

@@ -48,6 +48,16 @@ def test_the_queue_moves_on_in_training_alone_and_never_past_its_size() -> None:
     assert found.loss() > first
 
 
+def test_a_queue_alone_learns_nothing_between_vectors_of_equal_width() -> None:
+    """Else a student could leave to the matrix what it is to learn itself, and the matrix is let go of."""
+    equal, apart = (scene(made("contrastive", queue=8), widths=one).learned for one in ((8, 8), (6, 8)))
+    assert not list(equal.parameters())
+    assert [tuple(one.shape) for one in apart.parameters()] == [(8, 6)]
+    plain, queued = (scene(made("contrastive", queue=size), widths=(8, 8)) for size in (0, 8))
+    torch.testing.assert_close(queued.loss(), plain.loss())
+    torch.testing.assert_close(queued.gradients()["embedding"], plain.gradients()["embedding"])
+
+
 def test_hidden_emd_with_fewer_layers_is_zero_where_each_stands_for_as_many() -> None:
     found = scene(made("hidden", layers="emd"), widths=(8, 8))
     told = {f"hidden.{n}": found.said[f"hidden.{1 + (n > 2)}"].clone() for n in (1, 2, 3, 4)}

@@ -85,6 +85,23 @@ def test_heads_and_units_that_change_nothing_are_what_goes(studied: Path) -> Non
     assert cut.flops(8) < whole.flops(8)
 
 
+def test_its_work_is_counted_where_its_weights_lie(studied: Path) -> None:
+    """Only as far as what it is given: `meta` is a device on every machine, and can't run it."""
+    given: set[str] = set()
+
+    class Enough(Exception): ...
+
+    def hear(module: torch.nn.Module, ids_and_mask: tuple[torch.Tensor, ...]) -> None:
+        given.update(one.device.type for one in ids_and_mask)
+        raise Enough
+
+    network = begun(studied, layers=1)
+    network.module.to("meta").register_forward_pre_hook(hear)
+    with pytest.raises(Enough):
+        network.flops(4)
+    assert given == {"meta"}
+
+
 def test_importance_is_the_gradient_of_a_switch(studied: Path) -> None:
     """Against finite differences: a switch on a head, turned a little, moves the log-probability by so much."""
     inner = _pretrained.load_network(studied).double()

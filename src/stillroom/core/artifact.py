@@ -23,6 +23,7 @@ from stillroom.core.errors import ArtifactError, OutsideError, Problem, translat
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_LOCKS = ".locks"  # beside the stages, so that a stage's folder holds artifacts and drafts alone
 
 
 def canonical(value: object) -> bytes:
@@ -195,26 +196,7 @@ class Store:
         make: Callable[[Draft], None],
         resumable: bool = False,
     ) -> Artifact:
-        """The artifact that these settings and inputs give: found, or made by `make` in a draft."""
-        key = key_of(stage, settings, inputs)
-        found = self.find(stage, key)
-        if found is None:
-            with self.create(stage, key, settings=settings, inputs=inputs, resumable=resumable) as draft:
-                make(draft)
-            found = load(self.root / stage / key)
-        return found
-
-    @contextlib.contextmanager
-    def create(
-        self,
-        stage: str,
-        key: str,
-        *,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        resumable: bool = False,
-    ) -> Iterator[Draft]:
-        """A draft that becomes `<stage>/<key>` when the block ends well, and stays one when it does not.
+        """The artifact that these settings and inputs give: found, or made by `make` in a draft.
 
         A resumable stage finds in the draft what a killed run had finished; the others start from an empty one.
 
@@ -222,24 +204,47 @@ class Store:
             DiskFull: there was no room for it.
             OutsideError: another process is making the same thing.
         """
+        key = key_of(stage, settings, inputs)
+        found = self.find(stage, key)
+        if found is not None:
+            return found
         folder = self.root / stage / f".draft-{key}"
-        final_folder = self.root / stage / key
         with translating_full_disk(folder):
             make_folder(folder.parent)
-            with _alone(folder.parent / f".lock-{key}", folder):
-                if not resumable and folder.exists():
-                    shutil.rmtree(folder)
-                folder.mkdir(exist_ok=True)
-                draft = Draft(folder)
-                started = datetime.now(UTC)
-                try:
-                    yield draft
-                    self._finish(draft, stage, key, settings, inputs, started)
-                except BaseException:
-                    if not resumable:
-                        shutil.rmtree(folder, ignore_errors=True)
-                    raise
-                os.replace(folder, final_folder)
+            with _alone(self.root / _LOCKS / f"{stage}-{key}", folder):
+                # Another process may have made it between our look and our lock.
+                found = self.find(stage, key)
+                if found is None:
+                    with self._draft(stage, key, settings=settings, inputs=inputs, resumable=resumable) as draft:
+                        make(draft)
+                    found = load(self.root / stage / key)
+        return found
+
+    @contextlib.contextmanager
+    def _draft(
+        self,
+        stage: str,
+        key: str,
+        *,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        resumable: bool,
+    ) -> Iterator[Draft]:
+        """A draft that becomes `<stage>/<key>` when the block ends well, and stays one when it does not."""
+        folder = self.root / stage / f".draft-{key}"
+        if not resumable and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
+        draft = Draft(folder)
+        started = datetime.now(UTC)
+        try:
+            yield draft
+            self._finish(draft, stage, key, settings, inputs, started)
+        except BaseException:
+            if not resumable:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        os.replace(folder, self.root / stage / key)
 
     def _finish(
         self,
@@ -284,8 +289,10 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, folder: Path) -> Iterator[None]:
+    """Hold a lock, whose file stays: where one is removed, two can hold what each takes for the same."""
     from filelock import FileLock, Timeout  # only here: whoever loads a bundle locks nothing
 
+    make_folder(path.parent)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -297,4 +304,3 @@ def _alone(path: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        path.unlink(missing_ok=True)

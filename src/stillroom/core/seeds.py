@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,3 +27,10 @@ def torch_generator(seed: int, name: str) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(derive(seed, name))
+
+
+def of_device(device: torch.device) -> Any:
+    """Torch's module for what a device has beside the CPU, its own chance among it; None for the CPU."""
+    import torch
+
+    return None if device.type == "cpu" else torch.get_device_module(device)

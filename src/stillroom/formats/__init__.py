@@ -33,6 +33,11 @@ class Checks:
 class Format(Member, ABC):
     """An export format."""
 
+    @property
+    def rounds_to(self) -> int | None:
+        """How many bits it keeps of a weight of a linear layer; None: all."""
+        return None
+
     @abstractmethod
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Write the student into `folder`: the runner that serves it, and the files that it needs."""

@@ -34,6 +34,11 @@ class OnnxInt8(Format):
     """With 7, products fit wherever they are added, and every processor gives the same; with 8, those without VNNI cut
     sums that are too large."""
 
+    @property
+    def rounds_to(self) -> int:
+        """As asked for."""
+        return self.weight_bits
+
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Quantize the graph, weights per channel, activations as they come."""
         from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -1,4 +1,4 @@
-"""The teacher's vectors of earlier batches, with a learned projection: for a contrast with more than a batch."""
+"""The teacher's vectors of earlier batches, and a projection where widths differ: for a contrast beyond a batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @final
 class Memory(nn.Module):
-    """A projection and a queue; what is not filled yet is zero, and what was seen in evaluation is not kept."""
+    """A projection, if one is needed, and a queue; what is not filled yet is zero, and evaluation fills nothing."""
 
     queue: Tensor
 
-    def __init__(self, project: nn.Linear, *, rows: int, width: int) -> None:
+    def __init__(self, project: nn.Linear | None, *, rows: int, width: int) -> None:
         super().__init__()
         self.project = project
         self.register_buffer("queue", torch.zeros(rows, width))
@@ -30,4 +30,4 @@ class Memory(nn.Module):
         queue = self.queue
         if self.training:
             self.queue = torch.cat([told.to(queue), queue])[: len(queue)]
-        return self.project(own), queue[queue.any(dim=-1)]
+        return own if self.project is None else self.project(own), queue[queue.any(dim=-1)]

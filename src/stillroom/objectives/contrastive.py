@@ -54,7 +54,8 @@ class Contrastive(Objective):
             return None
         from stillroom.objectives._memory import Memory
 
-        return Memory(projection(wide, wanted, name=self.kind), rows=self.queue, width=wanted)
+        project = None if wide == wanted else projection(wide, wanted, name=self.kind)
+        return Memory(project, rows=self.queue, width=wanted)
 
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count."""

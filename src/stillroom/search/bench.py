@@ -180,7 +180,8 @@ class Bench:
             student, studied, self.corpus, self.said, candidate.objectives, task=task, seed=self.recipe.seed
         )
         begin = time.perf_counter() - began
-        plan = train.plan(student, self.recipe.train, seed=self.recipe.seed, taught=True)
+        bits = export.weight_bits(self.recipe.export)
+        plan = train.plan(student, self.recipe.train, seed=self.recipe.seed, taught=True, weight_bits=bits)
         few = replace(
             dev,
             ids=dev.ids[:_JUDGED],
@@ -210,7 +211,8 @@ class Bench:
             settings = settings.model_copy(update={"epochs": epochs})
         return train.fit(candidate.student, task=self.recipe.task, corpus=self.corpus, said=self.said,
                          objectives=candidate.objectives, settings=settings, studied=self._studied(candidate),
-                         seed=seed, store=self.store, report=self.report)  # fmt: skip
+                         seed=seed, store=self.store, weight_bits=export.weight_bits(self.recipe.export),
+                         report=self.report)  # fmt: skip
 
     def short(self, candidate: Candidate, *, epochs: int) -> Trial:
         """Fit it for some of its epochs, and judge it as it is in torch: to compare with others after as much."""

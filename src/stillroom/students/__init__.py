@@ -97,6 +97,9 @@ class Student(Member, ABC):
     serves_itself: ClassVar[bool] = True
     """Whether its own weights can be served without torch; else it needs an export format."""
 
+    learns_rounding: ClassVar[bool] = False
+    """Whether an export in eight bits computes with the layers that it is trained with, so that it can learn to."""
+
     epochs: int = Field(ge=1)
     """Passes over the transfer set, at most."""
     batch_size: int = Field(ge=1)
@@ -130,6 +133,10 @@ class Student(Member, ABC):
     def depth(self, teacher_layers: int) -> int:
         """How many layers it has whose insides it tells of, started from a teacher with so many; 0: none."""
         return 0
+
+    def splits_tokens(self) -> str:
+        """Which of its settings make it read tokens of the teacher's in pieces, as a recipe has them; "": none."""
+        return ""
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:

@@ -140,6 +140,8 @@ class Plan:
     """The share of training in which strata are thawed, from the head down; 0: all are trained from the start."""
     quantization_aware: float = 0.0
     """The share of epochs, at the end, in which linear layers compute as their export in eight bits will."""
+    weight_bits: int = 7
+    """How many bits that export keeps of a weight."""
 
 
 class Fit(Protocol):

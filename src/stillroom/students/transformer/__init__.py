@@ -25,6 +25,8 @@ class Transformer(Student):
     follows_tokenizer: ClassVar[bool] = True
     serves_itself: ClassVar[bool] = False
 
+    learns_rounding: ClassVar[bool] = True
+
     signals: ClassVar[frozenset[str]] = signals.KINDS
 
     kind: Literal["transformer"] = "transformer"
@@ -75,6 +77,11 @@ class Transformer(Student):
     def depth(self, teacher_layers: int) -> int:
         """The layers that it keeps."""
         return self.layers
+
+    def splits_tokens(self) -> str:
+        """A vocabulary without what it has seldom seen."""
+        seldom = self.vocabulary == "corpus" and self.min_count > 1
+        return f'vocabulary = "corpus" and min_count = {self.min_count}' if seldom else ""
 
     def bf16(self) -> bool:
         """Where the CPU computes in it."""

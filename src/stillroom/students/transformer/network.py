@@ -94,7 +94,7 @@ class TransformerNetwork:
         """Counted by torch on one text of that length."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        table = torch.zeros((1, ids), dtype=torch.long)
+        table = torch.zeros((1, ids), dtype=torch.long, device=next(self.module.parameters()).device)
         counter = FlopCounterMode(display=False)
         with torch.inference_mode(), counter:
             self.module.eval()(table, torch.ones_like(table, dtype=torch.bool))
