@@ -194,7 +194,7 @@ def test_the_jury_and_the_bench_refuse_rows_of_the_test(searched: Searched) -> N
     with pytest.raises(TypeError, match="evaluation only"):
         Jury.call(peek, bench.said, task=bench.recipe.task)
     with pytest.raises(TypeError, match="evaluation only"):
-        cost.lightly(bench.recipe.teacher, bench.teacher, bench.teacher, peek, task=bench.recipe.task, beside=False)
+        cost.lightly(bench.recipe.teacher, bench.teacher, bench.teacher, [peek], task=bench.recipe.task, beside=False)
 
 
 @pytest.mark.parametrize(

@@ -224,9 +224,10 @@ class Bench:
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
                                store=self.store, report=self.report)  # fmt: skip
 
+        timed_on = (self.corpus.train, self.corpus.unlabelled)
+
         def make(draft: Draft) -> None:
-            timed = cost.lightly(recipe.teacher, self.teacher, bundle, self.corpus.train, task=task,
-                                 beside=beside_teacher)  # fmt: skip
+            timed = cost.lightly(recipe.teacher, self.teacher, bundle, timed_on, task=task, beside=beside_teacher)
             found = [self.jury.statistics(runtime.Predictor(bundle).logits(list(self.jury.texts)))]
             for one in others:
                 network = candidate.student.reopen(one.folder, task=task)
@@ -244,7 +245,7 @@ class Bench:
             }
             self._write(draft, np.mean(found, axis=0), facts)
 
-        inputs = {"bundle": bundle.digest, "train": self.corpus.train.digest}
+        inputs = {"bundle": bundle.digest, **{part.role: part.digest for part in timed_on}}
         inputs |= {f"seed {number}": one.digest for number, one in enumerate(others, start=1)}
         settings = {"what": "point", "beside": beside_teacher, "cost": recipe.cost.model_dump(mode="json")}
         return self._trial(candidate, trained, bundle, settings, inputs, make)
