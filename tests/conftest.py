@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from stillroom.core.progress import Event
@@ -19,6 +20,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny networks are quickest on one thread, and several test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A machine with other work stops a test for a while, and a property holds all the same: no time limit on examples.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 #: Files that share a dear fixture: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import augment, corpus, minhash, pipeline, sketches, transfer, transfer_set
+from stillroom import augment, corpus, minhash, pipeline, sketches, transfer
 from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
-from stillroom.core import artifact, recipe, seeds
+from stillroom.core import artifact, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.corpora.table import Table
@@ -66,7 +66,7 @@ def made(said: transfer_set.TransferSet) -> dict[str, np.ndarray[Any, Any]]:
         text: answer
         for shard in said.shards()
         for text, part, answer in zip(
-            shard["text"].to_pylist(), shard["part"].to_pylist(), transfer_set.answers(shard), strict=True
+            shard["text"].to_pylist(), shard["part"].to_pylist(), signals.answers(shard), strict=True
         )
         if part not in ("train", "dev", "unlabelled")
     }

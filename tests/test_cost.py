@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,12 +22,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillroom import corpus as corpora
 from stillroom import cost, cost_worker, journey, pipeline
 from stillroom.core import artifact, recipe
-from stillroom.core.artifact import Artifact
-from stillroom.core.errors import OutsideError
+from stillroom.core.artifact import Artifact, Store
+from stillroom.core.errors import InputError, OutsideError
+from stillroom.corpora.table import Table
 from stillroom.journey import Run
-from tests.conftest import LABELS, Travelled, sentences
+from tests.conftest import LABELS, Travelled, sentences, write_csv
 
 PRICE = 360.0  # a vCPU-hour, so that a CPU-second costs 0.1
 SIDES = ("teacher", "student")
@@ -256,6 +263,32 @@ def test_fresh_texts_come_after_those_of_the_warm_up_and_around_again() -> None:
     assert list(islice(cost_worker._fresh(many[:1]), 2)) == ["text 0", "text 0"]
 
 
+def test_texts_without_labels_are_timed_on_and_none_at_all_is_refused(
+    tmp_path: Path, travelled: Travelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, held = ([text for text, _ in sentences()[part]] for part in (slice(0, 50), slice(100, 160)))
+    source = Table(
+        unlabelled=str(write_csv(tmp_path / "unlabelled.csv", [(text, "") for text in rows])),
+        dev=str(write_csv(tmp_path / "dev.csv", [row for row in sentences() if row[0] in held[::2]])),
+        test=str(write_csv(tmp_path / "test.csv", [row for row in sentences() if row[0] in held[1::2]])),
+    )
+    asked = travelled.run.recipe
+    found = corpora.load(source, task=asked.task, store=Store(tmp_path / "work"))
+    read: list[list[str]] = []
+    monkeypatch.setattr(cost, "_worker", lambda job: read.append(json.loads(Path(job["texts"]).read_text())) or {})
+    artifacts = travelled.run.artifacts
+    timed = partial(
+        cost.lightly, asked.teacher, artifacts["teacher"], artifacts["export"], task=asked.task, beside=False
+    )
+    assert timed([found.train, found.unlabelled]) == {}
+    assert sorted(read[0]) == sorted(found.unlabelled.texts())
+    assert len(read[0]) > 0
+    with pytest.raises(InputError, match="no text to time"):
+        timed([found.train])
+    with pytest.raises(ValueError, match="no text"):
+        next(cost_worker._fresh([]))
+
+
 def test_latencies_are_milliseconds_of_single_texts() -> None:
     asked: list[Sequence[str]] = []
     found = cost_worker._latencies(asked.append, ["a", "b", "c"])
@@ -267,6 +300,36 @@ def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:
     job = {"what": "memory of the student", "texts": str(tmp_path / "none.json")}
     with pytest.raises(OutsideError, match=r"none\.json"):
         cost._worker(job)
+
+
+def test_a_worker_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for texts that nobody ever writes."""
+    os.mkfifo(tmp_path / "texts.json")
+    monkeypatch.setattr(cost, "_PATIENCE", 0.4)
+    monkeypatch.setattr(cost, "_PATIENCE_A_TEXT", 0.1)
+    with pytest.raises(OutsideError, match=r"did not end in 0\.8 seconds"):
+        cost._worker({"what": "memory of the student", "texts": str(tmp_path / "texts.json"), "per_round": 4})
+
+
+def test_a_worker_ends_with_who_asked(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "texts.json")
+    job = {"what": "memory of the student", "texts": str(tmp_path / "texts.json")}
+    code = f"from stillroom import cost; cost._worker({job!r})"
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as asking:
+        pipe = os.open(tmp_path / "texts.json", os.O_WRONLY)  # once this is open, the worker is there and reads
+        try:
+            os.kill(asking.pid, signal.SIGKILL)
+            with pytest.raises(BrokenPipeError):
+                _write_on(pipe, seconds=10)
+        finally:
+            os.close(pipe)
+
+
+def _write_on(pipe: int, *, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        os.write(pipe, b" ")
+        time.sleep(0.05)
 
 
 def test_one_thread_is_what_a_worker_gets(monkeypatch: pytest.MonkeyPatch) -> None:

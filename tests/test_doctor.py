@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from stillroom import cost, doctor, journey, pipeline, table
-from stillroom.core import artifact, recipe
+from stillroom.core import artifact, recipe, two_samples
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import ArtifactError
-from stillroom.symptoms import FOLDERS, Unseen, _chance, label_order
+from stillroom.symptoms import ANSWER, FOLDERS, Case, Seen, Unseen, _chance, label_order
+from stillroom.symptoms.far_texts import FarTexts
+from stillroom.symptoms.leak import Leak
 from tests.conftest import LABELS, Travelled, sentences, write_csv
 
 ROWS = {"train": 200, "dev": 80, "test": 160}
@@ -74,6 +76,7 @@ class Pair:
             pq.write_table(pa.table(columns), draft.folder / f"{role}.parquet")
 
     def _transfer(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
+        draft.facts["signals"] = {"logits": {}}
         for number, (role, part) in enumerate({**self.taught, "dev": "dev"}.items()):
             flat = pa.array(self.logits[role].astype(np.float16).ravel())
             columns = {"id": ids[role], "text": self.texts[role], "part": [part] * len(ids[role])}
@@ -188,6 +191,61 @@ def test_texts_of_another_kind_beside_texts_like_the_test_do_no_harm(tmp_path: P
     assert "far_texts" in symptoms(doctor.examine(pair.write(tmp_path / "alone")))
 
 
+def _more(pair: Pair, part: str, texts: list[str]) -> None:
+    """Another part of the texts that were learned from."""
+    pair.texts["more"], pair.logits["more"] = texts, pair.logits["train"][: len(texts)]
+    pair.taught = {**pair.taught, "more": part}
+
+
+@pytest.mark.parametrize("alike", ["{}", "{}!"])
+def test_texts_that_were_made_are_searched_for_the_test(tmp_path: Path, alike: str) -> None:
+    """They stand in the transfer set under the name of the rule that made them."""
+    pair = Pair(1)
+    _more(pair, "masking", [alike.format(text) for text in pair.texts["test"][:5]])
+    assert symptoms(doctor.examine(pair.write(tmp_path))) == {"leak"}
+
+
+def test_texts_that_nobody_learns_from_are_no_leak(tmp_path: Path) -> None:
+    pair = Pair(1)
+    _more(pair, "outside", pair.texts["test"][:5])
+    assert symptoms(doctor.examine(pair.write(tmp_path))) == set()
+
+
+def test_all_parts_are_far_only_where_each_of_them_is_shown_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearest part may be the larger one: its p-value says nothing of the small one."""
+    pair = Pair(1)
+    _more(pair, "unlabelled", [f"{text}!" for text in pair.texts["train"][:40]])
+    hits = {160: (70, 100), 40: (15, 20)}  # by texts of a side
+    monkeypatch.setattr(two_samples, "told_apart", lambda one, other, *, needed_by: hits[len(one)])
+    seen = list(FarTexts().look(doctor._open(pair.write(tmp_path))))
+    assert [one.p for one in seen if not isinstance(one, Unseen)] == [pytest.approx(_binomial_tail(15, 20, 0.5))]
+
+
+def test_a_sample_is_the_same_whatever_the_shards(tmp_path: Path) -> None:
+    pair = Pair(1)
+    _more(pair, "unlabelled", [f"{text} more" for text in pair.texts["train"][:40]])
+    case = doctor._open(pair.write(tmp_path))
+    whole = sorted(artifact.text_id(text) for role in ("train", "more") for text in pair.texts[role])
+    assert case.some(60, columns=["text"])["id"].to_pylist() == whole[:60]
+    assert case.some(1000, columns=["text", ANSWER])["id"].to_pylist() == whole
+    assert case.parts == {"train": 200, "unlabelled": 40}
+
+
+def test_a_symptom_that_fails_is_one_that_was_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(self: Leak, case: Case) -> Iterator[Seen]:
+        yield self.unseen("a beginning")
+        raise KeyError("logits")
+
+    monkeypatch.setattr(Leak, "look", look)
+    pair = Pair(1)
+    _swapped(pair)
+    found = doctor.examine(pair.write(tmp_path))
+    assert symptoms(found) == {"label_order"}
+    assert {one.symptom: one.reason for one in found.unseen}["leak"] == "looking for it failed: KeyError: 'logits'"
+
+
 # Real runs, small enough to be made for one fault each.
 
 
@@ -244,6 +302,21 @@ def test_a_header_that_lies_is_found_at_the_end_of_the_run(
     assert not doctor.examine(ended.folder).well
 
 
+def test_a_teacher_that_only_names_labels_ends_no_run(
+    recorded: Path, tmp_path: Path, travelled: Travelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the wrong ones, so that the student ends under its floor: the run says why, and what it can't tell."""
+    monkeypatch.setattr(cost, "measure", lambda **asked: travelled.run.artifacts["cost"])
+    told = [{"text": text, "label": LABELS[label == LABELS[0]]} for text, label in sentences()]
+    (tmp_path / "said.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told), encoding="utf-8")
+    ended = run(tmp_path, tmp_path, until="dossier", corpus={
+        "kind": "table", "labelled": str(recorded / "rows.csv"), "dev_share": 0.3, "test_share": 0.3})  # fmt: skip
+    assert {one["symptom"] for one in ended.summary["findings"] if one["follows_from"] is None} == {"label_order"}
+    blind = {one["symptom"]: one["reason"] for one in ended.summary["unseen"]}
+    assert set(blind) == {"sure_teacher"}
+    assert "how sure" in blind["sure_teacher"]
+
+
 @pytest.mark.parametrize(("rate", "words"), [(2.0, "never came below"), (0.01, "second half"), (0.001, "hardly moved")])
 def test_a_rate_out_of_range_is_found(recorded: Path, tmp_path: Path, rate: float, words: str) -> None:
     found = doctor.examine(run(recorded, tmp_path, train={"learning_rate": rate}).folder)
@@ -262,8 +335,7 @@ def test_a_term_that_is_cut_off_is_found(recorded: Path, tmp_path: Path, monkeyp
     assert symptoms(found) == {"idle_term"}
     finding = found.findings[0]
     assert finding.keys == ("objective[0]",)
-    values = [json.loads(line)["terms"]["forward_kl"] for line in
-              (ended.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    values = [line["terms"]["forward_kl"] for line in lines(ended)]
     assert max(values) > 1.1 * min(values)
 
 
@@ -271,6 +343,28 @@ def test_a_term_without_weight_is_found(recorded: Path, tmp_path: Path) -> None:
     mixture = [{"kind": "forward_kl"}, {"kind": "logit_mse", "weight": 0.0}]
     found = doctor.examine(run(recorded, tmp_path, objective=mixture).folder)
     assert [(one.symptom, one.keys[0]) for one in found.findings] == [("idle_term", "objective[1].weight")]
+
+
+def test_stages_of_one_kind_are_told_apart(recorded: Path, tmp_path: Path) -> None:
+    """The second stage counts when the first one does no more, and each has a line of its own in the log."""
+    mixture = [{"kind": "forward_kl", "ends": 0.5}, {"kind": "forward_kl", "starts": 0.5, "temperature": 1.0}]
+    ended = run(recorded, tmp_path, objective=mixture, train={"patience": 8})
+    assert [list(line["terms"]) for line in lines(ended)] == [["forward_kl"]] * 4 + [["forward_kl 2"]] * 4
+    assert [list(line["gradients"]) for line in lines(ended)] == [["forward_kl"]] * 4 + [["forward_kl 2"]] * 4
+    assert doctor.examine(ended.folder).findings == ()
+
+
+def test_a_stage_that_never_comes_is_found_under_its_place(recorded: Path, tmp_path: Path) -> None:
+    mixture = [{"kind": "forward_kl"}, {"kind": "forward_kl", "weight": 0.0, "temperature": 1.0}]
+    found = doctor.examine(run(recorded, tmp_path, objective=mixture).folder)
+    assert [(one.symptom, one.keys[0]) for one in found.findings] == [("idle_term", "objective[1].weight")]
+    assert "`forward_kl 2`" in found.findings[0].told
+
+
+def lines(ended: journey.Run) -> list[dict[str, Any]]:
+    """The log of a run's student."""
+    told = (ended.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def test_texts_that_are_learned_by_heart_are_found(tmp_path: Path) -> None:

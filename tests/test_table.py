@@ -8,7 +8,8 @@ import pytest
 
 from stillroom import table as tables
 from stillroom.core.errors import DiskFull, InputError
-from stillroom.table import Table, softmax
+from stillroom.core.probabilities import softmax
+from stillroom.table import Table
 
 LABELS = ("no", "yes")
 IDS = [f"row{number}" for number in range(6)]

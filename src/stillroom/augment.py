@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.augmentations import Augmentation, Ground, Make, is_word, pieces
-from stillroom.core import artifact, seeds
+from stillroom.core import artifact, probabilities, seeds, signals
 from stillroom.corpus import Rows
 from stillroom.sketches import Sketches
 from stillroom.teachers import LoadedTeacher
@@ -45,12 +45,12 @@ class Made:
     def keep(self, answers: NDArray[Any], *, of_rows: NDArray[Any]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
         """Which texts stay now that the teacher has spoken of them and of their rows; and the count of all."""
         rows = np.array(self.rows, dtype=np.int64)
-        sources = named(of_rows)
+        sources = signals.named(of_rows)
         why = np.zeros(len(rows), dtype=np.int64)
         if self.rule.agreement and len(rows):
-            why[named(answers) != sources[rows]] = 2
+            why[signals.named(answers) != sources[rows]] = 2
         if self.rule.min_confidence and len(rows):
-            why[_confidence(answers) < self.rule.min_confidence] = 1
+            why[probabilities.softmax(answers).max(axis=1) < self.rule.min_confidence] = 1
         dropped = {reason: [sources[row] for row in places] for reason, places in self.refused.items()}
         dropped |= {UNSURE: sources[rows[why == 1]].tolist(), DISAGREES: sources[rows[why == 2]].tolist()}
         kept = _counted(sources[rows[why == 0]].tolist())
@@ -161,17 +161,6 @@ def _add(to: dict[str, int], counted: Mapping[str, int], labels: Sequence[str]) 
     for code, count in counted.items():
         label = labels[int(code)]
         to[label] = to.get(label, 0) + count
-
-
-def named(answers: NDArray[Any]) -> NDArray[np.int64]:
-    """The label of each answer, whether that is logits or a label already."""
-    return np.asarray(answers if answers.ndim == 1 else answers.argmax(axis=1), dtype=np.int64)
-
-
-def _confidence(answers: NDArray[Any]) -> NDArray[np.float64]:
-    wide = answers.astype(np.float64)
-    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray(odds.max(axis=1) / odds.sum(axis=1))
 
 
 def _counted(labels: Iterable[Any]) -> dict[str, int]:

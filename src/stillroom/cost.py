@@ -23,7 +23,7 @@ import numpy as np
 from stillroom import corpus as corpora
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
-from stillroom.core.errors import OutsideError, Problem
+from stillroom.core.errors import InputError, OutsideError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.tasks import Task
 from stillroom.teachers import LoadedTeacher, Teacher
@@ -42,6 +42,7 @@ _ONE_THREAD = (
 _TIMED_TEXTS = 50_000
 _FEW_TEXTS, _FEW_ROUNDS, _FEW_A_ROUND = 1024, 3, 16  # for a search, where many points are timed
 _SECONDS_PER_HOUR = 3600.0
+_PATIENCE, _PATIENCE_A_TEXT = 600.0, 30.0  # seconds that a measurement may take before it counts as hung
 
 
 def measure(
@@ -73,7 +74,8 @@ def measure(
         "teacher": teacher.resolved(),
         "task": task.model_dump(mode="json"),
     }
-    inputs = {"teacher": teacher_artifact.digest, "bundle": bundle.digest, "train": corpus.train.digest}
+    inputs = {"teacher": teacher_artifact.digest, "bundle": bundle.digest}
+    inputs |= {part.role: part.digest for part in (corpus.train, corpus.unlabelled)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
 
@@ -102,7 +104,7 @@ def _run_workers(
     settings: recipe.Cost,
 ) -> dict[str, Any]:
     rounds = settings.repeats
-    texts = list(islice(chain(corpus.train.texts(), corpus.unlabelled.texts()), _TIMED_TEXTS))
+    texts = _texts((corpus.train, corpus.unlabelled), most=_TIMED_TEXTS)
     with tempfile.TemporaryDirectory(prefix="stillroom-cost-") as folder:
         path = Path(folder) / "texts.json"
         path.write_text(json.dumps(texts), encoding="utf-8")
@@ -129,20 +131,23 @@ def lightly(
     teacher: Teacher,
     teacher_artifact: Artifact,
     bundle: Artifact,
-    train: corpora.Rows[Any],
+    parts: Sequence[corpora.Rows[Any]],
     *,
     task: Task,
     beside: bool,
 ) -> dict[str, Any]:
-    """Speed and latency of a bundle on a few training texts, `beside` its teacher or alone: for a search.
+    """Speed and latency of a bundle on a few texts of these parts, `beside` its teacher or alone: for a search.
 
     Raises:
-        TypeError: these are rows of the test.
+        TypeError: there are rows of the test among them.
+        InputError: there is no text in them.
     """
-    corpora.refuse_test(train)
+    for one in parts:
+        corpora.refuse_test(one)
+    texts = _texts(parts, most=_FEW_TEXTS)
     with tempfile.TemporaryDirectory(prefix="stillroom-cost-") as folder:
         path = Path(folder) / "texts.json"
-        path.write_text(json.dumps(list(islice(train.texts(), _FEW_TEXTS))), encoding="utf-8")
+        path.write_text(json.dumps(texts), encoding="utf-8")
         job = {
             "what": "lightly",
             "texts": str(path),
@@ -157,11 +162,31 @@ def lightly(
         return _worker(job)
 
 
+def _texts(parts: Sequence[corpora.Rows[Any]], *, most: int) -> list[str]:
+    texts = list(islice(chain.from_iterable(part.texts() for part in parts), most))
+    if not texts:
+        found, expected = "no text to time teacher and student on", "a training text, with a label or without"
+        raise InputError(Problem("corpus", found, expected, "Add `train`, `labelled` or `unlabelled`."))
+    return texts
+
+
 def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one measurement in a process of its own, with one thread."""
+    """Run one measurement in a process of its own, with one thread, which ends when this process does.
+
+    Raises:
+        OutsideError: it failed, or it took far longer than any measurement does.
+    """
     environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-m", "stillroom.cost_worker"]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, env=environment, check=False)
+    told = json.dumps({**job, "parent": os.getpid()})
+    patience = _PATIENCE + _PATIENCE_A_TEXT * job.get("rounds", 1) * job.get("per_round", 1)
+    try:
+        done = subprocess.run(
+            command, input=told, capture_output=True, text=True, env=environment, check=False, timeout=patience
+        )
+    except subprocess.TimeoutExpired as error:
+        hung, todo = f"a measuring process that did not end in {patience:g} seconds", "Time fewer texts: `cost.texts`."
+        raise OutsideError(Problem("cost", hung, "a measurement", todo)) from error
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         todo = "Run the stage again; if it goes on, report it with the message."

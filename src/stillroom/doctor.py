@@ -20,6 +20,7 @@ from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, Problem
 from stillroom.symptoms import FOLDERS, Case, Finding, Quiet, Seen, Symptom, Unseen
+from stillroom.transfer_set import TransferSet
 
 #: What chance may explain of all the findings of an examination taken together.
 LEVEL = 1e-3
@@ -60,7 +61,6 @@ def examine(folder: Path) -> Examination:
 
     Raises:
         ArtifactError: no run there, or an artifact that is damaged.
-        MissingExtra: a package that a look at the student or a test needs.
     """
     case = _open(folder)
     seen: list[Seen] = []
@@ -72,17 +72,26 @@ def examine(folder: Path) -> Examination:
         elif missing:
             seen.append(symptom.unseen(f"the run has no {', '.join(missing)}"))
         else:
-            seen += symptom.look(case)
+            seen += _looked(symptom, case)
     return _settled(case.recipe.name, seen)
 
 
-def findings(folder: Path) -> list[dict[str, Any]]:
-    """The same, the findings alone as plain data: what a summary holds.
+def summary(folder: Path) -> dict[str, Any]:
+    """The same as plain data, as a summary holds it: what was found, and what could not be looked at.
 
     Raises:
         ArtifactError: no run there, or an artifact that is damaged.
     """
-    return [one.as_dict() for one in examine(folder).findings]
+    told = examine(folder).as_dict()
+    return {name: told[name] for name in ("findings", "unseen")}
+
+
+def _looked(symptom: Symptom, case: Case) -> list[Seen]:
+    """What a symptom sees. One that fails has seen nothing, and says why: no run and no other symptom hangs on it."""
+    try:
+        return list(symptom.look(case))
+    except Exception as error:
+        return [symptom.unseen(f"looking for it failed: {type(error).__name__}: {error}")]
 
 
 def _open(folder: Path) -> Case:
@@ -95,7 +104,8 @@ def _open(folder: Path) -> Case:
             found[stage] = artifact.load(work / where / str(key))
     if "evaluate" in found and "untested" in found["evaluate"].manifest["facts"]:
         del found["evaluate"]  # there was no row to test on, so that it holds nothing to look at
-    return Case(recipe.parse(resolved, where=str(folder / _RECIPE)), found, twins)
+    said = TransferSet(found["transfer"]) if "transfer" in found else None
+    return Case(recipe.parse(resolved, where=str(folder / _RECIPE)), found, said, twins)
 
 
 def _read(path: Path) -> dict[str, Any]:

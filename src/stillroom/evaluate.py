@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillroom import comparison, gap, runtime, transfer_set
-from stillroom.core import artifact, recipe
+from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
@@ -153,9 +153,9 @@ def _told(said: TransferSet, task: Task, *, part: str | None = None) -> _Told:
     texts: list[str] = []
     logits = [np.empty((0, len(task.outputs)), dtype=np.float32)]
     for shard in said.shards():
-        if not shard.num_rows or part not in (None, str(shard["part"][0])):
+        if not shard.num_rows or part not in (None, transfer_set.part(shard)):
             continue
-        found = transfer_set.answers(shard)
+        found = signals.answers(shard)
         if said.names_labels_only:
             found = np.where(np.arange(len(task.outputs)) == found[:, None], 0.0, _NEVER).astype(np.float32)
         ids += shard["id"].to_pylist()

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from stillroom import intervals
 from stillroom.core import recipe, seeds, two_samples
+from stillroom.core.probabilities import softmax
 from stillroom.intervals import Interval, not_measurable
 from stillroom.metrics import Floats
-from stillroom.table import softmax
 
 #: Every figure, as gates and documents name it.
 FIGURES = (

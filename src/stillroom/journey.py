@@ -20,8 +20,8 @@ SUMMARY = "summary.json"
 _RECIPE = "recipe.resolved.json"
 
 Write = Callable[..., Sequence[Path]]
-#: What an examination found, as plain data.
-Examine = Callable[[Path], Sequence[Mapping[str, Any]]]
+#: What an examination found, as keys of a summary.
+Examine = Callable[[Path], Mapping[str, Any]]
 
 
 @final
@@ -75,7 +75,7 @@ class Run:
     def examined(self, examine: Examine) -> None:
         """Have the run examined where the student came out under its floor, or under itself without a teacher."""
         if ends_low(self.summary):
-            self.summary["findings"] = list(examine(self.folder))
+            self.summary |= examine(self.folder)
 
     def gated(self, verdicts: Sequence[Verdict]) -> None:
         """Note what the gates said."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import batches, plugins, signals
 from stillroom.metrics import Answers, Metric
-from stillroom.objectives import PEER, Objective, Target
+from stillroom.objectives import PEER, Objective, Target, terms
 from stillroom.students import Network
 from stillroom.tasks import Task
 from stillroom.teachers import Examples
@@ -56,6 +56,7 @@ class Learner:
         self.network, self.train, self.dev = beginner.network, beginner.train, beginner.dev
         self.learning_rate, self._bf16 = beginner.learning_rate, beginner.bf16
         self._objectives, self._accelerator = objectives, accelerator
+        self._terms = terms(objectives)
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
         self._classes = len(task.outputs)
         self._wants = [
@@ -148,19 +149,15 @@ class Learner:
         )
 
     def terms(self, said: Mapping[str, Tensor], target: Target, *, share: float) -> dict[str, Tensor]:
-        """Each objective that counts when so much of training is over, weighted.
-
-        Of a kind that stands twice in a mixture, the second gets a number.
-        """
+        """Each objective that counts when so much of training is over, weighted."""
         found: dict[str, Tensor] = {}
         for place, one in enumerate(objective.at(share) for objective in self._objectives):
             if one is not None and (PEER not in one.needs or PEER in target.signals):
-                name = one.kind if one.kind not in found else f"{one.kind} {place + 1}"
                 wants = self._wants[place]
                 heard = {name: told for name, told in said.items() if name in wants.student}
                 taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
                 aim = Target(taught, target.gold, target.mask, target.tokens)
-                found[name] = one.weight * one.loss(heard, aim, self.learned.get(place))
+                found[self._terms[place]] = one.weight * one.loss(heard, aim, self.learned.get(place))
         return found
 
     def take_step(self, loss: Tensor, *, rate: float) -> None:

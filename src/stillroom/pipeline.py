@@ -87,7 +87,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     here.summarise()
-    here.examined(doctor.findings)
+    here.examined(doctor.summary)
     here.gated(gates.judge(recipe.gate, here.summary))
     if until != "gates":
         here.documented(dossier.write)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from stillroom import intervals
 from stillroom.core import recipe
+from stillroom.core.probabilities import softmax
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Floats, Metric
-from stillroom.table import STUDENT, TEACHER, Table, softmax
+from stillroom.table import STUDENT, TEACHER, Table
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 #: A column with more values than this names rows rather than kinds of rows.

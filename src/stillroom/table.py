@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom.core.errors import InputError, Problem, translating_full_disk
-from stillroom.metrics import Answers, Floats
+from stillroom.core.probabilities import softmax
+from stillroom.metrics import Answers
 
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
@@ -76,13 +77,6 @@ class Table:
         """What some systems (the teacher among them) said of some rows, as metrics take it."""
         said = {system: softmax(self.logits[system][rows]) for system in systems}
         return {system: Answers(self.gold[rows], said[system], said[TEACHER]) for system in said}
-
-
-def softmax(logits: NDArray[np.float32]) -> Floats:
-    """Probabilities from logits, in double precision."""
-    wide = logits.astype(np.float64)
-    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def align(

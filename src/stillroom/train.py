@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import loop, teach, transfer, transfer_set
+from stillroom import loop, teach, transfer
 from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
@@ -289,7 +289,7 @@ def _from_said(
         ids += network.encode(shard["text"].to_pylist())
         known = gold.get(role, {})
         labels += [known.get(one, -1) for one in shard["id"].to_pylist()]
-        answers.append(transfer_set.answers(shard))
+        answers.append(signals.answers(shard))
         if shard.num_rows and wanted:
             places += said.further(shard)
     made = []

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stillroom import augment, shards, transfer_set
 from stillroom.augmentations import Augmentation
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
 from stillroom.objectives import GOLD, PEER, Objective
@@ -108,7 +108,7 @@ def _probe(
     elif settings.precision == "auto":
         texts = _first_texts(parts)
         both = [
-            _probabilities(loaded.ask(texts, precision=one, tokens_per_batch=settings.tokens_per_batch)[0]["logits"])
+            softmax(loaded.ask(texts, precision=one, tokens_per_batch=settings.tokens_per_batch)[0]["logits"])
             for one in ("fp32", "bf16")
         ]
         gap = float(np.abs(both[0] - both[1]).max()) if texts else 0.0
@@ -129,12 +129,6 @@ def _first_texts(parts: Sequence[Rows[Any]]) -> list[str]:
         for batch in part.batches(_PROBE_TEXTS):
             return [str(text) for text in batch.column("text").to_pylist()]
     return []
-
-
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
-    return found
 
 
 def _ask(
@@ -159,7 +153,7 @@ def _ask(
         )
         asked, counts = len(shard.ids), None
         if shard.made is not None:
-            of_rows = transfer_set.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
+            of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
             shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows)
         shards.write(draft.folder, shard, said, counts=counts)
         line = {"shard": shard.name, "texts": asked, "tokens": tokens}

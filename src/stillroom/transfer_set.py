@@ -9,7 +9,6 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stillroom.core import plugins, signals
 from stillroom.core.artifact import Artifact
@@ -52,10 +51,19 @@ class TransferSet:
         """Whether the teacher named labels and gave no logits."""
         return "logits" not in self.recorded
 
-    def shards(self) -> Iterator[pa.Table]:
-        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position)."""
+    @property
+    def answer(self) -> str:
+        """The column of the answers: `logits`, or `label`."""
+        return "label" if self.names_labels_only else "logits"
+
+    def shards(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position).
+
+        `columns` are those that are read; None: all of them.
+        """
+        wanted = None if columns is None else list(columns)
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
-            yield pq.read_table(path).replace_schema_metadata({"shard": path.stem})
+            yield pq.read_table(path, columns=wanted).replace_schema_metadata({"shard": path.stem})
 
     def further(self, shard: pa.Table) -> list[signals.Place]:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""
@@ -68,13 +76,9 @@ class TransferSet:
         return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
 
 
-def answers(shard: pa.Table) -> NDArray[Any]:
-    """What the teacher answered to each row of a shard: logits `[rows, classes]`, or labels `[rows]`."""
-    if "label" in shard.column_names:
-        return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
-    column = shard["logits"].combine_chunks()
-    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32).reshape(-1, column.type.list_size)
+def part(shard: pa.Table) -> str:
+    """The part of the texts that a shard is of, which is the same for all its rows; "" where it has none."""
+    return str(shard["part"][0]) if shard.num_rows else ""
 
 
 def possible(kinds: frozenset[str]) -> dict[str, str]:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
+from stillroom.runtime.lexicon import Lexicon, Readings
 from stillroom.runtime.runners import Runner, Serve
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
@@ -60,6 +63,10 @@ ODD = [
     "a film that goes on " * 2_000,
 ]
 TEXTS = [*ODD, *(text for text, _ in sentences()[::30])]
+#: How much of what a runner has read it may keep where it is to be forgetful.
+KEPT = 300
+#: Words that the tokenizer knows one by one.
+WORDS = ["".join(one) for one in product("bdfgklmnprstvz", "aeiou", "bdfgklmnprstvz", "aio")]
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,30 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def make(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+def wordy(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier with a vocabulary of thousands, as real ones have: each of the words has an id of its own."""
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("wordy")
+    network = AutoModelForSequenceClassification.from_pretrained(classifier_folder)
+    told = json.loads((classifier_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    known = told["model"]["vocab"]
+    known |= {word: len(known) + place for place, word in enumerate(WORDS)}
+    assert len(set(known.values())) == len(known), "an id for each word"
+    (folder / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    torch.manual_seed(2)
+    network.resize_token_embeddings(len(known), mean_resizing=False)
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def make(wordy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
     made: dict[str, Case] = {}
 
     def case(name: str) -> Case:
         if name not in made:
-            made[name] = _case(name, classifier_folder, tmp_path_factory)
+            made[name] = _case(name, wordy, tmp_path_factory)
         return made[name]
 
     return case
@@ -177,19 +202,29 @@ def test_more_threads_change_nothing(case: Case) -> None:
     agree(case.runner.open(case.folder, threads=2)(TEXTS), case.answers)
 
 
-def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: None) -> None:
-    """As a server asks: with words that are new to it, and from a fresh start."""
-    words = iter(range(100_000))
-    asked = [[" ".join(f"great{next(words)}" for _ in range(20)) for _ in range(60)] for _ in range(6)]
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a runner keeps of what it has read is full after a few texts, so that it starts anew again and again."""
+    for name in ("bag.Lexicon", "static.Lexicon", "cnn.Readings"):
+        kept = Readings if name.endswith("Readings") else Lexicon
+        monkeypatch.setattr(f"stillroom.runtime.runners.{name}", partial(kept, capacity=KEPT))
+    monkeypatch.setattr("stillroom.runtime.runners.cnn._NUMBERS", KEPT * 6 * sum(range(1, 6)))
+
+
+def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: None, forgetful: None) -> None:
+    """As a server asks: words that are new to it, from a fresh start, learned and let go of in many threads at once."""
+    rng = np.random.default_rng(2)
+    asked = [[" ".join(rng.choice(WORDS, 12)) for _ in range(100)] for _ in range(8)]
     expected = [case.serve(texts) for texts in asked]
     serve = case.runner.open(case.folder, threads=1)
 
     def ask(texts: list[str]) -> NDArray[np.float32]:
-        return np.concatenate([serve(texts[start : start + 4]) for start in range(0, len(texts), 4)])
+        return np.concatenate([serve(texts[start : start + 2]) for start in range(0, len(texts), 2)])
 
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(8) as pool:
         for found, wanted in zip(pool.map(ask, asked), expected, strict=True):
             agree(found, wanted)
+    agree(serve(TEXTS), case.answers)
 
 
 def test_none_needs_torch(make: Callable[[str], Case]) -> None:

@@ -20,10 +20,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LOGITS = frozenset({"logits"})
 #: What a teacher says of every text: one of these.
@@ -32,6 +35,20 @@ TOKENS = "tokens"
 #: Every kind of signal, and how many of its axes run over tokens.
 TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
 KINDS = frozenset(TOKEN_AXES)
+
+
+def answers(shard: pa.Table) -> NDArray[Any]:
+    """What was answered to each row of a table of a transfer set: logits `[rows, classes]`, or labels `[rows]`."""
+    if "label" in shard.column_names:
+        return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
+    column = shard["logits"].combine_chunks()
+    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, column.type.list_size)
+
+
+def named(answers: NDArray[Any]) -> NDArray[np.int64]:
+    """The label of each answer, whether that is logits or a label already."""
+    return np.asarray(answers if answers.ndim == 1 else answers.argmax(axis=1), dtype=np.int64)
 
 
 def kind(name: str) -> str:

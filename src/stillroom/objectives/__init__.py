@@ -7,7 +7,7 @@ An objective is a pure function of student outputs, teacher signals and a mask. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self, final
 
@@ -112,3 +112,12 @@ class Objective(Member, ABC):
     @abstractmethod
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count, unweighted. Zero (with a gradient) where no row counts."""
+
+
+def terms(mixture: Sequence[Objective]) -> tuple[str, ...]:
+    """What each objective of a mixture is called in a log, whenever it counts: its kind.
+
+    Of one kind that stands there more than once, those after the first have their place behind it, counted from 1.
+    """
+    kinds = [one.kind for one in mixture]
+    return tuple(f"{one} {place + 1}" if one in kinds[:place] else one for place, one in enumerate(kinds))

@@ -86,10 +86,14 @@ class Lexicon:
 
 @final
 class Readings:
-    """The tokens of each chunk seen so far, for students that mind their order. It starts anew at `capacity` chunks."""
+    """The tokens of each chunk seen so far, for students that mind their order. It starts anew at `capacity` chunks.
+
+    One thread looks up at a time, as in a lexicon.
+    """
 
     def __init__(self, read: Encode, read_chunks: EncodeChunks, *, capacity: int = _CAPACITY) -> None:
         self._read, self._read_chunks, self._capacity = read, read_chunks, capacity
+        self._alone = threading.Lock()
         self._known: dict[str, list[int]] = {}
 
     def whole(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -100,11 +104,12 @@ class Readings:
     def by_chunks(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The same, chunk by chunk; texts that only the tokenizer should judge go to it whole."""
         chunks = [split(text) or [] for text in texts]
-        if len(self._known) > self._capacity:
-            self._known.clear()
-        known = self._known
-        self._learn([chunk for chunk in dict.fromkeys(chain.from_iterable(chunks)) if chunk not in known])
-        ids = [list(chain.from_iterable([known[chunk] for chunk in one])) for one in chunks]
+        with self._alone:
+            known = self._known
+            if len(known) > self._capacity:
+                known.clear()
+            self._learn([chunk for chunk in dict.fromkeys(chain.from_iterable(chunks)) if chunk not in known])
+            ids = [list(chain.from_iterable([known[chunk] for chunk in one])) for one in chunks]
         again = [place for place, one in enumerate(ids) if not one]
         if again:
             for place, one in zip(again, self._read([texts[place] for place in again]), strict=True):

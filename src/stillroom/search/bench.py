@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -19,8 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import cost, export, loop, pipeline, runtime, teach, train, transfer
-from stillroom.core import artifact, plugins, seeds, signals
+from stillroom import cost, export, loop, pipeline, runtime, teach, train, transfer, transfer_set
+from stillroom.core import artifact, plugins, probabilities, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
 from stillroom.core.recipe import Recipe
@@ -58,41 +59,27 @@ class Jury:
         """
         corpora.refuse_test(dev)
         rows = dev.table(["id", "text", "label"])
-        table = np.concatenate([_logits(one, len(task.outputs)) for one in said.shards() if _is_dev(one)])
-        ids = [one for shard in said.shards() if _is_dev(shard) for one in shard["id"].to_pylist()]
-        places = {one: place for place, one in enumerate(ids)}
-        teacher = _probabilities(table[[places[one] for one in rows["id"].to_pylist()]])
+        heard = [one for one in said.shards(["id", "part", said.answer]) if transfer_set.part(one) == dev.role]
+        table = np.concatenate([signals.answers(one) for one in heard])
+        places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
+        answers = table[[places[one] for one in rows["id"].to_pylist()]]
+        teacher = probabilities.of(answers, classes=len(task.outputs))
         gold = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
         known = np.flatnonzero(gold >= 0)
         if not len(known):
-            known, gold = np.arange(len(gold)), teacher.argmax(axis=1).astype(np.int64)
+            known, gold = np.arange(len(gold)), signals.named(answers)
         texts = rows["text"].to_pylist()
         metric: Metric = plugins.build("metrics", task.metrics[0])
         return cls(metric, len(task.outputs), [texts[row] for row in known], gold[known], teacher[known])
 
     def statistics(self, logits: NDArray[np.floating[Any]] | None) -> Floats:
         """What the metric says of each row for such answers to the first rows, or for the teacher's to all."""
-        said = self.teacher if logits is None else _probabilities(logits)
+        said = self.teacher if logits is None else probabilities.softmax(logits)
         return self.metric.rows(Answers(self.gold[: len(said)], said, self.teacher[: len(said)]))
 
     def score(self, statistics: Floats) -> float:
         """The metric itself."""
         return float(self.metric.value(statistics.sum(axis=0)))
-
-
-def _is_dev(shard: pa.Table) -> bool:
-    return bool(shard.num_rows) and shard["part"][0].as_py() == "dev"
-
-
-def _logits(shard: pa.Table, classes: int) -> NDArray[np.float32]:
-    flat = shard["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found: NDArray[np.float32] = flat.astype(np.float32).reshape(-1, classes)
-    return found
-
-
-def _probabilities(logits: NDArray[np.floating[Any]]) -> Floats:
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 @final
@@ -239,9 +226,10 @@ class Bench:
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
                                store=self.store, report=self.report)  # fmt: skip
 
+        timed_on = (self.corpus.train, self.corpus.unlabelled)
+
         def make(draft: Draft) -> None:
-            timed = cost.lightly(recipe.teacher, self.teacher, bundle, self.corpus.train, task=task,
-                                 beside=beside_teacher)  # fmt: skip
+            timed = cost.lightly(recipe.teacher, self.teacher, bundle, timed_on, task=task, beside=beside_teacher)
             found = [self.jury.statistics(runtime.Predictor(bundle).logits(list(self.jury.texts)))]
             for one in others:
                 network = candidate.student.reopen(one.folder, task=task)
@@ -259,7 +247,7 @@ class Bench:
             }
             self._write(draft, np.mean(found, axis=0), facts)
 
-        inputs = {"bundle": bundle.digest, "train": self.corpus.train.digest}
+        inputs = {"bundle": bundle.digest, **{part.role: part.digest for part in timed_on}}
         inputs |= {f"seed {number}": one.digest for number, one in enumerate(others, start=1)}
         settings = {"what": "point", "beside": beside_teacher, "cost": recipe.cost.model_dump(mode="json")}
         return self._trial(candidate, trained, bundle, settings, inputs, make)

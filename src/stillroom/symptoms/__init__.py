@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom.core import batches, plugins
+from stillroom.core import batches, plugins, signals
 from stillroom.core.artifact import Artifact
 from stillroom.core.plugins import Member
 from stillroom.core.recipe import Recipe
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from stillroom.metrics import Metric
     from stillroom.objectives import Objective
     from stillroom.students import Network
+    from stillroom.transfer_set import TransferSet
 
 Severity = Literal["error", "warning", "note"]
 #: The stages of a run that leave an artifact, as `run.json` names them, and the folders that they leave it in.
@@ -42,7 +44,11 @@ FOLDERS = {
 }
 #: Every shape of student output, for symptoms that do not look at single answers.
 ANY: frozenset[Shape] = frozenset(get_args(Shape))
-TAUGHT = ("train", "unlabelled", "phrases")
+#: Parts of the texts that nobody learns from. All others are learned from: rows, and what was made of them, which has
+#: the name of the rule that made it.
+HELD_OUT = ("dev", "test", "outside")
+#: What stands for the column of the teacher's answers: `logits`, or `label` where it only names labels.
+ANSWER = "answer"
 _AT_ONCE = 4096  # padded ids that a student is asked about at a time
 
 
@@ -130,15 +136,18 @@ Twins = Callable[[Sequence[str], Sequence[str]], Mapping[int, int]]
 @final
 @dataclass(frozen=True)
 class Judged:
-    """The table that `evaluate` left: the test rows' ids and gold, and every system's probabilities."""
+    """The table that `evaluate` left: the test rows' ids and gold, and what every system said of them."""
 
     ids: tuple[str, ...]
     gold: NDArray[np.int64]
+    named: Mapping[str, NDArray[np.int64]]
+    """The label that each system names."""
     probabilities: Mapping[str, NDArray[np.float64]]
+    """Of the systems that say how sure they are."""
 
     def right(self, system: str) -> NDArray[np.bool_]:
         """Where a system names the gold label."""
-        return np.asarray(self.probabilities[system].argmax(axis=1) == self.gold)
+        return np.asarray(self.named[system] == self.gold)
 
 
 @final
@@ -148,8 +157,8 @@ class Case:
 
     recipe: Recipe
     artifacts: Mapping[str, Artifact]
+    heard: TransferSet | None
     twins: Twins
-    kept: dict[str, Any] = field(default_factory=dict)
 
     def fact(self, name: str, value: Any, stage: str, where: str) -> Fact:
         """A fact that stands in, or follows from, a stage's artifact."""
@@ -165,22 +174,39 @@ class Case:
         table = self.rows(role, ["id", "label"]).drop_null()
         return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
+    @property
+    def said(self) -> TransferSet:
+        """What the teacher said: there for those who need `transfer`."""
+        if self.heard is None:
+            raise LookupError("no transfer set, and the symptom does not say that it needs one")
+        return self.heard
+
     @cached_property
-    def said(self) -> pa.Table:
-        """What the teacher said: `id`, `text`, `part`, `logits`."""
-        paths = sorted(self.artifacts["transfer"].folder.glob("shard-*.parquet"))
-        tables = [pq.read_table(path) for path in paths]
-        plain = [one.set_column(2, "part", one["part"].cast(pa.string())) for one in tables]
-        return pa.concat_tables(plain)
+    def parts(self) -> Mapping[str, int]:
+        """How many texts of each part are learned from."""
+        found: Counter[str] = Counter()
+        for shard in self.told(columns=()):
+            found.update(shard["part"].to_pylist())
+        return found
 
-    def said_of(self, *parts: str) -> pa.Table:
-        """The same for some parts of the texts."""
-        return self.said.filter(pa.compute.is_in(self.said["part"], pa.array(parts, pa.string())))
+    def told(self, *parts: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """What the teacher was asked and what it said, a shard at a time: `id`, `part` and these columns.
 
-    def logits(self, said: pa.Table) -> NDArray[np.float64]:
-        """The teacher's logits in such a table, `[rows, classes]`."""
-        flat = said["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, dtype=np.float64).reshape(-1, len(self.recipe.task.outputs))
+        Of the parts that are named, or of all that are learned from. `ANSWER` is the column of what it said.
+        """
+        read = [self.said.answer if one == ANSWER else one for one in columns]
+        for shard in self.said.shards(["id", "part", *read]):
+            inside = pa.compute.is_in(shard["part"].cast(pa.string()), pa.array(parts or HELD_OUT, pa.string()))
+            yield shard.filter(inside if parts else pa.compute.invert(inside))
+
+    def some(self, count: int, *parts: str, columns: Sequence[str]) -> pa.Table:
+        """The same for so many rows at most: those with the lowest ids, which are hashes, so that it is a sample."""
+        found: pa.Table | None = None
+        for shard in self.told(*parts, columns=columns):
+            plain = shard.replace_schema_metadata().drop_columns(["part"])
+            both = plain if found is None else pa.concat_tables([found, plain])
+            found = both.sort_by("id").slice(0, count)
+        return pa.table({name: [] for name in ("id", *columns)}) if found is None else found
 
     @cached_property
     def judged(self) -> Judged:
@@ -188,13 +214,18 @@ class Case:
         table = pq.read_table(self.artifacts["evaluate"].folder / "table.parquet")
         table = table.filter(pa.compute.invert(table["outside"]))
         place = {label: number for number, label in enumerate(self.recipe.task.outputs)}
+
+        def places(column: str) -> NDArray[np.int64]:
+            return np.array([place[label] for label in table[column].to_pylist()], dtype=np.int64)
+
         said = {
             name.removeprefix("probabilities."): np.array(table[name].to_pylist(), dtype=np.float64)
             for name in table.column_names
             if name.startswith("probabilities.")
         }
-        gold = np.array([place[label] for label in table["gold"].to_pylist()], dtype=np.int64)
-        return Judged(tuple(table["id"].to_pylist()), gold, said)
+        named = {name.removeprefix("label."): places(name) for name in table.column_names if name.startswith("label.")}
+        named |= {system: signals.named(one) for system, one in said.items()}
+        return Judged(tuple(table["id"].to_pylist()), places("gold"), named, said)
 
     @cached_property
     def log(self) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.core import signals
+from stillroom.symptoms import ANSWER, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _NOT_ABOVE = 0.05
 
@@ -20,7 +21,7 @@ class ColdStart(Symptom):
     begin above chance; one that takes nothing of it can't.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"corpus", "train", "evaluate"})
+    needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer", "train", "evaluate"})
     threshold: ClassVar[str] = (
         "before any step not above the most frequent dev label (one-sided exact p over 0.05), and on test behind the "
         "teacher; a student that catches up needed no better start"
@@ -42,7 +43,8 @@ class ColdStart(Symptom):
             yield self.unseen("the log holds no accuracy before the first step")
             return
         rows = int(before["rows"])
-        known = np.array(list(case.gold("dev").values()) or case.logits(case.said_of("dev")).argmax(axis=1))
+        named = (signals.named(signals.answers(one)) for one in case.told("dev", columns=[ANSWER]))
+        known = np.array(list(case.gold("dev").values()) or np.concatenate(list(named)))
         chance = float(np.bincount(known).max() / len(known))
         started = _chance.at_least(round(before[metric] * rows), rows, chance) <= _NOT_ABOVE
         ahead, behind = case.judged.right("teacher"), case.judged.right("student")

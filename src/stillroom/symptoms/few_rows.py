@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from stillroom.symptoms import TAUGHT, Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.core import signals
+from stillroom.symptoms import ANSWER, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _A_CLASS = 50
 _BY_HEART = 0.05
@@ -34,8 +35,10 @@ class FewRows(Symptom):
     def look(self, case: Case) -> Iterator[Seen]:
         """Rows of each class, then the gap between learned texts and dev."""
         labels = case.recipe.task.outputs
-        said = case.said_of(*TAUGHT)
-        counts = np.bincount(case.logits(said).argmax(axis=1), minlength=len(labels))
+        counts = np.zeros(len(labels), dtype=np.int64)
+        for shard in case.told(columns=[ANSWER]):
+            counts += np.bincount(signals.named(signals.answers(shard)), minlength=len(labels))
+        texts = int(counts.sum())
         few = {labels[place]: int(count) for place, count in enumerate(counts) if count < _A_CLASS}
         if few:
             shown = ", ".join(f"{label} {count}" for label, count in sorted(few.items(), key=lambda one: one[1])[:5])
@@ -43,13 +46,13 @@ class FewRows(Symptom):
                 self.kind,
                 "warning",
                 f"{len(few)} of {len(labels)} labels have fewer than {_A_CLASS} texts in the transfer set of "
-                f"{said.num_rows:,} ({shown}).",
+                f"{texts:,} ({shown}).",
                 "The transfer set is too small, or holds too little of these labels.",
                 "Add texts without labels, the teacher's words are labels enough; or cut phrases out of training rows.",
                 ("corpus.unlabelled", "transfer.augment"),
                 (
                     case.fact("fewest texts of a label", int(counts.min()), "transfer", "shard-*.parquet: logits"),
-                    case.fact("texts", said.num_rows, "transfer", "facts.texts"),
+                    case.fact("texts", texts, "transfer", "facts.texts"),
                 ),
             )
         if "train" not in case.artifacts:
@@ -82,10 +85,10 @@ class FewRows(Symptom):
 
 
 def _agreed(case: Case, *parts: str) -> tuple[int, int]:
-    """On how many of some texts student and teacher name the same label; ids are hashes, so the lowest are a sample."""
-    said = case.said_of(*parts).sort_by("id").slice(0, _ASKED)
+    """On how many of some texts student and teacher name the same label."""
+    said = case.some(_ASKED, *parts, columns=["text", ANSWER])
     if not said.num_rows:
         return 0, 0
     ids = case.network.encode(said["text"].to_pylist())
-    same = case.answers(ids).argmax(axis=1) == case.logits(said).argmax(axis=1)
+    same = case.answers(ids).argmax(axis=1) == signals.named(signals.answers(said))
     return int(same.sum()), len(same)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, final
 
-from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.objectives import GOLD, PEER, Objective, terms
 from stillroom.symptoms import ANY, Case, Finding, Seen, Severity, Symptom
 from stillroom.tasks import Shape
 
@@ -29,10 +29,7 @@ class IdleTerm(Symptom):
 
     def look(self, case: Case) -> Iterator[Seen]:
         """Each objective of the mixture, as the log tells of it."""
-        names: list[str] = []
-        for place, one in enumerate(case.objectives):
-            name = one.kind if one.kind not in names else f"{one.kind} {place + 1}"
-            names.append(name)
+        for place, (one, name) in enumerate(zip(case.objectives, terms(case.objectives), strict=True)):
             yield from self._term(case, one, name, place)
         yield from self._dev(case)
 

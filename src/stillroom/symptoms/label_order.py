@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.core import signals
+from stillroom.symptoms import ANSWER, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _FEWEST = 20
 
@@ -64,14 +65,14 @@ class LabelOrder(Symptom):
 
 def _rows(case: Case) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
     known = {**case.gold("train"), **case.gold("dev")}
-    said = case.said_of("train", "dev")
-    best = case.logits(said).argmax(axis=1)
-    rows = [(one, known[one], int(label)) for one, label in zip(said["id"].to_pylist(), best, strict=True)
-            if one in known]  # fmt: skip
+    rows: list[tuple[str, int, int]] = []
+    for shard in case.told("train", "dev", columns=[ANSWER]):
+        best = signals.named(signals.answers(shard)).tolist()
+        rows += [(one, known[one], label) for one, label in zip(shard["id"].to_pylist(), best, strict=True)
+                 if one in known]  # fmt: skip
     if "evaluate" in case.artifacts:
         judged = case.judged
-        best = judged.probabilities["teacher"].argmax(axis=1)
-        rows += zip(judged.ids, judged.gold.tolist(), best.tolist(), strict=True)
+        rows += zip(judged.ids, judged.gold.tolist(), judged.named["teacher"].tolist(), strict=True)
     ids, gold, teacher = zip(*rows, strict=True) if rows else ((), (), ())
     return list(ids), np.array(gold, dtype=np.int64), np.array(teacher, dtype=np.int64)
 

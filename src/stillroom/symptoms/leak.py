@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import ClassVar, Literal, final
 
 import numpy as np
+import pyarrow as pa
 
-from stillroom.symptoms import TAUGHT, Case, Fact, Finding, Seen, Symptom, _chance
+from stillroom.symptoms import Case, Fact, Finding, Seen, Symptom, _chance
 
 _SHARE = 0.01
 _FEWEST = 3
@@ -19,8 +21,8 @@ class Leak(Symptom):
     """Texts of test or dev were learned from, word for word or nearly.
 
     Equal texts by id, over the training rows and all that the teacher was asked about; near twins (Jaccard index of
-    five-character pieces of 0.8 or more) among the first 50,000 of these texts. Whether the student is better on the
-    leaked rows is told beside it.
+    five-character pieces of 0.8 or more) among 50,000 of the texts that it was asked about, drawn by id. Whether the
+    student is better on the leaked rows is told beside it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer"})
@@ -34,24 +36,21 @@ class Leak(Symptom):
 
     def look(self, case: Case) -> Iterator[Seen]:
         """Test where it was evaluated, and dev."""
-        said = case.said_of(*TAUGHT)
-        train = case.rows("train", ["id", "text"])
-        taught = dict(zip(said["id"].to_pylist(), said["text"].to_pylist(), strict=True))
-        taught |= dict(zip(train["id"].to_pylist(), train["text"].to_pylist(), strict=True))
+        others = case.some(_COMPARED, columns=["text"])["text"].to_pylist()
         for role in ("test", "dev"):
             if role == "test" and "evaluate" not in case.artifacts:
                 yield self.unseen("test: it was not evaluated, so it is not read")
                 continue
-            yield from self._of(case, role, taught)
+            yield from self._of(case, role, others)
 
-    def _of(self, case: Case, role: str, taught: dict[str, str]) -> Iterator[Seen]:
+    def _of(self, case: Case, role: str, others: Sequence[str]) -> Iterator[Seen]:
         held = case.rows(role, ["id", "text"])
         ids, texts = held["id"].to_pylist(), held["text"].to_pylist()
+        taught = _met(case, {one.partition("-")[0] for one in ids})
         equal = [place for place, one in enumerate(ids) if one.partition("-")[0] in taught]
         if equal:
             yield self._finding(case, role, "error", equal, ids, "equal texts")
-        others = list(taught.values())[:_COMPARED]
-        near = [place for place in case.twins(texts, others) if place not in set(equal)]
+        near = sorted(set(case.twins(texts, others)) - set(equal))
         if len(near) >= max(_FEWEST, _SHARE * len(ids)):
             yield self._finding(case, role, "warning", near, ids, "near twins")
 
@@ -97,3 +96,12 @@ class Leak(Symptom):
             case.fact("student right on these", shares[0], "evaluate", field),
             case.fact("student right on the others", shares[1], "evaluate", field),
         )
+
+
+def _met(case: Case, held: Collection[str]) -> set[str]:
+    """Which of some ids are those of texts that were learned from."""
+    wanted = pa.array(held, pa.string())
+    found: set[str] = set()
+    for ids in chain([case.rows("train", ["id"])["id"]], (shard["id"] for shard in case.told(columns=()))):
+        found.update(ids.filter(pa.compute.is_in(ids, wanted)).to_pylist())
+    return found

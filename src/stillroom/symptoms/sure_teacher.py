@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal, final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from stillroom.core import probabilities, signals
 from stillroom.metrics import Answers, ece
-from stillroom.symptoms import TAUGHT, Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import ANSWER, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _GAP = 0.05
 _FLAT = 0.02  # of log C: what is left in soft labels under which they are hard ones
@@ -34,6 +36,9 @@ class SureTeacher(Symptom):
 
     def look(self, case: Case) -> Iterator[Seen]:
         """Confidence against accuracy, then entropy."""
+        if case.said.names_labels_only:
+            yield self.unseen("the teacher names a label and does not say how sure it is")
+            return
         gold, said = _rows(case)
         if not len(gold):
             yield self.unseen("no dev or test row has gold")
@@ -45,7 +50,7 @@ class SureTeacher(Symptom):
             yield Quiet(p)
             return
         temperature = _temperature(case)
-        left = entropy(case.logits(case.said_of(*TAUGHT)) / temperature)
+        left = entropy(case.told(columns=[ANSWER]), temperature=temperature)
         table = Answers(gold, said, said)
         error = ece.Ece().score(table)
         empty = " Its soft labels carry next to nothing beyond the label." if left < _FLAT else ""
@@ -76,25 +81,25 @@ def _temperature(case: Case) -> float:
 
 def _rows(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Gold and probabilities of rows that no teacher of ours was fitted to."""
-    known, said = case.gold("dev"), case.said_of("dev")
-    ids = said["id"].to_pylist()
-    rows = [place for place, one in enumerate(ids) if one in known]
-    gold = [np.array([known[ids[place]] for place in rows], dtype=np.int64)]
-    tables = [softmax(case.logits(said))[rows]]
+    known = case.gold("dev")
+    gold, tables = [np.empty(0, np.int64)], [np.empty((0, len(case.recipe.task.outputs)))]
+    for shard in case.told("dev", columns=[ANSWER]):
+        ids = shard["id"].to_pylist()
+        rows = [place for place, one in enumerate(ids) if one in known]
+        gold.append(np.array([known[ids[place]] for place in rows], dtype=np.int64))
+        tables.append(probabilities.softmax(signals.answers(shard))[rows])
     if "evaluate" in case.artifacts:
         gold.append(case.judged.gold)
         tables.append(case.judged.probabilities["teacher"])
     return np.concatenate(gold), np.concatenate(tables)
 
 
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities."""
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-
-def entropy(logits: NDArray[np.float64]) -> float:
-    """The mean entropy of some rows, as a share of the highest there can be."""
-    table = softmax(logits)
-    rows = -(table * np.log(np.maximum(table, 1e-300))).sum(axis=1)
-    return float(rows.mean() / np.log(table.shape[1]))
+def entropy(shards: Iterable[pa.Table], *, temperature: float) -> float:
+    """The mean entropy of what was said at a temperature, as a share of the highest there can be."""
+    total, rows, classes = 0.0, 0, 2
+    for shard in shards:
+        logits = signals.answers(shard)
+        said = probabilities.softmax(logits / temperature)
+        total -= float((said * np.log(np.maximum(said, 1e-300))).sum())
+        rows, classes = rows + len(said), logits.shape[1]
+    return total / max(1, rows) / float(np.log(classes))

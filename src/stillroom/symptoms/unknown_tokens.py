@@ -32,7 +32,7 @@ class UnknownTokens(Symptom):
         path = case.artifacts["train"].folder / _FILE
         if not path.is_file():
             return  # it reads without a vocabulary: nothing is unknown to it
-        taught = case.said_of("train", "unlabelled").sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
+        taught = case.some(_TEXTS, "train", "unlabelled", columns=["text"])["text"].to_pylist()
         test = case.rows("test", ["id", "text"]).sort_by("id").slice(0, _TEXTS)["text"].to_pylist()
         learned, tested = _unknown(path, taught), _unknown(path, test)
         if learned is None or tested is None or not taught or not test:

@@ -39,7 +39,7 @@ class WeakTeacher(Symptom):
             yield self.unseen("no evaluation: the teacher was not held against TF-IDF")
             return
         judged = case.judged
-        if "baseline" not in judged.probabilities:
+        if "baseline" not in judged.named:
             yield self.unseen("no baseline: no training row has gold")
             return
         floor, teacher = judged.right("baseline"), judged.right("teacher")

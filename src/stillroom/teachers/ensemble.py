@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem, StillroomError
+from stillroom.core.probabilities import log_softmax
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
@@ -207,7 +208,7 @@ class Choir:
             own = precision if precision in one.precisions else "fp32"
             asked = wanted | signals.LOGITS if place == self._lead else signals.LOGITS
             said, read = one.ask(texts, precision=own, tokens_per_batch=tokens_per_batch, wanted=asked)
-            sides.append(_log_softmax(said["logits"]))
+            sides.append(log_softmax(said["logits"]))
             further |= {name: signal for name, signal in said.items() if name not in _SPOKEN}
             tokens += read
         logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts])
@@ -259,12 +260,6 @@ class Choir:
 
 def _folder(folder: Path, place: int) -> Path:
     return folder / f"member-{place}"
-
-
-def _log_softmax(logits: NDArray[Any]) -> Floats:
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True, initial=-np.inf) if len(wide) else 0.0
-    return np.asarray(wide - np.log(np.exp(wide).sum(axis=1, keepdims=True)))
 
 
 def _write_gold(corpus: Corpus, path: Path) -> None:

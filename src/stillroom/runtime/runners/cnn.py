@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -55,7 +56,11 @@ class Cnn(Runner):
 
 @final
 class _Convolutions:
-    """The highest answers of all convolutions, from tables of what tokens add."""
+    """The highest answers of all convolutions, from tables of what tokens add.
+
+    A server asks from several threads: one looks up at a time, and takes along the tables that its slots are of. Nobody
+    writes to a slot that was given out: others add rows after it, or begin new tables.
+    """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], windows: Sequence[int]) -> None:
         # The vectors stay in half precision: only those of tokens that some text has are ever widened.
@@ -67,6 +72,7 @@ class _Convolutions:
             np.concatenate([one[step] for one in shares if step < len(one)]).T for step in range(self._longest)
         ]
         self._capacity = _NUMBERS // weights["body.weight"].shape[0]
+        self._alone = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
@@ -78,12 +84,12 @@ class _Convolutions:
         """One vector a text, from all ids end to end and how many each text has."""
         inside = np.arange(counts.max()) < counts[:, None]
         slots = np.zeros((len(counts), inside.shape[1] + self._longest - 1), dtype=np.int64)
-        slots[:, : inside.shape[1]][inside] = self._look_up(ids)
+        slots[:, : inside.shape[1]][inside], tables = self._look_up(ids)
         # Step by step, the longest text first: the texts that are still going on are then always the first ones.
         order = np.argsort(-counts, kind="stable")
         slots, inside = slots[order].T, inside[order].T
-        added = self._tables[0].take(slots[: len(inside)][inside], axis=0)
-        for step, table in enumerate(self._tables[1:], start=1):
+        added = tables[0].take(slots[: len(inside)][inside], axis=0)
+        for step, table in enumerate(tables[1:], start=1):
             more = table.take(slots[step : step + len(inside)][inside], axis=0)
             reached = added[:, -more.shape[1] :]
             np.add(reached, more, out=reached)
@@ -92,15 +98,16 @@ class _Convolutions:
         vectors: NDArray[np.float32] = np.maximum(peaks + self._bias, 0.0)
         return vectors
 
-    def _look_up(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The slot of every token in the tables."""
-        if self._known > self._capacity:
-            self._clear()
-        slots: NDArray[np.int64] = self._slots[ids]
-        if not slots.all():
-            self._learn(np.unique(ids[slots == 0]))
-            slots = self._slots[ids]
-        return slots
+    def _look_up(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+        """The slot of every token, and the tables that it is a slot of."""
+        with self._alone:
+            if self._known > self._capacity:
+                self._clear()
+            slots: NDArray[np.int64] = self._slots[ids]
+            if not slots.all():
+                self._learn(np.unique(ids[slots == 0]))
+                slots = self._slots[ids]
+            return slots, self._tables
 
     def _learn(self, tokens: NDArray[np.int64]) -> None:
         first, needed, size = self._known, self._known + len(tokens), len(self._tables[0])
