@@ -122,6 +122,25 @@ def test_a_fit_is_under_as_many_bits_as_its_plan_says(
     assert seen == {bits}
 
 
+def test_the_journey_trains_under_the_bits_of_its_format(
+    toy: dict[str, Any], classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+
+    def fit(network: Network, *, plan: Plan, **rest: Any) -> Any:
+        plans.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "fit", fit)
+    toy["teacher"] = {"kind": "huggingface", "model": str(classifier_folder)}
+    for bits in (7, 8):
+        eight = {"kind": "onnx_int8", "weight_bits": bits}
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run(recipe_of(toy, eight, kind="transformer"), work=tmp_path / "work", until="train")
+    assert [plan.weight_bits for plan in plans] == [7, 8]
+    assert len(list((tmp_path / "work").glob("student/.draft-*"))) == 2, "the bits are part of what a student is"
+
+
 def test_rounding_is_idempotent_bounded_and_keeps_zero() -> None:
     plain = torch.randn(7, 9, generator=torch.Generator().manual_seed(2)) * 5
     plain[0, 0] = 0.0
