@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,26 @@ GREEK = ("αυτή", "ήταν", "μια", "πολύ", "ταινία", "καλή
 def symptoms(found: doctor.Examination) -> set[str]:
     """What was found, without what a finding before explains."""
     return {one.symptom for one in found.findings if one.follows_from is None}
+
+
+#: The kinds that a test of this file plants and finds.
+PLANTED: set[str] = set()
+
+
+def plants(*kinds: str) -> Callable[[Callable[..., doctor.Examination]], Callable[..., None]]:
+    """Holds a test, which gives its examination, to finding what it says that it plants."""
+    PLANTED.update(kinds)
+
+    def held(test: Callable[..., doctor.Examination]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def finds(**fixtures: Any) -> None:
+            found = test(**fixtures)
+            assert set(kinds) <= symptoms(found)
+            assert all(one.told and one.cause and one.change for one in found.findings)
+
+        return finds
+
+    return held
 
 
 class Pair:
@@ -158,18 +179,20 @@ def _ignorant(pair: Pair) -> None:
     pair.logits = {role: rng.normal(0, 0.1, size=one.shape) for role, one in pair.logits.items()}
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected", "key"),
-    [
-        (_swapped, {"label_order"}, "task.labels"),
-        (_sharpened, {"sure_teacher"}, "objective.temperature"),
-        (_leaked, {"leak"}, "corpus.unlabelled"),
-        (_twinned, {"leak"}, "corpus.unlabelled"),
-        (_few, {"few_rows"}, "corpus.unlabelled"),
-        (_far, {"far_texts"}, "corpus.unlabelled"),
-        (_ignorant, {"weak_teacher"}, "teacher"),
-    ],
-)
+FAULTS: list[tuple[Callable[[Pair], None], set[str], str]]
+FAULTS = [
+    (_swapped, {"label_order"}, "task.labels"),
+    (_sharpened, {"sure_teacher"}, "objective.temperature"),
+    (_leaked, {"leak"}, "corpus.unlabelled"),
+    (_twinned, {"leak"}, "corpus.unlabelled"),
+    (_few, {"few_rows"}, "corpus.unlabelled"),
+    (_far, {"far_texts"}, "corpus.unlabelled"),
+    (_ignorant, {"weak_teacher"}, "teacher"),
+]
+PLANTED.update(*(expected for _, expected, _ in FAULTS))
+
+
+@pytest.mark.parametrize(("fault", "expected", "key"), FAULTS)
 def test_a_planted_fault_is_found_and_no_other(
     tmp_path: Path, fault: Callable[[Pair], None], expected: set[str], key: str
 ) -> None:
@@ -318,13 +341,18 @@ def test_a_teacher_that_only_names_labels_ends_no_run(
 
 
 @pytest.mark.parametrize(("rate", "words"), [(2.0, "never came below"), (0.01, "second half"), (0.001, "hardly moved")])
-def test_a_rate_out_of_range_is_found(recorded: Path, tmp_path: Path, rate: float, words: str) -> None:
+@plants("learning_rate")
+def test_a_rate_out_of_range_is_found(recorded: Path, tmp_path: Path, rate: float, words: str) -> doctor.Examination:
     found = doctor.examine(run(recorded, tmp_path, train={"learning_rate": rate}).folder)
     assert symptoms(found) == {"learning_rate"}
     assert words in found.findings[0].told
+    return found
 
 
-def test_a_term_that_is_cut_off_is_found(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@plants("idle_term")
+def test_a_term_that_is_cut_off_is_found(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> doctor.Examination:
     """Its value moves in the log, because the other term moves the student: only the gradient tells."""
     from stillroom.objectives.forward_kl import ForwardKL
 
@@ -337,12 +365,15 @@ def test_a_term_that_is_cut_off_is_found(recorded: Path, tmp_path: Path, monkeyp
     assert finding.keys == ("objective[0]",)
     values = [line["terms"]["forward_kl"] for line in lines(ended)]
     assert max(values) > 1.1 * min(values)
+    return found
 
 
-def test_a_term_without_weight_is_found(recorded: Path, tmp_path: Path) -> None:
+@plants("idle_term")
+def test_a_term_without_weight_is_found(recorded: Path, tmp_path: Path) -> doctor.Examination:
     mixture = [{"kind": "forward_kl"}, {"kind": "logit_mse", "weight": 0.0}]
     found = doctor.examine(run(recorded, tmp_path, objective=mixture).folder)
     assert [(one.symptom, one.keys[0]) for one in found.findings] == [("idle_term", "objective[1].weight")]
+    return found
 
 
 def test_stages_of_one_kind_are_told_apart(recorded: Path, tmp_path: Path) -> None:
@@ -418,7 +449,8 @@ def test_the_toy_run_is_well(travelled: Travelled) -> None:
     assert "findings" not in travelled.run.summary
 
 
-def test_a_network_that_counts_padding_is_found(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@plants("padding")
+def test_a_network_that_counts_padding_is_found(copy: Path, monkeypatch: pytest.MonkeyPatch) -> doctor.Examination:
     from stillroom.students.static.network import Folded
 
     masked = Folded.forward
@@ -426,19 +458,24 @@ def test_a_network_that_counts_padding_is_found(copy: Path, monkeypatch: pytest.
     found = doctor.examine(copy)
     assert "padding" in symptoms(found)
     assert found.findings[0].severity == "error"
+    return found
 
 
-def test_an_export_that_lost_is_found(copy: Path) -> None:
+@plants("export_loss")
+def test_an_export_that_lost_is_found(copy: Path) -> doctor.Examination:
     from safetensors.numpy import load_file, save_file
 
     bundle = part(copy, "export")
     weights = load_file(bundle / "static.safetensors")
     save_file({**weights, "head": -weights["head"]}, bundle / "static.safetensors")
     sealed(bundle)
-    assert symptoms(doctor.examine(copy)) == {"export_loss"}
+    found = doctor.examine(copy)
+    assert symptoms(found) == {"export_loss"}
+    return found
 
 
-def test_another_language_in_the_test_is_found(copy: Path) -> None:
+@plants("unknown_tokens", "far_texts")
+def test_another_language_in_the_test_is_found(copy: Path) -> doctor.Examination:
     corpus = part(copy, "corpus")
     rows = pq.read_table(corpus / "test.parquet")
     rng = np.random.default_rng(0)
@@ -448,9 +485,11 @@ def test_another_language_in_the_test_is_found(copy: Path) -> None:
     found = doctor.examine(copy)
     assert symptoms(found) == {"unknown_tokens", "far_texts"}
     assert found.findings[0].symptom == "unknown_tokens"
+    return found
 
 
-def test_rows_of_the_test_in_the_transfer_set_are_found(copy: Path) -> None:
+@plants("leak")
+def test_rows_of_the_test_in_the_transfer_set_are_found(copy: Path) -> doctor.Examination:
     """As if they had come as texts without labels."""
     corpus, said = part(copy, "corpus"), part(copy, "transfer")
     rows = pq.read_table(corpus / "test.parquet").slice(0, 10)
@@ -462,6 +501,7 @@ def test_rows_of_the_test_in_the_transfer_set_are_found(copy: Path) -> None:
     found = doctor.examine(copy)
     assert symptoms(found) == {"leak"}
     assert "10 of" in found.findings[0].told
+    return found
 
 
 def test_a_warning_of_the_teacher_is_passed_on(copy: Path) -> None:
@@ -473,13 +513,15 @@ def test_a_warning_of_the_teacher_is_passed_on(copy: Path) -> None:
     assert symptoms(doctor.examine(copy)) == {"weak_teacher"}
 
 
-def test_a_student_that_took_nothing_of_its_teacher_is_found(travelled: Travelled) -> None:
+@plants("cold_start", "under_floor")
+def test_a_student_that_took_nothing_of_its_teacher_is_found(travelled: Travelled) -> doctor.Examination:
     student = {"kind": "bag", "features": {"bits": 10}, "epochs": 1, "learning_rate": 1e-4}
     cold = recipe.parse({**travelled.recipe, "name": "cold", "student": student, "gate": []})
     ended = pipeline.run(cold, work=travelled.work, until="evaluate")
     found = doctor.examine(ended.folder)
     assert symptoms(found) == {"cold_start", "under_floor"}
     assert {one.symptom for one in found.unseen} == {"learning_rate"}
+    return found
 
 
 def course(losses: list[float], dev: list[float], scores: list[float], *, before: float) -> list[dict[str, Any]]:
