@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 
 from stillroom import doctor
 from stillroom.core import artifact, plugins
 from stillroom.symptoms import FOLDERS, Symptom
-from tests.test_doctor import PLANTED, plain
+from tests.symptoms.scenes import PLANTED, plain
 
+ROOT = Path(__file__).parents[1]
 NAMES = plugins.names("symptoms")
+# Tests that plant a fault tell so when they are imported.
+for _name in ("test_doctor", *(f"symptoms.{one.stem}" for one in (ROOT / "symptoms").glob("test_*.py"))):
+    importlib.import_module(f"tests.{_name}")
 
 
 @pytest.fixture(scope="module")
