@@ -30,6 +30,7 @@ TOGETHER = {
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
     "tests/runtime/test_runtime.py",
+    "tests/symptoms/test_runs.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
     "tests/test_doctor.py",

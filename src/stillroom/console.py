@@ -156,7 +156,12 @@ def show_examination(found: Mapping[str, Any], *, as_json: bool) -> None:
     show_findings(found["findings"])
     if not found["findings"]:
         data.print("Nothing is found to be wrong.")
-    for one in found["unseen"]:
+    show_unseen(found["unseen"])
+
+
+def show_unseen(unseen: Sequence[Mapping[str, Any]]) -> None:
+    """What the doctor could not look at, each with the reason."""
+    for one in unseen:
         talk.print(f"[dim]not looked at: {escape(one['symptom'])}: {escape(one['reason'])}[/dim]", soft_wrap=True)
 
 
@@ -226,6 +231,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     if summary.get("gates"):
         data.print(_gates(summary["gates"]))
     show_findings(summary.get("findings") or [])
+    show_unseen(summary.get("unseen") or [])
 
 
 def _comparison(summary: Mapping[str, Any]) -> Table:

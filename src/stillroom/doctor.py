@@ -1,6 +1,6 @@
 """Why a student came out as it did: every known symptom, looked for in what a run left behind, and nothing else.
 
-Nothing is trained and nothing is chosen here. Test rows are read only where `evaluate` has read them already. All
+No student is trained and nothing is chosen here. Test rows are read only where `evaluate` has read them already. All
 p-values of an examination are corrected together (Holm 1979), so that a run that is well is accused by chance in one
 examination of a thousand at most, by all tests taken together; each symptom's page says what else can mislead it.
 """

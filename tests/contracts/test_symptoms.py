@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 
-from stillroom.core import plugins
+from stillroom import doctor
+from stillroom.core import artifact, plugins
 from stillroom.symptoms import FOLDERS, Symptom
+from tests.symptoms.scenes import PLANTED, plain
 
+ROOT = Path(__file__).parents[1]
 NAMES = plugins.names("symptoms")
-ROOT = Path(__file__).parents[2]
+# Tests that plant a fault tell so when they are imported.
+for _name in ("test_doctor", *(f"symptoms.{one.stem}" for one in (ROOT / "symptoms").glob("test_*.py"))):
+    importlib.import_module(f"tests.{_name}")
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> doctor.Examination:
+    """The examination of a run that has come nowhere."""
+    folder = tmp_path_factory.mktemp("work") / "runs" / "nothing"
+    artifact.write_json(folder / "run.json", {"name": "nothing", "stages": {}})
+    artifact.write_json(folder / "recipe.resolved.json", plain("nothing", "rows.csv", "said.jsonl"))
+    return doctor.examine(folder)
 
 
 @pytest.fixture(params=NAMES)
@@ -56,10 +71,13 @@ def test_has_no_settings_so_that_no_run_can_silence_it(symptom: Symptom) -> None
     assert set(type(symptom).model_fields) == {"kind"}
 
 
-def test_is_planted_in_a_test(symptom: Symptom) -> None:
-    told = (ROOT / "tests" / "test_doctor.py").read_text(encoding="utf-8")
-    assert f'"{symptom.kind}"' in told
+def test_is_found_where_a_test_plants_it(symptom: Symptom) -> None:
+    """Those tests are held to finding what they plant."""
+    assert symptom.kind in PLANTED
 
 
-def test_says_what_it_could_not_see(symptom: Symptom) -> None:
-    assert symptom.unseen("why").as_dict() == {"symptom": symptom.kind, "reason": "why"}
+def test_says_what_it_could_not_see(symptom: Symptom, nothing: doctor.Examination) -> None:
+    """In a run that has come nowhere, each names every stage that it misses."""
+    assert nothing.findings == ()
+    reasons = {one.symptom: one.reason for one in nothing.unseen}
+    assert all(stage in reasons[symptom.kind] for stage in symptom.needs)

@@ -44,7 +44,7 @@ class Predictor:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The raw outputs, `[texts, outputs]`, in the order of the texts."""
-        _refuse_no_texts(texts)
+        _refuse_unreadable(texts)
         if not texts:
             return np.empty((0, len(self.task.outputs)), dtype=np.float32)
         return self._serve(texts)
@@ -94,7 +94,7 @@ class Predictor:
         return texts, logits
 
 
-def _refuse_no_texts(texts: Sequence[str]) -> None:
+def _refuse_unreadable(texts: Sequence[str]) -> None:
     """Stop what no student can read.
 
     Raises:

@@ -149,6 +149,10 @@ class Judged:
         """Where a system names the gold label."""
         return np.asarray(self.named[system] == self.gold)
 
+    def where(self, system: str) -> str:
+        """Where that stands in the evaluation's artifact."""
+        return f"table.parquet: {'probabilities' if system in self.probabilities else 'label'}.{system}"
+
 
 @final
 @dataclass(frozen=True)

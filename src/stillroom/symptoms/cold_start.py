@@ -69,8 +69,8 @@ class ColdStart(Symptom):
             (
                 case.fact("dev accuracy before the first step", before[metric], "train", f"log.jsonl: before.{metric}"),
                 case.fact("share of the most frequent label", chance, "corpus", "dev.parquet: label"),
-                case.fact("teacher right", float(ahead.mean()), "evaluate", "table.parquet: probabilities.teacher"),
-                case.fact("student right", float(behind.mean()), "evaluate", "table.parquet: probabilities.student"),
+                case.fact("teacher right", float(ahead.mean()), "evaluate", case.judged.where("teacher")),
+                case.fact("student right", float(behind.mean()), "evaluate", case.judged.where("student")),
             ),
             p,
         )

@@ -38,7 +38,7 @@ class FewRows(Symptom):
         counts = np.zeros(len(labels), dtype=np.int64)
         for shard in case.told(columns=[ANSWER]):
             counts += np.bincount(signals.named(signals.answers(shard)), minlength=len(labels))
-        texts = int(counts.sum())
+        texts, where = int(counts.sum()), f"shard-*.parquet: {case.said.answer}"
         few = {labels[place]: int(count) for place, count in enumerate(counts) if count < _A_CLASS}
         if few:
             shown = ", ".join(f"{label} {count}" for label, count in sorted(few.items(), key=lambda one: one[1])[:5])
@@ -51,7 +51,7 @@ class FewRows(Symptom):
                 "Add texts without labels, the teacher's words are labels enough; or cut phrases out of training rows.",
                 ("corpus.unlabelled", "transfer.augment"),
                 (
-                    case.fact("fewest texts of a label", int(counts.min()), "transfer", "shard-*.parquet: logits"),
+                    case.fact("fewest texts of a label", int(counts.min()), "transfer", where),
                     case.fact("texts", texts, "transfer", "facts.texts"),
                 ),
             )

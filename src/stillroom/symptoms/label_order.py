@@ -42,7 +42,7 @@ class LabelOrder(Symptom):
         if order is None:
             yield Quiet(p)
             return
-        labels = case.recipe.task.outputs
+        labels, said = case.recipe.task.outputs, f"shard-*.parquet: {case.said.answer}"
         moved = ", ".join(f"{labels[one]} → {labels[two]}" for one, two in enumerate(order) if one != two)
         yield Finding(
             self.kind,
@@ -55,8 +55,8 @@ class LabelOrder(Symptom):
             "again.",
             ("task.labels", "teacher"),
             (
-                case.fact("share right as it is", shares[0], "transfer", "shard-*.parquet: logits"),
-                case.fact("share right with outputs renamed", shares[1], "transfer", "shard-*.parquet: logits"),
+                case.fact("share right as it is", shares[0], "transfer", said),
+                case.fact("share right with outputs renamed", shares[1], "transfer", said),
                 case.fact("rows with gold", len(gold), "corpus", "*.parquet: label"),
             ),
             p,

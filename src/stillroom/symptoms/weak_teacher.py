@@ -56,8 +56,8 @@ class WeakTeacher(Symptom):
             "Choose or fit a better teacher; a student of this one learns its mistakes. Where there is gold, use it.",
             ("teacher", "objective"),
             (
-                case.fact("teacher right", float(teacher.mean()), "evaluate", "table.parquet: probabilities.teacher"),
-                case.fact("floor right", float(floor.mean()), "evaluate", "table.parquet: probabilities.baseline"),
+                case.fact("teacher right", float(teacher.mean()), "evaluate", judged.where("teacher")),
+                case.fact("floor right", float(floor.mean()), "evaluate", judged.where("baseline")),
             ),
             p,
         )
