@@ -41,7 +41,7 @@ def told(said: dict[str, Any]) -> str:
 
 
 def leftovers(work: Path) -> list[Path]:
-    return [path for path in work.rglob("*") if path.is_file()]
+    return [path for path in work.rglob("*") if path.is_file() and ".locks" not in path.parts]
 
 
 def corpus_error(run: Run, tmp_path: Path, toy: dict[str, Any], content: bytes) -> str:
