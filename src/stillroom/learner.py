@@ -142,7 +142,7 @@ class Learner:
         )
 
     def terms(self, said: Mapping[str, Tensor], target: Target, *, share: float) -> dict[str, Tensor]:
-        """Each objective that counts when so much of training is over, weighted.
+        """Each objective that counts when so much of training is over, weighted; one of answers summed over its heads.
 
         Of a kind that stands twice in a mixture, the second gets a number.
         """
@@ -154,7 +154,9 @@ class Learner:
                 heard = {name: told for name, told in said.items() if name in wants.student}
                 taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
                 aim = Target(taught, target.gold, target.mask, target.tokens)
-                found[name] = one.weight * one.loss(heard, aim, self.learned.get(place))
+                for head in self.network.heads if one.of_answers else ("logits",):
+                    loss = one.weight * one.loss({**heard, "logits": said[head]}, aim, self.learned.get(place))
+                    found[name] = found[name] + loss if name in found else loss
         return found
 
     def take_step(self, loss: Tensor, *, rate: float) -> None:
