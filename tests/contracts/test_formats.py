@@ -35,7 +35,11 @@ REFUSES: dict[str, list[tuple[dict[str, float], str]]] = {
         ({"speed": 1.1}, "quick"),
         ({"speed": NONE}, "quick"),
     ],
-    "onnx_exits": [({"largest_difference": 2e-3}, "differ"), ({"metric_loss": 0.02}, "falls"), ({"speed": 1.1}, "quick")],
+    "onnx_exits": [
+        ({"largest_difference": 2e-3}, "differ"),
+        ({"metric_loss": 0.02}, "falls"),
+        ({"speed": 1.1}, "quick"),
+    ],
     "onnx_exits_int8": [({"metric_loss": 0.02}, "falls"), ({"metric_loss": NONE}, "falls"), ({"speed": 1.1}, "quick")],
 }
 STATIC = {"kind": "static", "dimensions": 16, "hidden": 8, "pair_bits": 10}

@@ -34,7 +34,7 @@ class Checks:
     """Texts per second over those of the quickest export before it, or of the student itself in torch."""
 
 
-class Dev(Protocol):
+class Judge(Protocol):
     """The dev texts that an export is checked on, and what answers to them are worth."""
 
     @property
@@ -62,7 +62,7 @@ class Format(Member, ABC):
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Write the student into `folder`: the runner that serves it, and the files that it needs."""
 
-    def tuned(self, runner: Runner, folder: Path, *, dev: Dev) -> tuple[Runner, Mapping[str, Any]]:
+    def tuned(self, runner: Runner, folder: Path, *, dev: Judge) -> tuple[Runner, Mapping[str, Any]]:
         """The runner with whatever dev has to choose about it, and what is to be said of the choice, as JSON has it."""
         return runner, {}
 

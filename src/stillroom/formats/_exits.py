@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core.errors import MismatchError, Problem
-from stillroom.formats import Dev
+from stillroom.formats import Judge
 from stillroom.formats.onnx import example, trace
 from stillroom.runtime.runners import exits
 from stillroom.students import Network, Staged
@@ -55,7 +55,7 @@ def _hidden(piece: Any, given: Tensor, mask: Tensor) -> Tensor:
     return hidden
 
 
-def tuned(runner: Runner, folder: Path, *, dev: Dev, max_loss: float) -> tuple[Runner, dict[str, Any]]:
+def tuned(runner: Runner, folder: Path, *, dev: Judge, max_loss: float) -> tuple[Runner, dict[str, Any]]:
     """The runner with the lowest threshold at which, and above which, dev loses no more than `max_loss`.
 
     It is first looked for in what every head says of every text, then held to what is served: in eight bits, what
@@ -75,7 +75,7 @@ def tuned(runner: Runner, folder: Path, *, dev: Dev, max_loss: float) -> tuple[R
     return chosen, said
 
 
-def _enough(heads: NDArray[np.float32], dev: Dev, *, max_loss: float) -> list[float]:
+def _enough(heads: NDArray[np.float32], dev: Judge, *, max_loss: float) -> list[float]:
     """Thresholds from the top down, as far as dev bears it."""
     found = []
     for threshold in levels(heads):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pydantic import Field
 
-from stillroom.formats import Checks, Dev, Format, _exits
+from stillroom.formats import Checks, Format, Judge, _exits
 from stillroom.formats.onnx import files
 from stillroom.formats.onnx_int8 import objections, quantize
 from stillroom.runtime.runners.exits import Exits
@@ -40,7 +40,7 @@ class OnnxExitsInt8(Format):
             quantize(plain, paths[-1], weight_bits=self.weight_bits)
         return Exits(encoder=network.encoder, files=tuple(one.name for one in paths)), files(folder, *paths)
 
-    def tuned(self, runner: Runner, folder: Path, *, dev: Dev) -> tuple[Runner, Mapping[str, Any]]:
+    def tuned(self, runner: Runner, folder: Path, *, dev: Judge) -> tuple[Runner, Mapping[str, Any]]:
         """With the threshold."""
         return _exits.tuned(runner, folder, dev=dev, max_loss=self.max_loss)
 
