@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from stillroom.students import Network
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
+from tests.runtime.test_exits import Answered
 
 TASK = Classification(labels=LABELS)
 NAMES = plugins.names("formats")
@@ -159,6 +161,16 @@ def test_any_batch_and_any_length_are_served(written: Written) -> None:
         expected = in_torch(written.network, texts)
         exact = "int8" not in " ".join(written.files)
         np.testing.assert_allclose(found, expected, atol=1e-4 if exact else 0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_dev_chooses_is_within_what_it_bears_and_is_said(name: str, exports: dict[str, Written]) -> None:
+    one = exports[name]
+    dev = Answered(TEXTS, one.serve(TEXTS).argmax(axis=1))
+    runner, said = plugins.build("formats", name).tuned(one.runner, one.folders[0], dev=dev)
+    assert json.loads(json.dumps(said)) == said
+    assert said or runner is one.runner, "a choice that nobody is told of"
+    assert dev.loss(runner.open(one.folders[0], threads=1)(TEXTS)) <= 0.005
 
 
 def test_gives_the_same_bytes_twice(written: Written) -> None:
