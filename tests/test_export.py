@@ -21,7 +21,7 @@ from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import OutsideError
 from stillroom.core.progress import Event
 from stillroom.corpus import Dev, Rows
-from stillroom.formats import Checks, Format
+from stillroom.formats import Checks, Format, Judge
 from stillroom.runtime.runners import Runner, Serve
 from stillroom.runtime.runners.static import Static as StaticRunner
 from stillroom.students import Network
@@ -67,12 +67,20 @@ class Planted(Format):
     judge: SerializeAsAny[Format]
     """Who says whether it is kept."""
     faults: dict[str, float | str] = {}  # noqa: RUF012  pydantic copies it
+    chooses: float = 0.0
+    """The shift that dev is said to have chosen; 0: nothing is chosen."""
 
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         (folder / "planted.bin").write_bytes(b"weights")
         (folder / "planted.tmp").write_bytes(b"left lying about")
         own = plugins.build("students", "static").runner(folder, texts=[text for text, _ in sentences()])
         return PlantedRunner(inner=own, **self.faults), ("planted.bin", "tokenizer.json", "static.safetensors")
+
+    def tuned(self, runner: Runner, folder: Path, *, dev: Judge) -> tuple[Runner, dict[str, Any]]:
+        if not self.chooses:
+            return super().tuned(runner, folder, dev=dev)
+        chosen = runner.model_copy(update={"shift": self.chooses})
+        return chosen, {"shift": self.chooses, dev.metric: dev.score(chosen.open(folder, threads=1)(dev.texts))}
 
     def objection(self, checks: Checks) -> str:
         return self.judge.objection(checks)
@@ -244,6 +252,29 @@ def test_every_runner_stands_by_the_golden_answers_of_the_default(stage: Stage, 
     tolerant = Planted(judge=plugins.build("formats", {"kind": "onnx", "tolerance": 0.02}), faults={"shift": 0.015})
     found = stage.bundle(tmp_path, tolerant)
     assert described(found)["default"] == "planted"
+    stillroom.load(found.folder, runner="static", verify=True)
+
+
+def test_what_dev_chose_is_served_and_stands_in_manifest_and_bundle(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parity is that of the export before the choice, the metric is after it; who is the default vouches for itself."""
+    monkeypatch.setattr(StaticRunner, "open", _pausing(StaticRunner.open, 0.02))
+    found = stage.bundle(tmp_path, Planted(judge=plugins.build("formats", "onnx"), chooses=30.0))
+    own, other = found.manifest["facts"]["variants"]
+    assert set(own) == {"format", "kept", "reason"}
+    assert other == {"format": "planted", "kept": True, "reason": "passed its checks", "shift": 30.0,
+                     "accuracy": pytest.approx(0.5, abs=0.15)}  # fmt: skip
+    runners = described(found)["runners"]
+    assert runners["planted"]["settings"]["shift"] == 30.0
+    assert runners["planted"]["chosen"] == {"shift": 30.0, "accuracy": other["accuracy"]}
+    assert "chosen" not in runners["static"]
+    checks = found.circumstances["checks"]["planted"]
+    assert checks["largest_difference"] < 0.01
+    assert checks["metric_loss"] > 0.2
+    assert described(found)["default"] == "planted"
+    assert runners["planted"]["parity"] < 0.1
+    assert runners["static"]["parity"] > 290
     stillroom.load(found.folder, runner="static", verify=True)
 
 

@@ -9,8 +9,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -47,6 +47,10 @@ class _Candidate:
     checks: Checks
     texts_per_second: float
     objection: str
+    off: float
+    """By how much a logit differs as it is served, with what dev chose."""
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """What dev chose about it."""
 
 
 def bundle(
@@ -125,22 +129,26 @@ def _candidates(
 ) -> list[_Candidate]:
     texts: list[str] = rows["text"].to_pylist()
     reference, per_second = in_torch(network, texts, classes=len(task.outputs))
-    judge = _Judge(task, rows, reference)
+    judge = _Judge(task, rows, texts=texts, reference=reference)
     found: list[_Candidate] = []
     native = student.runner(draft.folder, texts=texts)
     if native is not None:
         own = tuple(sorted(path.name for path in draft.folder.iterdir()))
-        checks, speed = judge.checks(native.open(draft.folder, threads=1), texts, before=per_second)
+        checks, speed = judge.checks(native.open(draft.folder, threads=1), before=per_second)
         gap = checks.largest_difference
         objection = "" if gap <= _NATIVE_PARITY else f"logits differ from torch by {gap:.2g}"
-        found.append(_Candidate(student.kind, native, own, checks, speed, objection))
+        found.append(_Candidate(student.kind, native, own, checks, speed, objection, gap))
     quickest_export = per_second
     for form in settings.formats:
         report(Event("export", note=f"writing {form.kind}"))
         runner, files = form.write(network, draft.folder)
-        checks, speed = judge.checks(runner.open(draft.folder, threads=1), texts, before=quickest_export)
+        plain = runner.open(draft.folder, threads=1)
+        tuned, chosen = form.tuned(runner, draft.folder, dev=judge)
+        serve = plain if tuned is runner else tuned.open(draft.folder, threads=1)
+        checks, speed = judge.checks(serve, before=quickest_export, plain=plain)
         objection = form.objection(checks)
-        found.append(_Candidate(form.kind, runner, files, checks, speed, objection))
+        off = checks.largest_difference if tuned is runner else judge.gap(serve)
+        found.append(_Candidate(form.kind, tuned, files, checks, speed, objection, off, chosen))
         if objection:
             report(Event("export", note=f"{form.kind} is not kept: {objection}"))
         else:
@@ -152,26 +160,31 @@ def _candidates(
 class _Judge:
     """Compares a served student with the student in torch, on dev."""
 
-    def __init__(self, task: Task, rows: pa.Table, reference: NDArray[np.float32]) -> None:
+    def __init__(self, task: Task, rows: pa.Table, *, texts: Sequence[str], reference: NDArray[np.float32]) -> None:
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
         labels = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
         self._gold = np.where(labels >= 0, labels, reference.argmax(axis=1))
         self._reference = reference
-        self._score = self._scored(reference)
+        self.texts, self.metric = texts, self._metric.kind
+        self._score = self.score(reference)
 
-    def checks(self, serve: Serve, texts: Sequence[str], *, before: float) -> tuple[Checks, float]:
-        """Parity at several batch sizes and lengths, the metric, and the speed."""
-        whole = serve(texts)
-        gaps = [np.abs(whole - self._reference).max()]
-        for size in (1, 3, 17):
-            gaps.append(np.abs(serve(texts[:size]) - self._reference[:size]).max())
-        gap = float(np.max(gaps))  # where any is no number, neither is this: Python's own `max` would pass it over
-        loss = self._score - self._scored(whole)
-        loss = loss if self._metric.higher_is_better else -loss
-        speed = _texts_per_second(serve, texts)
-        return Checks(largest_difference=gap, metric_loss=loss, speed=speed / before), speed
+    def checks(self, serve: Serve, *, before: float, plain: Serve | None = None) -> tuple[Checks, float]:
+        """Parity, the metric and the speed; parity is that of `plain`, where dev has chosen how it is served."""
+        loss, speed = self.loss(serve(self.texts)), _texts_per_second(serve, self.texts)
+        return Checks(largest_difference=self.gap(plain or serve), metric_loss=loss, speed=speed / before), speed
 
-    def _scored(self, logits: NDArray[np.float32]) -> float:
+    def gap(self, serve: Serve) -> float:
+        """The largest difference of a logit, at several batch sizes and lengths."""
+        gaps = [np.abs(serve(self.texts[:size]) - self._reference[:size]).max() for size in (None, 1, 3, 17)]
+        return float(np.max(gaps))  # where any is no number, neither is this: Python's own `max` would pass it over
+
+    def loss(self, logits: NDArray[np.float32]) -> float:
+        """How much worse than in torch."""
+        loss = self._score - self.score(logits)
+        return loss if self._metric.higher_is_better else -loss
+
+    def score(self, logits: NDArray[np.float32]) -> float:
+        """The metric."""
         odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         table = odds / odds.sum(axis=1, keepdims=True)
         answers = Answers(gold=self._gold, probabilities=table, teacher=table)
@@ -220,16 +233,15 @@ def _describe(
         one.name: {
             "settings": one.runner.model_dump(mode="json", serialize_as_any=True),
             "files": list(one.files),
-            # Another machine adds in another order: ten times what was seen here, and never nothing. The golden answers
-            # are the default's, so what it was off by counts for every runner.
-            "parity": max(1e-3, 10 * max(one.checks.largest_difference, default.checks.largest_difference)),
+            "parity": _parity(one, default),
+            **({"chosen": dict(one.chosen)} if one.chosen else {}),
         }
         for one in kept
     }
     described = {"task": task.model_dump(mode="json"), "student": student.kind, "default": default.name}
     artifact.write_json(draft.folder / runtime.BUNDLE, {**described, "runners": runners})
     draft.facts["variants"] = [
-        {"format": one.name, "kept": not one.objection, "reason": one.objection or "passed its checks"}
+        {"format": one.name, "kept": not one.objection, "reason": one.objection or "passed its checks", **one.chosen}
         for one in candidates
     ]
     if len(candidates) > 1:
@@ -238,6 +250,16 @@ def _describe(
     draft.circumstances["checks"] = {
         one.name: {**_numbers(one.checks), "texts_per_second": one.texts_per_second} for one in candidates
     }
+
+
+def _parity(one: _Candidate, default: _Candidate) -> float:
+    """By how much its golden answers may differ elsewhere: ten times what was seen here, and never nothing.
+
+    Another machine adds in another order. The golden answers are the default's: what that is off by as it is served
+    counts for every other runner, but not for itself, whose golden answers these are.
+    """
+    here = default.checks.largest_difference if one is default else max(one.off, default.off)
+    return max(1e-3, 10 * here)
 
 
 def _numbers(checks: Checks) -> dict[str, float | None]:

@@ -149,7 +149,9 @@ class Learner:
         )
 
     def terms(self, said: Mapping[str, Tensor], target: Target, *, share: float) -> dict[str, Tensor]:
-        """Each objective that counts when so much of training is over, weighted."""
+        """Each objective that counts when so much of training is over, weighted; one of answers, summed over heads."""
+        import torch
+
         found: dict[str, Tensor] = {}
         for place, one in enumerate(objective.at(share) for objective in self._objectives):
             if one is not None and (PEER not in one.needs or PEER in target.signals):
@@ -157,7 +159,9 @@ class Learner:
                 heard = {name: told for name, told in said.items() if name in wants.student}
                 taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
                 aim = Target(taught, target.gold, target.mask, target.tokens)
-                found[self._terms[place]] = one.weight * one.loss(heard, aim, self.learned.get(place))
+                answers = [said[head] for head in (self.network.heads if one.of_answers else ("logits",))]
+                losses = [one.loss({**heard, "logits": told}, aim, self.learned.get(place)) for told in answers]
+                found[self._terms[place]] = one.weight * torch.stack(losses).sum()
         return found
 
     def take_step(self, loss: Tensor, *, rate: float) -> None:

@@ -136,6 +136,11 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if not student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
+    for number, form in enumerate(recipe.export.formats):
+        if form.needs_exits and not student.leaves_early:
+            found = f"`{form.kind}` for a {student.kind} student that answers at its end alone"
+            todo = "Set `student.exits` (a transformer has them), or choose another format."
+            problems.append(Problem(f"export.formats[{number}]", found, "a format without exits", todo))
     problems += _unmakeable(recipe) + _unrounded(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from stillroom.students import Network
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
+from tests.runtime.test_exits import Answered
 
 TASK = Classification(labels=LABELS)
 NAMES = plugins.names("formats")
@@ -35,7 +37,15 @@ REFUSES: dict[str, list[tuple[dict[str, float], str]]] = {
         ({"speed": 1.1}, "quick"),
         ({"speed": NONE}, "quick"),
     ],
+    "onnx_exits": [
+        ({"largest_difference": 2e-3}, "differ"),
+        ({"metric_loss": 0.02}, "falls"),
+        ({"speed": 1.1}, "quick"),
+    ],
+    "onnx_exits_int8": [({"metric_loss": 0.02}, "falls"), ({"metric_loss": NONE}, "falls"), ({"speed": 1.1}, "quick")],
 }
+STATIC = {"kind": "static", "dimensions": 16, "hidden": 8, "pair_bits": 10}
+LEFT_EARLY = {"kind": "transformer", "layers": 2, "exits": [1]}
 TEXTS = [text for text, _ in sentences()[::17]]
 
 
@@ -58,21 +68,24 @@ def format_(request: pytest.FixtureRequest) -> Format:
 
 @pytest.fixture(scope="module")
 def exports(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
-    """A student in every format, twice; the second time in the other order, as formats may share what one wrote."""
-    settings = {"kind": "static", "dimensions": 16, "hidden": 8, "pair_bits": 10}
-    student = plugins.build("students", settings)
-    studied, saved, *folders = (tmp_path_factory.mktemp(name) for name in ("studied", "saved", "one", "other"))
-    student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), studied)
-    student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=1).save(saved)
-    network: Network = student.reopen(saved, task=TASK)
-    made: dict[str, tuple[Runner, tuple[str, ...]]] = {}
-    for folder, order in zip(folders, (NAMES, NAMES[::-1]), strict=True):
-        shutil.copytree(saved, folder, dirs_exist_ok=True)
-        made = {name: plugins.build("formats", name).write(network, folder) for name in order}
-    return {
-        name: Written(network, (folders[0], folders[1]), runner, files, runner.open(folders[0], threads=1))
-        for name, (runner, files) in made.items()
-    }
+    """Two students in every format that fits; twice, as formats may share what one wrote, and the other way round."""
+    found: dict[str, Written] = {}
+    for settings, early in ((STATIC, False), (LEFT_EARLY, True)):
+        student = plugins.build("students", settings)
+        studied, saved, *folders = (tmp_path_factory.mktemp(name) for name in ("studied", "saved", "one", "other"))
+        student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), studied)
+        student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=1).save(saved)
+        network: Network = student.reopen(saved, task=TASK)
+        names = [name for name in NAMES if plugins.member("formats", name).needs_exits == early]
+        made: dict[str, tuple[Runner, tuple[str, ...]]] = {}
+        for folder, order in zip(folders, (names, names[::-1]), strict=True):
+            shutil.copytree(saved, folder, dirs_exist_ok=True)
+            made = {name: plugins.build("formats", name).write(network, folder) for name in order}
+        found |= {
+            name: Written(network, (folders[0], folders[1]), runner, files, runner.open(folders[0], threads=1))
+            for name, (runner, files) in made.items()
+        }
+    return found
 
 
 @pytest.fixture(params=NAMES)
@@ -148,6 +161,16 @@ def test_any_batch_and_any_length_are_served(written: Written) -> None:
         expected = in_torch(written.network, texts)
         exact = "int8" not in " ".join(written.files)
         np.testing.assert_allclose(found, expected, atol=1e-4 if exact else 0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_dev_chooses_is_within_what_it_bears_and_is_said(name: str, exports: dict[str, Written]) -> None:
+    one = exports[name]
+    dev = Answered(TEXTS, one.serve(TEXTS).argmax(axis=1))
+    runner, said = plugins.build("formats", name).tuned(one.runner, one.folders[0], dev=dev)
+    assert json.loads(json.dumps(said)) == said
+    assert said or runner is one.runner, "a choice that nobody is told of"
+    assert dev.loss(runner.open(one.folders[0], threads=1)(TEXTS)) <= 0.005
 
 
 def test_gives_the_same_bytes_twice(written: Written) -> None:

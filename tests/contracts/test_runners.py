@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
 from stillroom.runtime.lexicon import Lexicon, Readings
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Runner, Serve, exits
+from stillroom.runtime.runners.exits import Exits
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
@@ -39,7 +40,10 @@ CASES: dict[str, dict[str, Any]] = {
     "cnn": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "cnn, whole texts": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "onnx": {**STATIC, "pair_bits": 10},
+    "exits": {"kind": "transformer", "layers": 2, "exits": [1]},
 }
+#: Which format writes for a runner that serves no student's own weights.
+FORMATS = {"onnx": "onnx", "exits": "onnx_exits"}
 ODD = [
     "",
     " ",
@@ -121,8 +125,10 @@ def _case(name: str, classifier: Path, folders: pytest.TempPathFactory) -> Case:
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
     network.save(folder)
     runner = student.runner(folder, texts=[text for text, _ in sentences()])
-    if kind in plugins.names("formats"):
-        runner, _ = plugins.build("formats", kind).write(student.reopen(folder, task=TASK), folder)
+    if kind in FORMATS:
+        runner, _ = plugins.build("formats", FORMATS[kind]).write(student.reopen(folder, task=TASK), folder)
+    if kind == "exits":
+        runner = _leaving_everywhere(runner, folder)
     if variant == "whole texts":
         runner = plugins.build("runtime.runners", {**runner.model_dump(mode="json"), "by_chunks": False})
     elif kind in ("static", "cnn"):
@@ -130,6 +136,15 @@ def _case(name: str, classifier: Path, folders: pytest.TempPathFactory) -> Case:
     assert runner.kind == kind
     serve = runner.open(folder, threads=1)
     return Case(folder, runner, serve, serve(TEXTS))
+
+
+def _leaving_everywhere(runner: Exits, folder: Path) -> Exits:
+    """With a threshold at which some texts leave at each head."""
+    heads = runner.heads(folder, TEXTS)
+    sure = np.sort(exits.sureness(heads[0]))
+    runner = runner.model_copy(update={"threshold": float(sure[len(sure) // 3 : len(sure) // 3 + 2].mean())})
+    assert set(exits.leaving(heads, threshold=runner.threshold)) == {0, 1}
+    return runner
 
 
 @pytest.fixture(params=[*CASES, *(set(NAMES) - {name.partition(",")[0] for name in CASES})])

@@ -17,12 +17,13 @@ from tests.conftest import LABELS, sentences
 
 #: Ways in which a student can be made smaller; `tests/students` holds them to more, and more quickly.
 SMALLER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("transformer cut", "transformer of the corpus")]
-KINDS = (*plugins.names("students"), "static with pairs", "static of the corpus", *SMALLER)
+KINDS = (*plugins.names("students"), "static with pairs", "static of the corpus", "transformer with exits", *SMALLER)
 SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 8},
     "static with pairs": {"dimensions": 16, "hidden": 8, "pair_bits": 10},
     "static of the corpus": {"dimensions": 16, "hidden": 8, "vocabulary": "corpus", "min_count": 100},
     "transformer cut": {"layers": 2, "heads": 1, "feed_forward": 24, "width": 24},
+    "transformer with exits": {"layers": 3, "exits": [1, 2]},
     "transformer of the corpus": {"vocabulary": "corpus", "min_count": 100},
     "bag": {"features": {"kind": "ngrams", "bits": 12}},
     "cnn": {"dimensions": 16, "channels": 6},
@@ -142,13 +143,17 @@ class TestEvery:
     def test_tells_what_it_says_it_gives(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
         student, network = begun(kind, classifier_folder, tmp_path)
         padded, mask = (torch.from_numpy(one) for one in batches.pad(network.encode(["great", "a dull film indeed"])))
-        wanted = frozenset({"logits", "embedding"} & student.signals)
+        asked = frozenset({"logits", "embedding"} & student.signals)
         network.module.eval()
-        told = network.tell(padded, mask, wanted)
-        assert wanted <= set(told)
+        told = network.tell(padded, mask, asked)
+        wanted = asked | set(network.heads)
+        assert wanted == set(told)
+        assert network.heads[-1] == "logits"
+        assert (len(network.heads) > 1) == student.leaves_early
+        assert all(told[head].shape == told["logits"].shape for head in network.heads)
         torch.testing.assert_close(told["logits"], network.module(padded, mask))
         length = int(mask[0].sum())
-        alone = network.tell(padded[:1, :length], mask[:1, :length], wanted)
+        alone = network.tell(padded[:1, :length], mask[:1, :length], asked)
         for name in wanted:
             torch.testing.assert_close(told[name][:1], alone[name], atol=1e-5, rtol=1e-5)
 
@@ -161,7 +166,8 @@ class TestEvery:
     def test_every_trained_weight_gets_a_gradient(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
         network = stirred(begun(kind, classifier_folder, tmp_path)[1])
         padded, mask = batches.pad(network.encode([text for text, _ in sentences()[:16]]))
-        network.module(torch.from_numpy(padded), torch.from_numpy(mask)).pow(2).sum().backward()
+        told = network.tell(torch.from_numpy(padded), torch.from_numpy(mask), frozenset({"logits"}))
+        sum(told[head].pow(2).sum() for head in network.heads).backward()
         held = {
             id(weight)
             for optimizer in network.optimizers(1e-3)

@@ -7,6 +7,7 @@
     relations.3    [rows, length, 3, width]         queries, keys and values of layer 3, heads side by side
     attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
     tokens         [rows]                           how many tokens it read
+    exit.3         [rows, classes]                  of a student alone: what its head after layer 3 answers
 
 Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
 makes some of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -17,6 +17,8 @@ from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.onnx import Onnx as OnnxRunner
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from stillroom.runtime.runners import Runner
     from stillroom.students import Network
 
@@ -51,32 +53,48 @@ def files(folder: Path, *paths: Path) -> tuple[str, ...]:
 def graph(network: Network, folder: Path) -> Path:
     """The student as an ONNX graph with inputs `ids` and `mask`, output `logits`, batch and length dynamic."""
     path = folder / FILE
-    if path.is_file():
-        return path
+    if not path.is_file():
+        trace(network.module, path, inputs=example(), outputs=("logits",))
+    return path
+
+
+def example() -> dict[str, Tensor]:
+    """A batch to trace a network with: one text longer than the other."""
+    import torch
+
+    return {
+        "ids": torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0]]),
+        "mask": torch.tensor([[True, True, True, True], [True, True, True, False]]),
+    }
+
+
+def trace(module: nn.Module, path: Path, *, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
+    """Write a module as an ONNX graph with these inputs and outputs, batch and length dynamic.
+
+    Raises:
+        MissingExtra: what exports it is not here.
+    """
     try:
         import onnx
         import onnxscript  # noqa: F401  the exporter below needs it and would say so less clearly
         import torch
     except ImportError as error:
         raise missing_extra("train", package=str(error.name), needed_by="export.formats") from error
-    ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0]])
-    mask = torch.tensor([[True, True, True, True], [True, True, True, False]])
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     with warnings.catch_warnings(), _hushed("torch.onnx"):
         warnings.simplefilter("ignore")  # of torch, about torch
         program: Any = torch.onnx.export(
-            network.module.eval(),
-            (ids, mask),
-            input_names=["ids", "mask"],
-            output_names=["logits"],
-            dynamic_shapes=(axes, axes),
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=(axes,) * len(inputs),
             dynamo=True,
             verbose=False,
         )
     model = program.model_proto
     _strip(model)
     onnx.save_model(model, path)
-    return path
 
 
 @contextlib.contextmanager

@@ -41,28 +41,38 @@ class OnnxInt8(Format):
 
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Quantize the graph, weights per channel, activations as they come."""
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        plain, path = graph(network, folder), folder / FILE
-        root = logging.getLogger()
-        level = root.level
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            root.setLevel(logging.ERROR)  # it advises a preparation that changes nothing for graphs like ours
-            try:
-                narrow = self.weight_bits == 7
-                quantize_dynamic(plain, path, per_channel=True, weight_type=QuantType.QInt8, reduce_range=narrow)
-            finally:
-                root.setLevel(level)
+        path = folder / FILE
+        quantize(graph(network, folder), path, weight_bits=self.weight_bits)
         return OnnxRunner(encoder=network.encoder, file=path.name), files(folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are no numbers, a metric that does not hold, or no gain in speed."""
-        found = []
-        if not math.isfinite(checks.largest_difference):
-            found.append("some logits are no numbers")
-        if not checks.metric_loss <= self.max_loss:
-            found.append(f"the dev metric falls by {checks.metric_loss:.4f}; {self.max_loss:g} is allowed")
-        if not checks.speed >= self.min_speed:
-            found.append(f"it is not {self.min_speed:g} times as quick here as what there was before it")
-        return "; ".join(found)
+        return "; ".join(objections(checks, max_loss=self.max_loss, min_speed=self.min_speed))
+
+
+def quantize(plain: Path, path: Path, *, weight_bits: int) -> None:
+    """Write a graph once more, weights per channel in so many bits, activations as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    root = logging.getLogger()
+    level = root.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        root.setLevel(logging.ERROR)  # it advises a preparation that changes nothing for graphs like ours
+        try:
+            narrow = weight_bits == 7
+            quantize_dynamic(plain, path, per_channel=True, weight_type=QuantType.QInt8, reduce_range=narrow)
+        finally:
+            root.setLevel(level)
+
+
+def objections(checks: Checks, *, max_loss: float, min_speed: float) -> list[str]:
+    """Why not to keep what is not the student to the last digit."""
+    found = []
+    if not math.isfinite(checks.largest_difference):
+        found.append("some logits are no numbers")
+    if not checks.metric_loss <= max_loss:
+        found.append(f"the dev metric falls by {checks.metric_loss:.4f}; {max_loss:g} is allowed")
+    if not checks.speed >= min_speed:
+        found.append(f"it is not {min_speed:g} times as quick here as what there was before it")
+    return found

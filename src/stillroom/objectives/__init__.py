@@ -109,6 +109,11 @@ class Objective(Member, ABC):
         """What it learns beside the student, such as a projection; from the size of each signal's last axis."""
         return None
 
+    @property
+    def of_answers(self) -> bool:
+        """Whether it is about what a student answers: then each head that can answer is fitted to it."""
+        return bool(self.needs & (signals.ANSWERS | {GOLD, PEER}))
+
     @abstractmethod
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count, unweighted. Zero (with a gradient) where no row counts."""

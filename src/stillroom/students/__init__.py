@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,10 @@ class Network(Protocol):
     def layers(self) -> int:
         """How many layers it has whose insides it tells of; 0: none."""
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What it always tells and may answer with, `logits` last: each is fitted to what `logits` are fitted to."""
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, without padding; at least one each."""
 
@@ -79,6 +83,17 @@ class Network(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write everything that `Student.reopen` and its runner need."""
+
+
+@runtime_checkable
+class Staged(Network, Protocol):
+    """A network that can answer before it has been run to its end."""
+
+    def pieces(self) -> Sequence[nn.Module]:
+        """A module from each head to the next, in the order of `heads`.
+
+        Called with `(ids, mask)`, the later ones with `(hidden, mask)`, each gives `(logits, hidden)`, the last logits.
+        """
 
 
 class Student(Member, ABC):
@@ -146,6 +161,11 @@ class Student(Member, ABC):
     def spans(self) -> Mapping[str, Span]:
         """Which of its settings a search may move, and how far."""
         return {"learning_rate": Span(self.learning_rate / 3, self.learning_rate * 3, log=True)}
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether it has a head below its last, at which a text may leave it."""
+        return False
 
     def bf16(self) -> bool:
         """Whether it is trained under bf16 autocast on this machine."""

@@ -132,6 +132,11 @@ class ReaderNetwork:
         """None that it tells of."""
         return 0
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """One."""
+        return ("logits",)
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, without special tokens."""
         return self._encode(texts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from pydantic import Field, SerializeAsAny, field_validator
 from stillroom.core import batches, plugins
 from stillroom.runtime.encoders import Encoder
 from stillroom.runtime.runners import Runner, Serve
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 @final
@@ -34,24 +37,28 @@ class Onnx(Runner):
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """A session of ONNX Runtime with so many threads."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # The arena keeps what the longest batch needed; a student on a small machine should give it back.
-        options.enable_cpu_mem_arena = False
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(folder / self.file), options, providers=["CPUExecutionProvider"])
-        encode = self.encoder.open(folder)
-        classes = int(session.get_outputs()[0].shape[1])
+        graph, encode = session(folder / self.file, threads=threads), self.encoder.open(folder)
+        classes = int(graph.get_outputs()[0].shape[1])
 
         def serve(texts: Sequence[str]) -> NDArray[np.float32]:
             logits = np.empty((len(texts), classes), dtype=np.float32)
             ids = encode(texts)
             for rows in batches.by_tokens([len(one) for one in ids], budget=self.tokens_per_batch):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                logits[rows] = session.run(["logits"], {"ids": padded, "mask": mask})[0]
+                logits[rows] = graph.run(["logits"], {"ids": padded, "mask": mask})[0]
             return logits
 
         return serve
+
+
+def session(file: Path, *, threads: int) -> InferenceSession:
+    """A graph that can be run on this CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # The arena keeps what the longest batch needed; a student on a small machine should give it back.
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -56,6 +56,11 @@ class BagNetwork:
         """None: it has no inside."""
         return 0
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """One."""
+        return ("logits",)
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The buckets of the features of each text."""
         return self._encode(texts)

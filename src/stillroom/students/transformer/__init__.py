@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stillroom.core import signals
 from stillroom.core.progress import Report, silent
@@ -42,11 +42,24 @@ class Transformer(Student):
     """Whose tokens to keep: all of the teacher's, or those in its texts and whatever keeps every known word known."""
     min_count: int = Field(1, ge=1)
     """How often a token has to stand in its texts to be kept; above 1, it reads some of them in smaller pieces."""
+    exits: tuple[int, ...] = ()
+    """After which of the kept layers a small head may answer, so that a text that is sure there goes no further."""
     freeze_embeddings: bool = True
     """Leave the token table as the teacher has it: quicker, and nothing seldom seen is forgotten."""
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
+
+    @model_validator(mode="after")
+    def _below_the_last(self) -> Self:
+        if list(self.exits) != sorted({*self.exits} & {*range(1, self.layers)}):
+            raise ValueError(f"`exits` in rising order, each of 1 or more and below the {self.layers} `layers`")
+        return self
+
+    @property
+    def leaves_early(self) -> bool:
+        """Where it has exits."""
+        return bool(self.exits)
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:

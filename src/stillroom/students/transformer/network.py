@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from stillroom.core import signals
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids, _trimming
-from stillroom.students.transformer import projection, pruning, shape, survey
+from stillroom.students.transformer import exits, projection, pruning, shape, survey
 from stillroom.teachers import _listening, _pretrained
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 class Classifier(nn.Module):
     """A sequence classifier, called as every student is."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, exits: nn.ModuleDict) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.exits = inner, exits
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
@@ -53,8 +54,9 @@ class TransformerNetwork:
         max_tokens: int | None = None,
         tokenizer: str | None = None,
         cut: Mapping[str, int] | None = None,
+        heads: nn.ModuleDict | None = None,
     ) -> None:
-        self.module = Classifier(inner)
+        self.module = Classifier(inner, nn.ModuleDict() if heads is None else heads)
         self.encoder = _encoder(inner, max_tokens=max_tokens)
         # In the folder stands the teacher's; a student may read with what is left of it.
         self._tokenizer = tokenizer or (folder / TOKENIZER).read_text(encoding="utf-8")
@@ -66,6 +68,15 @@ class TransformerNetwork:
         """Those that it kept."""
         return int(self.module.inner.config.num_hidden_layers)
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Those of its exits, from the lowest up, and its own."""
+        return (*(signals.of_layer("exit", int(one)) for one in self.module.exits), "logits")
+
+    def pieces(self) -> list[exits.Piece]:
+        """Cut after each layer with an exit."""
+        return exits.pieces(self.module.inner, self.module.exits)
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, special tokens included, cut at the longest input."""
         return self._encode(texts)
@@ -73,8 +84,11 @@ class TransformerNetwork:
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
     ) -> dict[str, Tensor]:
-        """Whatever its teacher tells too."""
-        return _listening.listen(self.module.inner, ids, mask, wanted)
+        """Whatever its teacher tells too, and what its exits answer."""
+        read = {f"exit.{one}": signals.of_layer("hidden", int(one)) for one in self.module.exits}
+        told = _listening.listen(self.module.inner, ids, mask, wanted | frozenset(read.values()))
+        said = {name: one for name, one in told.items() if name in wanted | signals.LOGITS}
+        return said | {name: self.module.exits[str(signals.layer(name))](told[one], mask) for name, one in read.items()}
 
     def strata(self) -> list[list[nn.Parameter]]:
         """What stands above the layers, the layers from the last to the first, what stands below them."""
@@ -105,6 +119,7 @@ class TransformerNetwork:
         self.module.inner.save_pretrained(folder, safe_serialization=True)
         if self._cut:
             shape.note(self._cut, folder)
+        exits.save(self.module.exits, folder)
         (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
 
 
@@ -143,7 +158,8 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: in
             module.p = 0.0
     if settings.freeze_embeddings:
         inner.get_input_embeddings().weight.requires_grad_(False)
-    return TransformerNetwork(inner, folder, tokenizer=tokenizer, cut=cut)
+    heads = exits.made(inner, settings.exits, seed=seed)
+    return TransformerNetwork(inner, folder, tokenizer=tokenizer, cut=cut, heads=heads)
 
 
 def _thin(inner: Any, *, layers: int) -> list[int]:
@@ -177,7 +193,7 @@ def _trim(inner: Any, tokenizer: str, seen: survey.Survey, *, min_count: int) ->
 def reopen(folder: Path) -> TransformerNetwork:
     """The student in a folder."""
     inner, cut = shape.reopen(folder) if (folder / shape.FILE).is_file() else (_load(folder), {})
-    return TransformerNetwork(inner, folder, cut=cut)
+    return TransformerNetwork(inner, folder, cut=cut, heads=exits.reopen(folder))
 
 
 def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:

@@ -67,7 +67,7 @@ def parts(inner: Any) -> list[Layer]:
         )
         if out is None or up is None or down is None or None in into:
             expected = "layers as BERT, RoBERTa, ELECTRA, DistilBERT or MPNet has them"
-            todo = "Leave `heads`, `feed_forward` and `width` out, or use another teacher."
+            todo = "Leave `heads`, `feed_forward`, `width` and `exits` out, or use another teacher."
             raise MismatchError(Problem("student", f"a {type(inner).__name__}", expected, todo))
         found.append(Layer(tuple(one for one in into if one is not None), out, up, down))
     return found
