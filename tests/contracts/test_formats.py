@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,11 @@ from tests.runtime.test_exits import Answered
 
 TASK = Classification(labels=LABELS)
 NAMES = plugins.names("formats")
+#: Pieces of a transformer take long to trace: what is written of them is looked at among the slow tests.
+EXPORTED = [
+    pytest.param(name, marks=[pytest.mark.slow] if plugins.member("formats", name).needs_exits else [])
+    for name in NAMES
+]
 NONE = float("nan")
 GOOD = Checks(largest_difference=1e-6, metric_loss=0.0, speed=3.0)
 #: What a member says no to when nothing else is wrong, and a word of its reason; a new one adds its line.
@@ -67,30 +74,35 @@ def format_(request: pytest.FixtureRequest) -> Format:
 
 
 @pytest.fixture(scope="module")
-def exports(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
-    """Two students in every format that fits; twice, as formats may share what one wrote, and the other way round."""
-    found: dict[str, Written] = {}
-    for settings, early in ((STATIC, False), (LEFT_EARLY, True)):
-        student = plugins.build("students", settings)
+def exports(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Written]:
+    """A student in every format that fits it; twice, as formats may share what one wrote, and the other way round."""
+
+    @cache
+    def made(early: bool) -> dict[str, Written]:
+        student = plugins.build("students", LEFT_EARLY if early else STATIC)
         studied, saved, *folders = (tmp_path_factory.mktemp(name) for name in ("studied", "saved", "one", "other"))
         student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), studied)
         student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=1).save(saved)
         network: Network = student.reopen(saved, task=TASK)
         names = [name for name in NAMES if plugins.member("formats", name).needs_exits == early]
-        made: dict[str, tuple[Runner, tuple[str, ...]]] = {}
+        wrote: dict[str, tuple[Runner, tuple[str, ...]]] = {}
         for folder, order in zip(folders, (names, names[::-1]), strict=True):
             shutil.copytree(saved, folder, dirs_exist_ok=True)
-            made = {name: plugins.build("formats", name).write(network, folder) for name in order}
-        found |= {
+            wrote = {name: plugins.build("formats", name).write(network, folder) for name in order}
+        return {
             name: Written(network, (folders[0], folders[1]), runner, files, runner.open(folders[0], threads=1))
-            for name, (runner, files) in made.items()
+            for name, (runner, files) in wrote.items()
         }
-    return found
+
+    def written(name: str) -> Written:
+        return made(plugins.member("formats", name).needs_exits)[name]
+
+    return written
 
 
-@pytest.fixture(params=NAMES)
-def written(request: pytest.FixtureRequest, exports: dict[str, Written]) -> Written:
-    return exports[request.param]
+@pytest.fixture(params=EXPORTED)
+def written(request: pytest.FixtureRequest, exports: Callable[[str], Written]) -> Written:
+    return exports(request.param)
 
 
 def in_torch(network: Network, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -163,9 +175,9 @@ def test_any_batch_and_any_length_are_served(written: Written) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4 if exact else 0.5)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_dev_chooses_is_within_what_it_bears_and_is_said(name: str, exports: dict[str, Written]) -> None:
-    one = exports[name]
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_dev_chooses_is_within_what_it_bears_and_is_said(name: str, exports: Callable[[str], Written]) -> None:
+    one = exports(name)
     dev = Answered(TEXTS, one.serve(TEXTS).argmax(axis=1))
     runner, said = plugins.build("formats", name).tuned(one.runner, one.folders[0], dev=dev)
     assert json.loads(json.dumps(said)) == said

@@ -147,7 +147,13 @@ def _leaving_everywhere(runner: Exits, folder: Path) -> Exits:
     return runner
 
 
-@pytest.fixture(params=[*CASES, *(set(NAMES) - {name.partition(",")[0] for name in CASES})])
+@pytest.fixture(
+    params=[
+        # Pieces of a transformer take long to trace.
+        *(pytest.param(name, marks=[pytest.mark.slow] if name == "exits" else []) for name in CASES),
+        *(set(NAMES) - {name.partition(",")[0] for name in CASES}),
+    ]
+)
 def case(request: pytest.FixtureRequest, make: Callable[[str], Case]) -> Case:
     assert request.param in CASES, f"CASES has no student that `{request.param}` serves"
     return make(request.param)
@@ -242,9 +248,12 @@ def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: No
     agree(serve(TEXTS), case.answers)
 
 
-def test_none_needs_torch(make: Callable[[str], Case]) -> None:
+@pytest.mark.parametrize(
+    "names", [[name for name in CASES if name != "exits"], pytest.param(["exits"], marks=pytest.mark.slow)]
+)
+def test_none_needs_torch(make: Callable[[str], Case], names: list[str]) -> None:
     """All of them in one fresh interpreter, which answers as this one does."""
-    cases = [make(name) for name in CASES]
+    cases = [make(name) for name in names]
     jobs = [{"settings": one.runner.model_dump(mode="json", serialize_as_any=True), "folder": str(one.folder)}
             for one in cases]  # fmt: skip
     code = (

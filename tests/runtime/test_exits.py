@@ -22,6 +22,7 @@ from stillroom.tasks.classification import Classification
 from tests.conftest import LABELS, sentences
 from tests.contracts.test_students import begun, stirred
 
+pytestmark = pytest.mark.slow  # pieces of a transformer take long to trace
 TASK = Classification(labels=LABELS)
 TEXTS = ["", "great", *(text for text, _ in sentences()[::23]), "a film that goes on " * 30, "x" * 90, "a dull film"]
 Logits = NDArray[np.float32]
