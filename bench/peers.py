@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from parts import BASE, SHARED, fitted_teacher
 from stillroom import corpus as corpora
 from stillroom import export, loop, runtime, teach, train, transfer
-from stillroom.core import batches, plugins, recipe
+from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store
 from stillroom.teachers import _pretrained, huggingface
 
@@ -260,7 +260,7 @@ def measured(ground: Ground, sides: Sequence[Side]) -> list[dict[str, Any]]:
     checkpoint = huggingface.Checkpoint(ground.folder, name="teacher", task=ground.recipe.task, labels=ground.labels)
 
     def teacher(texts: Sequence[str]) -> NDArray[np.int64]:
-        return checkpoint.ask(texts, precision="fp32", tokens_per_batch=batches.ON_CPU)[0]["logits"].argmax(axis=1)
+        return checkpoint.ask(texts, precision="fp32", tokens_per_batch=2048)[0]["logits"].argmax(axis=1)
 
     gold, base = ground.gold["test"], float(np.mean(ground.teacher["test"] == ground.gold["test"]))
     lines = []

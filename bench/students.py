@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from parts import model_folder, show, texts_of_reviews
-from stillroom.core import batches, plugins
+from stillroom.core import plugins
 from stillroom.students import Student
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
@@ -78,7 +78,7 @@ def main() -> None:
             (folder / kind).mkdir()
             sides[kind] = small(kind, teacher, texts[:WARM_UP], folder / kind)
         sides["model2vec"] = model2vec(folder / "static", teacher.tokenizer_json())
-        sides["teacher"] = lambda some: teacher.ask(some, precision="fp32", tokens_per_batch=batches.ON_CPU)
+        sides["teacher"] = lambda some: teacher.ask(some, precision="fp32", tokens_per_batch=2048)
         for name, answer in sides.items():
             rate(answer, texts[: WARM_UP if name != "teacher" else BATCH])
         rates: dict[str, list[float]] = {name: [] for name in sides}

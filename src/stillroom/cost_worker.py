@@ -140,13 +140,13 @@ def _latencies(answer: Answer, texts: Sequence[str]) -> dict[str, float]:
 
 
 def _teacher(job: dict[str, Any]) -> Answer:
-    from stillroom.core import batches, plugins
+    from stillroom.core import plugins
 
     task = plugins.build("tasks", job["task"])
     loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
 
     def answer(texts: Sequence[str]) -> Any:
-        return loaded.ask(texts, precision="fp32", tokens_per_batch=batches.ON_CPU)
+        return loaded.ask(texts, precision="fp32", tokens_per_batch=2048)
 
     return answer
 
