@@ -149,7 +149,7 @@ def generator_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("generator")
     plain = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
     plain.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[SEP]")  # noqa: S106
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[SEP]")  # noqa: S106  a token of text
     tokenizer.save_pretrained(folder)
     torch.manual_seed(4)
     ends = tokenizer.eos_token_id

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import augment, corpus, minhash, pipeline, sketches, transfer
+from stillroom import augment, corpus, fitness, minhash, pipeline, sketches, transfer
 from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, seeds, signals
@@ -308,7 +308,7 @@ def test_what_can_not_be_made_or_sifted_is_refused_up_front(toy: dict[str, Any],
     toy["student"] = {"kind": "bag"}
     toy["transfer"]["augment"] = [{"kind": "back_off", "min_confidence": 0.5}]
     with pytest.raises(MismatchError) as caught:
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
     assert [one.where for one in caught.value.problems] == [
         "transfer.augment[0]", "transfer.augment[0]", "transfer.augment[0].min_confidence"
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import stillroom
-from stillroom import cli, console, doctor, journey, pipeline
+from stillroom import cli, console, doctor, fitness, journey
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Store
 from tests.conftest import Travelled, write_toml
@@ -104,8 +104,8 @@ class TestCheck:
         loaded = recipe.load(toml, ["student.dimensions=128"])
         stillroom.check(loaded)
         assert (said.code, said.err) == (0, "")
-        assert said.json() == pipeline.describe(loaded)
-        assert said.json()["digest"] != pipeline.describe(recipe.load(toml))["digest"]
+        assert said.json() == fitness.describe(loaded)
+        assert said.json()["digest"] != fitness.describe(recipe.load(toml))["digest"]
 
     def test_an_error_goes_to_stderr_for_people_and_to_stdout_for_programs(self, command: Command, toml: Path) -> None:
         people, programs = (command("check", toml, "--set", "student.dimension=3", *more) for more in ((), ("--json",)))

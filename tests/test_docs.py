@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stillroom import corpus, journey, pipeline
+from stillroom import corpus, fitness, journey, pipeline
 from stillroom.core import artifact, errors, plugins, recipe
 from stillroom.core.artifact import Store
 from tests.conftest import LABELS, sentences, write_csv
@@ -206,7 +206,7 @@ def _slips(folder: Path) -> None:
 
 
 def _misfits(folder: Path) -> None:
-    pipeline.check(recipe.parse(_toy(gate=[{"measure": "retention.acuracy", "at_least": 0.9}])))
+    fitness.check(recipe.parse(_toy(gate=[{"measure": "retention.acuracy", "at_least": 0.9}])))
 
 
 def _rows(folder: Path) -> None:

@@ -273,7 +273,7 @@ def test_figures_apart_cover_the_true_difference_and_need_both() -> None:
     covered = 0
     for one, other in zip(rng.binomial(120, 0.9, 400).tolist(), rng.binomial(80, 0.75, 400).tolist(), strict=True):
         found = intervals.apart(intervals.clopper_pearson(one, 120, 0.95), intervals.clopper_pearson(other, 80, 0.95))
-        covered += found.low <= 0.15 <= found.high  # type: ignore[operator]
+        covered += found.low <= 0.15 <= found.high  # type: ignore[operator]  # both ends are there
     assert covered >= 0.95 * 400
     nothing = intervals.apart(intervals.clopper_pearson(3, 9, 0.95), intervals.not_measurable(0, "no rows"))
     assert (nothing.value, nothing.reason, nothing.n) == (None, "no rows", 0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from stillroom import loop, pipeline
+from stillroom import fitness, loop, pipeline
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import MismatchError
 from stillroom.learner import Beginner, Learner
@@ -274,16 +274,16 @@ def test_rounds_end_with_a_student_of_a_student(toy: dict[str, Any], tmp_path: P
 def test_what_does_not_fit_is_refused_before_anything_starts(toy: dict[str, Any]) -> None:
     toy["peer"] = {"kind": "bag"}
     with pytest.raises(MismatchError, match="no objective hears"):
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
     toy["objective"] = [{"kind": "mutual"}, {"kind": "forward_kl"}]
-    pipeline.check(recipe.parse(toy))
+    fitness.check(recipe.parse(toy))
     toy["train"] = {"rounds": 2}
     with pytest.raises(MismatchError, match="rounds with a peer") as caught:
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
     assert "no second student" in str(caught.value), "from the second round on nobody would be beside it"
     del toy["peer"], toy["train"]
     with pytest.raises(MismatchError, match="needs peer"):
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
 
 
 def test_stages_and_schedules_follow_training() -> None:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from stillroom import export, loop, pipeline, quantization
+from stillroom import export, fitness, loop, pipeline, quantization
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import MismatchError
 from stillroom.objectives import Objective
@@ -90,18 +90,18 @@ def recipe_of(toy: dict[str, Any], *formats: Any, **student: Any) -> recipe.Reci
 @pytest.mark.parametrize("kind", ["static", "cnn", "bigru", "bag"])
 def test_who_is_served_with_other_layers_is_refused(toy: dict[str, Any], kind: str) -> None:
     with pytest.raises(MismatchError, match=f"a {kind} student, which is rounded otherwise"):
-        pipeline.check(recipe_of(toy, "onnx_int8", kind=kind))
-    pipeline.check(recipe_of(toy, "onnx_int8", kind="transformer"))
+        fitness.check(recipe_of(toy, "onnx_int8", kind=kind))
+    fitness.check(recipe_of(toy, "onnx_int8", kind="transformer"))
 
 
 def test_bits_are_those_of_the_format(toy: dict[str, Any]) -> None:
     eight = {"kind": "onnx_int8", "weight_bits": 8}
     for formats, bits in ((["onnx"], 7), (["onnx", "onnx_int8"], 7), (["onnx", eight], 8)):
         found = recipe_of(toy, *formats, kind="transformer")
-        pipeline.check(found)
+        fitness.check(found)
         assert export.weight_bits(found.export) == bits
     with pytest.raises(MismatchError, match="7 and 8 bits"):
-        pipeline.check(recipe_of(toy, "onnx_int8", eight, kind="transformer"))
+        fitness.check(recipe_of(toy, "onnx_int8", eight, kind="transformer"))
 
 
 @pytest.mark.parametrize("bits", [7, 8])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, learner, pipeline, teach, train, transfer, transfer_set
+from stillroom import corpus, fitness, learner, teach, train, transfer, transfer_set
 from stillroom.augmentations.masking import Masking
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
@@ -270,13 +270,13 @@ def test_a_recipe_whose_student_is_to_read_other_tokens_is_refused_before_anythi
     toy["export"] = {"formats": ["onnx"]}
     toy["objective"] = [{"kind": "forward_kl"}, {"kind": "hidden"}]
     with pytest.raises(MismatchError, match=r"objective\[1\]") as caught:
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
     assert len(caught.value.problems) == 1
     assert {"student.vocabulary", "student.min_count"} <= set(re.findall(r"student\.\w+", str(caught.value)))
     for change in ({"min_count": 1}, {"vocabulary": "teacher"}):
-        pipeline.check(recipe.parse({**toy, "student": {**toy["student"], **change}}))
+        fitness.check(recipe.parse({**toy, "student": {**toy["student"], **change}}))
     toy["objective"][1] = {"kind": "cosine"}
-    pipeline.check(recipe.parse(toy))
+    fitness.check(recipe.parse(toy))
 
 
 #: Each objective that looks inside, as it is fitted here.
@@ -378,6 +378,6 @@ def test_stages_and_slopes_of_a_mixture_are_seen_in_the_log(ground: Ground, tmp_
 def test_a_recipe_of_tokens_for_a_student_without_any_is_refused_before_anything_is_asked(toy: dict[str, Any]) -> None:
     toy["objective"] = [{"kind": "hidden"}, {"kind": "forward_kl"}]
     with pytest.raises(MismatchError, match="looks at hidden of a static student"):
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))
     toy["objective"][0] = {"kind": "contrastive"}
-    pipeline.check(recipe.parse(toy))
+    fitness.check(recipe.parse(toy))

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from stillroom.core.recipe import Recipe
     from stillroom.core.recipe import load as load_recipe
     from stillroom.core.recipe import parse as parse_recipe
-    from stillroom.pipeline import check, run
+    from stillroom.fitness import check
+    from stillroom.pipeline import run
     from stillroom.runtime import Predictor, load
 
 __version__ = "0.1.0"
@@ -19,7 +20,7 @@ _HOMES = {
     "Recipe": ("stillroom.core.recipe", "Recipe"),
     "load_recipe": ("stillroom.core.recipe", "load"),
     "parse_recipe": ("stillroom.core.recipe", "parse"),
-    "check": ("stillroom.pipeline", "check"),
+    "check": ("stillroom.fitness", "check"),
     "run": ("stillroom.pipeline", "run"),
     "Predictor": ("stillroom.runtime", "Predictor"),
     "load": ("stillroom.runtime", "load"),

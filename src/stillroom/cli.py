@@ -49,15 +49,15 @@ def main() -> None:
 @app.command()
 def check(recipe: RecipePath, set_: Overrides = None, as_json: AsJson = False) -> None:
     """See that a recipe is well and its parts fit, before anything expensive starts."""
-    from stillroom import console, pipeline
+    from stillroom import console, fitness
     from stillroom.core import recipe as recipes
 
     loaded = recipes.load(recipe, set_ or [])
-    pipeline.check(loaded)
+    fitness.check(loaded)
     if as_json:
-        console.show_json(pipeline.describe(loaded))
+        console.show_json(fitness.describe(loaded))
     else:
-        told = pipeline.describe(loaded)
+        told = fitness.describe(loaded)
         possible = told.pop("possible")
         parts = " · ".join(f"{name} {value}" for name, value in told.items())
         console.data.print(f"{recipe}: well. {parts}", markup=False)

@@ -97,6 +97,6 @@ def test_parts_that_do_not_fit_are_refused_before_any_work(toy: dict[str, Any], 
 
 @pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_well(path: Path) -> None:
-    from stillroom import pipeline
+    from stillroom import fitness
 
-    pipeline.check(recipe.load(path))
+    fitness.check(recipe.load(path))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import console, doctor, dossier, gates, journey, pipeline
+from stillroom import console, doctor, dossier, fitness, gates, journey, pipeline
 from stillroom.core import recipe
 from stillroom.core.errors import MismatchError
 from stillroom.journey import Run
@@ -135,7 +135,7 @@ def test_a_student_of_generated_texts(
 def test_a_teacher_that_needs_gold_or_known_texts_is_refused(data_free: dict[str, Any], encoder_folder: Path) -> None:
     for teacher in ({"kind": "finetuned", "base": str(encoder_folder)}, {"kind": "recorded", "outputs": "said.jsonl"}):
         with pytest.raises(MismatchError, match="whose texts are made"):
-            pipeline.check(recipe.parse({**data_free, "teacher": teacher}))
+            fitness.check(recipe.parse({**data_free, "teacher": teacher}))
 
 
 def test_rows_to_test_on_alone_are_enough_beside_made_texts_only(data_free: dict[str, Any], tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_rows_to_test_on_alone_are_enough_beside_made_texts_only(data_free: dict
     )
     assert run.artifacts["corpus"].read_json("report.json")["rows"]["test"] == len(sentences())
     with pytest.raises(MismatchError, match="rows to test on alone"):
-        pipeline.check(recipe.parse({**data_free, "corpus": alone}))
+        fitness.check(recipe.parse({**data_free, "corpus": alone}))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 import stillroom
-from stillroom import loop, pipeline, quantization
+from stillroom import fitness, loop, pipeline, quantization
 from stillroom.core import batches, plugins, recipe, signals
 from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.learner import Beginner, Learner
@@ -169,8 +169,8 @@ def test_formats_of_exits_are_refused_for_who_has_none(toy: dict[str, Any]) -> N
     toy["export"] = {"formats": ["onnx", "onnx_exits_int8"]}
     for student in (toy["student"], {"kind": "transformer", "layers": 2}):
         with pytest.raises(MismatchError, match=r"export.formats\[1\].*onnx_exits_int8.*answers at its end alone"):
-            pipeline.check(recipe.parse({**toy, "student": student}))
-    pipeline.check(recipe.parse({**toy, "student": {"kind": "transformer", "layers": 2, "exits": [1]}}))
+            fitness.check(recipe.parse({**toy, "student": student}))
+    fitness.check(recipe.parse({**toy, "student": {"kind": "transformer", "layers": 2, "exits": [1]}}))
 
 
 @pytest.mark.slow

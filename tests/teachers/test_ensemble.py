@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom import corpus, cost, loop, pipeline, teach
+from stillroom import corpus, cost, fitness, loop, pipeline, teach
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store, text_id
 from stillroom.core.errors import InputError, MismatchError, RecipeError
@@ -231,4 +231,4 @@ def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str
     members = [recorded(tmp_path / name, always((0.0, 1.0))) for name in "ab"]
     toy["teacher"] = {"kind": "ensemble", "members": members}
     with pytest.raises(MismatchError, match="network can't be seen"):
-        pipeline.check(recipe.parse(toy))
+        fitness.check(recipe.parse(toy))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, pipeline, runtime, teach, transfer_set
+from stillroom import corpus, fitness, pipeline, runtime, teach, transfer_set
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import CorpusError, InputError, MismatchError, StillroomError
@@ -234,7 +234,7 @@ def test_a_teacher_that_names_labels_never_looks_as_if_it_had_probabilities(
     heard["teacher"] = named(tmp_path / "named.jsonl", wrong=7)
     built = recipe.parse(heard)
     assert built.teacher.signals == {"label"}
-    told = pipeline.describe(built)
+    told = fitness.describe(built)
     assert told["objectives"] == ["pseudo_label", "hard_label"]
     assert told["possible"]["pseudo_label"] == "possible"
     assert told["possible"]["forward_kl"] == "not possible: it needs logits"
@@ -287,7 +287,7 @@ def test_what_needs_probabilities_is_refused_up_front(
     heard["teacher"] = named(tmp_path / "named.jsonl")
     heard[part] = change
     with pytest.raises(MismatchError) as caught:
-        pipeline.check(recipe.parse(heard))
+        fitness.check(recipe.parse(heard))
     assert [one.where for one in caught.value.problems] == [where]
 
 

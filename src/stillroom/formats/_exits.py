@@ -61,7 +61,7 @@ def tuned(runner: Runner, folder: Path, *, dev: Judge, max_loss: float) -> tuple
     It is first looked for in what every head says of every text, then held to what is served: in eight bits, what
     stands beside a text in its batch counts a little.
     """
-    assert isinstance(runner, exits.Exits), "a runner that no format of exits has written"  # noqa: S101
+    assert isinstance(runner, exits.Exits), "a runner that no format of exits has written"  # noqa: S101  only these formats call it, with what they wrote
     heads = runner.heads(folder, dev.texts)
     chosen, answers = runner, heads[-1]
     for threshold in reversed(_enough(heads, dev, max_loss=max_loss)):

@@ -19,7 +19,7 @@ from typing import Any, final
 
 import numpy as np
 
-from stillroom import cost, pipeline
+from stillroom import cost, fitness, pipeline
 from stillroom.core import artifact, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Report, silent
@@ -65,7 +65,7 @@ def explore(
         InputError: nothing could be tried, or no point keeps within the budget: the nearest one is named.
     """
     asked = recipe.model_copy(update={} if budget is None else {"search": budget})
-    pipeline.check(asked)
+    fitness.check(asked)
     alone = asked.model_copy(update={"peer": None, "train": asked.train.model_copy(update={"rounds": 1})})
     folder, began = work / "searches" / recipe.name, clock()
     bench = Bench(alone, work=work, report=report)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import cost, export, loop, pipeline, runtime, teach, train, transfer, transfer_set
+from stillroom import cost, export, fitness, loop, runtime, teach, train, transfer, transfer_set
 from stillroom.core import artifact, plugins, probabilities, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
@@ -141,7 +141,7 @@ class Bench:
 
     def ask(self, candidates: Sequence[Candidate]) -> None:
         """Ask the teacher once for whatever any of them looks at, and call the jury."""
-        wanted = frozenset[str]().union(*(pipeline.wanted(one.recipe(self.recipe), self.loaded) for one in candidates))
+        wanted = frozenset[str]().union(*(fitness.wanted(one.recipe(self.recipe), self.loaded) for one in candidates))
         transfer_ = self.recipe.transfer.model_copy(update={"also": tuple(sorted(wanted - signals.LOGITS))})
         self.recipe = self.recipe.model_copy(update={"transfer": transfer_})
         rows = self.corpus

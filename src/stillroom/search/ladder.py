@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, final
 
-from stillroom import pipeline
+from stillroom import fitness
 from stillroom.core import plugins
 from stillroom.core.recipe import Recipe
 from stillroom.objectives import Objective
@@ -74,7 +74,7 @@ def climb(recipe: Recipe, *, teacher_layers: int) -> tuple[list[Candidate], dict
     unfit: dict[str, str] = {}
     for one in chain.from_iterable(zip_longest(*rungs)):
         if one is not None:
-            problems = pipeline.misfits(one.recipe(recipe))
+            problems = fitness.misfits(one.recipe(recipe))
             if problems:
                 unfit[one.name] = "; ".join(f"{problem.found}, not {problem.expected}" for problem in problems)
             else:
@@ -91,7 +91,7 @@ def _rungs(kind: str, recipe: Recipe, teacher_layers: int) -> Iterator[Candidate
     plain = _flat(member.model_construct().model_dump(mode="json", serialize_as_any=True))
     for student in offered:
         told = [f"{name}={value}" for name, value in _flat(student.resolved()).items() if plain.get(name) != value]
-        yield Candidate(" ".join([kind, *told]), student, pipeline.objectives(recipe))
+        yield Candidate(" ".join([kind, *told]), student, fitness.objectives(recipe))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _translating(name: str, system: Any) -> Iterator[None]:
             todo = "Correct the path or its permissions."
             raise CorpusError(Problem(name, found, "a file that can be read", todo)) from error
         raise _unreachable(name, error) from error
-    except Exception as error:
+    except Exception as error:  # each remote system has errors of its own
         if isinstance(system, LocalFileSystem):
             raise
         raise _unreachable(name, error) from error

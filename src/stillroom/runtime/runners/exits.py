@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field
 
-from stillroom.core import batches, plugins
-from stillroom.runtime.encoders import Encoder
-from stillroom.runtime.runners import Runner, Serve
-from stillroom.runtime.runners.onnx import session
+from stillroom.core import batches
+from stillroom.runtime.runners import Serve
+from stillroom.runtime.runners._graphs import Graphs, session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -22,23 +21,14 @@ NEVER = 2.0  # a threshold that no probability reaches
 
 
 @final
-class Exits(Runner):
+class Exits(Graphs):
     """Runs an exported student in pieces: a text whose highest probability reaches the threshold goes no further."""
 
     kind: Literal["exits"] = "exits"
-    encoder: SerializeAsAny[Encoder]
-    """How texts become ids."""
     files: tuple[str, ...] = Field(min_length=1)
     """The graphs' files in the bundle, in their order."""
     threshold: float = Field(NEVER, ge=0)
     """How high an early answer's highest probability has to be; 0: all leave at the first exit; above 1: none does."""
-    tokens_per_batch: int = Field(batches.ON_CPU, ge=1)
-    """Padded tokens a batch."""
-
-    @field_validator("encoder", mode="before")
-    @classmethod
-    def _member(cls, value: Any) -> Any:
-        return plugins.build("runtime.encoders", value) if isinstance(value, dict) else value
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """Sessions of ONNX Runtime with so many threads."""

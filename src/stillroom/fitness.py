@@ -1,0 +1,211 @@
+"""Whether the parts of a recipe fit together: seen before anything expensive starts, and all that is wrong at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stillroom import gates, transfer, transfer_set
+from stillroom.core import plugins, signals
+from stillroom.core.errors import MismatchError, Problem, nearest
+from stillroom.core.recipe import Recipe
+from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.teachers import LoadedTeacher
+
+_OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
+
+
+def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
+    """What the teacher is asked for: what the mixture looks at, and what the recipe asks for beside it."""
+    mixture = transfer.wanted(objectives(recipe), student=recipe.student, loaded=loaded)
+    return mixture | frozenset(recipe.transfer.also)
+
+
+def objectives(recipe: Recipe) -> tuple[Objective, ...]:
+    """The recipe's mixture, or the task's own where it names none."""
+    own = recipe.task.objectives(_said(recipe))
+    return recipe.objective or tuple(plugins.build("objectives", one) for one in own)
+
+
+def _said(recipe: Recipe) -> frozenset[str]:
+    """The kinds of signals of this teacher that serve this task."""
+    return signals.implied(recipe.teacher.signals) & signals.implied(recipe.task.signals)
+
+
+def check(recipe: Recipe) -> None:
+    """See that the parts of a recipe fit together, before anything expensive starts.
+
+    Raises:
+        MismatchError: they don't; every reason at once.
+    """
+    problems = [*misfits(recipe), *_unknown_measures(recipe)]
+    if problems:
+        raise MismatchError(*problems)
+
+
+def misfits(recipe: Recipe) -> list[Problem]:
+    """Every reason why task, teacher, student and objectives do not go together."""
+    task, student, teacher = recipe.task, recipe.student, recipe.teacher
+    problems: list[Problem] = []
+    if task.shape not in student.shapes:
+        found = f"a {student.kind} student, which gives {', '.join(sorted(student.shapes))}"
+        problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
+    if student.follows_tokenizer and not teacher.shows_network:
+        found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
+        todo = "Choose the student `bag`, or a teacher that is here."
+        problems.append(Problem("student", found, "a teacher that it can start from", todo))
+    if not student.serves_itself and not recipe.export.formats:
+        todo = 'Add `formats = ["onnx"]` under [export].'
+        problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
+    for number, form in enumerate(recipe.export.formats):
+        if form.needs_exits and not student.leaves_early:
+            found = f"`{form.kind}` for a {student.kind} student that answers at its end alone"
+            todo = "Set `student.exits` (a transformer has them), or choose another format."
+            problems.append(Problem(f"export.formats[{number}]", found, "a format without exits", todo))
+    problems += _unmakeable(recipe) + _unrounded(recipe)
+    if recipe.train.curriculum and "logits" not in _said(recipe):
+        found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
+        problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
+    said = {GOLD} | _said(recipe) | ({PEER} if recipe.peer else set())
+    heard = signals.implied(student.signals) | {GOLD, PEER}
+    for number, objective in enumerate(objectives(recipe)):
+        missing = sorted(objective.needs - said)
+        if missing:
+            found = f"`{objective.kind}`, which needs {', '.join(missing)}"
+            expected = f"one that makes do with {', '.join(sorted(said))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or teacher."))
+        deaf = sorted(objective.needs - heard)
+        if deaf and not missing:
+            found = f"`{objective.kind}`, which looks at {', '.join(deaf)} of a {student.kind} student"
+            expected = f"one that makes do with {', '.join(sorted(heard - {PEER}))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or student."))
+        if recipe.train.rounds > 1 and objective.needs - _OF_A_STUDENT:
+            found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
+            expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
+    problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe)
+    if sum(objective.weight for objective in objectives(recipe)) == 0:
+        problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
+    return problems
+
+
+def _unmakeable(recipe: Recipe) -> list[Problem]:
+    """Texts that this teacher can't be asked about, or that can't be made or sifted with it."""
+    teacher, problems = recipe.teacher, []
+    for number, rule in enumerate(recipe.transfer.augment):
+        where = f"transfer.augment[{number}]"
+        if not teacher.answers_any_text:
+            found, todo = f"`{rule.kind}` for a {teacher.kind} teacher", "Take it out, or choose another teacher."
+            expected = "no texts that are made, for a teacher that knows none but those of the corpus"
+            problems.append(Problem(where, found, expected, todo))
+        if rule.needs_network and (not teacher.shows_network or recipe.train.rounds > 1):
+            found, todo = f"`{rule.kind}` with a teacher whose network can't be seen", "Name a file of vectors."
+            if teacher.shows_network:
+                found = f"`{rule.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
+            problems.append(Problem(where, found, "a teacher whose token vectors can be seen", todo))
+        if rule.min_confidence and "logits" not in _said(recipe):
+            found, expected = (
+                f"{rule.min_confidence} with a {teacher.kind} teacher",
+                "0, for one that only names labels",
+            )
+            problems.append(
+                Problem(f"{where}.min_confidence", found, expected, "Set it to 0: `agreement` still works.")
+            )
+    return problems
+
+
+def _unteachable(recipe: Recipe) -> list[Problem]:
+    """A corpus without texts to learn from, or made texts that the teacher can't speak of."""
+    teacher, problems = recipe.teacher, []
+    if recipe.corpus.only_tests:
+        todo = "Add `labelled`, or `train` and `dev`; or make texts, and name this one as their `real`."
+        problems.append(Problem("corpus", "rows to test on alone", "rows to learn from and to choose by", todo))
+    if not recipe.corpus.makes_texts:
+        return problems
+    found = f"a {teacher.kind} teacher with the corpus `{recipe.corpus.kind}`, whose texts are made"
+    if teacher.needs_gold:
+        todo = "Name one that was fitted before: `huggingface`, with its folder."
+        problems.append(Problem("teacher", f"{found} and have no labels", "one that needs no labels", todo))
+    if not teacher.answers_any_text:
+        problems.append(Problem("teacher", found, "one that can be asked about any text", "Choose another teacher."))
+    return problems
+
+
+def _unrounded(recipe: Recipe) -> list[Problem]:
+    """Rounding in training for students whose export is rounded otherwise, or in two ways at once."""
+    if not recipe.train.quantization_aware:
+        return []
+    where, problems = "train.quantization_aware", []
+    for one in (recipe.student, recipe.peer):
+        if one is not None and not one.learns_rounding:
+            found = (
+                f"{recipe.train.quantization_aware:g} for a {one.kind} student, which is rounded otherwise when served"
+            )
+            expected = "0, or a student that is served with the layers that it is trained with"
+            problems.append(Problem(where, found, expected, "Set it to 0, or choose the student `transformer`."))
+    bits = sorted({one.rounds_to for one in recipe.export.formats if one.rounds_to is not None})
+    if len(bits) > 1:
+        found = f"formats of {' and '.join(map(str, bits))} bits under `train.quantization_aware`"
+        problems.append(Problem("export.formats", found, "one number of bits, to train under", "Take one out."))
+    return problems
+
+
+def _misread(recipe: Recipe) -> list[Problem]:
+    """Objectives that compare token by token, for a student that is to read its texts in other tokens."""
+    why = recipe.student.splits_tokens()
+    return [
+        Problem(
+            f"objective[{number}]",
+            f"`{objective.kind}`, which compares token by token, for a student with {why}",
+            "a student that reads every text as its teacher does",
+            'Set `student.min_count` to 1, or `student.vocabulary` to "teacher".',
+        )
+        for number, objective in enumerate(objectives(recipe))
+        if why and signals.over_tokens(objective.needs & recipe.student.signals)
+    ]
+
+
+def _peerless(recipe: Recipe) -> list[Problem]:
+    """A peer that nobody hears, or one that can't do the task."""
+    peer, task = recipe.peer, recipe.task
+    if peer is None:
+        return []
+    problems = []
+    if not any(PEER in one.needs for one in objectives(recipe)):
+        todo = 'Add an objective of kind "mutual", or take out [peer].'
+        problems.append(Problem("peer", "a second student that no objective hears", "an objective that does", todo))
+    if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
+        found = f"a {peer.kind} student, which can't be begun here"
+        problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
+    if recipe.train.rounds > 1:
+        found, todo = f"{recipe.train.rounds} rounds with a peer", "Set it to 1, or take out [peer]."
+        expected = "1: in later rounds there is no second student beside the first"
+        problems.append(Problem("train.rounds", found, expected, todo))
+    if any(one.needs - _OF_A_STUDENT for one in objectives(recipe)):
+        found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
+        problems.append(Problem("peer", found, "objectives of what students say", todo))
+    return problems
+
+
+def _unknown_measures(recipe: Recipe) -> list[Problem]:
+    known: Sequence[str] = gates.vocabulary(recipe.task.metrics)
+    return [
+        Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
+        for number, gate in enumerate(recipe.gate)
+        if gate.measure not in known
+    ]
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """What `stillroom check` shows of a recipe that is well."""
+    return {
+        "name": recipe.name,
+        "digest": recipe.digest,
+        "task": recipe.task.kind,
+        "corpus": recipe.corpus.kind,
+        "teacher": recipe.teacher.kind,
+        "student": recipe.student.kind,
+        "objectives": [one.kind for one in objectives(recipe)],
+        "possible": transfer_set.possible(_said(recipe)),
+        "gates": [gate.measure for gate in recipe.gate],
+    }
