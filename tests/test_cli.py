@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import stillroom
-from stillroom import cli, console, doctor, fitness, journey
+from stillroom import cli, console, doctor, fitness, journey, pipeline
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Store
 from tests.conftest import Travelled, write_toml
