@@ -8,10 +8,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
+import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -103,11 +108,24 @@ def toml(value: Any) -> str:
 
 def described(model: type[BaseModel], name: str) -> str:
     """What a field is for, in its own class's words or, where those are silent, in those of the class it refines."""
-    for level in model.__mro__:
-        found = getattr(level, "model_fields", {}).get(name)
-        if found is not None and found.description:
-            return str(found.description)
-    return ""
+    return next((said[name] for level in model.__mro__ if name in (said := attribute_docstrings(level))), "")
+
+
+@cache
+def attribute_docstrings(level: type[Any]) -> dict[str, str]:
+    """The docstrings below the attributes of a class of ours. Read from its source: no run needs them."""
+    if not level.__module__.startswith("stillroom."):
+        return {}
+    definition: Any = ast.parse(textwrap.dedent(inspect.getsource(level))).body[0]
+    return {
+        one.target.id: inspect.cleandoc(below.value.value)
+        for one, below in pairwise(definition.body)
+        if isinstance(one, ast.AnnAssign)
+        and isinstance(one.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 def purpose(member: type[BaseModel]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
-#: Files that share a dear fixture: where tests are spread over processes, one of them runs all of these.
+#: Files that share a dear fixture or import: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {
+    "tests/contracts/test_formats.py",
+    "tests/contracts/test_runners.py",
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
     "tests/runtime/test_runtime.py",
@@ -57,6 +60,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there now stays: the libraries' objects are millions, and need not be gone through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def sentences(*, extra: str = "") -> list[tuple[str, str]]:
@@ -201,14 +210,14 @@ def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
             "learning_rates": [2e-3],
             "epochs": 8,
             "patience": 8,
-            "batch_size": 8,
+            "batch_size": 16,
         },
         "student": {
             "kind": "static",
             "dimensions": 16,
             "hidden": 16,
             "epochs": 8,
-            "batch_size": 8,
+            "batch_size": 16,
             "learning_rate": 2e-2,
         },
         "transfer": {"shard_rows": 64},

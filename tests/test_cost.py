@@ -222,7 +222,7 @@ class TestInThisProcess:
         monkeypatch.setattr(cost_worker, "_rate", noting)
         run = travel(name="turns", cost={"texts": 16, "repeats": 4})
         assert rated == [(4, 4), (64, 32)] * 4, "teacher and student by turns, the quick one on more texts"
-        assert [job["what"] for job in jobs] == ["speed", "memory of the teacher", "memory of the student"]
+        assert [job["what"] for job in jobs] == ["speed", "memory"]
         train = pq.read_table(run.artifacts["corpus"].folder / "train.parquet")
         assert jobs[0]["read"] == train["text"].to_pylist()
         assert len(run.artifacts["cost"].read_json("cost.json")["student"]["rounds"]) == 4
@@ -245,7 +245,7 @@ class TestInThisProcess:
         student = {"kind": "bag", "features": {"kind": "ngrams", "bits": 10}, "epochs": 2}
         teacher = {"kind": "recorded", "outputs": str(outputs), "price_per_million_texts": 2500.0}
         run = travel(name="recorded", teacher=teacher, student=student)
-        assert [job["what"] for job in jobs] == ["speed", "memory of the student"]
+        assert [job["what"] for job in jobs] == ["speed", "memory"]
         found = run.artifacts["cost"].read_json("cost.json")
         price = {"price_asked_per_million_texts": 2500.0, "price_per_million_texts": 2500.0}
         assert found["teacher"] == {"flops_per_text": None, "parameters": None, "disk_mb": None, **price}
@@ -297,7 +297,7 @@ def test_latencies_are_milliseconds_of_single_texts() -> None:
 
 
 def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:
-    job = {"what": "memory of the student", "texts": str(tmp_path / "none.json")}
+    job = {"what": "memory", "texts": str(tmp_path / "none.json")}
     with pytest.raises(OutsideError, match=r"none\.json"):
         cost._worker(job)
 
@@ -308,12 +308,12 @@ def test_a_worker_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cost, "_PATIENCE", 0.4)
     monkeypatch.setattr(cost, "_PATIENCE_A_TEXT", 0.1)
     with pytest.raises(OutsideError, match=r"did not end in 0\.8 seconds"):
-        cost._worker({"what": "memory of the student", "texts": str(tmp_path / "texts.json"), "per_round": 4})
+        cost._worker({"what": "memory", "texts": str(tmp_path / "texts.json"), "per_round": 4})
 
 
 def test_a_worker_ends_with_who_asked(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "texts.json")
-    job = {"what": "memory of the student", "texts": str(tmp_path / "texts.json")}
+    job = {"what": "memory", "texts": str(tmp_path / "texts.json")}
     code = f"from stillroom import cost; cost._worker({job!r})"
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as asking:
         pipe = os.open(tmp_path / "texts.json", os.O_WRONLY)  # once this is open, the worker is there and reads

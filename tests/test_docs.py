@@ -32,7 +32,6 @@ FAMILIES = (
     "runtime.runners",
     "runtime.encoders",
 )
-STAGES = (recipe.Transfer, recipe.Train, recipe.Evaluate, recipe.Cost, recipe.Export, recipe.Search, recipe.Gate)
 
 
 def text(page: Path) -> str:
@@ -66,21 +65,10 @@ def test_generated_pages_are_what_the_code_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "model",
-    [*STAGES, *(plugins.member(family, name) for family in FAMILIES for name in plugins.names(family))],
-    ids=lambda model: model.__name__,
-)
-def test_every_setting_says_what_it_is_for(model: type[plugins.Member]) -> None:
-    for name, field in model.model_fields.items():
-        known = [level.model_fields[name].description for level in model.__mro__ if name in _fields(level)]
-        assert name == "kind" or any(known), f"{model.__name__}.{name} has no line below it"
-        assert field.annotation is not None
-
-
-def _fields(level: type[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = getattr(level, "model_fields", {})
-    return found
+def test_every_setting_says_what_it_is_for() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*)\|$", text(ROOT / "docs" / "recipe.md"), flags=re.MULTILINE)
+    assert len(rows) > 200
+    assert [name for name, said in rows if not said.strip()] == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -165,7 +165,7 @@ def test_a_pair_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
 EVERY_SCHEDULE: dict[str, Any] = {"unfreeze": 0.9, "curriculum": 0.5, "quantization_aware": 0.5}
 
 
-@pytest.mark.parametrize("stop", [2, 6, 11])
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 6, pytest.param(11, marks=pytest.mark.slow)])
 def test_under_every_schedule_a_fit_goes_on_where_it_was_broken_off(
     stop: int, classifier_folder: Path, tmp_path: Path
 ) -> None:

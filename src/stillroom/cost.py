@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -119,11 +118,7 @@ def _run_workers(
             "per_round": max(1, settings.texts // rounds),
         }
         both = _worker({**job, "what": "speed"})
-        sides = ("teacher", "student") if teacher.computes else ("student",)
-        with ThreadPoolExecutor() as pool:  # memory is not time: here they need not wait for each other
-            found = pool.map(_worker, [{**job, "what": f"memory of the {side}"} for side in sides])
-            for side, told in zip(sides, found, strict=True):
-                both[side] |= told
+        both["student"] |= _worker({**job, "what": "memory"})
     return both
 
 

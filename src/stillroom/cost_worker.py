@@ -29,7 +29,7 @@ def main() -> None:
     """Do the job."""
     job = json.load(sys.stdin)
     threading.Thread(target=_end_with, args=(job["parent"],), daemon=True).start()
-    found = _JOBS.get(job["what"], memory)(job)
+    found = _JOBS[job["what"]](job)
     sys.stdout.write(json.dumps(found) + "\n")
 
 
@@ -41,14 +41,21 @@ def _end_with(parent: int) -> None:
 
 
 def speed(job: dict[str, Any]) -> dict[str, Any]:
-    """Texts per CPU-second of both sides in turn, and the latency of single texts; each round has fresh texts."""
+    """Texts per CPU-second of both sides in turn, and the latency of single texts; each round has fresh texts.
+
+    The teacher's memory too, before anything of the student is here: a process of its own would load torch again.
+    """
     import torch
 
     torch.set_num_threads(1)
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
-    sides = (
-        {"teacher": _teacher(job), "student": _student(job)} if job["teacher_computes"] else {"student": _student(job)}
-    )
+    found: dict[str, Any] = {"teacher": {}, "student": {}}
+    sides: dict[str, Answer] = {}
+    if job["teacher_computes"]:
+        sides["teacher"] = _teacher(job)
+        sides["teacher"](texts[:_BATCH])
+        found["teacher"]["resident_mb"] = resident_mb()
+    sides["student"] = _student(job)
     for start in range(0, min(_WARM_UP, len(texts) // 2), _BATCH):
         sides["student"](texts[start : start + _BATCH])
     fresh = _fresh(texts)
@@ -59,15 +66,14 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
             # The teacher gets its texts at once, so that it can sort them by length: it is timed at its best.
             rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
         rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
-    found: dict[str, Any] = {}
     for side, answer in sides.items():
         latencies = _latencies(answer, [next(fresh) for _ in range(_SINGLES[side])])
-        found[side] = {
+        found[side] |= {
             "texts_per_second": float(np.median(rounds[side])),
             "rounds": rounds[side],
             "latency_ms": latencies,
         }
-    found.setdefault("teacher", {})["flops_per_text"] = _flops(job, texts[:_WARM_UP])
+    found["teacher"]["flops_per_text"] = _flops(job, texts[:_WARM_UP])
     return found
 
 
@@ -98,16 +104,20 @@ def lightly(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def memory(job: dict[str, Any]) -> dict[str, Any]:
-    """Resident memory, in MB, of a process that has loaded one side and answered a batch."""
+    """Resident memory of a process that has loaded the student, and nothing else, and answered a batch."""
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))[:_BATCH]
-    answer = _teacher(job) if job["what"].endswith("teacher") else _student(job)
-    answer(texts)
+    _student(job)(texts)
+    return {"resident_mb": resident_mb()}
+
+
+def resident_mb() -> float:
+    """The memory of this process, in MB."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(one for one in status.read_text(encoding="utf-8").splitlines() if one.startswith("VmRSS"))
-        return {"resident_mb": int(line.split()[1]) / 1024}
+        return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"resident_mb": peak / (1024 if sys.platform != "darwin" else 1024 * 1024)}
+    return peak / (1024 if sys.platform != "darwin" else 1024 * 1024)
 
 
 def _fresh(texts: Sequence[str]) -> Iterator[str]:
@@ -183,7 +193,7 @@ def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
     return float(counter.get_total_flops())
 
 
-_JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"speed": speed, "lightly": lightly}
+_JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"speed": speed, "lightly": lightly, "memory": memory}
 
 if __name__ == "__main__":
     main()

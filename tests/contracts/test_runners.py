@@ -104,20 +104,21 @@ def wordy(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def make(wordy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
     made: dict[str, Case] = {}
+    teacher = Checkpoint(wordy, name="tiny", task=TASK)
 
     def case(name: str) -> Case:
         if name not in made:
-            made[name] = _case(name, wordy, tmp_path_factory)
+            made[name] = _case(name, teacher, tmp_path_factory)
         return made[name]
 
     return case
 
 
-def _case(name: str, classifier: Path, folders: pytest.TempPathFactory) -> Case:
+def _case(name: str, teacher: Checkpoint, folders: pytest.TempPathFactory) -> Case:
     kind, _, variant = name.partition(", ")
     studied, folder = folders.mktemp("studied"), folders.mktemp("served")
     student = plugins.build("students", CASES[name])
-    student.study(Checkpoint(classifier, name="tiny", task=TASK), studied)
+    student.study(teacher, studied)
     network = student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=4)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -235,7 +236,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: None, forgetful: None) -> None:
     """As a server asks: words that are new to it, from a fresh start, learned and let go of in many threads at once."""
     rng = np.random.default_rng(2)
-    asked = [[" ".join(rng.choice(WORDS, 12)) for _ in range(100)] for _ in range(8)]
+    asked = [[" ".join(rng.choice(WORDS, 12)) for _ in range(60)] for _ in range(8)]
     expected = [case.serve(texts) for texts in asked]
     serve = case.runner.open(case.folder, threads=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,17 @@ ODD = [
 ]
 
 
+@cache
+def teacher(folder: Path) -> Checkpoint:
+    return Checkpoint(folder, name="tiny", task=TASK)
+
+
 def begun(kind: str, classifier: Path, folder: Path, *, seed: int = 5) -> tuple[Student, Network]:
     student: Student = plugins.build("students", {"kind": kind.split()[0], **SMALL.get(kind, {})})
     studied = folder / "studied"
     if not studied.exists():
         studied.mkdir(parents=True)
-        student.study(Checkpoint(classifier, name="tiny", task=TASK), studied)
+        student.study(teacher(classifier), studied)
     texts = [text for text, _ in sentences()]
     return student, student.begin(task=TASK, studied=studied, texts=iter(texts), seed=seed)
 

@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,14 @@ Pairs = list[tuple[str, str]]
 
 def sentences(count: int, *, seed: int = 0) -> list[str]:
     """Sentences of random words."""
+    return list(_sentences(count, seed))
+
+
+@cache
+def _sentences(count: int, seed: int) -> tuple[str, ...]:
     rng = np.random.default_rng(seed)
     words = ["".join(rng.choice(list("aeioulnrst"), rng.integers(3, 9))) for _ in range(400)]
-    return [" ".join(rng.choice(words, rng.integers(7, 14))) for _ in range(count)]
+    return tuple(" ".join(rng.choice(words, rng.integers(7, 14))) for _ in range(count))
 
 
 def pairs(count: int, *, seed: int = 0) -> Pairs:

@@ -175,6 +175,7 @@ def test_more_than_the_model_can_hold_is_refused(generator_folder: Path) -> None
         texts(source(generator_folder, prompts=["the film was"], max_tokens=62))
 
 
+@pytest.mark.slow
 def test_temperature_narrows_what_is_drawn(generator_folder: Path) -> None:
     cold = source(generator_folder, temperature=0.001, prompts=["the film was"], keep_prompt=True)
     assert cold.account(TASK)["kept"] == 1, "the most probable words, again and again"

@@ -82,6 +82,7 @@ def test_of_real_rows_only_the_test_is_looked_at(data_free: dict[str, Any], tmp_
     assert not any("planted" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_without_real_rows_it_ends_and_says_what_is_not_measurable(
     data_free: dict[str, Any], tmp_path: Path, travelled: Travelled
 ) -> None:
@@ -102,6 +103,7 @@ def test_without_real_rows_it_ends_and_says_what_is_not_measurable(
     console.show_summary(summary)
 
 
+@pytest.mark.slow
 def test_made_from_the_real_texts_shows_no_gap(
     data_free: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,7 @@ def test_made_from_the_real_texts_shows_no_gap(
     assert found["agreement"]["real_minus_made"]["low"] <= 0 <= found["agreement"]["real_minus_made"]["high"]
 
 
+@pytest.mark.slow
 def test_a_student_of_generated_texts(
     data_free: dict[str, Any], generator_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

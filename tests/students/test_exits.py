@@ -130,6 +130,7 @@ def test_what_is_about_answers_is_summed_over_the_heads_and_nothing_else_is(clas
     torch.testing.assert_close(found["relational"], 3.0 * once)
 
 
+@pytest.mark.slow
 def test_every_head_learns_and_dev_judges_the_last(classifier_folder: Path, tmp_path: Path) -> None:
     network = begun(classifier_folder, layers=3, exits=[1])
     train, dev = rows(network)

@@ -219,6 +219,7 @@ def test_a_basis_is_orthonormal_keeps_the_mean_and_what_varies_most() -> None:
     torch.testing.assert_close(kept, torch.linalg.eigvalsh(centred @ moment @ centred)[-8:].sum())
 
 
+@pytest.mark.slow
 def test_a_narrow_start_is_ahead_of_a_random_one_and_stays_there(studied: Path) -> None:
     """Of one shape, before the first step and after some, each at the rate that is best for it; on other texts too."""
     stirred(studied)

@@ -22,7 +22,7 @@ from stillroom.core.errors import InputError, Problem, RecipeError, nearest
 class Member(BaseModel):
     """What every member of every family is: its own settings, frozen, with unknown ones refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     parts: ClassVar[Mapping[str, str]] = {}
     """Fields that hold members of a family themselves, one or several, and which family that is."""
@@ -34,7 +34,7 @@ class Member(BaseModel):
 class Settings(BaseModel):
     """The settings of a stage, frozen, with unknown ones refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: ClassVar[Mapping[str, str]] = {}
     """Fields that hold members of a family, and which family that is."""
