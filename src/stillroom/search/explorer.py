@@ -1,5 +1,5 @@
-"""Who gets how much of the time: one of each kind whole, short fits for the others, whole ones for those of them that
-can still win, then new settings.
+"""Who gets how much of the time: one of each kind whole, then short fits for the others, whole ones for those of them
+that can still win, then new settings.
 
 Nothing is begun whose measured pace says that it can't end in time, but for the quickest candidate, which always
 ends. Every such decision stands in the journal.
@@ -42,18 +42,18 @@ class Explorer:
 
     def explore(self, candidates: Sequence[Candidate]) -> None:
         """Everything there is time for."""
-        ordered = self._paced(candidates)
-        while ordered and not self.points:
-            self._finish(ordered[0], sure=True)
-            if not self.points:
-                ordered = ordered[1:]
         # Kinds learn at different paces, so that none is judged by a short fit beside another kind's: one of each is
-        # fitted whole. Inside a kind a short fit tells enough.
-        kinds = {one.family for one in ordered}
-        for one in ordered:
-            if one.family in kinds and not self._finished(one):
-                self._finish(one)
-            kinds.discard(one.family)
+        # fitted whole. Inside a kind a short fit tells enough. A kind's later rungs wait, their paces too, until
+        # every kind has had its turn.
+        first = {one.family: one for one in reversed(candidates)}
+        ordered: list[Candidate] = []
+        for rungs in (list(first.values()), [one for one in candidates if first[one.family] is not one]):
+            paced = self._paced(rungs)
+            for one in paced:
+                if all(point.candidate.family != one.family for point in self.points):
+                    self._finish(one, sure=not self.points)
+            ordered += paced
+        ordered.sort(key=self._fit_seconds)
         for one in ordered:
             self._try_short(one)
         for one in ordered:
@@ -78,8 +78,10 @@ class Explorer:
             pace = self._attempt(one, f"pace of {one.name}", partial(self._note_pace, one))
             if pace is not None:
                 self._paces[one.name] = pace
-        timed = [one for one in candidates if one.name in self._paces]
-        return sorted(timed, key=lambda one: self._paces[one.name].seconds(self.bench.epochs(one)))
+        return sorted((one for one in candidates if one.name in self._paces), key=self._fit_seconds)
+
+    def _fit_seconds(self, candidate: Candidate) -> float:
+        return self._paces[candidate.name].seconds(self.bench.epochs(candidate))
 
     def _note_pace(self, one: Candidate) -> Pace:
         return Pace(**self.journal.decide(f"pace {one.name}", lambda: vars(self.bench.pace(one))))
@@ -97,7 +99,7 @@ class Explorer:
         """A whole fit, with every seed, the bundle and its timing."""
         recipe = self.bench.recipe
         pace, trial = self._paces[candidate.name], self._short.get(candidate.name)
-        fits = pace.seconds(self.bench.epochs(candidate)) * recipe.search.seeds
+        fits = self._fit_seconds(candidate) * recipe.search.seeds
         rows = min(1000, len(self.bench.jury.texts))
         passes = (1 + len(recipe.export.formats)) * _PASSES + 3
         a_text = 1 / trial.texts_per_second if trial else pace.judge / len(self.bench.jury.texts)
