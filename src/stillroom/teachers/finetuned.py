@@ -94,8 +94,10 @@ class FineTuned(Teacher):
         log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(), plan=plan,
                   folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
         network.save(draft.folder)
-        floor = _floor(base, _some(rows, seed=seed), judges, bf16=bf16, seed=seed, report=report)
-        self._note(draft, log=log, pilots=pilots, rate=rate, floor=floor, report=report)
+        some = _some(rows, seed=seed)
+        floor = _floor(base, some, judges, bf16=bf16, seed=seed, report=report)
+        draft.facts |= {"floor_dev_accuracy": floor, "floor_rows": len(some.ids)}
+        self._note(draft, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
 
@@ -180,18 +182,18 @@ class FineTuned(Teacher):
         log: list[dict[str, Any]],
         pilots: list[dict[str, Any]],
         rate: float,
-        floor: float,
         report: Report,
     ) -> None:
         best = max(float(line["dev"]["accuracy"]) for line in log)
-        draft.facts.update({"learning_rate": rate, "pilots": pilots, "dev_accuracy": best, "floor_dev_accuracy": floor})
+        floor, rows = (draft.facts[name] for name in ("floor_dev_accuracy", "floor_rows"))
+        draft.facts |= {"learning_rate": rate, "pilots": pilots, "dev_accuracy": best}
         artifact.write_text(
             draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log)
         )
         if best < floor or best == floor < 1.0:
             sentence = (
                 f"the fitted teacher ({best:.1%} on dev) does not beat logistic regression on the frozen encoder "
-                f"({floor:.1%}): it may be under-fitted; try more epochs or higher learning rates"
+                f"({floor:.1%} with {rows:,} rows): it may be under-fitted; try more epochs or higher learning rates"
             )
             draft.facts["warning"] = sentence
             report(Event("teacher", note=f"Warning: {sentence}."))
