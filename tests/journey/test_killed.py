@@ -20,6 +20,7 @@ from tests.conftest import make_toy, sentences, write_csv
 
 _MOMENTS = 3
 _PATIENCE_SECONDS = 60
+_LATER_SECONDS = 0.02  # a few steps or a shard: in the middle of whatever comes next
 
 
 def travel(toy: dict[str, Any], work: Path) -> None:
@@ -58,6 +59,7 @@ def calm(
     toy = make_toy(table, encoder_folder)
     toy["transfer"] = {"shard_rows": 16}
     toy["train"] = {"checkpoint_seconds": 0.0}
+    toy["student"]["batch_size"] = 8
     assert finished(processes, toy, folder / "calm") == 0
     return toy, folder / "calm"
 
@@ -80,10 +82,11 @@ def digests(work: Path) -> dict[str, str]:
 
 
 def killed_when(process: ForkServerProcess, sign: Callable[[], bool]) -> bool:
-    """Kill a process the moment that something can be seen; whether it was still running."""
+    """Kill a process a moment, drawn by chance, after something can be seen; whether it was still running."""
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until and process.is_alive():
         if sign():
+            time.sleep(random.uniform(0.0, _LATER_SECONDS))
             process.kill()
             process.join()
             return process.exitcode == -9
