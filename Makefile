@@ -20,7 +20,7 @@ check: .venv/ready ## format, lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-# peers.py needs the peers installed, objectives.py takes hours: the head of each says how to run it.
+# peers.py needs the peers installed, start.py a finished demo, objectives.py hours: the head of each says how to run it.
 bench: .venv/ready ## side-by-side measurements
 	for one in corpus students transfer distil; do $(BIN)/python bench/$$one.py || exit 1; done
 
