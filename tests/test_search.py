@@ -225,6 +225,14 @@ def test_a_ladder_is_of_unlike_students_within_the_teacher(toy: dict[str, Any]) 
     assert [one.student.model_dump()["layers"] for one in fit if one.family == "transformer"] == [1, 2]
 
 
+def test_vectors_join_the_mixture_of_those_that_show_them_unless_the_recipe_names_one(toy: dict[str, Any]) -> None:
+    fit, _ = climb(recipe.parse(toy), teacher_layers=3)
+    told = {one.family: [objective.kind for objective in one.objectives] for one in fit}
+    assert told["static"] == [*told["bag"], "contrastive"]
+    fit, _ = climb(recipe.parse({**toy, "objective": [{"kind": "logit_mse"}]}), teacher_layers=3)
+    assert {tuple(objective.kind for objective in one.objectives) for one in fit} == {("logit_mse",)}
+
+
 @pytest.mark.parametrize("kind", plugins.names("students"))
 def test_every_student_offers_rungs_and_names_what_may_be_moved(kind: str) -> None:
     member: Any = plugins.member("students", kind)

@@ -15,6 +15,8 @@ from stillroom.students import Span, Student
 
 _TEMPERATURES = Span(1.0, 8.0, log=True)
 _SHARES = Span(0.5, 1.0)
+#: Joins the task's own mixture where teacher and student both show a vector, which tells more than a few logits.
+_VECTORS = {"kind": "contrastive", "weight": 1.0}
 
 
 @final
@@ -91,7 +93,15 @@ def _rungs(kind: str, recipe: Recipe, teacher_layers: int) -> Iterator[Candidate
     plain = _flat(member.model_construct().model_dump(mode="json", serialize_as_any=True))
     for student in offered:
         told = [f"{name}={value}" for name, value in _flat(student.resolved()).items() if plain.get(name) != value]
-        yield Candidate(" ".join([kind, *told]), student, fitness.objectives(recipe))
+        yield Candidate(" ".join([kind, *told]), student, _mixture(recipe, student))
+
+
+def _mixture(recipe: Recipe, student: Student) -> tuple[Objective, ...]:
+    """The recipe's own, or else the task's, with vectors where that fits."""
+    own = fitness.objectives(recipe)
+    richer = (*own, plugins.build("objectives", _VECTORS))
+    fits = not fitness.misfits(recipe.model_copy(update={"student": student, "objective": richer}))
+    return richer if fits and not recipe.objective else own
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
