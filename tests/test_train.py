@@ -59,7 +59,7 @@ class Ground:
             "said": self.said,
             "objectives": MIXTURE,
             "settings": recipe.Train(checkpoint_seconds=0.0),
-            "corpus": self.rows,
+            "corpus": self.rows.learnable,
             **changes,
         }
         return train.fit(student, task=TASK, studied=studied, seed=3, store=store, **chosen)
@@ -209,9 +209,15 @@ def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> No
     source = Table(unlabelled=str(unlabelled), dev=str(dev), test=str(test))
     rows = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
     with pytest.raises(InputError, match="no row that says what is right"):
-        ground.fit(made("bag"), Store(tmp_path / "work"), said=None, corpus=rows)
+        ground.fit(made("bag"), Store(tmp_path / "work"), said=None, corpus=rows.learnable)
     twin = train.undistilled(
-        made("bag"), task=TASK, corpus=rows, settings=recipe.Train(), studied=ground.teacher, seed=1, store=ground.store
+        made("bag"),
+        task=TASK,
+        corpus=rows.learnable,
+        settings=recipe.Train(),
+        studied=ground.teacher,
+        seed=1,
+        store=ground.store,
     )
     assert twin is None
 
@@ -238,7 +244,7 @@ def test_a_twin_begins_as_its_student_does(ground: Ground, today: corpus.Corpus,
     """Both have seen what dev says, where the student has: a piece that one keeps the other keeps too."""
     student = made("transformer", vocabulary="corpus", epochs=1)
     said, studied = told(ground, today), teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
-    chosen = {"task": TASK, "corpus": today, "settings": recipe.Train(), "studied": studied, "seed": 1}
+    chosen = {"task": TASK, "corpus": today.learnable, "settings": recipe.Train(), "studied": studied, "seed": 1}
     fitted = train.fit(student, said=said, objectives=MIXTURE, store=Store(tmp_path), **chosen)
     twin = train.undistilled(student, begun_with=said, store=Store(tmp_path), **chosen)
     assert twin is not None
@@ -252,7 +258,7 @@ def test_a_student_of_few_tokens_has_seen_the_texts_that_are_made(ground: Ground
     student, mixture = made("transformer", vocabulary="corpus"), (inside("hidden"),)
     said = told(ground, today, Masking(token="dull", share=0.5))  # noqa: S106  a token of text, not of access
     studied = teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
-    _, rows, _ = train.begin(student, studied, today, said, mixture, task=TASK, seed=1)
+    _, rows, _ = train.begin(student, studied, today.learnable, said, mixture, task=TASK, seed=1)
     assert len(rows.ids) > today.train.count
 
 

@@ -1,7 +1,8 @@
 """Stage one: rows from anywhere, checked, split, freed of twins across the splits, and kept with the rights in them.
 
 What training may see and what it may not are types apart: `Rows[Train]`, `Rows[Dev]`, `Rows[Test]`. A function that
-takes one can't be handed another (mypy says so; `refuse_test` says so at run time).
+takes one can't be handed another, and one that fits takes `Learnable`, which has no test (mypy says so, over
+`tests/typed/`; `refuse_test` says so at run time).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from stillroom.duplicates import PRECEDENCE, Fates, Role
 from stillroom.intake import text_id
 from stillroom.tasks import Task
 
-__all__ = ["Corpus", "Dev", "Rows", "Test", "Train", "key", "load", "refuse_test", "text_id"]
+__all__ = ["Corpus", "Dev", "HeldOut", "Learnable", "Rows", "Test", "Train", "key", "load", "refuse_test", "text_id"]
 
 STAGE = "corpus"
 _GROUP_ROWS = 16_384
@@ -75,13 +76,53 @@ class Rows(Generic[R]):
 
     def texts(self) -> Iterator[str]:
         """The texts alone."""
-        for batch in _batches(self.path, 8192, ["text"]):
-            yield from batch.column(0).to_pylist()
+        yield from _column(self.path, "text")
+
+    def ids(self) -> Iterator[str]:
+        """The ids alone."""
+        yield from _column(self.path, "id")
+
+
+@final
+@dataclass(frozen=True)
+class HeldOut:
+    """A split of the test for code that fits: which texts there are, and nothing of what they say."""
+
+    _path: Path
+    digest: str
+    """SHA-256 of its file."""
+    role: str
+    """`test` or `outside`."""
+
+    def ids(self) -> Iterator[str]:
+        """Their ids."""
+        yield from _column(self._path, "id")
+
+
+def _column(path: Path, name: str) -> Iterator[str]:
+    for batch in _batches(path, 8192, [name]):
+        yield from batch.column(0).to_pylist()
 
 
 def _batches(path: Path, size: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=size, columns=columns)
+
+
+@final
+@dataclass(frozen=True)
+class Learnable:
+    """The rows that a teacher or a student is fitted to and chosen by: a corpus without its test."""
+
+    train: Rows[Train]
+    unlabelled: Rows[Train]
+    dev: Rows[Dev]
+    held_out: tuple[HeldOut, ...] = ()
+    """The ids of the rest, for a teacher that must have an answer to every text."""
+
+    def __post_init__(self) -> None:
+        for rows in (self.train, self.unlabelled, self.dev):
+            refuse_test(rows)
 
 
 @final
@@ -96,6 +137,12 @@ class Corpus:
     test: Rows[Test]
     outside: Rows[Test]
     """Labelled rows of other domains."""
+
+    @property
+    def learnable(self) -> Learnable:
+        """What code that fits may see of it."""
+        held_out = tuple(HeldOut(one.path, one.digest, one.role) for one in (self.test, self.outside))
+        return Learnable(self.train, self.unlabelled, self.dev, held_out)
 
     @property
     def report(self) -> dict[str, Any]:

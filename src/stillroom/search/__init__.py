@@ -102,7 +102,7 @@ def key(asked: Recipe, bench: Bench) -> str:
 
     open_ = asked.search.model_copy(update=dict.fromkeys(_LIMITS))
     told = {"recipe": asked.model_copy(update={"search": open_}).digest, "stillroom": __version__}
-    inputs = {"corpus": bench.corpus.artifact.digest, "teacher": bench.teacher.digest}
+    inputs = {"corpus": bench.corpus_digest, "teacher": bench.teacher.digest}
     return artifact.key_of("search", told, inputs)
 
 
