@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,61 @@ def test_no_network_for_the_sample(
     assert "pip download" in told(said)
     assert leftovers(tmp_path / "work") == []
     assert leftovers(tmp_path / "cache") == []
+
+
+#: What runs commands where packages are not to be had, one after the other, and tells how each ended.
+WITHOUT = """
+import contextlib, io, json, sys
+job = json.load(sys.stdin)
+sys.modules.update(dict.fromkeys(job["without"]))
+from stillroom import cli
+for words in job["commands"]:
+    sys.argv, said, code = ["stillroom", *words, "--json"], io.StringIO(), 0
+    with contextlib.redirect_stdout(said):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+def run_without(packages: list[str], *commands: list[str]) -> list[tuple[int, dict[str, Any]]]:
+    """What commands come to in a fresh interpreter to which these packages are not installed."""
+    job = json.dumps({"without": packages, "commands": commands})
+    done = subprocess.run([sys.executable, "-c", WITHOUT], input=job, stdout=subprocess.PIPE, text=True, check=True)
+    return [(code, json.loads(said)) for code, said in map(json.loads, done.stdout.splitlines())]
+
+
+def test_a_base_without_the_extra(tmp_path: Path, toy: dict[str, Any], encoder_folder: Path) -> None:
+    """Told before any work, with the line that installs it; what needs no more than the base goes on working."""
+    spoken = tmp_path / "said.jsonl"
+    spoken.write_text("".join(json.dumps({"text": text, "label": one}) + "\n" for text, one in sentences()))
+    recorded = {"kind": "recorded", "outputs": str(spoken)}
+    recipes = {
+        "finetuned": toy,
+        "huggingface": toy | {"teacher": {"kind": "huggingface", "model": str(encoder_folder)}},
+        "recorded": toy | {"teacher": recorded, "student": {"kind": "bag"}},
+    }
+    paths = [str(write_toml(tmp_path / f"{name}.toml", {**one, "name": name})) for name, one in recipes.items()]
+    work = ["--work", str(tmp_path / "work")]
+    fitted = [["run", path, *work] for path in paths]
+    searched = ["search", paths[-1], *work]
+    light = [["check", paths[-1]], ["list"], ["new", str(tmp_path / "new.toml")], ["corpus", paths[-1], *work]]
+    ended = run_without(["torch", "transformers", "accelerate", "optuna"], *fitted, searched, *light)
+    needed = [
+        ["`torch` teacher", "`transformers` teacher", "`accelerate` teacher"],
+        ["`torch` teacher", "`transformers` teacher", "`accelerate` student"],
+        ["`torch` student", "`accelerate` student"],
+        ["`optuna` search.proposals", "`torch` student", "`accelerate` student"],
+    ]
+    for (code, said), expected in zip(ended, needed, strict=False):
+        assert (code, said["error"]) == (4, "MissingExtra")
+        found = [f"{one['found'].split()[2]} {one['where']}" for one in said["problems"]]
+        assert found == expected
+        assert all("pip install 'stillroom[train]'" in one["todo"] for one in said["problems"]), told(said)
+    assert [code for code, _ in ended[4:]] == [0, 0, 0, 0]
+    assert {path.parent.parent.name for path in leftovers(tmp_path / "work")} == {"corpus", "runs"}
 
 
 @pytest.mark.slow

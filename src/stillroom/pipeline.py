@@ -30,6 +30,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     if until not in STAGES:
         raise InputError(Problem("until", f"`{until}`", "a stage", nearest(until, STAGES)))
     fitness.check(recipe)
+    fitness.equipped(recipe, stages=STAGES[: STAGES.index(until) + 1])
     store, task, seed = Store(work), recipe.task, recipe.seed
     here = Run(recipe, work=work, until=until)
 
