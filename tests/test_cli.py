@@ -70,6 +70,16 @@ def digests(stages: Any) -> dict[str, str]:
     return {name: one["digest"] for name, one in stages.items()}
 
 
+def test_a_run_keeps_its_recipe_as_it_was_written(command: Command, toml: Path, tmp_path: Path) -> None:
+    own, work = toml.read_text(encoding="utf-8"), tmp_path / "work"
+    assert command("corpus", toml, "--work", work, "--set", "seed=5", "--json").code == 0
+    kept = (work / "runs" / "toy" / "recipe.toml").read_text(encoding="utf-8")
+    assert kept == f"# Laid over what follows:\n#   --set seed=5\n\n{own}"
+    built = recipe.load(toml)
+    pipeline.run(built, work=work, until="corpus")
+    assert recipe.load(work / "runs" / "toy" / "recipe.toml").digest == built.digest
+
+
 def test_every_command_is_held_here() -> None:
     import typer
 

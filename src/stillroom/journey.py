@@ -17,7 +17,7 @@ from stillroom.core.recipe import FAMILIES, Recipe
 from stillroom.gates import Verdict, passed
 
 SUMMARY = "summary.json"
-_RECIPE = "recipe.resolved.json"
+_RECIPE, _WRITTEN = "recipe.resolved.json", "recipe.toml"
 
 Write = Callable[..., Sequence[Path]]
 #: What an examination found, as keys of a summary.
@@ -28,8 +28,8 @@ Examine = Callable[[Path], Mapping[str, Any]]
 class Run:
     """What a journey has come to so far; `work/runs/<name>/` on disk."""
 
-    def __init__(self, recipe: Recipe, *, work: Path, until: str) -> None:
-        self.recipe, self.until = recipe, until
+    def __init__(self, recipe: Recipe, *, work: Path, until: str, written: str | None = None) -> None:
+        self.recipe, self.until, self._written = recipe, until, written or recipe.as_toml()
         self.folder = work / "runs" / recipe.name
         self.artifacts: dict[str, Artifact] = {}
         self.stages: dict[str, dict[str, Any]] = {}
@@ -60,6 +60,7 @@ class Run:
         self._drop_what_another_recipe_left()
         artifact.write_json(self.folder / runtime.RUN, described)
         artifact.write_json(self.folder / _RECIPE, self.recipe.resolved())
+        artifact.write_text(self.folder / _WRITTEN, self._written)
 
     def _drop_what_another_recipe_left(self) -> None:
         """A summary tells of one recipe's run: under another recipe of the same name it would tell of strangers."""

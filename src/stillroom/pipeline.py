@@ -21,8 +21,18 @@ from stillroom.journey import Run
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
 
 
-def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], report: Report = silent) -> Run:
+def run(
+    recipe: Recipe,
+    *,
+    work: Path = Path("work"),
+    until: str = STAGES[-1],
+    written: str | None = None,
+    report: Report = silent,
+) -> Run:
     """Travel the journey to a stage, doing what is not done yet.
+
+    `written` is the recipe as somebody wrote it (`core.recipe.as_written`), kept as `recipe.toml` beside the results;
+    without it, every setting is.
 
     Raises:
         StillroomError: bad input, a damaged artifact, or the outside world; what is finished stays finished.
@@ -32,7 +42,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     fitness.check(recipe)
     fitness.equipped(recipe, stages=STAGES[: STAGES.index(until) + 1])
     store, task, seed = Store(work), recipe.task, recipe.seed
-    here = Run(recipe, work=work, until=until)
+    here = Run(recipe, work=work, until=until, written=written)
 
     rows = corpus.load(recipe.corpus, task=task, store=store, report=report)
     if here.reached("corpus", rows.artifact):
