@@ -233,4 +233,4 @@ def test_a_gate_that_says_no_is_exit_code_1(
     code, said = run("gates", str(write_toml(recipe, toy)), "--work", str(tmp_path / "work"))
     assert code == 1
     assert said["gates"][0]["state"] != "pass"
-    assert said["teacher"]["cost"].get("texts_per_second") is None
+    assert said["teacher"]["cost"]["texts_per_second"] is None

@@ -340,6 +340,14 @@ class TestNew:
         assert checked.json()["student"] == student
         assert checked.json()["name"] == student
 
+    def test_it_has_a_line_for_every_right(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "mine.toml"
+        command("new", path)
+        path.write_text(path.read_text(encoding="utf-8").replace("# retrieved =", "retrieved ="), encoding="utf-8")
+        source = recipe.load(path).corpus
+        assert {"source", "licence", "retrieved", "basis"} <= source.model_fields_set
+        assert source.retrieved is not None
+
     @pytest.mark.parametrize("name", ["été.toml", "中文.toml", "a b.toml", "x" * 200 + ".toml", "[bold]x.toml", "--"])
     def test_whatever_the_file_is_called(self, command: Command, tmp_path: Path, name: str) -> None:
         path = tmp_path / name

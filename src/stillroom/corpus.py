@@ -26,7 +26,20 @@ from stillroom.duplicates import PRECEDENCE, Fates, Role
 from stillroom.intake import text_id
 from stillroom.tasks import Task
 
-__all__ = ["Corpus", "Dev", "HeldOut", "Learnable", "Rows", "Test", "Train", "key", "load", "refuse_test", "text_id"]
+__all__ = [
+    "Corpus",
+    "Dev",
+    "HeldOut",
+    "Learnable",
+    "Rows",
+    "Test",
+    "Train",
+    "key",
+    "load",
+    "refuse_test",
+    "rights",
+    "text_id",
+]
 
 STAGE = "corpus"
 _GROUP_ROWS = 16_384
@@ -157,7 +170,7 @@ class Corpus:
     @property
     def rights(self) -> dict[str, Any]:
         """Where they come from and on what basis they are used."""
-        return dict(self.artifact.read_json("rights.json"))
+        return rights(self.artifact)
 
 
 def refuse_test(rows: Rows[Any]) -> None:
@@ -168,6 +181,21 @@ def refuse_test(rows: Rows[Any]) -> None:
     """
     if rows.role in ("test", "outside"):
         raise TypeError(f"rows of the split `{rows.role}` are for the evaluation only; training must not see them")
+
+
+def rights(found: Artifact) -> dict[str, Any]:
+    """The rights in a corpus's rows: what was stated, and when what was fetched came to this machine.
+
+    That day stands among the circumstances: the same rows have the same digest wherever and whenever they were fetched.
+    """
+    told: dict[str, Any] = found.read_json("rights.json")
+    for part, day in found.circumstances.get("fetched", {}).items():
+        (told[part] if part else told)["retrieved"] = day
+        if day is None:
+            told["gaps"].append(
+                f"`{part}{'.' if part else ''}retrieved` is not known: nobody noted when it was fetched"
+            )
+    return told
 
 
 def key(source: Source, *, task: Task) -> str:
@@ -189,6 +217,9 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
         meter = progress.Meter(report, stage=STAGE, total=None, unit="rows")
         source.prepare(task, report=report)
         _make(draft.folder, source=source, task=task, inputs=inputs, meter=meter)
+        days = {part: one.fetched() for part, one in {"": source, **source.inside}.items() if _tells_its_day(one)}
+        if days:
+            draft.circumstances["fetched"] = {part: day.isoformat() if day else None for part, day in days.items()}
 
     return _open(store.obtain(STAGE, settings=settings, inputs=inputs, make=make))
 
@@ -273,10 +304,10 @@ def _kept(batch: pa.RecordBatch, fates: Fates, *, first: int) -> pa.RecordBatch:
 def _rights(source: Source, *, inputs: Mapping[str, str], rows: Mapping[Role, int]) -> dict[str, Any]:
     """The rights as they are recorded, with what is missing from them under `gaps`."""
     stated = _stated(source)
-    gaps = [f"`{name}` is not stated" for name, value in stated.items() if not value]
+    gaps = [f"`{name}` is not stated" for name in _unstated(source)]
     inside = {name: {**_stated(one), "purpose": one.purpose} for name, one in source.inside.items()}
-    for part, rights in inside.items():
-        gaps += [f"`{part}.{name}` is not stated" for name, value in rights.items() if not value]
+    for part, one in source.inside.items():
+        gaps += [f"`{part}.{name}` is not stated" for name in _unstated(one)]
     if source.purpose == "evaluation" and (rows["train"] or rows["unlabelled"]):
         gaps.append("`purpose` is evaluation, yet there are rows to train on")
     return {**stated, "purpose": source.purpose, **inside, "inputs": dict(inputs), "gaps": gaps}
@@ -286,6 +317,16 @@ def _stated(source: Source) -> dict[str, str | None]:
     """What a recipe states of whose text it is."""
     retrieved = source.retrieved.isoformat() if source.retrieved else None
     return {"source": source.source, "licence": source.licence, "retrieved": retrieved, "basis": source.basis}
+
+
+def _unstated(source: Source) -> list[str]:
+    told = {"retrieved"} if _tells_its_day(source) else set()
+    return [name for name, value in _stated(source).items() if not value and name not in told]
+
+
+def _tells_its_day(source: Source) -> bool:
+    """Whether it is for the source to say when its rows were retrieved, as its recipe doesn't."""
+    return source.fetches and source.retrieved is None
 
 
 def _check(counts: census.Census, *, needed: Sequence[Role]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from stillroom import runtime
+from stillroom import corpus, runtime
 from stillroom.core import artifact, plugins
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
@@ -18,6 +18,14 @@ from stillroom.gates import Verdict, passed
 
 SUMMARY = "summary.json"
 _RECIPE, _WRITTEN = "recipe.resolved.json", "recipe.toml"
+
+#: What there is of a teacher that spoke elsewhere, where another has been timed.
+_UNTIMED: Mapping[str, Any] = {
+    "texts_per_second": None,
+    "latency_ms": dict.fromkeys(("p50", "p95", "p99")),
+    "resident_mb": None,
+    "reason": "it was asked elsewhere: nothing of it can be measured here",
+}
 
 Write = Callable[..., Sequence[Path]]
 #: What an examination found, as keys of a summary.
@@ -153,6 +161,8 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "checks": artifacts["export"].circumstances["checks"],
     }
     timed = "rounds" in costs["teacher"]
+    if not timed:
+        sides["teacher"]["cost"] = {**_UNTIMED, **sides["teacher"]["cost"]}
     return {
         "name": recipe.name,
         "task": recipe.task.kind,
@@ -185,7 +195,7 @@ def _without_rounds(side: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _corpus(found: Artifact) -> dict[str, Any]:
-    return {**found.read_json("report.json"), "rights": found.read_json("rights.json")}
+    return {**found.read_json("report.json"), "rights": corpus.rights(found)}
 
 
 def _transfer(said: Artifact) -> dict[str, Any]:
