@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,7 +51,8 @@ def corpus_error(run: Run, tmp_path: Path, toy: dict[str, Any], content: bytes) 
     code, said = run("corpus", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(tmp_path / "work"))
     assert code == 2
     assert leftovers(tmp_path / "work") == []
-    return told(said)
+    # The folder is named after the test, and would answer for the message.
+    return told(said).replace(str(tmp_path), "…")
 
 
 GOOD = b"text,label\n" + b"".join(f"row {n} is fine,positive\nrow {n} is dull,negative\n".encode() for n in range(40))
@@ -61,12 +61,21 @@ GOOD = b"text,label\n" + b"".join(f"row {n} is fine,positive\nrow {n} is dull,ne
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (GOOD.replace(b"text,label", b"txet,label"), ["rows.csv", "text", "txet"]),
-        (GOOD + b"and more,sideways\n", ["line 82", "sideways", "negative"]),
-        (b"", ["rows.csv", "empty"]),
-        (GOOD + b"nul \x00 byte,positive\n", ["line 82", "NUL"]),
-        (GOOD + b"x" * 1_100_000 + b",positive\n", ["line 82", "1,"]),
-        (GOOD + "café,positive\n".encode("latin-1"), ["line 82", "latin-1"]),
+        (
+            GOOD.replace(b"text,label", b"txet,label"),
+            ["rows.csv, line 1", "the columns `txet`, `label`", "one column `text`", "Did you mean `txet`?"],
+        ),
+        (GOOD + b"and more,sideways\n", ["line 82", "the label `sideways`", "one of `negative`, `positive`"]),
+        (b"", ["rows.csv", "no rows", "at least one"]),
+        (GOOD + b"nul \x00 byte,positive\n", ["line 82 (byte 1,915)", "a NUL byte", "text without NUL bytes"]),
+        (
+            GOOD + b"x" * 1_100_000 + b",positive\n",
+            ["line 82", "a line of 1,100,010 characters", "at most 1,000,000 characters"],
+        ),
+        (
+            GOOD + "café,positive\n".encode("latin-1"),
+            ["line 82", "the byte 0xe9", "not utf-8", '`encoding = "latin-1"`'],
+        ),
     ],
     ids=["missing column", "unknown label", "empty file", "NUL bytes", "a 1 MB line", "latin-1 as UTF-8"],
 )
@@ -93,16 +102,26 @@ def test_a_student_that_does_not_fit_its_teacher(run: Run, tmp_path: Path, toy: 
     assert "bag" in told(said)
 
 
-def test_an_objective_that_does_not_fit_its_teacher(
-    run: Run, tmp_path: Path, toy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stillroom.objectives.logit_mse import LogitMSE
+def test_an_objective_that_does_not_fit_its_student(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
+    toy["objective"] = [{"kind": "forward_kl"}, {"kind": "hidden"}]
+    code, said = run("run", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(tmp_path / "work"))
+    assert (code, said["error"]) == (2, "MismatchError")
+    (problem,) = said["problems"]
+    assert problem["where"] == "objective[1]"
+    assert problem["found"] == "`hidden`, which looks at hidden of a static student"
+    assert "embedding" in problem["expected"]
+    assert leftovers(tmp_path / "work") == []
 
-    monkeypatch.setattr(LogitMSE, "needs", frozenset({"smell"}))
+
+def test_an_objective_that_does_not_fit_its_teacher(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
+    spoken = tmp_path / "said.jsonl"
+    spoken.write_text(json.dumps({"text": "fine", "label": "positive"}) + "\n", encoding="utf-8")
+    toy |= {"teacher": {"kind": "recorded", "outputs": str(spoken)}, "student": {"kind": "bag"}}
     toy["objective"] = [{"kind": "logit_mse"}]
     code, said = run("check", str(write_toml(tmp_path / "toy.toml", toy)))
-    assert code == 2
-    assert "needs smell" in told(said)
+    assert (code, said["error"]) == (2, "MismatchError")
+    (problem,) = said["problems"]
+    assert (problem["where"], problem["found"]) == ("objective[0]", "`logit_mse`, which needs logits")
 
 
 def test_a_student_that_nothing_serves(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
@@ -123,14 +142,15 @@ def test_a_damaged_artifact(run: Run, tmp_path: Path, toml: Path) -> None:
     assert not (work / "teacher").exists()
 
 
-def _without_room(arguments: list[str], limit: int) -> None:
-    import resource
-    import signal
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    sys.argv = ["stillroom", *arguments]
-    cli.main()
+#: What runs a command that may write no file of more than four thousand bytes.
+WITHOUT_ROOM = """
+import resource, signal, sys
+from stillroom import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
+sys.argv[0] = "stillroom"
+cli.main()
+"""
 
 
 def test_a_full_disk(tmp_path: Path, toy: dict[str, Any]) -> None:
@@ -138,10 +158,13 @@ def test_a_full_disk(tmp_path: Path, toy: dict[str, Any]) -> None:
     toy["corpus"]["labelled"] = str(write_csv(tmp_path / "many.csv", sentences() + sentences(extra=" again") * 3))
     work = tmp_path / "work"
     words = ["corpus", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(work), "--quiet"]
-    process = multiprocessing.get_context("spawn").Process(target=_without_room, args=(words, 4_000))
-    process.start()
-    process.join()
-    assert process.exitcode == 4
+    done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "no room left on the disk" in said
+    assert "Free some space and run the same command again" in said
+    assert "work/corpus" in said
     assert leftovers(work) == []
 
 

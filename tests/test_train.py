@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +83,6 @@ def made(kind: str, **settings: Any) -> Student:
 
 
 def logged(found: Artifact) -> list[dict[str, Any]]:
-    import json
-
     return [json.loads(line) for line in (found.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
@@ -92,6 +92,29 @@ def test_test_rows_are_refused(ground: Ground, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="test rows"):
         ground.fit(made("bag"), Store(tmp_path), said=ground.held)
     assert not list(tmp_path.glob("student/*/manifest.json"))
+
+
+def test_what_was_studied_of_another_teacher_is_refused(
+    ground: Ground, classifier_folder: Path, tmp_path: Path
+) -> None:
+    """Its tokens have other numbers: a student that begins with them would read what the teacher never said."""
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "other"))
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    pieces = tokenizer["model"]["vocab"]
+    pieces["fine"], pieces["dull"] = pieces["dull"], pieces["fine"]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    store = Store(tmp_path / "work")
+    teacher = store.obtain("teacher", settings={"other": True}, inputs={}, make=lambda draft: None)
+    foreign = teach.study(made("static"), Checkpoint(folder, name="other", task=TASK), teacher=teacher, store=store)
+    chosen: dict[str, Any] = {"task": TASK, "corpus": ground.rows.learnable, "said": ground.said, "seed": 3,
+                              "objectives": MIXTURE, "settings": recipe.Train(), "store": store}  # fmt: skip
+    own = teach.study(made("bag"), ground.loaded, teacher=ground.teacher, store=ground.store)
+    with pytest.raises(MismatchError, match="reads with tokenizer"):
+        train.fit(made("static"), studied=foreign, **chosen)
+    with pytest.raises(MismatchError, match="reads with tokenizer"):
+        train.fit(made("bag"), studied=own, peer=(made("static"), foreign), **chosen)
+    assert not (tmp_path / "work" / "student").exists()
 
 
 @pytest.mark.parametrize(
