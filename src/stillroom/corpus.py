@@ -172,6 +172,11 @@ class Corpus:
         """Where they come from and on what basis they are used."""
         return rights(self.artifact)
 
+    @property
+    def stated_rights(self) -> dict[str, Any]:
+        """The rights without the day on which anything was fetched here: the same everywhere, for what has a digest."""
+        return dict(self.artifact.read_json("rights.json"))
+
 
 def refuse_test(rows: Rows[Any]) -> None:
     """Stop code that fits or chooses from being handed rows of the test.

@@ -67,6 +67,7 @@ def test_its_rights_are_known(archive: Path, tmp_path: Path) -> None:
     fetched = load(tmp_path / "other")
     assert fetched.rights["retrieved"] == "2026-02-03"
     assert fetched.rights["gaps"] == []
+    assert fetched.stated_rights == by_hand.stated_rights
     assert (fetched.artifact.key, fetched.artifact.digest) == (by_hand.artifact.key, by_hand.artifact.digest)
     stated = load(tmp_path / "other", retrieved="2025-01-01")
     assert (stated.rights["retrieved"], stated.rights["gaps"]) == ("2025-01-01", [])
