@@ -115,7 +115,7 @@ def ground(name: str, *, shared: Path, cache: Path, rows: int) -> Ground:
     source: Any = plugins.build("corpora", write_rows(chosen, labels, cache / "rows" / f"{name}-{rows}"))
     some = corpus.load(source, task=task, store=store)
     setting: Any = plugins.build("teachers", teacher_of(name, shared=shared, work=cache))
-    teacher = teach.prepare(setting, task=task, corpus=some, fit=loop.fit, seed=0, store=store)
+    teacher = teach.prepare(setting, task=task, corpus=some.learnable, fit=loop.fit, seed=0, store=store)
     return Ground(name, task, some, teacher, teach.Opened(setting, teacher, task=task), store)
 
 
@@ -123,7 +123,7 @@ def cell(here: Ground, student: Student, said: transfer_set.TransferSet, *, line
     """One student fitted to one mixture, and its accuracy on test rows."""
     started = time.perf_counter()
     studied = teach.study(student, here.loaded, teacher=here.teacher, store=here.store)
-    found = train.fit(student, task=here.task, corpus=here.rows, said=said, objectives=mixture(line),
+    found = train.fit(student, task=here.task, corpus=here.rows.learnable, said=said, objectives=mixture(line),
                       settings=recipe.Train(epochs=epochs, patience=epochs), studied=studied, seed=seed,
                       store=here.store)  # fmt: skip
     test = here.rows.test.table(["text", "label"])

@@ -144,7 +144,7 @@ def teacher_of(name: str, *, shared: Path, work: Path) -> dict[str, Any]:
         source: Any = plugins.build("corpora", write_rows(splits, labels, work / "rows" / name))
         rows = corpus.load(source, task=task, store=store)
         setting: Any = plugins.build("teachers", FITTED)
-        folder = teach.prepare(setting, task=task, corpus=rows, fit=loop.fit, seed=0, store=store).folder
+        folder = teach.prepare(setting, task=task, corpus=rows.learnable, fit=loop.fit, seed=0, store=store).folder
     return {"kind": "huggingface", "model": str(folder), "labels": labels}
 
 

@@ -219,7 +219,7 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
     """Each student as it ships: bundle, default runner."""
     built, store = ground.recipe, Store(work / "work")
     rows = corpora.load(built.corpus, task=built.task, store=store)
-    teacher = teach.prepare(built.teacher, task=built.task, corpus=rows, fit=loop.fit, seed=7, store=store)
+    teacher = teach.prepare(built.teacher, task=built.task, corpus=rows.learnable, fit=loop.fit, seed=7, store=store)
     loaded = teach.Opened(built.teacher, teacher, task=built.task)
     started = time.process_time()
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=built.task,
@@ -231,7 +231,7 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
         student = plugins.build("students", {"kind": kind, **settings})
         studied = teach.study(student, loaded, teacher=teacher, store=store)
         started = time.process_time()
-        trained = train.fit(student, task=built.task, corpus=rows, said=said, objectives=mixture,
+        trained = train.fit(student, task=built.task, corpus=rows.learnable, said=said, objectives=mixture,
                             settings=recipe.Train(patience=5), studied=studied, seed=7, store=store)  # fmt: skip
         seconds = asking + time.process_time() - started
         bundle = export.bundle(student, trained, task=built.task, dev=rows.dev,

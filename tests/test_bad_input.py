@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,8 @@ def corpus_error(run: Run, tmp_path: Path, toy: dict[str, Any], content: bytes) 
     code, said = run("corpus", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(tmp_path / "work"))
     assert code == 2
     assert leftovers(tmp_path / "work") == []
-    return told(said)
+    # The folder is named after the test, and would answer for the message.
+    return told(said).replace(str(tmp_path), "…")
 
 
 GOOD = b"text,label\n" + b"".join(f"row {n} is fine,positive\nrow {n} is dull,negative\n".encode() for n in range(40))
@@ -60,12 +61,21 @@ GOOD = b"text,label\n" + b"".join(f"row {n} is fine,positive\nrow {n} is dull,ne
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (GOOD.replace(b"text,label", b"txet,label"), ["rows.csv", "text", "txet"]),
-        (GOOD + b"and more,sideways\n", ["line 82", "sideways", "negative"]),
-        (b"", ["rows.csv", "empty"]),
-        (GOOD + b"nul \x00 byte,positive\n", ["line 82", "NUL"]),
-        (GOOD + b"x" * 1_100_000 + b",positive\n", ["line 82", "1,"]),
-        (GOOD + "café,positive\n".encode("latin-1"), ["line 82", "latin-1"]),
+        (
+            GOOD.replace(b"text,label", b"txet,label"),
+            ["rows.csv, line 1", "the columns `txet`, `label`", "one column `text`", "Did you mean `txet`?"],
+        ),
+        (GOOD + b"and more,sideways\n", ["line 82", "the label `sideways`", "one of `negative`, `positive`"]),
+        (b"", ["rows.csv", "no rows", "at least one"]),
+        (GOOD + b"nul \x00 byte,positive\n", ["line 82 (byte 1,915)", "a NUL byte", "text without NUL bytes"]),
+        (
+            GOOD + b"x" * 1_100_000 + b",positive\n",
+            ["line 82", "a line of 1,100,010 characters", "at most 1,000,000 characters"],
+        ),
+        (
+            GOOD + "café,positive\n".encode("latin-1"),
+            ["line 82", "the byte 0xe9", "not utf-8", '`encoding = "latin-1"`'],
+        ),
     ],
     ids=["missing column", "unknown label", "empty file", "NUL bytes", "a 1 MB line", "latin-1 as UTF-8"],
 )
@@ -92,16 +102,26 @@ def test_a_student_that_does_not_fit_its_teacher(run: Run, tmp_path: Path, toy: 
     assert "bag" in told(said)
 
 
-def test_an_objective_that_does_not_fit_its_teacher(
-    run: Run, tmp_path: Path, toy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stillroom.objectives.logit_mse import LogitMSE
+def test_an_objective_that_does_not_fit_its_student(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
+    toy["objective"] = [{"kind": "forward_kl"}, {"kind": "hidden"}]
+    code, said = run("run", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(tmp_path / "work"))
+    assert (code, said["error"]) == (2, "MismatchError")
+    (problem,) = said["problems"]
+    assert problem["where"] == "objective[1]"
+    assert problem["found"] == "`hidden`, which looks at hidden of a static student"
+    assert "embedding" in problem["expected"]
+    assert leftovers(tmp_path / "work") == []
 
-    monkeypatch.setattr(LogitMSE, "needs", frozenset({"smell"}))
+
+def test_an_objective_that_does_not_fit_its_teacher(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
+    spoken = tmp_path / "said.jsonl"
+    spoken.write_text(json.dumps({"text": "fine", "label": "positive"}) + "\n", encoding="utf-8")
+    toy |= {"teacher": {"kind": "recorded", "outputs": str(spoken)}, "student": {"kind": "bag"}}
     toy["objective"] = [{"kind": "logit_mse"}]
     code, said = run("check", str(write_toml(tmp_path / "toy.toml", toy)))
-    assert code == 2
-    assert "needs smell" in told(said)
+    assert (code, said["error"]) == (2, "MismatchError")
+    (problem,) = said["problems"]
+    assert (problem["where"], problem["found"]) == ("objective[0]", "`logit_mse`, which needs logits")
 
 
 def test_a_student_that_nothing_serves(run: Run, tmp_path: Path, toy: dict[str, Any]) -> None:
@@ -122,14 +142,15 @@ def test_a_damaged_artifact(run: Run, tmp_path: Path, toml: Path) -> None:
     assert not (work / "teacher").exists()
 
 
-def _without_room(arguments: list[str], limit: int) -> None:
-    import resource
-    import signal
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    sys.argv = ["stillroom", *arguments]
-    cli.main()
+#: What runs a command that may write no file of more than four thousand bytes.
+WITHOUT_ROOM = """
+import resource, signal, sys
+from stillroom import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
+sys.argv[0] = "stillroom"
+cli.main()
+"""
 
 
 def test_a_full_disk(tmp_path: Path, toy: dict[str, Any]) -> None:
@@ -137,10 +158,13 @@ def test_a_full_disk(tmp_path: Path, toy: dict[str, Any]) -> None:
     toy["corpus"]["labelled"] = str(write_csv(tmp_path / "many.csv", sentences() + sentences(extra=" again") * 3))
     work = tmp_path / "work"
     words = ["corpus", str(write_toml(tmp_path / "toy.toml", toy)), "--work", str(work), "--quiet"]
-    process = multiprocessing.get_context("spawn").Process(target=_without_room, args=(words, 4_000))
-    process.start()
-    process.join()
-    assert process.exitcode == 4
+    done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "no room left on the disk" in said
+    assert "Free some space and run the same command again" in said
+    assert "work/corpus" in said
     assert leftovers(work) == []
 
 
@@ -160,6 +184,61 @@ def test_no_network_for_the_sample(
     assert leftovers(tmp_path / "cache") == []
 
 
+#: What runs commands where packages are not to be had, one after the other, and tells how each ended.
+WITHOUT = """
+import contextlib, io, json, sys
+job = json.load(sys.stdin)
+sys.modules.update(dict.fromkeys(job["without"]))
+from stillroom import cli
+for words in job["commands"]:
+    sys.argv, said, code = ["stillroom", *words, "--json"], io.StringIO(), 0
+    with contextlib.redirect_stdout(said):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+def run_without(packages: list[str], *commands: list[str]) -> list[tuple[int, dict[str, Any]]]:
+    """What commands come to in a fresh interpreter to which these packages are not installed."""
+    job = json.dumps({"without": packages, "commands": commands})
+    done = subprocess.run([sys.executable, "-c", WITHOUT], input=job, stdout=subprocess.PIPE, text=True, check=True)
+    return [(code, json.loads(said)) for code, said in map(json.loads, done.stdout.splitlines())]
+
+
+def test_a_base_without_the_extra(tmp_path: Path, toy: dict[str, Any], encoder_folder: Path) -> None:
+    """Told before any work, with the line that installs it; what needs no more than the base goes on working."""
+    spoken = tmp_path / "said.jsonl"
+    spoken.write_text("".join(json.dumps({"text": text, "label": one}) + "\n" for text, one in sentences()))
+    recorded = {"kind": "recorded", "outputs": str(spoken)}
+    recipes = {
+        "finetuned": toy,
+        "huggingface": toy | {"teacher": {"kind": "huggingface", "model": str(encoder_folder)}},
+        "recorded": toy | {"teacher": recorded, "student": {"kind": "bag"}},
+    }
+    paths = [str(write_toml(tmp_path / f"{name}.toml", {**one, "name": name})) for name, one in recipes.items()]
+    work = ["--work", str(tmp_path / "work")]
+    fitted = [["run", path, *work] for path in paths]
+    searched = ["search", paths[-1], *work]
+    light = [["check", paths[-1]], ["list"], ["new", str(tmp_path / "new.toml")], ["corpus", paths[-1], *work]]
+    ended = run_without(["torch", "transformers", "accelerate", "optuna"], *fitted, searched, *light)
+    needed = [
+        ["`torch` teacher", "`transformers` teacher", "`accelerate` teacher"],
+        ["`torch` teacher", "`transformers` teacher", "`accelerate` student"],
+        ["`torch` student", "`accelerate` student"],
+        ["`optuna` search.proposals", "`torch` student", "`accelerate` student"],
+    ]
+    for (code, said), expected in zip(ended, needed, strict=False):
+        assert (code, said["error"]) == (4, "MissingExtra")
+        found = [f"{one['found'].split()[2]} {one['where']}" for one in said["problems"]]
+        assert found == expected
+        assert all("pip install 'stillroom[train]'" in one["todo"] for one in said["problems"]), told(said)
+    assert [code for code, _ in ended[4:]] == [0, 0, 0, 0]
+    assert {path.parent.parent.name for path in leftovers(tmp_path / "work")} == {"corpus", "runs"}
+
+
 @pytest.mark.slow
 def test_a_gate_that_says_no_is_exit_code_1(
     run: Run, tmp_path: Path, toy: dict[str, Any], encoder_folder: Path
@@ -177,4 +256,4 @@ def test_a_gate_that_says_no_is_exit_code_1(
     code, said = run("gates", str(write_toml(recipe, toy)), "--work", str(tmp_path / "work"))
     assert code == 1
     assert said["gates"][0]["state"] != "pass"
-    assert said["teacher"]["cost"].get("texts_per_second") is None
+    assert said["teacher"]["cost"]["texts_per_second"] is None

@@ -70,6 +70,16 @@ def digests(stages: Any) -> dict[str, str]:
     return {name: one["digest"] for name, one in stages.items()}
 
 
+def test_a_run_keeps_its_recipe_as_it_was_written(command: Command, toml: Path, tmp_path: Path) -> None:
+    own, work = toml.read_text(encoding="utf-8"), tmp_path / "work"
+    assert command("corpus", toml, "--work", work, "--set", "seed=5", "--json").code == 0
+    kept = (work / "runs" / "toy" / "recipe.toml").read_text(encoding="utf-8")
+    assert kept == f"# Laid over what follows:\n#   --set seed=5\n\n{own}"
+    built = recipe.load(toml)
+    pipeline.run(built, work=work, until="corpus")
+    assert recipe.load(work / "runs" / "toy" / "recipe.toml").digest == built.digest
+
+
 def test_every_command_is_held_here() -> None:
     import typer
 
@@ -329,6 +339,14 @@ class TestNew:
         assert checked.code == 0
         assert checked.json()["student"] == student
         assert checked.json()["name"] == student
+
+    def test_it_has_a_line_for_every_right(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "mine.toml"
+        command("new", path)
+        path.write_text(path.read_text(encoding="utf-8").replace("# retrieved =", "retrieved ="), encoding="utf-8")
+        source = recipe.load(path).corpus
+        assert {"source", "licence", "retrieved", "basis"} <= source.model_fields_set
+        assert source.retrieved is not None
 
     @pytest.mark.parametrize("name", ["été.toml", "中文.toml", "a b.toml", "x" * 200 + ".toml", "[bold]x.toml", "--"])
     def test_whatever_the_file_is_called(self, command: Command, tmp_path: Path, name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from stillroom.core import progress
 from stillroom.core.artifact import Store
 from stillroom.core.errors import CorpusError, DiskFull
 from stillroom.corpora.table import Table
-from stillroom.corpus import Corpus, Dev, Rows, Test, Train
+from stillroom.corpus import Corpus, Rows
 from stillroom.tasks.classification import Classification
 from tests.corpora.examples import LABELS, TASK, Pairs, pairs, sentences, write_csv
 
@@ -328,19 +330,25 @@ def test_training_refuses_rows_of_the_test(tmp_path: Path) -> None:
             corpus.refuse_test(forbidden)
 
 
-def test_roles_are_types(tmp_path: Path) -> None:
-    """The type checker reads this; `warn_unused_ignores` makes it fail where the mistakes were not noticed."""
-    made = split(tmp_path, train=pairs(5))
+def test_what_fits_sees_no_test(tmp_path: Path) -> None:
+    made = split(tmp_path, train=pairs(5), unlabelled=pairs(5, seed=3))
+    seen = made.learnable
+    assert (seen.train, seen.unlabelled, seen.dev) == (made.train, made.unlabelled, made.dev)
+    assert [one.role for one in seen.held_out] == ["test", "outside"]
+    assert list(seen.held_out[0].ids()) == made.test.table(["id"])["id"].to_pylist()
+    assert not [one for one in seen.held_out if hasattr(one, "texts") or hasattr(one, "table")]
+    peek: Any = made.test
+    for split_ in ("train", "unlabelled", "dev"):
+        with pytest.raises(TypeError, match="for the evaluation only"):
+            dataclasses.replace(seen, **{split_: peek})
 
-    def fit(train: Rows[Train], dev: Rows[Dev]) -> tuple[str, str]:
-        return train.role, dev.role
 
-    def judge(test: Rows[Test]) -> str:
-        return test.role
-
-    assert fit(made.train, made.dev) == ("train", "dev")
-    assert fit(made.unlabelled, made.dev) == ("unlabelled", "dev")
-    assert judge(made.outside) == "outside"
-    fit(made.test, made.dev)  # type: ignore[arg-type]  # what types are there to refuse
-    fit(made.train, made.test)  # type: ignore[arg-type]  # what types are there to refuse
-    judge(made.dev)  # type: ignore[arg-type]  # what types are there to refuse
+def test_the_type_checker_reads_what_it_is_to_refuse() -> None:
+    """The mistakes themselves stand in `tests/typed/`: mypy complains of one that it did not notice."""
+    root = Path(__file__).parent.parent
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert "tests/typed" in settings["files"]
+    assert settings["strict"]
+    assert "warn_unused_ignores" not in settings
+    refused = (root / "tests" / "typed" / "roles.py").read_text(encoding="utf-8").count("# type: ignore[")
+    assert refused >= 8

@@ -23,11 +23,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillroom import corpus as corpora
-from stillroom import cost, cost_worker, journey, pipeline
+from stillroom import cost, cost_worker, gates, journey, pipeline
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, OutsideError
 from stillroom.corpora.table import Table
+from stillroom.documents import Evidence
+from stillroom.documents import _ledger as ledger
 from stillroom.journey import Run
 from tests.conftest import LABELS, Travelled, sentences, write_csv
 
@@ -253,7 +255,18 @@ class TestInThisProcess:
         assert found["break_even_texts"] > 0
         texts = run.artifacts["transfer"].circumstances["ledger"]
         assert texts["spend"] == pytest.approx(texts["texts"] * 2500.0 / 1e6)
-        assert journey.summary(run.recipe, run.artifacts)["speedup"] is None
+        told = journey.summary(run.recipe, run.artifacts)
+        assert told["speedup"] is None
+        cost = told["teacher"]["cost"]
+        assert [cost[name] for name in ("texts_per_second", "resident_mb")] == [None, None]
+        assert cost["latency_ms"] == {"p50": None, "p95": None, "p99": None}
+        assert "asked elsewhere" in cost["reason"]
+        assert "reason" not in told["student"]["cost"]
+        gate = recipe.Gate(measure="teacher.cost.latency_ms.p50", at_most=1.0)
+        (verdict,) = gates.judge([gate], told)
+        assert (verdict.state, verdict.reason) == ("not measurable", cost["reason"])
+        shown = ledger.costs(Evidence(told))
+        assert [row[1].text for row in shown.rows[:5]] == ["not measured"] * 5
 
 
 def test_fresh_texts_come_after_those_of_the_warm_up_and_around_again() -> None:

@@ -213,7 +213,7 @@ def _full(folder: Path) -> None:
 
 
 def _extra(folder: Path) -> None:
-    raise errors.missing_extra("train", package="transformers", needed_by="models/minilm")
+    raise errors.missing_extra("train", package="transformers", needed_by="teacher")
 
 
 @pytest.mark.parametrize("slip", [_slips, _misfits, _rows, _family, _full, _extra])

@@ -75,7 +75,8 @@ def test_signatures_agree_as_often_as_the_sets_do() -> None:
 
 
 def test_no_worse_than_datasketch() -> None:
-    datasketch = pytest.importorskip("datasketch")
+    import datasketch
+
     texts = sentences(60, seed=3)
     others = worn(texts, share=0.1, seed=4)
     ours = (minhash.signatures(texts) == minhash.signatures(others)).mean(axis=1)

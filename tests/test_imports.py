@@ -83,7 +83,7 @@ def test_runtime_and_recipes_load_no_torch() -> None:
         "import sys, stillroom.runtime, stillroom.cli, stillroom.core.recipe as r, stillroom.core.plugins as p;"
         "[p.member(f, n) for f in ('tasks', 'teachers', 'students', 'objectives', 'metrics', 'corpora', 'formats',"
         " 'augmentations', 'documents', 'symptoms', 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
-        "print({'torch', 'transformers', 'scipy', 'sklearn', 'matplotlib', 'datasketch', 'jinja2'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'scipy', 'sklearn', 'optuna', 'jinja2'} & set(sys.modules))"
     )
     assert run(code) == "set()"
 

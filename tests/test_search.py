@@ -155,7 +155,7 @@ def test_other_rows_are_another_search(searched: Searched, tmp_path: Path) -> No
     mine = Bench(kept, work=searched.work, report=lambda _: None)
     loaded = corpora.load(recipe.parse(other).corpus, task=kept.task, store=mine.store)
     before = search.key(kept, mine)
-    mine.corpus = loaded  # under the very same recipe, as when a file is written over
+    mine.corpus_digest = loaded.artifact.digest  # under the very same recipe, as when a file is written over
     assert search.key(kept, mine) != before
 
 
@@ -190,7 +190,7 @@ def test_the_jury_and_the_bench_refuse_rows_of_the_test(searched: Searched) -> N
     bench = Bench(recipe.parse(searched.toy), work=searched.work, report=lambda _: None)
     candidates, _ = climb(bench.recipe, teacher_layers=3)
     bench.ask(candidates)
-    peek: Any = bench.corpus.test
+    peek: Any = corpora.load(bench.recipe.corpus, task=bench.recipe.task, store=bench.store).test
     with pytest.raises(TypeError, match="evaluation only"):
         Jury.call(peek, bench.said, task=bench.recipe.task)
     with pytest.raises(TypeError, match="evaluation only"):

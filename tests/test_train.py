@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Ground:
             "said": self.said,
             "objectives": MIXTURE,
             "settings": recipe.Train(checkpoint_seconds=0.0),
-            "corpus": self.rows,
+            "corpus": self.rows.learnable,
             **changes,
         }
         return train.fit(student, task=TASK, studied=studied, seed=3, store=store, **chosen)
@@ -81,8 +83,6 @@ def made(kind: str, **settings: Any) -> Student:
 
 
 def logged(found: Artifact) -> list[dict[str, Any]]:
-    import json
-
     return [json.loads(line) for line in (found.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
@@ -92,6 +92,29 @@ def test_test_rows_are_refused(ground: Ground, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="test rows"):
         ground.fit(made("bag"), Store(tmp_path), said=ground.held)
     assert not list(tmp_path.glob("student/*/manifest.json"))
+
+
+def test_what_was_studied_of_another_teacher_is_refused(
+    ground: Ground, classifier_folder: Path, tmp_path: Path
+) -> None:
+    """Its tokens have other numbers: a student that begins with them would read what the teacher never said."""
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "other"))
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    pieces = tokenizer["model"]["vocab"]
+    pieces["fine"], pieces["dull"] = pieces["dull"], pieces["fine"]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    store = Store(tmp_path / "work")
+    teacher = store.obtain("teacher", settings={"other": True}, inputs={}, make=lambda draft: None)
+    foreign = teach.study(made("static"), Checkpoint(folder, name="other", task=TASK), teacher=teacher, store=store)
+    chosen: dict[str, Any] = {"task": TASK, "corpus": ground.rows.learnable, "said": ground.said, "seed": 3,
+                              "objectives": MIXTURE, "settings": recipe.Train(), "store": store}  # fmt: skip
+    own = teach.study(made("bag"), ground.loaded, teacher=ground.teacher, store=ground.store)
+    with pytest.raises(MismatchError, match="reads with tokenizer"):
+        train.fit(made("static"), studied=foreign, **chosen)
+    with pytest.raises(MismatchError, match="reads with tokenizer"):
+        train.fit(made("bag"), studied=own, peer=(made("static"), foreign), **chosen)
+    assert not (tmp_path / "work" / "student").exists()
 
 
 @pytest.mark.parametrize(
@@ -209,9 +232,15 @@ def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> No
     source = Table(unlabelled=str(unlabelled), dev=str(dev), test=str(test))
     rows = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
     with pytest.raises(InputError, match="no row that says what is right"):
-        ground.fit(made("bag"), Store(tmp_path / "work"), said=None, corpus=rows)
+        ground.fit(made("bag"), Store(tmp_path / "work"), said=None, corpus=rows.learnable)
     twin = train.undistilled(
-        made("bag"), task=TASK, corpus=rows, settings=recipe.Train(), studied=ground.teacher, seed=1, store=ground.store
+        made("bag"),
+        task=TASK,
+        corpus=rows.learnable,
+        settings=recipe.Train(),
+        studied=ground.teacher,
+        seed=1,
+        store=ground.store,
     )
     assert twin is None
 
@@ -238,7 +267,7 @@ def test_a_twin_begins_as_its_student_does(ground: Ground, today: corpus.Corpus,
     """Both have seen what dev says, where the student has: a piece that one keeps the other keeps too."""
     student = made("transformer", vocabulary="corpus", epochs=1)
     said, studied = told(ground, today), teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
-    chosen = {"task": TASK, "corpus": today, "settings": recipe.Train(), "studied": studied, "seed": 1}
+    chosen = {"task": TASK, "corpus": today.learnable, "settings": recipe.Train(), "studied": studied, "seed": 1}
     fitted = train.fit(student, said=said, objectives=MIXTURE, store=Store(tmp_path), **chosen)
     twin = train.undistilled(student, begun_with=said, store=Store(tmp_path), **chosen)
     assert twin is not None
@@ -252,7 +281,7 @@ def test_a_student_of_few_tokens_has_seen_the_texts_that_are_made(ground: Ground
     student, mixture = made("transformer", vocabulary="corpus"), (inside("hidden"),)
     said = told(ground, today, Masking(token="dull", share=0.5))  # noqa: S106  a token of text, not of access
     studied = teach.study(student, ground.loaded, teacher=ground.teacher, store=ground.store)
-    _, rows, _ = train.begin(student, studied, today, said, mixture, task=TASK, seed=1)
+    _, rows, _ = train.begin(student, studied, today.learnable, said, mixture, task=TASK, seed=1)
     assert len(rows.ids) > today.train.count
 
 

@@ -102,9 +102,9 @@ def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str
     from stillroom import console, pipeline
     from stillroom.core import recipe as recipes
 
-    loaded = recipes.load(recipe, overrides or [])
+    loaded, written = recipes.load(recipe, overrides or []), recipes.as_written(recipe, overrides or [])
     with console.Bars(quiet=quiet or as_json) as report:
-        here = pipeline.run(loaded, work=work, until=until, report=report)
+        here = pipeline.run(loaded, work=work, until=until, written=written, report=report)
     console.show_run(here, as_json=as_json)
     if not here.passed:
         raise typer.Exit(1)

@@ -1,7 +1,8 @@
 """Stage one: rows from anywhere, checked, split, freed of twins across the splits, and kept with the rights in them.
 
 What training may see and what it may not are types apart: `Rows[Train]`, `Rows[Dev]`, `Rows[Test]`. A function that
-takes one can't be handed another (mypy says so; `refuse_test` says so at run time).
+takes one can't be handed another, and one that fits takes `Learnable`, which has no test (mypy says so, over
+`tests/typed/`; `refuse_test` says so at run time).
 """
 
 from __future__ import annotations
@@ -25,7 +26,20 @@ from stillroom.duplicates import PRECEDENCE, Fates, Role
 from stillroom.intake import text_id
 from stillroom.tasks import Task
 
-__all__ = ["Corpus", "Dev", "Rows", "Test", "Train", "key", "load", "refuse_test", "text_id"]
+__all__ = [
+    "Corpus",
+    "Dev",
+    "HeldOut",
+    "Learnable",
+    "Rows",
+    "Test",
+    "Train",
+    "key",
+    "load",
+    "refuse_test",
+    "rights",
+    "text_id",
+]
 
 STAGE = "corpus"
 _GROUP_ROWS = 16_384
@@ -75,13 +89,53 @@ class Rows(Generic[R]):
 
     def texts(self) -> Iterator[str]:
         """The texts alone."""
-        for batch in _batches(self.path, 8192, ["text"]):
-            yield from batch.column(0).to_pylist()
+        yield from _column(self.path, "text")
+
+    def ids(self) -> Iterator[str]:
+        """The ids alone."""
+        yield from _column(self.path, "id")
+
+
+@final
+@dataclass(frozen=True)
+class HeldOut:
+    """A split of the test for code that fits: which texts there are, and nothing of what they say."""
+
+    _path: Path
+    digest: str
+    """SHA-256 of its file."""
+    role: str
+    """`test` or `outside`."""
+
+    def ids(self) -> Iterator[str]:
+        """Their ids."""
+        yield from _column(self._path, "id")
+
+
+def _column(path: Path, name: str) -> Iterator[str]:
+    for batch in _batches(path, 8192, [name]):
+        yield from batch.column(0).to_pylist()
 
 
 def _batches(path: Path, size: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=size, columns=columns)
+
+
+@final
+@dataclass(frozen=True)
+class Learnable:
+    """The rows that a teacher or a student is fitted to and chosen by: a corpus without its test."""
+
+    train: Rows[Train]
+    unlabelled: Rows[Train]
+    dev: Rows[Dev]
+    held_out: tuple[HeldOut, ...] = ()
+    """The ids of the rest, for a teacher that must have an answer to every text."""
+
+    def __post_init__(self) -> None:
+        for rows in (self.train, self.unlabelled, self.dev):
+            refuse_test(rows)
 
 
 @final
@@ -98,6 +152,12 @@ class Corpus:
     """Labelled rows of other domains."""
 
     @property
+    def learnable(self) -> Learnable:
+        """What code that fits may see of it."""
+        held_out = tuple(HeldOut(one.path, one.digest, one.role) for one in (self.test, self.outside))
+        return Learnable(self.train, self.unlabelled, self.dev, held_out)
+
+    @property
     def report(self) -> dict[str, Any]:
         """What was found in the rows and done with them."""
         return dict(self.artifact.read_json("report.json"))
@@ -110,6 +170,11 @@ class Corpus:
     @property
     def rights(self) -> dict[str, Any]:
         """Where they come from and on what basis they are used."""
+        return rights(self.artifact)
+
+    @property
+    def stated_rights(self) -> dict[str, Any]:
+        """The rights without the day on which anything was fetched here: the same everywhere, for what has a digest."""
         return dict(self.artifact.read_json("rights.json"))
 
 
@@ -121,6 +186,21 @@ def refuse_test(rows: Rows[Any]) -> None:
     """
     if rows.role in ("test", "outside"):
         raise TypeError(f"rows of the split `{rows.role}` are for the evaluation only; training must not see them")
+
+
+def rights(found: Artifact) -> dict[str, Any]:
+    """The rights in a corpus's rows: what was stated, and when what was fetched came to this machine.
+
+    That day stands among the circumstances: the same rows have the same digest wherever and whenever they were fetched.
+    """
+    told: dict[str, Any] = found.read_json("rights.json")
+    for part, day in found.circumstances.get("fetched", {}).items():
+        (told[part] if part else told)["retrieved"] = day
+        if day is None:
+            told["gaps"].append(
+                f"`{part}{'.' if part else ''}retrieved` is not known: nobody noted when it was fetched"
+            )
+    return told
 
 
 def key(source: Source, *, task: Task) -> str:
@@ -142,6 +222,9 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
         meter = progress.Meter(report, stage=STAGE, total=None, unit="rows")
         source.prepare(task, report=report)
         _make(draft.folder, source=source, task=task, inputs=inputs, meter=meter)
+        days = {part: one.fetched() for part, one in {"": source, **source.inside}.items() if _tells_its_day(one)}
+        if days:
+            draft.circumstances["fetched"] = {part: day.isoformat() if day else None for part, day in days.items()}
 
     return _open(store.obtain(STAGE, settings=settings, inputs=inputs, make=make))
 
@@ -226,10 +309,10 @@ def _kept(batch: pa.RecordBatch, fates: Fates, *, first: int) -> pa.RecordBatch:
 def _rights(source: Source, *, inputs: Mapping[str, str], rows: Mapping[Role, int]) -> dict[str, Any]:
     """The rights as they are recorded, with what is missing from them under `gaps`."""
     stated = _stated(source)
-    gaps = [f"`{name}` is not stated" for name, value in stated.items() if not value]
+    gaps = [f"`{name}` is not stated" for name in _unstated(source)]
     inside = {name: {**_stated(one), "purpose": one.purpose} for name, one in source.inside.items()}
-    for part, rights in inside.items():
-        gaps += [f"`{part}.{name}` is not stated" for name, value in rights.items() if not value]
+    for part, one in source.inside.items():
+        gaps += [f"`{part}.{name}` is not stated" for name in _unstated(one)]
     if source.purpose == "evaluation" and (rows["train"] or rows["unlabelled"]):
         gaps.append("`purpose` is evaluation, yet there are rows to train on")
     return {**stated, "purpose": source.purpose, **inside, "inputs": dict(inputs), "gaps": gaps}
@@ -239,6 +322,16 @@ def _stated(source: Source) -> dict[str, str | None]:
     """What a recipe states of whose text it is."""
     retrieved = source.retrieved.isoformat() if source.retrieved else None
     return {"source": source.source, "licence": source.licence, "retrieved": retrieved, "basis": source.basis}
+
+
+def _unstated(source: Source) -> list[str]:
+    told = {"retrieved"} if _tells_its_day(source) else set()
+    return [name for name, value in _stated(source).items() if not value and name not in told]
+
+
+def _tells_its_day(source: Source) -> bool:
+    """Whether it is for the source to say when its rows were retrieved, as its recipe doesn't."""
+    return source.fetches and source.retrieved is None
 
 
 def _check(counts: census.Census, *, needed: Sequence[Role]) -> None:

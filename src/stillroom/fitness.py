@@ -1,18 +1,23 @@
-"""Whether the parts of a recipe fit together: seen before anything expensive starts, and all that is wrong at once."""
+"""Whether the parts of a recipe fit together, and what they need is installed.
+
+Both are seen before anything expensive starts, and all that is wrong is told at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from stillroom import gates, transfer, transfer_set
 from stillroom.core import plugins, signals
-from stillroom.core.errors import MismatchError, Problem, nearest
+from stillroom.core.errors import MismatchError, MissingExtra, Problem, missing_extra, nearest
 from stillroom.core.recipe import Recipe
 from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
+_IMPORTED_AS = {"scikit-learn": "sklearn"}
 
 
 def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
@@ -41,6 +46,36 @@ def check(recipe: Recipe) -> None:
     problems = [*misfits(recipe), *_unknown_measures(recipe)]
     if problems:
         raise MismatchError(*problems)
+
+
+def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
+    """See that what these stages need beyond the base is installed; nothing is imported for it.
+
+    Raises:
+        MissingExtra: it is not; every package at once.
+    """
+    needed: dict[str, str] = {}
+    for stage, package, who in _packages(recipe):
+        if stage in stages and importlib.util.find_spec(_IMPORTED_AS.get(package, package)) is None:
+            needed.setdefault(package, who)
+    missing = [missing_extra("train", package=package, needed_by=who) for package, who in needed.items()]
+    if missing:
+        raise MissingExtra(*(problem for one in missing for problem in one.problems))
+
+
+def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Stage, package, and who needs it, in the order of the journey."""
+    if recipe.search.proposals:
+        yield "search", "optuna", "search.proposals"
+    if recipe.teacher.shows_network:
+        yield from (("teacher", package, "teacher") for package in ("torch", "transformers"))
+    if recipe.teacher.needs_gold:
+        yield from (("teacher", package, "teacher") for package in ("accelerate", "scikit-learn"))
+    yield from (("train", package, "student") for package in ("torch", "accelerate"))
+    if recipe.export.formats:
+        yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))
+    yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
+    yield "dossier", "jinja2", "the document `report`"
 
 
 def misfits(recipe: Recipe) -> list[Problem]:

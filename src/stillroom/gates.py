@@ -136,7 +136,8 @@ def _judge(gate: recipe.Gate, summary: Mapping[str, Any], known: Sequence[str]) 
         return Verdict(gate.measure, "not measurable", limit, sense, reason=reason, advice=nearest(gate.measure, known))
     figure, reason = _figure(found)
     if figure is None:
-        return Verdict(gate.measure, "not measurable", limit, sense, reason=reason)
+        why = reason or _beside(summary, gate.measure) or "it was not measured"
+        return Verdict(gate.measure, "not measurable", limit, sense, reason=why)
     # Seen from the right side of the limit, `at_most` is `at_least` with the signs turned.
     sign = 1.0 if sense == "at_least" else -1.0
     worst, best = sorted((sign * figure.low, sign * figure.high))
@@ -162,13 +163,23 @@ def _at(summary: Mapping[str, Any], path: str) -> Any:
     return part
 
 
+def _beside(summary: Mapping[str, Any], path: str) -> str:
+    """Why a whole table of the summary was not measured, where one on the way to a figure says so."""
+    part: Any = summary
+    for name in path.split("."):
+        part = part.get(name) if isinstance(part, Mapping) else None
+        if isinstance(part, Mapping) and part.get("reason"):
+            return str(part["reason"])
+    return ""
+
+
 def _figure(found: Any) -> tuple[_Figure | None, str]:
-    """The figure in what was found, or why there is none."""
+    """The figure in what was found, or why there is none, where that is said."""
     told: Mapping[str, Any] = found if isinstance(found, Mapping) else {"value": found}
     value, low, high = (float(end) if _is_number(end) else None for end in map(told.get, ("value", "low", "high")))
     torn = "low" in told and (low is None or high is None)
     if value is None or torn:
-        return None, str(told.get("reason") or ("its interval was not measured" if torn else "it was not measured"))
+        return None, str(told.get("reason") or ("its interval was not measured" if torn else ""))
     n = told.get("n")
     rows = n if isinstance(n, int) and n > 0 else None
     if low is None or high is None:

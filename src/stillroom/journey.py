@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from stillroom import runtime
+from stillroom import corpus, runtime
 from stillroom.core import artifact, plugins
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
@@ -17,7 +17,15 @@ from stillroom.core.recipe import FAMILIES, Recipe
 from stillroom.gates import Verdict, passed
 
 SUMMARY = "summary.json"
-_RECIPE = "recipe.resolved.json"
+_RECIPE, _WRITTEN = "recipe.resolved.json", "recipe.toml"
+
+#: What there is of a teacher that spoke elsewhere, where another has been timed.
+_UNTIMED: Mapping[str, Any] = {
+    "texts_per_second": None,
+    "latency_ms": dict.fromkeys(("p50", "p95", "p99")),
+    "resident_mb": None,
+    "reason": "it was asked elsewhere: nothing of it can be measured here",
+}
 
 Write = Callable[..., Sequence[Path]]
 #: What an examination found, as keys of a summary.
@@ -28,8 +36,8 @@ Examine = Callable[[Path], Mapping[str, Any]]
 class Run:
     """What a journey has come to so far; `work/runs/<name>/` on disk."""
 
-    def __init__(self, recipe: Recipe, *, work: Path, until: str) -> None:
-        self.recipe, self.until = recipe, until
+    def __init__(self, recipe: Recipe, *, work: Path, until: str, written: str | None = None) -> None:
+        self.recipe, self.until, self._written = recipe, until, written or recipe.as_toml()
         self.folder = work / "runs" / recipe.name
         self.artifacts: dict[str, Artifact] = {}
         self.stages: dict[str, dict[str, Any]] = {}
@@ -60,6 +68,7 @@ class Run:
         self._drop_what_another_recipe_left()
         artifact.write_json(self.folder / runtime.RUN, described)
         artifact.write_json(self.folder / _RECIPE, self.recipe.resolved())
+        artifact.write_text(self.folder / _WRITTEN, self._written)
 
     def _drop_what_another_recipe_left(self) -> None:
         """A summary tells of one recipe's run: under another recipe of the same name it would tell of strangers."""
@@ -152,6 +161,8 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "checks": artifacts["export"].circumstances["checks"],
     }
     timed = "rounds" in costs["teacher"]
+    if not timed:
+        sides["teacher"]["cost"] = {**_UNTIMED, **sides["teacher"]["cost"]}
     return {
         "name": recipe.name,
         "task": recipe.task.kind,
@@ -184,7 +195,7 @@ def _without_rounds(side: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _corpus(found: Artifact) -> dict[str, Any]:
-    return {**found.read_json("report.json"), "rights": found.read_json("rights.json")}
+    return {**found.read_json("report.json"), "rights": corpus.rights(found)}
 
 
 def _transfer(said: Artifact) -> dict[str, Any]:

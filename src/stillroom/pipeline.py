@@ -8,6 +8,7 @@ is made before anything is judged, so that what is judged is what people ship.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from stillroom import corpus, cost, doctor, dossier, evaluate, export, fitness, gates, loop, teach, train, transfer
@@ -20,8 +21,18 @@ from stillroom.journey import Run
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
 
 
-def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], report: Report = silent) -> Run:
+def run(
+    recipe: Recipe,
+    *,
+    work: Path = Path("work"),
+    until: str = STAGES[-1],
+    written: str | None = None,
+    report: Report = silent,
+) -> Run:
     """Travel the journey to a stage, doing what is not done yet.
+
+    `written` is the recipe as somebody wrote it (`core.recipe.as_written`), kept as `recipe.toml` beside the results;
+    without it, every setting is.
 
     Raises:
         StillroomError: bad input, a damaged artifact, or the outside world; what is finished stays finished.
@@ -29,22 +40,23 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     if until not in STAGES:
         raise InputError(Problem("until", f"`{until}`", "a stage", nearest(until, STAGES)))
     fitness.check(recipe)
+    fitness.equipped(recipe, stages=STAGES[: STAGES.index(until) + 1])
     store, task, seed = Store(work), recipe.task, recipe.seed
-    here = Run(recipe, work=work, until=until)
+    here = Run(recipe, work=work, until=until, written=written)
 
     rows = corpus.load(recipe.corpus, task=task, store=store, report=report)
     if here.reached("corpus", rows.artifact):
         return here
 
-    teacher = teach.prepare(recipe.teacher, task=task, corpus=rows, fit=loop.fit, seed=seed, store=store, report=report)
+    teacher = teach.prepare(recipe.teacher, task=task, corpus=rows.learnable, fit=loop.fit, seed=seed, store=store,
+                            report=report)  # fmt: skip
     if here.reached("teacher", teacher):
         return here
 
     loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), fitness.objectives(recipe)
-    said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, held_out=(rows.test, rows.outside),
-                            wanted=fitness.wanted(recipe, loaded),
-                            report=report)  # fmt: skip
+    ask = partial(transfer.collect, parts=(rows.train, rows.unlabelled, rows.dev), held_out=(rows.test, rows.outside),
+                  task=task, settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+    said = ask(loaded, teacher=teacher, wanted=fitness.wanted(recipe, loaded))
     if here.reached("transfer", said.artifact):
         return here
 
@@ -52,11 +64,11 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     peer, bits = None, export.weight_bits(recipe.export)
     if recipe.peer is not None:
         peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
-    student = train.fit(recipe.student, task=task, corpus=rows, said=said, objectives=mixture, settings=recipe.train,
-                        studied=studied, seed=seed, store=store, peer=peer, weight_bits=bits,
+    student = train.fit(recipe.student, task=task, corpus=rows.learnable, said=said, objectives=mixture,
+                        settings=recipe.train, studied=studied, seed=seed, store=store, peer=peer, weight_bits=bits,
                         report=report)  # fmt: skip
-    student = train.born_again(recipe.student, student, task=task, corpus=rows, objectives=mixture,
-                               settings=recipe.train, asked=recipe.transfer, studied=studied, seed=seed,
+    student = train.born_again(recipe.student, student, task=task, corpus=rows.learnable, objectives=mixture,
+                               settings=recipe.train, ask=ask, studied=studied, seed=seed,
                                store=store, weight_bits=bits, report=report)  # fmt: skip
     if here.reached("train", student):
         return here
@@ -68,8 +80,9 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
 
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
-    twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
-                             seed=seed, store=store, begun_with=said, weight_bits=bits, report=report)  # fmt: skip
+    twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
+                             studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
+                             report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("evaluate", judged):

@@ -13,7 +13,7 @@ from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.progress import Report, silent
-from stillroom.corpus import Corpus
+from stillroom.corpus import Learnable
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
@@ -22,7 +22,7 @@ STAGE = "teacher"
 
 
 def prepare(
-    teacher: Teacher, *, task: Task, corpus: Corpus, fit: Fit, seed: int, store: Store, report: Report = silent
+    teacher: Teacher, *, task: Task, corpus: Learnable, fit: Fit, seed: int, store: Store, report: Report = silent
 ) -> Artifact:
     """The teacher's artifact, made if it is not there.
 

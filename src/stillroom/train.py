@@ -1,19 +1,19 @@
 """Fits a student to what its teacher said, or its twin to gold alone; the loop itself is in `loop`.
 
-Dev chooses and test is not here: rows of the test split are refused by type, and at run time.
+Dev chooses and test is not here: what is handed in has no rows of it, and they are refused at run time too.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import loop, teach, transfer
+from stillroom import loop, teach
 from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
@@ -22,18 +22,25 @@ from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers import Examples, LoadedTeacher, Plan
 from stillroom.transfer_set import TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
 _READ = ("train", "unlabelled", "dev")  # the parts of a transfer set that are rows of the corpus
 
 
+class Ask(Protocol):
+    """Asks whoever teaches about the rows that are learned from: `transfer.collect` with all but the teacher chosen."""
+
+    def __call__(self, loaded: LoadedTeacher, *, teacher: Artifact) -> TransferSet:
+        """What it said."""
+
+
 def fit(
     student: Student,
     *,
     task: Task,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     said: TransferSet | None,
     objectives: Sequence[Objective],
     settings: recipe.Train,
@@ -92,10 +99,10 @@ def born_again(
     trained: Artifact,
     *,
     task: Task,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     objectives: Sequence[Objective],
     settings: recipe.Train,
-    asked: recipe.Transfer,
+    ask: Ask,
     studied: Artifact,
     seed: int,
     store: Store,
@@ -108,9 +115,7 @@ def born_again(
     """
     for number in range(1, settings.rounds):
         pupil = teach.Pupil(student, trained, studied=studied, task=task)
-        parts = (corpus.train, corpus.unlabelled, corpus.dev)
-        said = transfer.collect(pupil, teacher=trained, parts=parts, task=task, settings=asked, seed=seed, store=store,
-                                held_out=(corpus.test, corpus.outside), report=report)  # fmt: skip
+        said = ask(pupil, teacher=trained)
         trained = fit(student, task=task, corpus=corpus, said=said, objectives=objectives, settings=settings,
                       studied=studied, seed=seeds.derive(seed, f"train/round/{number}"), store=store,
                       weight_bits=weight_bits, report=report)  # fmt: skip
@@ -121,7 +126,7 @@ def undistilled(
     student: Student,
     *,
     task: Task,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     settings: recipe.Train,
     studied: Artifact,
     seed: int,
@@ -148,7 +153,7 @@ def _fit(
     draft: Draft,
     *,
     task: Task,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     said: TransferSet | None,
     objectives: Sequence[Objective],
     settings: recipe.Train,
@@ -203,7 +208,7 @@ def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool, w
 def begin(
     student: Student,
     studied: Artifact,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     said: TransferSet | None,
     objectives: Sequence[Objective],
     *,
@@ -217,7 +222,7 @@ def begin(
     return network, *examples(network, corpus, said, objectives, classes=len(task.outputs))
 
 
-def _texts(corpus: corpora.Corpus, said: TransferSet | None) -> Iterator[str]:
+def _texts(corpus: corpora.Learnable, said: TransferSet | None) -> Iterator[str]:
     """The texts that a student begins with.
 
     Where the teacher spoke of tokens, a student that keeps only those it has seen has to have seen every text that it
@@ -234,7 +239,7 @@ def _texts(corpus: corpora.Corpus, said: TransferSet | None) -> Iterator[str]:
 
 def examples(
     network: Network,
-    corpus: corpora.Corpus,
+    corpus: corpora.Learnable,
     said: TransferSet | None,
     objectives: Sequence[Objective],
     *,
@@ -266,7 +271,7 @@ def _gold(rows: corpora.Rows[Any]) -> dict[str, int]:
     return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
-def _from_gold(network: Network, corpus: corpora.Corpus) -> tuple[Examples, Examples]:
+def _from_gold(network: Network, corpus: corpora.Learnable) -> tuple[Examples, Examples]:
     tables = [part.table(["text", "label"]).drop_null() for part in (corpus.train, corpus.dev)]
     train, dev = (
         Examples(network.encode(table["text"].to_pylist()), table["label"].to_numpy().astype(np.int64), None)

@@ -36,7 +36,7 @@ def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     source = Table(labelled=str(write_csv(folder / "toy.csv", sentences())))
     rows = corpus.load(source, task=TASK, store=Store(folder / "work"))
     teacher = plugins.build("teachers", {"kind": "huggingface", "model": str(classifier_folder)})
-    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(folder / "work"))
+    found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(folder / "work"))
     words = {"dull": 9, "great": 7, "fine": 5, "film": 4, "scene": 3, "friends": 3, "moving": 2, "boring": 2}
     return Ground(words=lambda: words, teacher=teacher.open(found.folder, task=TASK))
 

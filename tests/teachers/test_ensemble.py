@@ -45,7 +45,7 @@ def always(value: Sequence[float]) -> dict[str, Sequence[float]]:
 
 def opened(rows: corpus.Corpus, work: Path, members: list[dict[str, Any]], **settings: Any) -> LoadedTeacher:
     teacher = plugins.build("teachers", {"kind": "ensemble", "members": members, **settings})
-    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(work))
+    found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(work))
     loaded: LoadedTeacher = teacher.open(found.folder, task=TASK)
     return loaded
 
@@ -210,7 +210,7 @@ def test_a_killed_run_makes_no_member_ready_twice(rows: corpus.Corpus, encoder_f
         return loop.fit(*args, **settings)
 
     def prepare() -> Any:
-        return teach.prepare(teacher, task=TASK, corpus=rows, fit=fit, seed=1, store=Store(tmp_path))
+        return teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=fit, seed=1, store=Store(tmp_path))
 
     with pytest.raises(KeyboardInterrupt):
         prepare()
@@ -222,7 +222,7 @@ def test_a_killed_run_makes_no_member_ready_twice(rows: corpus.Corpus, encoder_f
 def test_its_size_is_not_taken_for_its_leads(rows: corpus.Corpus, classifier_folder: Path, tmp_path: Path) -> None:
     members = [{"kind": "huggingface", "model": str(classifier_folder)}] * 2
     teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
-    found = teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=1, store=Store(tmp_path))
+    found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(tmp_path))
     assert cost._teacher_facts(teacher, found, TASK)["parameters"] is None
     assert cost._teacher_facts(teacher.members[0], found, TASK)["parameters"] > 0
 

@@ -38,7 +38,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
 
 def fitted(encoder: Path, rows: corpus.Corpus, work: Path, events: list[Event], **settings: Any) -> Artifact:
     teacher = FineTuned(base=str(encoder), **{**SMALL, **settings})
-    return teach.prepare(teacher, task=TASK, corpus=rows, fit=loop.fit, seed=3, store=Store(work), report=events.append)
+    return teach.prepare(
+        teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=3, store=Store(work), report=events.append
+    )
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def said(text: str, *, by: str = "logits") -> dict[str, Any]:
 def prepared(path: Path, rows: corpus.Corpus, work: Path, **settings: Any) -> Artifact:
     teacher = Recorded(outputs=str(path), **settings)
     nothing: Any = None
-    return teach.prepare(teacher, task=TASK, corpus=rows, fit=nothing, seed=1, store=Store(work))
+    return teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=nothing, seed=1, store=Store(work))
 
 
 def refusal(error: type[StillroomError], path: Path, rows: corpus.Corpus, work: Path) -> list[str]:
@@ -311,7 +311,9 @@ def three(tmp_path: Path, lines: list[Any]) -> tuple[Any, dict[str, Any]]:
     rows = corpus.load(Table(**parts), task=THREE, store=Store(tmp_path / "work"))
     teacher = Recorded(outputs=str(write(tmp_path / "said.jsonl", lines)))
     nothing: Any = None
-    found = teach.prepare(teacher, task=THREE, corpus=rows, fit=nothing, seed=1, store=Store(tmp_path / "work"))
+    found = teach.prepare(
+        teacher, task=THREE, corpus=rows.learnable, fit=nothing, seed=1, store=Store(tmp_path / "work")
+    )
     said, _ = teacher.open(found.folder, task=THREE).ask(["train text"], precision="fp32", tokens_per_batch=9)
     return said["logits"], dict(found.manifest["facts"])
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pydantic import Field, field_validator, model_validator
 
-from stillroom.core import artifact, plugins
+from stillroom.core import artifact, plugins, toml
 from stillroom.core.errors import InputError, Problem, RecipeError, nearest
 from stillroom.core.plugins import Settings
 
@@ -223,6 +223,10 @@ class Recipe(Settings):
         plain = self.model_dump(mode="json", serialize_as_any=True)
         return dict(plain)
 
+    def as_toml(self) -> str:
+        """Every setting as TOML, for a recipe that was built in Python: read again, it is the same recipe."""
+        return toml.written(self.resolved())
+
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a TOML file, with `a.b=c` overrides laid over it.
@@ -231,7 +235,27 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: it can't be read, or anything in it is wrong; all problems at once.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        data = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(Problem(str(path), str(error), "TOML", "Correct the line it names.")) from error
+    for override in overrides:
+        _lay(data, override)
+    return parse(data, where=str(path))
+
+
+def as_written(path: Path, overrides: Sequence[str] = ()) -> str:
+    """A recipe as somebody wrote it, to be kept beside what it gave; what was laid over it stands at its head.
+
+    Raises:
+        RecipeError: it can't be read.
+    """
+    laid = ["#   --set " + "\n#     ".join(one.splitlines()) for one in overrides]
+    return "\n".join([*(["# Laid over what follows:", *laid, ""] if laid else []), _text(path)])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise RecipeError(
             Problem(str(path), f"no file that can be read ({error.strerror})", "a recipe", "Check the path.")
@@ -240,13 +264,6 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(
             Problem(f"{path}, byte {error.start}", "bytes that are not UTF-8", "TOML in UTF-8", "Save it as UTF-8.")
         ) from error
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(Problem(str(path), str(error), "TOML", "Correct the line it names.")) from error
-    for override in overrides:
-        _lay(data, override)
-    return parse(data, where=str(path))
 
 
 def parse(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:

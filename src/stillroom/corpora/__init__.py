@@ -86,6 +86,9 @@ class Source(Member, ABC):
     makes_texts: ClassVar[bool] = False
     """Whether it makes the texts that are learned from: nobody wrote them, and none of them has gold."""
 
+    fetches: ClassVar[bool] = False
+    """Whether it fetches what it reads, and so knows itself when that was retrieved: see `fetched`."""
+
     source: str = ""
     """Where the text comes from, as one would cite it."""
     licence: str = ""
@@ -146,6 +149,10 @@ class Source(Member, ABC):
     def account(self, task: Task) -> Mapping[str, Any]:
         """What became of the texts that it made, by name, once its rows were read; nothing where it made none."""
         return {}
+
+    def fetched(self) -> date | None:
+        """The day on which what it reads was fetched to this machine; None where nobody noted it."""
+        return None
 
     @abstractmethod
     def streams(self, task: Task) -> Iterator[Stream]:

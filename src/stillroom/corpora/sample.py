@@ -12,11 +12,11 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
-from stillroom.core.artifact import sha256
+from stillroom.core.artifact import sha256, write_text
 from stillroom.core.errors import MismatchError, NoNetwork, OutsideError, Problem, translating_full_disk
 from stillroom.corpora import Row, Source, Split, Stream, cache_folder, share
 from stillroom.tasks import Task
@@ -28,6 +28,7 @@ _ARCHIVE_SHA256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea
 _INNER = f"{_PACKAGE}-{_VERSION}/additional_resources/hutto_ICWSM_2014.tar.gz"
 _INNER_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
 _LABELS = {"negative", "positive"}
+_FETCHED = f"{_ARCHIVE}.fetched"  # beside the archive: the day on which it was
 _OUTSIDE_SHARE = 0.25
 _PIP_SECONDS = 600
 
@@ -74,6 +75,8 @@ class Sample(Source):
     the text is used. A rating above 0 is `positive`.
     """
 
+    fetches: ClassVar[bool] = True
+
     kind: Literal["sample"] = "sample"
     name: Literal["reviews"]
     """Which sample."""
@@ -82,14 +85,21 @@ class Sample(Source):
     """Where the text comes from, as one would cite it."""
     licence: str = "MIT"
     """Its licence."""
-    retrieved: date | None = date(2026, 11, 23)
-    """When it was retrieved."""
+    retrieved: date | None = None
+    """When it was retrieved; none: the day on which it was fetched to this machine."""
     basis: str = "licence"
     """The basis for using it."""
 
     def digests(self) -> dict[str, str]:
         """The archive's digest, known without fetching it."""
         return {_ARCHIVE: _ARCHIVE_SHA256}
+
+    def fetched(self) -> date | None:
+        """The day noted beside the archive: none where somebody put it there by hand."""
+        try:
+            return date.fromisoformat((_cache() / _FETCHED).read_text(encoding="utf-8").strip())
+        except (OSError, ValueError):
+            return None
 
     def streams(self, task: Task) -> Iterator[Stream]:
         """Labelled movie reviews; of each other domain, unlabelled text and labelled rows outside."""
@@ -139,9 +149,13 @@ def _checked(data: bytes, expected: str, *, name: str) -> bytes:
     return data
 
 
+def _cache() -> Path:
+    return cache_folder() / "sample"
+
+
 def _archive() -> bytes:
     """The archive, from the cache, or fetched into it where it is missing or damaged."""
-    path = cache_folder() / "sample" / _ARCHIVE
+    path = _cache() / _ARCHIVE
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -164,6 +178,8 @@ def _fetch(path: Path, found: str) -> bytes:
             data = fetched.read_bytes() if fetched.is_file() else b""
             if sha256(data) != _ARCHIVE_SHA256:
                 raise _not_fetched(path, found, reason)
+            # The day first: an archive that no day belongs to is told of, one with another's day would not be.
+            write_text(path.with_name(_FETCHED), f"{datetime.now(UTC).date().isoformat()}\n")
             os.replace(fetched, path)
             return data
     except OSError as error:

@@ -62,10 +62,12 @@ def explore(
     A search that was stopped goes on where it was; one that is over is found again without any work.
 
     Raises:
+        MissingExtra: what it needs is not installed.
         InputError: nothing could be tried, or no point keeps within the budget: the nearest one is named.
     """
     asked = recipe.model_copy(update={} if budget is None else {"search": budget})
     fitness.check(asked)
+    fitness.equipped(asked, stages=("search", *pipeline.STAGES))
     alone = asked.model_copy(update={"peer": None, "train": asked.train.model_copy(update={"rounds": 1})})
     folder, began = work / "searches" / recipe.name, clock()
     bench = Bench(alone, work=work, report=report)
@@ -102,7 +104,7 @@ def key(asked: Recipe, bench: Bench) -> str:
 
     open_ = asked.search.model_copy(update=dict.fromkeys(_LIMITS))
     told = {"recipe": asked.model_copy(update={"search": open_}).digest, "stillroom": __version__}
-    inputs = {"corpus": bench.corpus.artifact.digest, "teacher": bench.teacher.digest}
+    inputs = {"corpus": bench.corpus_digest, "teacher": bench.teacher.digest}
     return artifact.key_of("search", told, inputs)
 
 

@@ -133,7 +133,9 @@ class Bench:
     def __init__(self, recipe: Recipe, *, work: Path, report: Report) -> None:
         self.recipe, self.store, self.report = recipe, Store(work), report
         task = recipe.task
-        self.corpus = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
+        rows = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
+        self.corpus, self.corpus_digest = rows.learnable, rows.artifact.digest
+        self._held_out = (rows.test, rows.outside)
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
         self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task)
@@ -147,7 +149,7 @@ class Bench:
         rows = self.corpus
         self.said = transfer.collect(self.loaded, teacher=self.teacher, parts=(rows.train, rows.unlabelled, rows.dev),
                                      task=self.recipe.task, settings=transfer_, seed=self.recipe.seed,
-                                     store=self.store, held_out=(rows.test, rows.outside), wanted=wanted,
+                                     store=self.store, held_out=self._held_out, wanted=wanted,
                                      report=self.report)  # fmt: skip
         self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
 

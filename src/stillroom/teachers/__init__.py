@@ -22,7 +22,7 @@ from stillroom.core.progress import Report
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus
+    from stillroom.corpus import Learnable
     from stillroom.objectives import Objective
     from stillroom.students import Ids, Network
 
@@ -197,7 +197,7 @@ class Teacher(Member, ABC):
         return False
 
     @abstractmethod
-    def inputs(self, corpus: Corpus) -> dict[str, str]:
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digests of what it is made from: known before it is made.
 
         Raises:
@@ -205,7 +205,7 @@ class Teacher(Member, ABC):
         """
 
     @abstractmethod
-    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Write into the draft's folder what is needed to ask it. May go on where a killed run stopped.
 
         Raises:

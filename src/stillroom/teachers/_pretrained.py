@@ -143,9 +143,12 @@ def labels(folder: Path, *, stated: Sequence[str] | None = None) -> list[str]:
     Raises:
         InputError: its config can't be read, or not without code of its own.
         MismatchError: it has none and none are stated, or they contradict each other.
+        MissingExtra: `transformers` is not here.
     """
-    from transformers import AutoConfig
-
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise missing_extra("train", package="transformers", needed_by=str(folder)) from error
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus
+    from stillroom.corpus import Learnable
 
 _GOLD = "gold.parquet"
 _READY = "ready.json"
@@ -102,7 +102,7 @@ class Ensemble(Teacher):
         """The first member that shows its network."""
         return next((place for place, one in enumerate(self.members) if one.shows_network), None)
 
-    def inputs(self, corpus: Corpus) -> dict[str, str]:
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The inputs of every member."""
         found: dict[str, str] = {}
         with _all_told() as told:
@@ -112,7 +112,7 @@ class Ensemble(Teacher):
                     _refuse_without_logits(one)
         return found | ({"gold": corpus.train.digest} if self.select == "gold" else {})
 
-    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Make every member ready, each in a folder of its own."""
         drafts = [Draft(_folder(draft.folder, place)) for place in range(len(self.members))]
         with _all_told() as told:
@@ -262,7 +262,7 @@ def _folder(folder: Path, place: int) -> Path:
     return folder / f"member-{place}"
 
 
-def _write_gold(corpus: Corpus, path: Path) -> None:
+def _write_gold(corpus: Learnable, path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(corpus.train.table(["id", "label"]).drop_null(), path, compression="zstd")

@@ -19,7 +19,7 @@ from stillroom.tasks import Task
 from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus
+    from stillroom.corpus import Learnable
     from stillroom.students.transformer.network import TransformerNetwork
 
 _PILOT_STEPS = 24
@@ -69,13 +69,13 @@ class FineTuned(Teacher):
         """Yes."""
         return True
 
-    def inputs(self, corpus: Corpus) -> dict[str, str]:
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The base, and the rows that it learns from and is chosen on."""
         folder = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
         digests = {"train": corpus.train.digest, "dev": corpus.dev.digest}
         return {"base": _pretrained.folder_digest(folder), **digests}
 
-    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Fit it, and hold it against its floor."""
         base = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
         train, train_texts = _gold(corpus.train)

@@ -27,7 +27,7 @@ from stillroom.teachers import (
 )
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus
+    from stillroom.corpus import Learnable
 
 _TEACHER = "teacher.json"
 
@@ -53,11 +53,11 @@ class HuggingFace(Teacher):
         """All there are."""
         return signals.KINDS
 
-    def inputs(self, corpus: Corpus) -> dict[str, str]:
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digest of the folder."""
         return {"model": _pretrained.folder_digest(self._folder())}
 
-    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Note where it is and what it is; its weights stay where they are."""
         folder = self._folder()
         refuse_other_labels(_pretrained.labels(folder, stated=self.labels), task=task, where="teacher.model")

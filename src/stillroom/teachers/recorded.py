@@ -21,7 +21,7 @@ from stillroom.tasks import Task
 from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Corpus, Rows
+    from stillroom.corpus import Dev, HeldOut, Learnable, Rows, Train
 
 _FILE = "recorded.parquet"
 _ABOUT = "recorded.json"
@@ -76,7 +76,7 @@ class Recorded(Teacher):
         """It knows no texts but those that were recorded."""
         return False
 
-    def inputs(self, corpus: Corpus) -> dict[str, str]:
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digest of the file, and of the rows that it has to speak of."""
         path = Path(self.outputs)
         if not path.is_file():
@@ -84,7 +84,7 @@ class Recorded(Teacher):
             raise InputError(Problem("teacher.outputs", f"no file `{path}`", expected, "Check the path."))
         return {"outputs": artifact.file_sha256(path), **{part.role: part.digest for part in _parts(corpus)}}
 
-    def prepare(self, draft: Draft, *, task: Task, corpus: Corpus, fit: Fit, seed: int, report: Report) -> None:
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Check every line, and keep text ids with logits in the task's order."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -267,18 +267,17 @@ class _Said:
         return None
 
 
-def _parts(corpus: Corpus) -> tuple[Rows[Any], ...]:
-    return (corpus.train, corpus.unlabelled, corpus.dev, corpus.test, corpus.outside)
+def _parts(corpus: Learnable) -> tuple[Rows[Train] | Rows[Dev] | HeldOut, ...]:
+    return (corpus.train, corpus.unlabelled, corpus.dev, *corpus.held_out)
 
 
-def _unanswered(corpus: Corpus, known: Container[str], *, where: str) -> list[Problem]:
+def _unanswered(corpus: Learnable, known: Container[str], *, where: str) -> list[Problem]:
     """The texts of a corpus that nothing was recorded of: found now, not when a student is fitted already."""
     found: dict[str, list[str]] = {}
     for part in _parts(corpus):
-        for batch in part.batches():
-            missing = [one for one in batch.column("id").to_pylist() if one.partition("-")[0] not in known]
-            if missing:
-                found.setdefault(part.role, []).extend(missing)
+        missing = [one for one in part.ids() if one.partition("-")[0] not in known]
+        if missing:
+            found[part.role] = missing
     if not found:
         return []
     counts = ", ".join(f"{len(ids)} of {role}" for role, ids in found.items())
