@@ -23,6 +23,8 @@ from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import OutsideError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.corpus import Dev, Rows
+from stillroom.documents import Evidence
+from stillroom.documents.model_card import ModelCard
 from stillroom.formats import Checks
 from stillroom.metrics import Answers, Metric
 from stillroom.runtime.runners import Runner, Serve
@@ -60,19 +62,29 @@ def bundle(
     task: Task,
     dev: Rows[Dev],
     settings: recipe.Export,
+    teacher: Mapping[str, Any],
+    rights: Mapping[str, Any],
     store: Store,
     report: Report = silent,
 ) -> Artifact:
     """Write the bundle of a trained student, or find it.
 
+    `teacher` is the identity of who taught it, and `rights` are those in the corpus: its model card tells of both.
+
     Raises:
         OutsideError: no way to serve it passed its checks.
     """
     described = {"student": student.resolved(), "task": task.model_dump(mode="json"), "export": _plain(settings)}
+    made_of = {
+        "teacher": {name: teacher.get(name) for name in ("name", "licence", "weights")},
+        "rights": {name: value for name, value in rights.items() if name != "inputs"},
+    }
+    described |= {"made_of": made_of}
     inputs = {"student": trained.digest, "dev": dev.digest}
 
     def make(draft: Draft) -> None:
-        _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+        kept = _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+        _card(draft, kept, student=student, trained=trained, task=task, made_of=made_of)
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
@@ -95,7 +107,8 @@ def _write(
     dev: Rows[Dev],
     settings: recipe.Export,
     report: Report,
-) -> None:
+) -> Sequence[_Candidate]:
+    """What serves the student, its golden answers and its description; and which candidates were kept."""
     for name in trained.manifest["files"]:
         if name not in _OWN:
             shutil.copyfile(trained.folder / name, draft.folder / name)
@@ -115,6 +128,34 @@ def _write(
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.
     _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner)
+    return kept
+
+
+def _card(
+    draft: Draft,
+    kept: Sequence[_Candidate],
+    *,
+    student: Student,
+    trained: Artifact,
+    task: Task,
+    made_of: Mapping[str, Any],
+) -> None:
+    """The model card that travels in the bundle: nothing is measured yet, and it says so."""
+    sizes = {one.name: sum((draft.folder / name).stat().st_size for name in one.files) / 1e6 for one in kept}
+    told = {
+        "task": task.kind,
+        "labels": list(task.outputs),
+        "student": {
+            "kind": student.kind,
+            "parameters": trained.manifest["facts"]["parameters"],
+            "variants": [{**one, "disk_mb": sizes.get(one["format"])} for one in draft.facts["variants"]],
+        },
+        "teacher": {"identity": made_of["teacher"]},
+        "corpus": {"rights": made_of["rights"]},
+        "stages": {"train": {"digest": trained.digest}},
+    }
+    card = ModelCard()
+    artifact.write_text(draft.folder / card.name, card.shipped(Evidence(told)))
 
 
 def _candidates(

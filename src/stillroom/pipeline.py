@@ -62,7 +62,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     bundle = export.bundle(recipe.student, student, task=task, dev=rows.dev, settings=recipe.export,
-                           store=store, report=report)  # fmt: skip
+                           teacher=said.teacher, rights=rows.rights, store=store, report=report)  # fmt: skip
     if here.reached("export", bundle):
         return here
 

@@ -133,6 +133,21 @@ def variants(evidence: Evidence) -> Table:
     return Table("Forms of the student", head, tuple(rows), (evidence.source("export"),), note)
 
 
+def forms(evidence: Evidence) -> Table:
+    """The ways to serve the student that were tried when it was exported, and why each is in the bundle or is not."""
+    rows = tuple(
+        (
+            Cell(words(one.get("format")) or "unnamed", kind="code"),
+            Cell("kept" if one.get("kept") else "dropped", kind="text"),
+            Cell(words(one.get("reason")) or "–", kind="text"),
+            Cell(units.MEGABYTES.value(number(one.get("disk_mb"))) if one.get("kept") else "–"),
+        )
+        for one in evidence.rows("student", "variants")
+    )
+    note = "The size is that of the files that a form needs; bundle.json names them, and the form that is the default."
+    return Table("Forms of the student", ("form", "kept?", "why", "size"), rows, (evidence.source("train"),), note)
+
+
 def splits(evidence: Evidence) -> Table:
     """The rows of each split."""
     counts = evidence.table("corpus", "rows")

@@ -224,7 +224,8 @@ class Bench:
             for number in range(1, recipe.search.seeds)
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
-                               store=self.store, report=self.report)  # fmt: skip
+                               teacher=self.said.teacher, rights=self.corpus.rights, store=self.store,
+                               report=self.report)  # fmt: skip
 
         timed_on = (self.corpus.train, self.corpus.unlabelled)
 
