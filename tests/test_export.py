@@ -174,6 +174,8 @@ def test_a_format_that_fails_its_checks_is_dropped_and_the_manifest_says_why(
     assert variants(found)["static"] == ""
     assert reason in variants(found)["planted"]
     assert [event.note for event in events if reason in event.note], "it is said, too"
+    moved = [(event.done, event.total) for event in events if not event.note]
+    assert moved == [(0, 2), (1, 2), (2, 2)], "and how far it is"
     assert files(found) == files(bundle)
     assert set(described(found)["runners"]) == {"static"}
     assert described(found) == described(bundle)

@@ -153,6 +153,26 @@ def test_no_text_of_the_corpus_is_told_on_the_way(
     assert not any(text in words for text in rows.train.texts())
 
 
+def test_what_is_left_to_ask_and_what_it_costs_is_told_on_the_way(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With made texts the total begins as a bound, and comes down to what there was to ask."""
+    events: list[Event] = []
+    priced = replace(checkpoint.identify(), price_per_million_texts=2e4)
+    monkeypatch.setattr(Counting, "identify", lambda self: priced)
+    counting = Counting(checkpoint)
+    said = collect(counting, rows, teacher, Store(tmp_path), report=events.append, augment=(PHRASES,))
+    told = [event for event in events if not event.note]
+    totals = [event.total for event in told if event.total is not None]
+    assert len(totals) == len(told)
+    assert totals[0] == rows.train.count * (1 + PHRASES.per_row) + rows.dev.count
+    assert totals == sorted(totals, reverse=True)
+    assert all(event.done < event.total for event in told[:-1])
+    assert told[-1].done == totals[-1] == len(counting.asked) < totals[0]
+    assert [event.facts["spend"] for event in told[1:]] == [f"{event.done * 0.02:.2f}" for event in told[1:]]
+    assert said.artifact.circumstances["ledger"]["spend"] == pytest.approx(len(counting.asked) * 0.02)
+
+
 def test_phrases_are_cut_from_training_rows_and_asked_once(
     rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
 ) -> None:

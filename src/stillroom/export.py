@@ -21,7 +21,7 @@ from stillroom import runtime
 from stillroom.core import artifact, batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import OutsideError, Problem
-from stillroom.core.progress import Event, Report, silent
+from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Dev, Rows
 from stillroom.documents import Evidence
 from stillroom.documents.model_card import ModelCard
@@ -169,6 +169,7 @@ def _candidates(
     report: Report,
 ) -> list[_Candidate]:
     texts: list[str] = rows["text"].to_pylist()
+    meter = Meter(report, stage="export", total=1 + len(settings.formats), unit="forms")
     reference, per_second = in_torch(network, texts, classes=len(task.outputs))
     judge = _Judge(task, rows, texts=texts, reference=reference)
     found: list[_Candidate] = []
@@ -179,9 +180,10 @@ def _candidates(
         gap = checks.largest_difference
         objection = "" if gap <= _NATIVE_PARITY else f"logits differ from torch by {gap:.2g}"
         found.append(_Candidate(student.kind, native, own, checks, speed, objection, gap))
+    meter.advance()
     quickest_export = per_second
     for form in settings.formats:
-        report(Event("export", note=f"writing {form.kind}"))
+        meter.note(f"writing {form.kind}")
         runner, files = form.write(network, draft.folder)
         plain = runner.open(draft.folder, threads=1)
         tuned, chosen = form.tuned(runner, draft.folder, dev=judge)
@@ -191,9 +193,10 @@ def _candidates(
         off = checks.largest_difference if tuned is runner else judge.gap(serve)
         found.append(_Candidate(form.kind, tuned, files, checks, speed, objection, off, chosen))
         if objection:
-            report(Event("export", note=f"{form.kind} is not kept: {objection}"))
+            meter.note(f"{form.kind} is not kept: {objection}")
         else:
             quickest_export = max(quickest_export, speed)
+        meter.advance()
     return found
 
 

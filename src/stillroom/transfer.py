@@ -75,8 +75,7 @@ def collect(
             workshop = augment.Workshop(rules, loaded=loaded, parts=parts, held_out=held_out, seed=seed,
                                         folder=draft.folder / _SCRATCH)  # fmt: skip
         some = _shards(parts, workshop=workshop, settings=settings)
-        total = None if rules else sum(part.count for part in parts)
-        meter = Meter(report, stage=STAGE, total=total, unit="texts")
+        meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
         _ask(loaded, draft, some, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
         _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules)
         draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
@@ -143,6 +142,7 @@ def _ask(
 ) -> None:
     price = loaded.identify().price_per_million_texts
     for shard in some:
+        meter.spare(shard.most - len(shard.ids))
         spend = {"spend": f"{(meter.done + len(shard.ids)) * price / 1e6:.2f}"} if price else {}
         if shard.path(draft.folder).is_file():
             meter.advance(len(shard.ids), kept="from an earlier run", **spend)
@@ -172,11 +172,14 @@ def _shards(
             columns = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
             asked = [(one, text) for one, text in columns if "-" not in one]
             name = f"shard-{part.role}-{number:06d}"
-            yield Shard(name, part.role, [one for one, _ in asked], [text for _, text in asked])
+            ids, texts = [one for one, _ in asked], [text for _, text in asked]
+            yield Shard(name, part.role, ids, texts, most=batch.num_rows)
             if workshop is not None and part.role == workshop.source:
                 for made in workshop.made(asked):
                     own = f"{name}-made-{made.number:02d}"
-                    yield Shard(own, made.rule.kind, list(made.texts), list(made.texts.values()), made, name)
+                    ids, texts = list(made.texts), list(made.texts.values())
+                    most = made.rule.per_row * batch.num_rows
+                    yield Shard(own, made.rule.kind, ids, texts, made, name, most)
 
 
 def _close(
