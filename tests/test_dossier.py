@@ -139,6 +139,8 @@ def test_the_headline_is_in_words_and_figures(page: str) -> None:
         "editorials n = 61 not measurable 61 rows; 100 are needed",
         "85.7 % → 79.8 %",  # a slice
         "9.10 ms 41.0 µs 222×",
+        "Latency of one text, p99 not measured 94.0 µs –",
+        "Latency is of single texts: 60 of the teacher and 1,000 of the student.",
         "19,734 texts, 561 k tokens, 473 texts/s, in bf16",
         "2 min 11 s",
         "1.84 M",  # break-even
@@ -162,6 +164,7 @@ def test_both_documents_tell_what_the_summary_holds(words: str, page: str, card:
         "70 < 0.0001 Holm < 0.0001": "70 | < 0.0001 (Holm < 0.0001)",
         "editorials n = 61 not measurable 61 rows; 100 are needed": "editorials | 61 | not measured (61 rows",
         "85.7 % → 79.8 %": "79.8 % (77.7–81.9)",
+        "Latency of one text, p99 not measured 94.0 µs –": "Latency of one text, p99 | not measured | 94.0 µs | – |",
         "9.10 ms 41.0 µs 222×": "9.10 ms | 41.0 µs | 222×",
         "Best on dev at epoch 12: 80.7 % (ringed).": "",  # curves are pictures
         "Expected calibration error 2.2 % (1.4–3.0).": "Expected calibration error of the student: 2.2 % (1.4–3.0).",

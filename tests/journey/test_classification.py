@@ -42,7 +42,7 @@ def test_every_stage_leaves_its_artifact_and_the_summary_cites_it(first: Run) ->
     for side in ("teacher", "student"):
         cost = summary[side]["cost"]
         assert cost["texts_per_second"] > 0
-        assert set(cost["latency_ms"]) == {"p50", "p95", "p99"}
+        assert set(cost["latency_ms"]) == {"p50", "p95", "p99", "n"}
         assert cost["resident_mb"] > 0
         assert cost["disk_mb"] > 0
         assert cost["parameters"] > 0

@@ -40,9 +40,20 @@ def costs(evidence: Evidence) -> Table:
         ("", "Teacher", "Student", "Gain"),
         tuple(rows) if known else (),
         (evidence.source("cost"),),
-        "Measured in turn in one run, one thread each, tokenization included. Gain: how many times as quick, small or "
-        "cheap the student is; under 1× it is worse.",
+        f"Measured in turn in one run, one thread each, tokenization included.{_singles(evidence)} Gain: how many "
+        "times as quick, small or cheap the student is; under 1× it is worse.",
     )
+
+
+def _singles(evidence: Evidence) -> str:
+    """How many texts a latency is of, as a sentence; empty where that is not told."""
+    teacher, student = (number(evidence.find(side, "cost", "latency_ms", "n")) for side in ("teacher", "student"))
+    told = [
+        f"{texts:,.0f} of the {side}"
+        for side, texts in (("teacher", teacher), ("student", student))
+        if texts is not None
+    ]
+    return f" Latency is of single texts: {' and '.join(told)}." if told else ""
 
 
 def _gain(teacher: float | None, student: float | None, *, less: bool) -> str:
