@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
-from stillroom.documents import Document, Evidence, number, words
+from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _tables as tables
@@ -167,7 +167,10 @@ def _body(evidence: Evidence) -> Iterator[str]:
     """The card, block by block."""
     yield f"# {_text(evidence.words('name') or 'unnamed')}"
     yield f"**{_text(findings.headline(evidence))}** {_text(evidence.words('verdict', 'sentence'))}".rstrip()
+    yield from _cited(findings.of_headline(evidence))
     yield _text(findings.gates(evidence))
+    if evidence.rows("gates"):
+        yield from _cited(tables.judged_on(evidence))
     yield "## What it is"
     yield _what(evidence)
     yield "## Intended use"
@@ -182,10 +185,11 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield from _table(tables.differences(evidence))
     yield "## What was lost"
     yield _list(findings.lost(evidence))
+    yield from _cited((evidence.source("evaluate"),))
     if findings.examined(evidence):
         yield "The student came out under its floor, or under itself without a teacher. The doctor found:"
         yield _list(findings.examined(evidence))
-    yield from _cited(tables.scores(evidence))
+        yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
@@ -202,6 +206,7 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield from _data(evidence)
     yield "## Limitations"
     yield _list(findings.limitations(evidence))
+    yield from _cited(findings.of_limitations(evidence))
     yield "## Lineage"
     yield from _table(ledger.lineage(evidence))
     yield from _table(ledger.identity(evidence))
@@ -214,7 +219,7 @@ def _shipped(evidence: Evidence) -> Iterator[str]:
     yield "Written when this bundle was made, before anything was measured on test rows: there is no score here."
     yield "## What it is"
     yield f"{_what(evidence)} Parameters: {units.SCALED.value(number(evidence.find('student', 'parameters')))}."
-    yield from _cited(Table("", (), (), (evidence.source("train"),)))
+    yield from _cited((evidence.source("train"),))
     yield "## Intended use"
     yield _INTENDED.format(losses="what it loses")
     yield "## How to use it"
@@ -224,7 +229,7 @@ def _shipped(evidence: Evidence) -> Iterator[str]:
     yield "## Its forms"
     yield from _table(ledger.forms(evidence))
     yield "## Rights"
-    yield from _table(replace(ledger.rights(evidence), sources=()))
+    yield from _table(replace(ledger.rights(evidence), sources=(), note="As the manifest of this bundle has them."))
     yield from _gaps(evidence)
     yield _OWNER
     yield "## What is not in it"
@@ -256,6 +261,7 @@ def _calibration(evidence: Evidence) -> Iterator[str]:
         for system in ("teacher", "student")
     ]
     yield _list(told)
+    yield from _cited((evidence.source("evaluate"),))
     for system in ("teacher", "student"):
         yield from _table(tables.reliability(evidence, system))
 
@@ -264,6 +270,7 @@ def _speed(evidence: Evidence) -> Iterator[str]:
     faster = evidence.figure("speedup")
     rounds = f", the lowest and highest of {faster.n} rounds in brackets" if faster.n and faster.has_interval else ""
     yield f"Speed against the teacher, on one thread: {_text(units.TIMES.told(faster))}{rounds}."
+    yield from _cited((evidence.source("cost"),))
 
 
 def _data(evidence: Evidence) -> Iterator[str]:
@@ -281,6 +288,8 @@ def _gaps(evidence: Evidence) -> Iterator[str]:
     if gaps:
         yield "Gaps in what is known of the rights:"
         yield _list(gaps)
+        if evidence.source("corpus").digest:
+            yield from _cited((evidence.source("corpus"),))
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -295,12 +304,12 @@ def _table(table: Table) -> Iterator[str]:
     yield "\n".join(lines)
     if table.note:
         yield _text(table.note)
-    yield from _cited(table)
+    yield from _cited(table.sources)
 
 
-def _cited(table: Table) -> Iterator[str]:
-    if table.sources:
-        told = ", ".join(f"{one.stage} {_code(one.short)}" for one in table.sources)
+def _cited(sources: Sequence[Source]) -> Iterator[str]:
+    if sources:
+        told = ", ".join(f"{one.stage} {_code(one.short)}" for one in sources)
         yield f"*Source: {told}.*"
 
 
