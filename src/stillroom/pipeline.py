@@ -43,7 +43,7 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
     loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), fitness.objectives(recipe)
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=task,
                             settings=recipe.transfer, seed=seed, store=store, held_out=(rows.test, rows.outside),
-                            wanted=fitness.wanted(recipe, loaded),
+                            wanted=fitness.wanted(recipe, loaded), rights=rows.rights,
                             report=report)  # fmt: skip
     if here.reached("transfer", said.artifact):
         return here
@@ -67,7 +67,8 @@ def run(recipe: Recipe, *, work: Path = Path("work"), until: str = STAGES[-1], r
         return here
 
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+                            settings=recipe.transfer, seed=seed, store=store, rights=rows.rights,
+                            report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows, settings=recipe.train, studied=studied,
                              seed=seed, store=store, begun_with=said, weight_bits=bits, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,

@@ -46,6 +46,8 @@ def test_every_stage_leaves_its_artifact_and_the_summary_cites_it(first: Run) ->
         assert cost["resident_mb"] > 0
         assert cost["disk_mb"] > 0
         assert cost["parameters"] > 0
+    licences = first.artifacts["transfer"].circumstances["licences"]
+    assert licences == {"teacher": None, "texts": "CC0-1.0"}
     assert summary["speedup"]["value"] > 1
     assert summary["gates"][0]["state"] in ("pass", "inconclusive")
     assert (first.folder / "dossier" / "report.html").is_file()

@@ -148,7 +148,7 @@ class Bench:
         self.said = transfer.collect(self.loaded, teacher=self.teacher, parts=(rows.train, rows.unlabelled, rows.dev),
                                      task=self.recipe.task, settings=transfer_, seed=self.recipe.seed,
                                      store=self.store, held_out=(rows.test, rows.outside), wanted=wanted,
-                                     report=self.report)  # fmt: skip
+                                     rights=rows.rights, report=self.report)  # fmt: skip
         self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
 
     def epochs(self, candidate: Candidate) -> int:
