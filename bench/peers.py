@@ -235,7 +235,8 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
                             settings=recipe.Train(patience=5), studied=studied, seed=7, store=store)  # fmt: skip
         seconds = asking + time.process_time() - started
         bundle = export.bundle(student, trained, task=built.task, dev=rows.dev,
-                               settings=recipe.Export(formats=tuple(formats)), store=store)  # fmt: skip
+                               settings=recipe.Export(formats=tuple(formats)), teacher=said.teacher,
+                               rights=rows.rights, store=store)  # fmt: skip
         predictor = runtime.load(bundle.folder)
         needed = bundle.read_json(runtime.BUNDLE)["runners"][predictor.runner]["files"]
         megabytes = sum((bundle.folder / name).stat().st_size for name in needed) / 1e6

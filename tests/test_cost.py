@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from stillroom import cost, cost_worker, gates, journey, pipeline
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, OutsideError
+from stillroom.core.progress import Event, Report, silent
 from stillroom.corpora.table import Table
 from stillroom.documents import Evidence
 from stillroom.documents import _ledger as ledger
@@ -72,6 +73,7 @@ class TestOfAFinishedRun:
         for side in SIDES:
             latency = measured[side]["latency_ms"]
             assert latency["p50"] <= latency["p95"] <= latency["p99"]
+            assert latency["n"] == cost_worker._SINGLES[side], "both are quick here"
 
     def test_speed_up_is_the_median_of_the_rounds_ratios(self, measured: dict[str, Any], travelled: Travelled) -> None:
         rounds = zip(*(measured[side]["rounds"] for side in SIDES), strict=True)
@@ -194,12 +196,12 @@ class TestInThisProcess:
     def jobs(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         asked: list[dict[str, Any]] = []
 
-        def work(job: dict[str, Any]) -> dict[str, Any]:
+        def work(job: dict[str, Any], report: Report = silent) -> dict[str, Any]:
             asked.append({**job, "read": json.loads(Path(job["texts"]).read_text(encoding="utf-8"))})
             return cost_worker.speed(job) if job["what"] == "speed" else cost_worker.memory(job)
 
         monkeypatch.setattr(cost, "_worker", work)
-        monkeypatch.setattr(cost_worker, "_SINGLES", {"teacher": 3, "student": 3})
+        monkeypatch.setattr(cost_worker, "_SINGLES", {"teacher": 10, "student": 10})
         threads = torch.get_num_threads()
         yield asked
         torch.set_num_threads(threads)
@@ -288,7 +290,9 @@ def test_texts_without_labels_are_timed_on_and_none_at_all_is_refused(
     asked = travelled.run.recipe
     found = corpora.load(source, task=asked.task, store=Store(tmp_path / "work"))
     read: list[list[str]] = []
-    monkeypatch.setattr(cost, "_worker", lambda job: read.append(json.loads(Path(job["texts"]).read_text())) or {})
+    monkeypatch.setattr(
+        cost, "_worker", lambda job, report=silent: read.append(json.loads(Path(job["texts"]).read_text())) or {}
+    )
     artifacts = travelled.run.artifacts
     timed = partial(
         cost.lightly, asked.teacher, artifacts["teacher"], artifacts["export"], task=asked.task, beside=False
@@ -302,11 +306,48 @@ def test_texts_without_labels_are_timed_on_and_none_at_all_is_refused(
         next(cost_worker._fresh([]))
 
 
-def test_latencies_are_milliseconds_of_single_texts() -> None:
-    asked: list[Sequence[str]] = []
-    found = cost_worker._latencies(asked.append, ["a", "b", "c"])
-    assert asked == [["a"], ["b"], ["c"]]
-    assert set(found) == {"p50", "p95", "p99"}
+def test_single_texts_are_asked_in_turns_and_told_in_milliseconds() -> None:
+    asked: list[tuple[str, str]] = []
+    sides = {side: lambda texts, side=side: asked.append((side, *texts)) for side in SIDES}
+    found = cost_worker._latencies(sides, iter(map(str, range(10_000))), most={"teacher": 200, "student": 1000})
+    assert [side for side, _ in asked] == (["teacher"] * 20 + ["student"] * 100) * 10
+    assert [text for _, text in asked] == [str(number) for number in range(1200)], "each text is fresh"
+    for side, texts in (("teacher", 200), ("student", 1000)):
+        assert found[side]["n"] == texts
+        assert found[side]["p99"] is not None
+
+
+def test_a_slow_side_gets_fewer_texts_and_no_percentile_that_they_can_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_worker, "_BLOCK_SECONDS", 0.001)
+    sides = {"teacher": lambda texts: time.sleep(0.002), "student": lambda texts: None}
+    found = cost_worker._latencies(sides, iter(map(str, range(10_000))), most={"teacher": 200, "student": 50})
+    assert found["teacher"]["n"] == 10
+    assert found["teacher"]["p50"] >= 2
+    assert found["teacher"]["p95"] is None
+    assert found["student"]["p95"] is not None
+    assert found["student"]["p99"] is None
+
+
+@pytest.mark.parametrize(("texts", "known"), [(2, 1), (19, 1), (20, 2), (99, 2), (100, 3)])
+def test_a_percentile_takes_one_text_beyond_it(texts: int, known: int) -> None:
+    found = cost_worker._percentiles([0.001 * number for number in range(texts)])
+    assert [found[name] is not None for name in ("p50", "p95", "p99")] == [number < known for number in range(3)]
+    assert found["p50"] == pytest.approx((texts - 1) / 2)
+    assert found["n"] == texts
+
+
+def test_how_far_a_measurement_is_is_told_while_it_goes_on(travelled: Travelled) -> None:
+    told = [event for event in travelled.events if event.stage == "cost" and not event.note]
+    steps = travelled.run.recipe.cost.repeats + cost_worker._BLOCKS + 1
+    assert [(event.done, event.total) for event in told] == [(done, steps) for done in range(steps + 1)]
+    assert {event.unit for event in told} == {"rounds"}
+
+
+def test_what_a_worker_writes_beside_its_steps_is_kept_for_a_message() -> None:
+    events: list[Event] = []
+    lines = (f"{cost_worker.STEP} 0 2\n", "a warning\n", "\n", f"{cost_worker.STEP} 1 2\n")
+    assert cost._heard(lines, events.append) == "a warning"
+    assert [(event.done, event.total) for event in events] == [(0, 2), (1, 2)]
 
 
 def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:
@@ -348,13 +389,14 @@ def _write_on(pipe: int, *, seconds: float) -> None:
 def test_one_thread_is_what_a_worker_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
 
-    def run(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
+    def begin(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
         seen.update(env)
-        return type("Done", (), {"returncode": 0, "stdout": "{}\n", "stderr": ""})()
+        raise ChildProcessError
 
-    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr("subprocess.Popen", begin)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert cost._worker({"what": "speed"}) == {}
+    with pytest.raises(ChildProcessError):
+        cost._worker({"what": "speed"})
     assert {seen[name] for name in cost._ONE_THREAD} == {"1"}
 
 

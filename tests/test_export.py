@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,16 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from pydantic import SerializeAsAny
 
 import stillroom
 from stillroom import corpus, export
-from stillroom.core import plugins, recipe
+from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import OutsideError
 from stillroom.core.progress import Event
 from stillroom.corpus import Dev, Rows
+from stillroom.documents import _units as units
 from stillroom.formats import Checks, Format, Judge
 from stillroom.runtime.runners import Runner, Serve
 from stillroom.runtime.runners.static import Static as StaticRunner
@@ -92,13 +96,16 @@ class Stage:
     def __init__(self, travelled: Travelled) -> None:
         self.recipe, self.store = travelled.run.recipe, Store(travelled.work)
         self.trained = travelled.run.artifacts["train"]
-        self.dev: Rows[Dev] = corpus.load(self.recipe.corpus, task=TASK, store=self.store).dev
+        rows = corpus.load(self.recipe.corpus, task=TASK, store=self.store)
+        self.dev: Rows[Dev] = rows.dev
+        self.rights = rows.rights
+        self.teacher: dict[str, Any] = travelled.run.artifacts["transfer"].manifest["facts"]["teacher"]
 
     def bundle(self, folder: Path, *formats: Any, events: list[Event] | None = None, golden: int = 16) -> Artifact:
         settings = recipe.Export(formats=formats, golden=golden)
         report = events.append if events is not None else lambda event: None
         return export.bundle(self.recipe.student, self.trained, task=TASK, dev=self.dev, settings=settings,
-                             store=Store(folder), report=report)  # fmt: skip
+                             teacher=self.teacher, rights=self.rights, store=Store(folder), report=report)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +137,7 @@ def described(found: Artifact) -> dict[str, Any]:
 
 
 def test_it_holds_what_its_runners_need_and_nothing_else(stage: Stage, bundle: Artifact) -> None:
-    own = {"bundle.json", "golden.jsonl", "manifest.json"}
+    own = {"bundle.json", "golden.jsonl", "manifest.json", "model_card.md"}
     assert "log.jsonl" in stage.trained.manifest["files"]
     assert files(bundle) == own | {"static.safetensors", "tokenizer.json"}
     runners = described(bundle)["runners"]
@@ -167,6 +174,8 @@ def test_a_format_that_fails_its_checks_is_dropped_and_the_manifest_says_why(
     assert variants(found)["static"] == ""
     assert reason in variants(found)["planted"]
     assert [event.note for event in events if reason in event.note], "it is said, too"
+    moved = [(event.done, event.total) for event in events if not event.note]
+    assert moved == [(0, 2), (1, 2), (2, 2)], "and how far it is"
     assert files(found) == files(bundle)
     assert set(described(found)["runners"]) == {"static"}
     assert described(found) == described(bundle)
@@ -278,6 +287,45 @@ def test_what_dev_chose_is_served_and_stands_in_manifest_and_bundle(
     stillroom.load(found.folder, runner="static", verify=True)
 
 
+def test_its_card_tells_what_is_known_and_that_nothing_is_measured(stage: Stage, bundle: Artifact) -> None:
+    card = (bundle.folder / "model_card.md").read_text(encoding="utf-8")
+    assert bundle.manifest["files"]["model_card.md"] == artifact.sha256(card.encode())
+    front, body = card.split("---\n", 2)[1:]
+    read = yaml.safe_load(front)
+    assert read["license"] == "other"
+    assert read["license_name"] == "teacher-unknown-text-cc0-1.0"
+    assert read["pipeline_tag"] == "text-classification"
+    assert not {"metrics", "model-index"} & set(read)
+    size = sum((bundle.folder / name).stat().st_size for name in ("static.safetensors", "tokenizer.json"))
+    for words in (
+        f"# A static student of {stage.teacher['name']}",
+        *(f"`{label}`" for label in LABELS),
+        f"Parameters: {units.SCALED.value(stage.trained.manifest['facts']['parameters'])}.",
+        f"*Source: train `{stage.trained.digest[:12]}`.*",
+        f"| `static` | kept | passed its checks | {units.MEGABYTES.value(size / 1e6)} |",
+        "| Licence | CC0-1.0 |",
+        "measured figures are in the report of the run",
+        "A signature:",
+    ):
+        assert words in body
+    assert not re.search(r"[0-9] ?[%×]|texts/s|not measured|20[0-9]{2}-|None", body)
+    stillroom.load(bundle.folder, verify=True)
+
+
+def test_its_card_says_what_was_dropped_and_why(stage: Stage, tmp_path: Path) -> None:
+    card = (stage.bundle(tmp_path, planted(shift=0.5)).folder / "model_card.md").read_text(encoding="utf-8")
+    assert "| `planted` | dropped | logits differ by 0.5; the tolerance is 0.001 | – |" in card
+
+
+def test_a_licence_that_was_put_right_gives_another_bundle(stage: Stage, bundle: Artifact, tmp_path: Path) -> None:
+    stage = copy.copy(stage)
+    stage.rights = {**stage.rights, "licence": "MIT"}
+    stage.teacher = {**stage.teacher, "licence": "MIT"}
+    found = stage.bundle(tmp_path)
+    assert found.key != bundle.key
+    assert 'license: "mit"' in (found.folder / "model_card.md").read_text(encoding="utf-8")
+
+
 class TestOfAStudentThatOnlyAnExportServes:
     @pytest.fixture(autouse=True)
     def _no_native_runner(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +339,8 @@ class TestOfAStudentThatOnlyAnExportServes:
 
     def test_its_own_weights_stay_behind(self, stage: Stage, tmp_path: Path) -> None:
         found = stage.bundle(tmp_path, "onnx")
-        assert files(found) == {"bundle.json", "golden.jsonl", "manifest.json", "model.onnx", "tokenizer.json"}
+        assert files(found) == {"bundle.json", "golden.jsonl", "manifest.json", "model_card.md", "model.onnx",
+                                "tokenizer.json"}  # fmt: skip
         assert "reproducible" not in found.manifest["facts"], "there was nothing to choose"
         predictor = stillroom.load(found.folder, verify=True)
         assert predictor.runner == "onnx"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from stillroom import corpus, transfer, transfer_set
 from stillroom.augmentations.ngram_sampling import NgramSampling
@@ -153,6 +155,26 @@ def test_no_text_of_the_corpus_is_told_on_the_way(
     assert not any(text in words for text in rows.train.texts())
 
 
+def test_what_is_left_to_ask_and_what_it_costs_is_told_on_the_way(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With made texts the total begins as a bound, and comes down to what there was to ask."""
+    events: list[Event] = []
+    priced = replace(checkpoint.identify(), price_per_million_texts=2e4)
+    monkeypatch.setattr(Counting, "identify", lambda self: priced)
+    counting = Counting(checkpoint)
+    said = collect(counting, rows, teacher, Store(tmp_path), report=events.append, augment=(PHRASES,))
+    told = [event for event in events if not event.note]
+    totals = [event.total for event in told if event.total is not None]
+    assert len(totals) == len(told)
+    assert totals[0] == rows.train.count * (1 + PHRASES.per_row) + rows.dev.count
+    assert totals == sorted(totals, reverse=True)
+    assert all(event.done < event.total for event in told[:-1])
+    assert told[-1].done == totals[-1] == len(counting.asked) < totals[0]
+    assert [event.facts["spend"] for event in told[1:]] == [f"{event.done * 0.02:.2f}" for event in told[1:]]
+    assert said.artifact.circumstances["ledger"]["spend"] == pytest.approx(len(counting.asked) * 0.02)
+
+
 def test_phrases_are_cut_from_training_rows_and_asked_once(
     rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
 ) -> None:
@@ -231,6 +253,7 @@ def test_what_is_recorded_inside_is_what_each_text_alone_says(
 
     said = collect_inside(checkpoint, rows, teacher, Store(tmp_path))
     assert said.recorded == INSIDE
+    _stored_as_the_manifest_says(said)
     texts: list[str] = []
     places: list[signals.Place] = []
     for shard in said.shards():
@@ -250,6 +273,39 @@ def test_what_is_recorded_inside_is_what_each_text_alone_says(
             inside = (slice(ids.shape[1]),) * signals.token_axes(name)
             assert recorded[name].tokens[row] in (1, ids.shape[1])
             np.testing.assert_allclose(one[place][inside], alone[name][0].numpy(), atol=4e-3, err_msg=name)
+
+
+def _stored_as_the_manifest_says(said: transfer_set.TransferSet) -> None:
+    told = said.artifact.manifest["facts"]["signals"]
+    assert set(told) == INSIDE
+    for name, one in told.items():
+        path = next(said.artifact.folder.glob(f"shard-*.{one['storage']}"))
+        if one["storage"] == "parquet":
+            dtypes = {str(pq.read_schema(path).field(name).type.value_type)}
+        else:
+            dtypes = {str(load_file(path)[name].dtype)}
+        assert {one["dtype"]} == {str(np.dtype(dtype.replace("halffloat", "float16"))) for dtype in dtypes}
+
+
+def test_the_licences_of_teacher_and_texts_are_in_the_manifest_and_outside_the_digest(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, store: Store, tmp_path: Path
+) -> None:
+    def licences(loaded: Any, where: Store, **rights: Any) -> tuple[Artifact, Any]:
+        chosen = recipe.Transfer(shard_rows=50, precision="fp32")
+        said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=TASK,
+                                settings=chosen, seed=1, store=where, held_out=(rows.test,), rights=rights)  # fmt: skip
+        return said.artifact, said.artifact.circumstances["licences"]
+
+    counting = Counting(checkpoint)
+    real = {"source": "others", "licence": "MIT"}
+    found, told = licences(counting, Store(tmp_path), source="us", licence="CC0-1.0", real=real, inputs={"a": "b"})
+    assert told == {"teacher": None, "texts": "CC0-1.0", "real": "MIT"}
+    asked = len(counting.asked)
+    assert licences(counting, Store(tmp_path), licence="CC-BY-4.0")[0].key == found.key
+    assert len(counting.asked) == asked, "a licence that is put right has nobody asked again"
+    plain = collect(checkpoint, rows, teacher, store).artifact
+    assert plain.digest == found.digest
+    assert plain.circumstances["licences"] == {"teacher": None, "texts": None}
 
 
 def test_a_run_killed_while_it_records_insides_ends_the_same(

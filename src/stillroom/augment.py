@@ -75,7 +75,7 @@ class Workshop:
         self._rules, self._seed, self._loaded = rules, seed, loaded
         self.source = source_of(parts)
         self._words_of = [part for part in parts if part.role == self.source]
-        self._known = Known(_expected(rules, parts, held_out, source=self.source))
+        self._known = Known(most(rules, parts) + sum(part.count for part in held_out))
         for part in (*parts, *held_out):
             for batch in part.batches(_BATCH):
                 for one in batch.column("id").to_pylist():
@@ -125,12 +125,11 @@ class Workshop:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
 
 
-def _expected(
-    rules: Sequence[Augmentation], parts: Sequence[Rows[Any]], held_out: Sequence[Rows[Any]], *, source: str
-) -> int:
-    """How many ids there will be, at most: those of every row, and of every text that is made."""
+def most(rules: Sequence[Augmentation], parts: Sequence[Rows[Any]]) -> int:
+    """How many texts the teacher can be asked about: every row of the parts, and every text that is made of some."""
+    source = source_of(parts)
     made = sum(rule.per_row for rule in rules) * sum(part.count for part in parts if part.role == source)
-    return sum(part.count for part in (*parts, *held_out)) + made
+    return sum(part.count for part in parts) + made
 
 
 def source_of(parts: Sequence[Rows[Any]]) -> str:

@@ -1,7 +1,7 @@
 """Measures what teacher and student cost to run: time, memory, disk and money, side by side in one run.
 
 Each measurement is a process of its own with one thread, so that neither side's libraries weigh on the other, and
-the rounds of the two sides alternate, so that a machine that slows down slows both.
+the two sides take turns, round by round and text by text, so that a machine that slows down slows both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, OutsideError, Problem
 from stillroom.core.progress import Event, Report, silent
+from stillroom.cost_worker import STEP
 from stillroom.tasks import Task
 from stillroom.teachers import LoadedTeacher, Teacher
 from stillroom.transfer_set import TransferSet
@@ -61,7 +64,7 @@ def measure(
 
     def make(draft: Draft) -> None:
         report(Event(STAGE, note="timing teacher and student, one thread each, in turn"))
-        measured = _run_workers(teacher, teacher_artifact, bundle, corpus, task, settings)
+        measured = _run_workers(teacher, teacher_artifact, bundle, corpus, task, settings, report)
         measured["teacher"] |= _teacher_facts(teacher, teacher_artifact, task)
         measured["student"] |= _student_facts(student, bundle)
         costs = _money(measured, settings=settings, said=said, student=student, teacher=teacher_artifact)
@@ -101,6 +104,7 @@ def _run_workers(
     corpus: corpora.Corpus,
     task: Task,
     settings: recipe.Cost,
+    report: Report,
 ) -> dict[str, Any]:
     rounds = settings.repeats
     texts = _texts((corpus.train, corpus.unlabelled), most=_TIMED_TEXTS)
@@ -117,7 +121,7 @@ def _run_workers(
             "rounds": rounds,
             "per_round": max(1, settings.texts // rounds),
         }
-        both = _worker({**job, "what": "speed"})
+        both = _worker({**job, "what": "speed"}, report)
         both["student"] |= _worker({**job, "what": "memory"})
     return both
 
@@ -165,7 +169,7 @@ def _texts(parts: Sequence[corpora.Rows[Any]], *, most: int) -> list[str]:
     return texts
 
 
-def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
+def _worker(job: Mapping[str, Any], report: Report = silent) -> dict[str, Any]:
     """Run one measurement in a process of its own, with one thread, which ends when this process does.
 
     Raises:
@@ -175,19 +179,45 @@ def _worker(job: Mapping[str, Any]) -> dict[str, Any]:
     command = [sys.executable, "-m", "stillroom.cost_worker"]
     told = json.dumps({**job, "parent": os.getpid()})
     patience = _PATIENCE + _PATIENCE_A_TEXT * job.get("rounds", 1) * job.get("per_round", 1)
-    try:
-        done = subprocess.run(
-            command, input=told, capture_output=True, text=True, env=environment, check=False, timeout=patience
-        )
-    except subprocess.TimeoutExpired as error:
-        hung, todo = f"a measuring process that did not end in {patience:g} seconds", "Time fewer texts: `cost.texts`."
-        raise OutsideError(Problem("cost", hung, "a measurement", todo)) from error
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answer:
+        asked.write(told.encode())
+        asked.seek(0)
+        with subprocess.Popen(
+            command, stdin=asked, stdout=answer, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+        ) as working:
+            timer = threading.Timer(patience, working.kill)
+            timer.start()
+            try:
+                last = _heard(working.stderr or (), report)
+                working.wait()
+            except BaseException:
+                working.kill()
+                raise
+            finally:
+                timer.cancel()
+        answer.seek(0)
+        said = answer.read().decode()
+    if working.returncode != 0 and time.monotonic() - began >= patience:
+        found, todo = f"a measuring process that did not end in {patience:g} seconds", "Time fewer texts: `cost.texts`."
+        raise OutsideError(Problem("cost", found, "a measurement", todo))
+    if working.returncode != 0:
         todo = "Run the stage again; if it goes on, report it with the message."
-        raise OutsideError(Problem("cost", f"a measuring process that failed: {last[0][:200]}", "a measurement", todo))
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        raise OutsideError(Problem("cost", f"a measuring process that failed: {last[:200]}", "a measurement", todo))
+    measured: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return measured
+
+
+def _heard(lines: Iterable[str], report: Report) -> str:
+    """Tell how far a worker is while it writes, and give the last other line that it wrote."""
+    last = "no message"
+    for line in lines:
+        if line.startswith(STEP):
+            done, total = line.removeprefix(STEP).split()
+            report(Event(STAGE, int(done), int(total), "rounds"))
+        else:
+            last = line.strip() or last
+    return last
 
 
 def _teacher_facts(teacher: Teacher, found: Artifact, task: Task) -> dict[str, Any]:

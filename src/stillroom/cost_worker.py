@@ -1,4 +1,7 @@
-"""One measurement in a process of its own: a job as JSON on stdin, the result as JSON on stdout."""
+"""One measurement in a process of its own: a job as JSON on stdin, the result as JSON on stdout.
+
+How far it is, it says on stderr, in lines of `STEP`, done and total.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,11 @@ import numpy as np
 
 _BATCH = 32
 _WARM_UP = 4096
-_SINGLES = {"teacher": 60, "student": 1000}
+STEP = "stillroom step"  # how a line on stderr begins that says how far a measurement is
+_SINGLES = {"teacher": 200, "student": 1000}
 _FEW_SINGLES = {"teacher": 20, "student": 200}
+_BLOCKS = 10  # of single texts, in which the sides take turns
+_BLOCK_SECONDS = 0.6  # after which a side's block ends: a slow teacher gets fewer texts, and a figure says how many
 _STUDENT_FACTOR = 16  # a student is quicker: it gets more texts a round, so that a round can be timed
 
 _WATCH = 0.5  # seconds between two looks at whether somebody still waits for the answer
@@ -41,13 +48,14 @@ def _end_with(parent: int) -> None:
 
 
 def speed(job: dict[str, Any]) -> dict[str, Any]:
-    """Texts per CPU-second of both sides in turn, and the latency of single texts; each round has fresh texts.
+    """Texts per CPU-second of both sides in turn, and the latency of single texts likewise; each has fresh texts.
 
     The teacher's memory too, before anything of the student is here: a process of its own would load torch again.
     """
     import torch
 
     torch.set_num_threads(1)
+    moved = _steps(job["rounds"] + _BLOCKS + 1)
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     found: dict[str, Any] = {"teacher": {}, "student": {}}
     sides: dict[str, Answer] = {}
@@ -66,14 +74,16 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
             # The teacher gets its texts at once, so that it can sort them by length: it is timed at its best.
             rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
         rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
-    for side, answer in sides.items():
-        latencies = _latencies(answer, [next(fresh) for _ in range(_SINGLES[side])])
+        moved()
+    latencies = _latencies(sides, fresh, most=_SINGLES, moved=moved)
+    for side in sides:
         found[side] |= {
             "texts_per_second": float(np.median(rounds[side])),
             "rounds": rounds[side],
-            "latency_ms": latencies,
+            "latency_ms": latencies[side],
         }
     found["teacher"]["flops_per_text"] = _flops(job, texts[:_WARM_UP])
+    moved()
     return found
 
 
@@ -93,13 +103,14 @@ def lightly(job: dict[str, Any]) -> dict[str, Any]:
         for side, answer in sides.items():
             mine = batch[: job["per_round"]] if side == "teacher" else batch
             rounds[side].append(_rate(answer, mine, at_once=len(mine) if side == "teacher" else _BATCH))
+    latencies = _latencies(sides, fresh, most=_FEW_SINGLES)
     return {
         side: {
             "texts_per_second": float(np.median(rounds[side])),
             "rounds": rounds[side],
-            "latency_ms": _latencies(answer, [next(fresh) for _ in range(_FEW_SINGLES[side])]),
+            "latency_ms": latencies[side],
         }
-        for side, answer in sides.items()
+        for side in sides
     }
 
 
@@ -140,13 +151,55 @@ def _rate(answer: Answer, texts: Sequence[str], *, at_once: int) -> float:
     return len(texts) / (time.process_time() - started)
 
 
-def _latencies(answer: Answer, texts: Sequence[str]) -> dict[str, float]:
-    seconds = []
+def _latencies(
+    sides: Mapping[str, Answer],
+    fresh: Iterator[str],
+    *,
+    most: Mapping[str, int],
+    moved: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, float | int | None]]:
+    """Milliseconds of single texts of each side, in turns: some of one, some of the other, and again."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(_BLOCKS):
+        for side, answer in sides.items():
+            seconds[side] += _block(answer, islice(fresh, -(-most[side] // _BLOCKS)))
+        moved()
+    return {side: _percentiles(found) for side, found in seconds.items()}
+
+
+def _block(answer: Answer, texts: Iterable[str]) -> list[float]:
+    """Seconds of each of these texts, or of the first of them where that takes too long."""
+    seconds: list[float] = []
+    until = time.perf_counter() + _BLOCK_SECONDS
     for text in texts:
         started = time.perf_counter()
         answer([text])
-        seconds.append(time.perf_counter() - started)
-    return {name: float(np.percentile(seconds, at) * 1000) for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
+        ended = time.perf_counter()
+        seconds.append(ended - started)
+        if ended > until:
+            break
+    return seconds
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float | int | None]:
+    """In milliseconds, and of how many texts; None where there are so few that not one is expected beyond it."""
+    known = {
+        name: float(np.percentile(seconds, at) * 1000) if len(seconds) * (100 - at) >= 100 else None
+        for name, at in (("p50", 50), ("p95", 95), ("p99", 99))
+    }
+    return {**known, "n": len(seconds)}
+
+
+def _steps(total: int) -> Callable[[], None]:
+    """Says on stderr that nothing is done yet, and, whenever it is called, that one step more is."""
+    steps = count()
+
+    def moved() -> None:
+        sys.stderr.write(f"{STEP} {next(steps)} {total}\n")
+        sys.stderr.flush()
+
+    moved()
+    return moved
 
 
 def _teacher(job: dict[str, Any]) -> Answer:

@@ -21,8 +21,10 @@ from stillroom import runtime
 from stillroom.core import artifact, batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import OutsideError, Problem
-from stillroom.core.progress import Event, Report, silent
+from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Dev, Rows
+from stillroom.documents import Evidence
+from stillroom.documents.model_card import ModelCard
 from stillroom.formats import Checks
 from stillroom.metrics import Answers, Metric
 from stillroom.runtime.runners import Runner, Serve
@@ -60,19 +62,29 @@ def bundle(
     task: Task,
     dev: Rows[Dev],
     settings: recipe.Export,
+    teacher: Mapping[str, Any],
+    rights: Mapping[str, Any],
     store: Store,
     report: Report = silent,
 ) -> Artifact:
     """Write the bundle of a trained student, or find it.
 
+    `teacher` is the identity of who taught it, and `rights` are those in the corpus: its model card tells of both.
+
     Raises:
         OutsideError: no way to serve it passed its checks.
     """
     described = {"student": student.resolved(), "task": task.model_dump(mode="json"), "export": _plain(settings)}
+    made_of = {
+        "teacher": {name: teacher.get(name) for name in ("name", "licence", "weights")},
+        "rights": {name: value for name, value in rights.items() if name != "inputs"},
+    }
+    described |= {"made_of": made_of}
     inputs = {"student": trained.digest, "dev": dev.digest}
 
     def make(draft: Draft) -> None:
-        _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+        kept = _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+        _card(draft, kept, student=student, trained=trained, task=task, made_of=made_of)
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
@@ -95,7 +107,8 @@ def _write(
     dev: Rows[Dev],
     settings: recipe.Export,
     report: Report,
-) -> None:
+) -> Sequence[_Candidate]:
+    """What serves the student, its golden answers and its description; and which candidates were kept."""
     for name in trained.manifest["files"]:
         if name not in _OWN:
             shutil.copyfile(trained.folder / name, draft.folder / name)
@@ -115,6 +128,34 @@ def _write(
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.
     _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner)
+    return kept
+
+
+def _card(
+    draft: Draft,
+    kept: Sequence[_Candidate],
+    *,
+    student: Student,
+    trained: Artifact,
+    task: Task,
+    made_of: Mapping[str, Any],
+) -> None:
+    """The model card that travels in the bundle: nothing is measured yet, and it says so."""
+    sizes = {one.name: sum((draft.folder / name).stat().st_size for name in one.files) / 1e6 for one in kept}
+    told = {
+        "task": task.kind,
+        "labels": list(task.outputs),
+        "student": {
+            "kind": student.kind,
+            "parameters": trained.manifest["facts"]["parameters"],
+            "variants": [{**one, "disk_mb": sizes.get(one["format"])} for one in draft.facts["variants"]],
+        },
+        "teacher": {"identity": made_of["teacher"]},
+        "corpus": {"rights": made_of["rights"]},
+        "stages": {"train": {"digest": trained.digest}},
+    }
+    card = ModelCard()
+    artifact.write_text(draft.folder / card.name, card.shipped(Evidence(told)))
 
 
 def _candidates(
@@ -128,6 +169,7 @@ def _candidates(
     report: Report,
 ) -> list[_Candidate]:
     texts: list[str] = rows["text"].to_pylist()
+    meter = Meter(report, stage="export", total=1 + len(settings.formats), unit="forms")
     reference, per_second = in_torch(network, texts, classes=len(task.outputs))
     judge = _Judge(task, rows, texts=texts, reference=reference)
     found: list[_Candidate] = []
@@ -138,9 +180,10 @@ def _candidates(
         gap = checks.largest_difference
         objection = "" if gap <= _NATIVE_PARITY else f"logits differ from torch by {gap:.2g}"
         found.append(_Candidate(student.kind, native, own, checks, speed, objection, gap))
+    meter.advance()
     quickest_export = per_second
     for form in settings.formats:
-        report(Event("export", note=f"writing {form.kind}"))
+        meter.note(f"writing {form.kind}")
         runner, files = form.write(network, draft.folder)
         plain = runner.open(draft.folder, threads=1)
         tuned, chosen = form.tuned(runner, draft.folder, dev=judge)
@@ -150,9 +193,10 @@ def _candidates(
         off = checks.largest_difference if tuned is runner else judge.gap(serve)
         found.append(_Candidate(form.kind, tuned, files, checks, speed, objection, off, chosen))
         if objection:
-            report(Event("export", note=f"{form.kind} is not kept: {objection}"))
+            meter.note(f"{form.kind} is not kept: {objection}")
         else:
             quickest_export = max(quickest_export, speed)
+        meter.advance()
     return found
 
 

@@ -55,7 +55,8 @@ def run(
 
     loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), fitness.objectives(recipe)
     ask = partial(transfer.collect, parts=(rows.train, rows.unlabelled, rows.dev), held_out=(rows.test, rows.outside),
-                  task=task, settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+                  task=task, settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
+                  report=report)  # fmt: skip
     said = ask(loaded, teacher=teacher, wanted=fitness.wanted(recipe, loaded))
     if here.reached("transfer", said.artifact):
         return here
@@ -74,12 +75,13 @@ def run(
         return here
 
     bundle = export.bundle(recipe.student, student, task=task, dev=rows.dev, settings=recipe.export,
-                           store=store, report=report)  # fmt: skip
+                           teacher=said.teacher, rights=rows.stated_rights, store=store, report=report)  # fmt: skip
     if here.reached("export", bundle):
         return here
 
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, report=report)  # fmt: skip
+                            settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
+                            report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip

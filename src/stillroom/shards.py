@@ -33,6 +33,8 @@ class Shard:
     """Where its texts were made of rows: of which, and by what."""
     of: str = ""
     """The shard of those rows."""
+    most: int = 0
+    """How many texts it could have had, as far as the rows told."""
 
     def path(self, folder: Path) -> Path:
         """Its table in a folder: once it is there, the shard is whole."""

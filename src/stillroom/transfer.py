@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,13 @@ def collect(
     store: Store,
     held_out: Sequence[Rows[Any]] = (),
     wanted: frozenset[str] = signals.LOGITS,
+    rights: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> TransferSet:
     """Ask the teacher about every text of the parts, or find that it was asked. Only what is wanted is recorded.
+
+    `rights` are those of the corpus: the licences of the texts stand in the manifest beside the teacher's. They are
+    circumstances, since nobody should have to ask again because a licence was put right.
 
     Where texts are made of training rows, none is one of `held_out`, or nearly: of those rows only ids are kept and
     sketches of what they look like (`stillroom.sketches`), which are removed when the texts are made.
@@ -75,10 +79,10 @@ def collect(
             workshop = augment.Workshop(rules, loaded=loaded, parts=parts, held_out=held_out, seed=seed,
                                         folder=draft.folder / _SCRATCH)  # fmt: skip
         some = _shards(parts, workshop=workshop, settings=settings)
-        total = None if rules else sum(part.count for part in parts)
-        meter = Meter(report, stage=STAGE, total=total, unit="texts")
+        meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
         _ask(loaded, draft, some, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
         _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules)
+        draft.circumstances["licences"] = _licences(identity, rights or {})
         draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
 
     inputs = {"teacher": teacher.digest, **{part.role: part.digest for part in parts}}
@@ -143,6 +147,7 @@ def _ask(
 ) -> None:
     price = loaded.identify().price_per_million_texts
     for shard in some:
+        meter.spare(shard.most - len(shard.ids))
         spend = {"spend": f"{(meter.done + len(shard.ids)) * price / 1e6:.2f}"} if price else {}
         if shard.path(draft.folder).is_file():
             meter.advance(len(shard.ids), kept="from an earlier run", **spend)
@@ -172,11 +177,14 @@ def _shards(
             columns = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
             asked = [(one, text) for one, text in columns if "-" not in one]
             name = f"shard-{part.role}-{number:06d}"
-            yield Shard(name, part.role, [one for one, _ in asked], [text for _, text in asked])
+            ids, texts = [one for one, _ in asked], [text for _, text in asked]
+            yield Shard(name, part.role, ids, texts, most=batch.num_rows)
             if workshop is not None and part.role == workshop.source:
                 for made in workshop.made(asked):
                     own = f"{name}-made-{made.number:02d}"
-                    yield Shard(own, made.rule.kind, list(made.texts), list(made.texts.values()), made, name)
+                    ids, texts = list(made.texts), list(made.texts.values())
+                    most = made.rule.per_row * batch.num_rows
+                    yield Shard(own, made.rule.kind, ids, texts, made, name, most)
 
 
 def _close(
@@ -204,7 +212,11 @@ def _close(
         {
             "teacher": identity.as_dict(),
             "signals": {
-                name: {"dtype": "int32" if name == "label" else "float16", "axes": signals.axes(name)}
+                name: {
+                    "dtype": "int32" if name == "label" else "float16",
+                    "axes": signals.axes(name),
+                    "storage": signals.storage(name),
+                }
                 | ({"classes": list(identity.labels)} if name in signals.ANSWERS else {})
                 for name in sorted(recorded)
             },
@@ -223,6 +235,12 @@ def _close(
         "texts_per_second": sum(line["texts"] for line in lines) / seconds if seconds else None,
         "spend": asked * identity.price_per_million_texts / 1e6,
     }
+
+
+def _licences(identity: Identity, rights: Mapping[str, Any]) -> dict[str, str | None]:
+    """The licence of the teacher, and of the texts: of all of them, or also of those that differ. None: not stated."""
+    inside = {name: one.get("licence") for name, one in rights.items() if isinstance(one, Mapping) and "licence" in one}
+    return {"teacher": identity.licence or None, "texts": rights.get("licence"), **inside}
 
 
 def _whole_lines(ledger: Path) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def full() -> dict[str, Any]:
             "cost": {
                 **cost,
                 "texts_per_second": 118.2,
-                "latency_ms": {"p50": 9.1, "p95": 14.8, "p99": 18.2},
+                "latency_ms": {"p50": 9.1, "p95": 14.8, "p99": None, "n": 60},
                 "price_per_million_texts": 0.094,
             },
         },
@@ -111,7 +111,7 @@ def full() -> dict[str, Any]:
             "cost": {
                 **small,
                 "texts_per_second": 36_900.0,
-                "latency_ms": {"p50": 0.041, "p95": 0.068, "p99": 0.094},
+                "latency_ms": {"p50": 0.041, "p95": 0.068, "p99": 0.094, "n": 1000},
                 "price_per_million_texts": 0.000301,
             },
             "variants": [

@@ -42,10 +42,12 @@ def test_every_stage_leaves_its_artifact_and_the_summary_cites_it(first: Run) ->
     for side in ("teacher", "student"):
         cost = summary[side]["cost"]
         assert cost["texts_per_second"] > 0
-        assert set(cost["latency_ms"]) == {"p50", "p95", "p99"}
+        assert set(cost["latency_ms"]) == {"p50", "p95", "p99", "n"}
         assert cost["resident_mb"] > 0
         assert cost["disk_mb"] > 0
         assert cost["parameters"] > 0
+    licences = first.artifacts["transfer"].circumstances["licences"]
+    assert licences == {"teacher": None, "texts": "CC0-1.0"}
     assert summary["speedup"]["value"] > 1
     assert summary["gates"][0]["state"] in ("pass", "inconclusive")
     assert (first.folder / "dossier" / "report.html").is_file()

@@ -12,7 +12,8 @@ from typing import final
 class Event:
     """Something worth showing: a stage moved on, or has something to say.
 
-    `total` is None where it can't be known. `facts` are short named values to show beside the bar.
+    `total` is None where it can't be known; where it began as a bound, it comes down on the way. `facts` are short
+    named values to show beside the bar.
     A `note` is a sentence for people; it never holds a text of the corpus.
     """
 
@@ -44,6 +45,11 @@ class Meter:
         """Say that `count` more items are done."""
         self.done += count
         self._report(Event(self._stage, self.done, self._total, self._unit, facts))
+
+    def spare(self, count: int) -> None:
+        """Say that `count` items of the total need not be done."""
+        if self._total is not None:
+            self._total -= count
 
     def note(self, sentence: str) -> None:
         """Say something that people should read."""

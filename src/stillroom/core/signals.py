@@ -84,6 +84,11 @@ def axes(name: str) -> list[str]:
     }[kind(name)]
 
 
+def storage(name: str) -> str:
+    """The kind of file that a shard keeps a signal in: answers are a column of its table, the rest are tensors."""
+    return "parquet" if name in ANSWERS else "safetensors"
+
+
 def implied(kinds: frozenset[str]) -> frozenset[str]:
     """These kinds, and what follows from them."""
     return kinds | {"label"} if "logits" in kinds else kinds

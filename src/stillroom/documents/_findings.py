@@ -1,11 +1,14 @@
-"""The sentences of a dossier: what was found, what was lost and what was not looked at, each out of the evidence."""
+"""The sentences of a dossier: what was found, what was lost and what was not looked at, each out of the evidence.
+
+Beside sentences with figures stands where these come from: `of_headline`, `of_examined`, `of_limitations`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stillroom.documents import Evidence, Figure, number, words
+from stillroom.documents import Evidence, Figure, Source, at, number, words
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 
@@ -22,6 +25,11 @@ def headline(evidence: Evidence) -> str:
     return (
         f"{start} at {units.TIMES.value(faster)} the speed." if faster else f"{start}; its speed-up was not measured."
     )
+
+
+def of_headline(evidence: Evidence) -> tuple[Source, ...]:
+    """The artifacts that the headline rests on."""
+    return tuple(evidence.source(stage) for stage in ("evaluate", "cost"))
 
 
 def gates(evidence: Evidence) -> str:
@@ -104,6 +112,14 @@ def examined(evidence: Evidence) -> list[str]:
     ]
 
 
+def of_examined(evidence: Evidence) -> tuple[Source, ...]:
+    """The artifacts that the doctor's findings rest on: each fact has the key of its own."""
+    facts = [one for found in evidence.rows("findings") for one in Evidence(found).rows("evidence")]
+    keys = {words(one.get("artifact")).rpartition("/")[2] for one in facts}
+    made = evidence.table("stages")
+    return tuple(evidence.source(str(stage)) for stage, one in made.items() if words(at(one, "key")) in keys - {""})
+
+
 def limitations(evidence: Evidence) -> list[str]:
     """What a reader must not take from these figures."""
     return [
@@ -116,6 +132,12 @@ def limitations(evidence: Evidence) -> list[str]:
         *evidence.sentences("corpus", "notes"),
         *evidence.sentences("notes"),
     ]
+
+
+def of_limitations(evidence: Evidence) -> tuple[Source, ...]:
+    """The artifacts that the limitations rest on."""
+    stages = ("corpus", "teacher", "evaluate", "cost", "gates")
+    return tuple(evidence.source(stage) for stage in stages if stage != "gates" or evidence.rows("gates"))
 
 
 def _of_scope(evidence: Evidence) -> Iterator[str]:

@@ -40,9 +40,20 @@ def costs(evidence: Evidence) -> Table:
         ("", "Teacher", "Student", "Gain"),
         tuple(rows) if known else (),
         (evidence.source("cost"),),
-        "Measured in turn in one run, one thread each, tokenization included. Gain: how many times as quick, small or "
-        "cheap the student is; under 1× it is worse.",
+        f"Measured in turn in one run, one thread each, tokenization included.{_singles(evidence)} Gain: how many "
+        "times as quick, small or cheap the student is; under 1× it is worse.",
     )
+
+
+def _singles(evidence: Evidence) -> str:
+    """How many texts a latency is of, as a sentence; empty where that is not told."""
+    teacher, student = (number(evidence.find(side, "cost", "latency_ms", "n")) for side in ("teacher", "student"))
+    told = [
+        f"{texts:,.0f} of the {side}"
+        for side, texts in (("teacher", teacher), ("student", student))
+        if texts is not None
+    ]
+    return f" Latency is of single texts: {' and '.join(told)}." if told else ""
 
 
 def _gain(teacher: float | None, student: float | None, *, less: bool) -> str:
@@ -131,6 +142,21 @@ def variants(evidence: Evidence) -> Table:
     head = ("form", "kept?", "logits differ by", f"{evidence.primary or 'metric'} on dev", "speed")
     note = "Checked against the student in torch; speed is against the quickest form before it."
     return Table("Forms of the student", head, tuple(rows), (evidence.source("export"),), note)
+
+
+def forms(evidence: Evidence) -> Table:
+    """The ways to serve the student that were tried when it was exported, and why each is in the bundle or is not."""
+    rows = tuple(
+        (
+            Cell(words(one.get("format")) or "unnamed", kind="code"),
+            Cell("kept" if one.get("kept") else "dropped", kind="text"),
+            Cell(words(one.get("reason")) or "–", kind="text"),
+            Cell(units.MEGABYTES.value(number(one.get("disk_mb"))) if one.get("kept") else "–"),
+        )
+        for one in evidence.rows("student", "variants")
+    )
+    note = "The size is that of the files that a form needs; bundle.json names them, and the form that is the default."
+    return Table("Forms of the student", ("form", "kept?", "why", "size"), rows, (evidence.source("train"),), note)
 
 
 def splits(evidence: Evidence) -> Table:

@@ -1,13 +1,18 @@
-"""The model card that travels with a student: Markdown with the front matter that the Hugging Face hub reads."""
+"""The model card that travels with a student: Markdown with the front matter that the Hugging Face hub reads.
+
+There are two of it: the whole card, out of a run, and the short one inside a bundle, which is there before anything is
+measured and has no score.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
-from stillroom.documents import Document, Evidence, words
+from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _tables as tables
@@ -25,6 +30,21 @@ _HUB_LICENCES = frozenset({
 #: What YAML can't hold in a quoted string as it is, and what a page that shows the front matter might take for markup.
 _ESCAPED = re.compile("[<>\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _MARKUP = re.compile(r"([\\`*_\[\]|~]|^[#+-](?=\s))")
+_INTENDED = (
+    "For text like that which it was trained on, in place of the teacher, where {losses} can be borne. It is not meant "
+    "for decisions about people without somebody who looks at them, nor for text of other kinds, languages or times "
+    "without measuring again."
+)
+_OWNER = (
+    "The licence in the front matter is what is recorded of text and teacher, and says nothing of what may be done "
+    "with the student: that is for its owner to settle."
+)
+_NOT_SHIPPED = (
+    "Scores, losses, speed and what it costs: measured figures are in the report of the run.",
+    "Rows of the corpus: the texts of `golden.jsonl` were made up. Whether training text can be drawn out of the "
+    "weights was not looked at.",
+    "A signature: `manifest.json` shows that every file is whole, and not who made it.",
+)
 
 
 @final
@@ -37,8 +57,16 @@ class ModelCard(Document):
 
     def render(self, evidence: Evidence) -> str:
         """Front matter, then the card."""
-        front = "\n".join(_yaml(_front(evidence)))
-        return f"---\n{front}\n---\n\n" + "\n\n".join(_body(evidence)) + "\n"
+        return _with_front(evidence, _body(evidence))
+
+    def shipped(self, evidence: Evidence) -> str:
+        """The short card, for the inside of a bundle: what is known of a student when it is exported."""
+        return _with_front(evidence, _shipped(evidence))
+
+
+def _with_front(evidence: Evidence, blocks: Iterator[str]) -> str:
+    front = "\n".join(_yaml(_front(evidence)))
+    return f"---\n{front}\n---\n\n" + "\n\n".join(blocks) + "\n"
 
 
 def _front(evidence: Evidence) -> dict[str, Any]:
@@ -139,9 +167,17 @@ def _body(evidence: Evidence) -> Iterator[str]:
     """The card, block by block."""
     yield f"# {_text(evidence.words('name') or 'unnamed')}"
     yield f"**{_text(findings.headline(evidence))}** {_text(evidence.words('verdict', 'sentence'))}".rstrip()
+    yield from _cited(findings.of_headline(evidence))
     yield _text(findings.gates(evidence))
-    yield from _what(evidence)
-    yield from _use(evidence)
+    if evidence.rows("gates"):
+        yield from _cited(tables.judged_on(evidence))
+    yield "## What it is"
+    yield _what(evidence)
+    yield "## Intended use"
+    yield _INTENDED.format(losses="the losses below")
+    yield "## How to use it"
+    yield "With stillroom installed, from the folder of the run or of its bundle; torch is not needed."
+    yield from _use(_code(f"work/runs/{evidence.words('name') or 'name'}").strip("`"))
     yield "## What was kept"
     yield from _table(tables.scores(evidence))
     if tables.glossary(evidence).rows:
@@ -149,10 +185,11 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield from _table(tables.differences(evidence))
     yield "## What was lost"
     yield _list(findings.lost(evidence))
+    yield from _cited((evidence.source("evaluate"),))
     if findings.examined(evidence):
         yield "The student came out under its floor, or under itself without a teacher. The doctor found:"
         yield _list(findings.examined(evidence))
-    yield from _cited(tables.scores(evidence))
+        yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
@@ -169,36 +206,51 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield from _data(evidence)
     yield "## Limitations"
     yield _list(findings.limitations(evidence))
+    yield from _cited(findings.of_limitations(evidence))
     yield "## Lineage"
     yield from _table(ledger.lineage(evidence))
     yield from _table(ledger.identity(evidence))
 
 
-def _what(evidence: Evidence) -> Iterator[str]:
+def _shipped(evidence: Evidence) -> Iterator[str]:
+    """The short card, block by block."""
+    teacher, kind = evidence.words("teacher", "identity", "name"), evidence.words("student", "kind")
+    yield f"# A {_text(f'{kind} student'.strip())} of {_text(teacher or 'a teacher')}"
+    yield "Written when this bundle was made, before anything was measured on test rows: there is no score here."
+    yield "## What it is"
+    yield f"{_what(evidence)} Parameters: {units.SCALED.value(number(evidence.find('student', 'parameters')))}."
+    yield from _cited((evidence.source("train"),))
+    yield "## Intended use"
+    yield _INTENDED.format(losses="what it loses")
+    yield "## How to use it"
+    yield "With stillroom installed, from this folder or that of its run; torch is not needed."
+    yield from _use("path/to/this/folder")
+    yield "With `verify=True`, `stillroom.load` first checks this machine’s answers against `golden.jsonl`."
+    yield "## Its forms"
+    yield from _table(ledger.forms(evidence))
+    yield "## Rights"
+    yield from _table(replace(ledger.rights(evidence), sources=(), note="As the manifest of this bundle has them."))
+    yield from _gaps(evidence)
+    yield _OWNER
+    yield "## What is not in it"
+    yield "\n".join(f"- {one}" for one in _NOT_SHIPPED)
+
+
+def _what(evidence: Evidence) -> str:
     teacher, kind = evidence.words("teacher", "identity", "name"), evidence.words("student", "kind")
     labels = ", ".join(_code(one) for one in evidence.sentences("labels"))
-    yield "## What it is"
-    yield (
+    return (
         f"A small {f'{_code(kind)} ' if kind else ''}student, fitted to what "
         f"{f'the teacher {_code(teacher)}' if teacher else 'a teacher'} said of the training text. "
         f"Task: {_text(evidence.words('task') or 'not recorded')}."
         f"{f' Labels: {labels}.' if labels else ''}"
     )
-    yield "## Intended use"
-    yield (
-        "For text like that of the corpus below, in place of the teacher, where the losses below can be borne. It is "
-        "not meant for decisions about people without somebody who looks at them, nor for text of other kinds, "
-        "languages or times without measuring again."
-    )
 
 
-def _use(evidence: Evidence) -> Iterator[str]:
-    run = _code(f"work/runs/{evidence.words('name') or 'name'}").strip("`")
-    yield "## How to use it"
-    yield "With stillroom installed, from the folder of the run or of its bundle; torch is not needed."
-    yield f'```sh\nstillroom predict {run} "a text"\n```'
+def _use(folder: str) -> Iterator[str]:
+    yield f'```sh\nstillroom predict {folder} "a text"\n```'
     yield (
-        f'```python\nimport stillroom\n\nstudent = stillroom.load("{run}")\n'
+        f'```python\nimport stillroom\n\nstudent = stillroom.load("{folder}")\n'
         'print(student.predict(["a text"])[0].as_dict())\n```'
     )
 
@@ -209,6 +261,7 @@ def _calibration(evidence: Evidence) -> Iterator[str]:
         for system in ("teacher", "student")
     ]
     yield _list(told)
+    yield from _cited((evidence.source("evaluate"),))
     for system in ("teacher", "student"):
         yield from _table(tables.reliability(evidence, system))
 
@@ -217,22 +270,26 @@ def _speed(evidence: Evidence) -> Iterator[str]:
     faster = evidence.figure("speedup")
     rounds = f", the lowest and highest of {faster.n} rounds in brackets" if faster.n and faster.has_interval else ""
     yield f"Speed against the teacher, on one thread: {_text(units.TIMES.told(faster))}{rounds}."
+    yield from _cited((evidence.source("cost"),))
 
 
 def _data(evidence: Evidence) -> Iterator[str]:
     yield from _table(ledger.rights(evidence))
-    gaps = evidence.sentences("corpus", "rights", "gaps")
-    if gaps:
-        yield "Gaps in what is known of the rights:"
-        yield _list(gaps)
-    yield (
-        "The licence in the front matter is what is recorded of text and teacher, and says nothing of what may be "
-        "done with the student: that is for its owner to settle."
-    )
+    yield from _gaps(evidence)
+    yield _OWNER
     yield from _table(ledger.splits(evidence))
     yield from _table(ledger.labels(evidence))
     if ledger.findings(evidence).rows:
         yield from _table(ledger.findings(evidence))
+
+
+def _gaps(evidence: Evidence) -> Iterator[str]:
+    gaps = evidence.sentences("corpus", "rights", "gaps")
+    if gaps:
+        yield "Gaps in what is known of the rights:"
+        yield _list(gaps)
+        if evidence.source("corpus").digest:
+            yield from _cited((evidence.source("corpus"),))
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -247,12 +304,12 @@ def _table(table: Table) -> Iterator[str]:
     yield "\n".join(lines)
     if table.note:
         yield _text(table.note)
-    yield from _cited(table)
+    yield from _cited(table.sources)
 
 
-def _cited(table: Table) -> Iterator[str]:
-    if table.sources:
-        told = ", ".join(f"{one.stage} {_code(one.short)}" for one in table.sources)
+def _cited(sources: Sequence[Source]) -> Iterator[str]:
+    if sources:
+        told = ", ".join(f"{one.stage} {_code(one.short)}" for one in sources)
         yield f"*Source: {told}.*"
 
 

@@ -135,7 +135,7 @@ class Bench:
         task = recipe.task
         rows = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
         self.corpus, self.corpus_digest = rows.learnable, rows.artifact.digest
-        self._held_out = (rows.test, rows.outside)
+        self._held_out, self._rights = (rows.test, rows.outside), rows.stated_rights
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
         self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task)
@@ -150,7 +150,7 @@ class Bench:
         self.said = transfer.collect(self.loaded, teacher=self.teacher, parts=(rows.train, rows.unlabelled, rows.dev),
                                      task=self.recipe.task, settings=transfer_, seed=self.recipe.seed,
                                      store=self.store, held_out=self._held_out, wanted=wanted,
-                                     report=self.report)  # fmt: skip
+                                     rights=self._rights, report=self.report)  # fmt: skip
         self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
 
     def epochs(self, candidate: Candidate) -> int:
@@ -226,7 +226,8 @@ class Bench:
             for number in range(1, recipe.search.seeds)
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
-                               store=self.store, report=self.report)  # fmt: skip
+                               teacher=self.said.teacher, rights=self._rights, store=self.store,
+                               report=self.report)  # fmt: skip
 
         timed_on = (self.corpus.train, self.corpus.unlabelled)
 

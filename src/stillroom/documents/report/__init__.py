@@ -71,9 +71,11 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "version": evidence.words("stillroom"),
         "recipe": evidence.words("recipe_digest"),
         "headline": findings.headline(evidence),
+        "headline_sources": findings.of_headline(evidence),
         "verdict": evidence.words("verdict", "sentence") or "What the teacher added to this student was not measured.",
         "verdict_source": evidence.source("evaluate"),
         "gates_told": findings.gates(evidence),
+        "gates_sources": tables.judged_on(evidence) if evidence.rows("gates") else (),
         "badges": [_badge(one) for one in evidence.rows("gates")],
         "keys": _keys(evidence),
         "scores": tables.scores(evidence),
@@ -81,6 +83,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "differences": tables.differences(evidence),
         "lost": findings.lost(evidence),
         "examined": findings.examined(evidence),
+        "examined_sources": findings.of_examined(evidence),
         "gap": tables.gap(evidence),
         "speed": panels.speed_and_quality(evidence),
         "costs": ledger.costs(evidence),
@@ -97,9 +100,11 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "found": ledger.findings(evidence),
         "rights": ledger.rights(evidence),
         "gaps": evidence.sentences("corpus", "rights", "gaps"),
+        "corpus_source": evidence.source("corpus"),
         "lineage": ledger.lineage(evidence),
         "identity": ledger.identity(evidence),
         "limitations": findings.limitations(evidence),
+        "limitations_sources": findings.of_limitations(evidence),
     }
 
 
