@@ -54,7 +54,8 @@ def fit(
 
     Best is by the task's first metric against gold (against the teacher where there is none), ties by the lower loss.
     The first line also holds the dev score before any step, and each line how large every term's gradient was.
-    Checkpoints in `folder` let a killed run go on to the very same weights.
+    Checkpoints in `folder` let a killed run go on to the very same weights. Where a launcher started several processes,
+    all of them have to call this together.
 
     Raises:
         InputError: a loss that is not finite.

@@ -217,6 +217,7 @@ class Store:
 
         def begin(draft: Draft) -> None:
             if shared:
+                draft.circumstances["processes"] = processes.count()
                 processes.tell(True)
                 processes.meet()
             make(draft)
