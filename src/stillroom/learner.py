@@ -118,11 +118,10 @@ class Learner:
         padded, mask = batches.pad([self.train.ids[row] for row in rows])
         shares = self._team.shares(len(rows))
         own = shares[self._team.place]
-        kept = own.stop - own.start
-        # Nothing can be run of no rows: who has none runs one, and keeps nothing of what it says.
-        run = own if kept else slice(0, 1)
+        # Nothing can be run of no rows: who has none runs one, and nobody hears what it says of it.
+        run = own if own.start < own.stop else slice(0, 1)
         said = self._forward(padded[run], mask[run])
-        return {name: self._team.whole(one[:kept], shares) for name, one in said.items()}
+        return {name: self._team.whole(one, shares) for name, one in said.items()}
 
     def _forward(self, padded: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Tensor]:
         import torch

@@ -35,6 +35,7 @@ class Team:
         if self.count == 1:
             return told
         sizes = [one.stop - one.start for one in shares]
+        told = told[: sizes[self.place]]
         padded = told.new_zeros((max(sizes), *told.shape[1:]))
         padded[: len(told)] = told.detach()
         heard = self._accelerator.gather(padded).split(len(padded))
