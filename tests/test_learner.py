@@ -77,9 +77,7 @@ class Elsewhere:
     """An accelerator whose device is not the CPU; `meta` is one on every machine, and refuses what lies on another."""
 
     device = torch.device("meta")
-
-    def prepare_model(self, module: torch.nn.Module) -> torch.nn.Module:
-        return module.to(self.device)
+    num_processes, process_index = 1, 0
 
 
 def test_on_another_device_everything_is_there(

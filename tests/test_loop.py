@@ -300,3 +300,25 @@ def test_while_a_stage_is_to_come_nothing_stops_early(tmp_path: Path) -> None:
     _, log = fitted(tmp_path, changed(PLAN, epochs=8, patience=1), objectives=staged)
     assert len(log) >= 6, "five epochs without any gain were no reason to stop"
     assert log[-1]["dev"]["accuracy"] > 0.9
+
+
+def test_under_bf16_a_fit_computes_in_it_and_its_weights_stay_in_fp32(classifier_folder: Path, tmp_path: Path) -> None:
+    student: Student = plugins.build("students", {"kind": "transformer", "layers": 2})
+    student.study(Checkpoint(classifier_folder, name="tiny", task=TASK), tmp_path)
+    _, rows, _ = bag()
+    texts = [text for text, _ in sentences()[:32]]
+    network = student.begin(task=TASK, studied=tmp_path, texts=iter(texts), seed=0)
+    some = Examples(network.encode(texts), rows.gold[:32], rows.logits[:32] if rows.logits is not None else None)
+    computed: set[torch.dtype] = set()
+    linear = next(one for one in network.module.modules() if isinstance(one, torch.nn.Linear))
+    linear.register_forward_hook(lambda _module, _given, found: computed.add(found.dtype))
+    before = weights(network)
+    plan = changed(PLAN, epochs=2, learning_rate=1e-3, bf16=True)
+    log = loop.fit(network, task=TASK, train=some, dev=some, objectives=mixture("forward_kl", "hard_label"), plan=plan,
+                   folder=tmp_path / "fit")  # fmt: skip
+    assert computed == {torch.bfloat16}
+    assert {one.dtype for one in network.module.state_dict().values() if one.is_floating_point()} == {torch.float32}
+    assert all(np.isfinite([line["loss"], line["dev"]["loss"]]).all() for line in log)
+    assert log[-1]["dev"]["loss"] < log[0]["before"]["loss"]
+    assert np.isfinite(weights(network)).all()
+    assert (weights(network) != before).any()

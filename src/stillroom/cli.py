@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +19,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 import typer
 
+from stillroom.core import processes
 from stillroom.core.errors import InputError, Problem, StillroomError
 
 app = typer.Typer(
@@ -29,20 +33,37 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 WORK = Path("work")
 _STOPPED = 130
+_GRACE_SECONDS = 10.0
 
 
 def main() -> None:
     """Run a command; every error of ours becomes its exit code and a message that says what to do."""
     try:
-        app(standalone_mode=True)
+        with _one_voice():
+            app(standalone_mode=True)
     except StillroomError as error:
         from stillroom import console
 
         console.fail(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except SystemExit as ended:
-        if ended.code == _STOPPED:  # what typer makes of a KeyboardInterrupt
+        if ended.code == _STOPPED and processes.is_main():  # what typer makes of a KeyboardInterrupt
             sys.stderr.write("Stopped. What is finished is kept: the same command goes on from there.\n")
+        raise
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes let the main one tell what is wrong.
+
+    What ends one of them mostly ends all, and the launcher ends whoever is left. Who is still there after a while is
+    the only one who knows of its error.
+    """
+    try:
+        yield
+    except Exception:
+        if not processes.is_main():
+            time.sleep(_GRACE_SECONDS)
         raise
 
 
@@ -103,9 +124,10 @@ def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str
     from stillroom.core import recipe as recipes
 
     loaded, written = recipes.load(recipe, overrides or []), recipes.as_written(recipe, overrides or [])
-    with console.Bars(quiet=quiet or as_json) as report:
+    with console.Bars(quiet=quiet or as_json or not processes.is_main()) as report:
         here = pipeline.run(loaded, work=work, until=until, written=written, report=report)
-    console.show_run(here, as_json=as_json)
+    if processes.is_main():
+        console.show_run(here, as_json=as_json)
     if not here.passed:
         raise typer.Exit(1)
 

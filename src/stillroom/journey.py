@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, final
 
 from stillroom import corpus, runtime
-from stillroom.core import artifact, plugins
+from stillroom.core import artifact, plugins, processes
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
 from stillroom.core.recipe import FAMILIES, Recipe
 from stillroom.gates import Verdict, passed
 
 SUMMARY = "summary.json"
+_LAST = "cost"  # the last artifact: what follows is one process's work
 _RECIPE, _WRITTEN = "recipe.resolved.json", "recipe.toml"
 
 #: What there is of a teacher that spoke elsewhere, where another has been timed.
@@ -53,8 +54,10 @@ class Run:
         return passed(self.verdicts)
 
     def reached(self, stage: str, found: Artifact) -> bool:
-        """Note a stage's artifact; whether this is as far as the run should go."""
+        """Note a stage's artifact; whether this is as far as the run should go, or as far as this process is needed."""
         self.artifacts[stage] = found
+        if not processes.is_main():
+            return stage in (self.until, _LAST)
         made = (found.folder / artifact.MANIFEST).stat().st_mtime
         self._note(stage, key=found.key, digest=found.digest, reused=made < self._began)
         return stage == self.until

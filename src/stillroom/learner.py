@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from stillroom.objectives import PEER, Objective, Target, terms
 from stillroom.students import Network
 from stillroom.tasks import Task
 from stillroom.teachers import Examples
+from stillroom.team import Team
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,11 +52,9 @@ class Learner:
     ) -> None:
         from torch.optim import AdamW, SparseAdam
 
-        from stillroom.students._speaking import Speaking
-
         self.network, self.train, self.dev = beginner.network, beginner.train, beginner.dev
         self.learning_rate, self._bf16 = beginner.learning_rate, beginner.bf16
-        self._objectives, self._accelerator = objectives, accelerator
+        self._objectives, self._accelerator, self._team = objectives, accelerator, Team(accelerator)
         self._terms = terms(objectives)
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
         self._classes = len(task.outputs)
@@ -63,19 +62,21 @@ class Learner:
             one.wants(student_layers=self.network.layers, teacher_layers=self.train.layers) for one in objectives
         ]
         self.wanted = signals.LOGITS.union(*(one.student for one in self._wants))
-        self.module: Any = accelerator.prepare_model(Speaking(self.network))
+        self.network.module.to(accelerator.device)
         self.optimizers: list[Optimizer] = self.network.optimizers(self.learning_rate)
         self.trained = [weight for weight in self.network.module.parameters() if weight.requires_grad]
         self._names = [name for name, weight in self.network.module.named_parameters() if weight.requires_grad]
         self.learned = self._learned()
-        extra = [weight for module in self.learned.values() for weight in module.parameters()]
-        if extra:
-            self.optimizers.append(AdamW(extra, lr=self.learning_rate, weight_decay=0.0, foreach=False))
-            self.trained += extra
+        self._beside = [weight for module in self.learned.values() for weight in module.parameters()]
+        if self._beside:
+            self.optimizers.append(AdamW(self._beside, lr=self.learning_rate, weight_decay=0.0, foreach=False))
+        self._own, self.trained = self.trained, [*self.trained, *self._beside]
         dense = [one for one in self.optimizers if not isinstance(one, SparseAdam)]
         self._dense = [weight for one in dense for group in one.param_groups for weight in group["params"]]
         self.best: dict[str, Tensor] = {}
         self.best_score = (-np.inf, -np.inf)
+        for module in (self.network.module, *self.learned.values()):
+            self._team.make_alike(module.state_dict().values())
 
     def _learned(self) -> dict[int, nn.Module]:
         """What the objectives learn beside the student, by the objective's place in the mixture."""
@@ -99,7 +100,7 @@ class Learner:
 
     def turn(self, *, training: bool) -> None:
         """To training (dropout on, queues filled), or to being judged."""
-        for module in (self.module, *self.learned.values()):
+        for module in (self.network.module, *self.learned.values()):
             module.train(training)
 
     def thaw(self, share: float) -> None:
@@ -113,16 +114,22 @@ class Learner:
                     weight.requires_grad_(number < opened)
 
     def say(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """What it says of these training rows."""
-        return self._forward([self.train.ids[row] for row in rows])
+        """What it says of these training rows: every process runs a share, and has what all of them say."""
+        padded, mask = batches.pad([self.train.ids[row] for row in rows])
+        shares = self._team.shares(len(rows))
+        own = shares[self._team.place]
+        # Nothing can be run of no rows: who has none runs one, and nobody hears what it says of it.
+        run = own if own.start < own.stop else slice(0, 1)
+        said = self._forward(padded[run], mask[run])
+        return {name: self._team.whole(one, shares) for name, one in said.items()}
 
-    def _forward(self, ids: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+    def _forward(self, padded: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Tensor]:
         import torch
 
-        padded, mask = batches.pad(ids)
         device = self._accelerator.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            told = self.module(torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device), self.wanted)
+            ids, counted = (torch.from_numpy(one).to(device) for one in (padded, mask))
+            told = self.network.tell(ids, counted, self.wanted)
         return {name: one.float() for name, one in told.items()}
 
     def target(
@@ -171,6 +178,7 @@ class Learner:
                 group["lr"] = self.learning_rate * rate
             optimizer.zero_grad(set_to_none=True)
         self._accelerator.backward(loss)
+        self._team.add_up(self._own, beside=self._beside)
         self._accelerator.clip_grad_norm_(self._dense, 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -180,14 +188,16 @@ class Learner:
         import torch
 
         self.turn(training=False)
-        logits = torch.empty((len(self.dev.ids), self._classes))
+        logits = torch.zeros((len(self.dev.ids), self._classes))
         loss = 0.0
         with torch.inference_mode():
-            for rows in batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED):
-                said = self._forward([self.dev.ids[row] for row in rows])
+            order = batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED)
+            for rows in order[self._team.place :: self._team.count]:
+                said = self._forward(*batches.pad([self.dev.ids[row] for row in rows]))
                 logits[rows] = said["logits"].cpu()
                 terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
                 loss += float(sum(terms.values())) * len(rows)
+            logits, loss = self._team.total(logits), float(self._team.total(torch.tensor(loss, dtype=torch.float64)))
         probabilities = torch.softmax(logits.double(), dim=-1).numpy()
         score, gold = dev_score(self._metric, self.dev, probabilities)
         return {self._metric.kind: score, "loss": loss / len(self.dev.ids), "rows": float(gold)}

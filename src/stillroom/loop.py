@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stillroom import quantization
 from stillroom.checkpoint import Checkpoint
-from stillroom.core import seeds
+from stillroom.core import processes, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.learner import Beginner, Learner
@@ -26,6 +26,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, Plan
+from stillroom.team import Team
 from stillroom.timetable import Timetable
 
 if TYPE_CHECKING:
@@ -53,17 +54,17 @@ def fit(
 
     Best is by the task's first metric against gold (against the teacher where there is none), ties by the lower loss.
     The first line also holds the dev score before any step, and each line how large every term's gradient was.
-    Checkpoints in `folder` let a killed run go on to the very same weights.
+    Checkpoints in `folder` let a killed run go on to the very same weights. Where a launcher started several processes,
+    all of them have to call this together.
 
     Raises:
         InputError: a loss that is not finite.
     """
     import torch
-    from accelerate import Accelerator
 
     beginners = [Beginner(network, train, dev, plan.learning_rate, plan.bf16), *([peer] if peer else [])]
     timetable = Timetable(plan, train, objectives)
-    accelerator = Accelerator()
+    accelerator = processes.accelerator()
     with _own_chance(accelerator.device):
         torch.manual_seed(seeds.derive(plan.seed, "train/noise"))
         learners = [Learner(one, objectives, task=task, accelerator=accelerator) for one in beginners]
@@ -95,6 +96,7 @@ class Loop:
     ) -> None:
         self.learners, self.timetable, self.plan = learners, timetable, timetable.plan
         self.accelerator, self.folder, self.meter = accelerator, folder, meter
+        self.team = Team(accelerator)
         self.epoch, self.step, self.bad_epochs = 0, 0, 0
         self.sums: dict[str, float] = {}
         self.gradients: dict[str, list[float]] = {}
@@ -142,13 +144,13 @@ class Loop:
     def _step(self, rows: NDArray[np.int64]) -> None:
         import torch
 
-        own = rows[self.accelerator.process_index :: self.accelerator.num_processes]
+        self.team.draw_apart(self.plan.seed, step=self.step)
         rate, share = self.timetable.rate(self.step), self.timetable.share(self.step)
-        said = [learner.say(own) for learner in self.learners]
+        said = [learner.say(rows) for learner in self.learners]
         losses: list[float] = []
         for place, learner in enumerate(self.learners):
             others = [one["logits"].detach() for other, one in enumerate(said) if other != place]
-            target = learner.target(learner.train, own, said[place], others)
+            target = learner.target(learner.train, rows, said[place], others)
             terms = learner.terms(said[place], target, share=share)
             loss = torch.stack(list(terms.values())).sum() if terms else said[place]["logits"].sum() * 0.0
             losses.append(float(loss.detach()))

@@ -34,7 +34,9 @@ def prepare(
         teacher.prepare(draft, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
 
     described = {"teacher": teacher.resolved(), "task": task.model_dump(mode="json"), "seed": seed}
-    return store.obtain(STAGE, settings=described, inputs=teacher.inputs(corpus), make=make, resumable=True)
+    # One that is fitted here is fitted by all processes together.
+    return store.obtain(STAGE, settings=described, inputs=teacher.inputs(corpus), make=make, resumable=True,
+                        shared=teacher.needs_gold)  # fmt: skip
 
 
 @final

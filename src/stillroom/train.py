@@ -91,7 +91,7 @@ def fit(
              settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with,
              weight_bits=weight_bits, report=report)  # fmt: skip
 
-    return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True)
+    return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True, shared=True)
 
 
 def born_again(

@@ -150,7 +150,7 @@ def test_killed_while_training(processes: ForkServerContext, calm: tuple[dict[st
         return step() >= aim
 
     reached = 0
-    for wanted in sorted(random.sample(range(1, 151), _MOMENTS)):
+    for wanted in sorted(random.sample(range(1, 101), _MOMENTS)):
         aim = max(wanted, reached + 1)
         assert killed_when(started(processes, toy, work), partial(past, aim)), "over too soon"
         assert step() >= aim, "it began anew"

@@ -13,16 +13,20 @@ import json
 import os
 import platform
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
+from stillroom.core import processes
 from stillroom.core.errors import ArtifactError, OutsideError, Problem, translating_full_disk
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_SEEN_SECONDS = 90.0  # a network file system may keep what it knew of a folder for a minute
 _LOCKS = ".locks"  # beside the stages, so that a stage's folder holds artifacts and drafts alone
 
 
@@ -195,16 +199,53 @@ class Store:
         inputs: Mapping[str, str],
         make: Callable[[Draft], None],
         resumable: bool = False,
+        shared: bool = False,
     ) -> Artifact:
         """The artifact that these settings and inputs give: found, or made by `make` in a draft.
 
         A resumable stage finds in the draft what a killed run had finished; the others start from an empty one.
+        Of several processes that a launcher started the main one makes it, and the others wait; where the work is
+        `shared`, all of them run `make`, the others in copies of the draft that are thrown away.
 
         Raises:
             DiskFull: there was no room for it.
-            OutsideError: another process is making the same thing.
+            OutsideError: somebody else is making the same thing, or one of our processes is gone.
         """
         key = key_of(stage, settings, inputs)
+        if not processes.is_main():
+            return self._await(stage, key, make=make)
+
+        def begin(draft: Draft) -> None:
+            if shared:
+                draft.circumstances["processes"] = processes.count()
+                processes.tell(True)
+                processes.meet()
+            make(draft)
+
+        found = self._obtain(stage, key, settings=settings, inputs=inputs, make=begin, resumable=resumable)
+        processes.tell(False)
+        return found
+
+    def _await(self, stage: str, key: str, *, make: Callable[[Draft], None]) -> Artifact:
+        """What the main process finds or makes; where that is shared work, do it beside it first."""
+        if processes.hear():
+            with tempfile.TemporaryDirectory(prefix="stillroom-") as folder:
+                shutil.copytree(_seen(self.root / stage / f".draft-{key}"), folder, dirs_exist_ok=True)
+                processes.meet()
+                make(Draft(Path(folder)))
+            processes.hear()
+        return load(_seen(self.root / stage / key))
+
+    def _obtain(
+        self,
+        stage: str,
+        key: str,
+        *,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        make: Callable[[Draft], None],
+        resumable: bool,
+    ) -> Artifact:
         found = self.find(stage, key)
         if found is not None:
             return found
@@ -279,6 +320,22 @@ class Store:
             **draft.circumstances,
         }
         write_json(draft.folder / MANIFEST, manifest)
+
+
+def _seen(folder: Path) -> Path:
+    """A folder that the main process made, once this one sees it too.
+
+    Raises:
+        OutsideError: it never does.
+    """
+    until = time.monotonic() + _SEEN_SECONDS
+    while not folder.is_dir():
+        if time.monotonic() > until:
+            expected = "what the main process made there"
+            todo = "Put the work folder where all hosts see it."
+            raise OutsideError(Problem(str(folder), "no such folder on this host", expected, todo))
+        time.sleep(0.05)
+    return folder
 
 
 def _version() -> str:

@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 
 from stillroom import cost, fitness, pipeline
-from stillroom.core import artifact, recipe, seeds
+from stillroom.core import artifact, processes, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.core.recipe import Recipe
@@ -68,6 +68,9 @@ def explore(
     asked = recipe.model_copy(update={} if budget is None else {"search": budget})
     fitness.check(asked)
     fitness.equipped(asked, stages=("search", *pipeline.STAGES))
+    if processes.count() > 1:
+        todo = "Start it without a launcher: what it times would be of several at work."
+        raise InputError(Problem("search", f"{processes.count()} processes", "one", todo))
     alone = asked.model_copy(update={"peer": None, "train": asked.train.model_copy(update={"rounds": 1})})
     folder, began = work / "searches" / recipe.name, clock()
     bench = Bench(alone, work=work, report=report)
