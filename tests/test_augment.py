@@ -159,6 +159,7 @@ def test_agreement_is_with_the_row_it_was_made_of() -> None:
     assert by_label.tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_an_unbroken_one_does(
     rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
 ) -> None:

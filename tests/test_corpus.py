@@ -304,6 +304,7 @@ def test_a_split_of_twins_alone(tmp_path: Path) -> None:
         split(tmp_path, train=pairs(5), dev=same, test=same)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "rows.csv", pairs(9000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

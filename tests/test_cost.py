@@ -356,6 +356,7 @@ def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:
         cost._worker(job)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for texts that nobody ever writes."""
     os.mkfifo(tmp_path / "texts.json")

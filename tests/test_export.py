@@ -223,6 +223,7 @@ def _pausing(opens: Callable[..., Serve], pause: float) -> Callable[..., Serve]:
     return opened
 
 
+@pytest.mark.slow
 def test_speed_is_outside_the_digest_and_what_it_decided_is_said(
     stage: Stage, bundle: Artifact, tmp_path: Path
 ) -> None:

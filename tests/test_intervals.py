@@ -183,6 +183,7 @@ class TestDegenerateCases:
         assert ends(estimate.careful(0.95, within=(0.0, 0.5))) == (0.0, 0.5)
 
 
+@pytest.mark.slow
 def test_the_smallest_of_noisy_figures_is_not_taken_at_its_word() -> None:
     """Twenty equal parts: the lowest one came out low by chance, and its interval must say so."""
     rng = np.random.default_rng(20)

@@ -359,6 +359,7 @@ def test_looks_inside_survive_an_end(ground: Ground, tmp_path: Path) -> None:
     assert again.digest == calm.digest
 
 
+@pytest.mark.slow
 def test_layers_may_be_matched_by_transport_beside_what_is_said(ground: Ground, tmp_path: Path) -> None:
     mixture = (inside("hidden", layers="emd", weight=0.5), *MIXTURE)
     student = made("transformer")

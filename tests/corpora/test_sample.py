@@ -91,6 +91,7 @@ def test_the_key_is_known_without_the_archive(tmp_path: Path, monkeypatch: pytes
     assert len(corpus.key(Sample(name="reviews"), task=TASK)) == 24
 
 
+@pytest.mark.slow
 def test_without_a_network_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, store = tmp_path / "cache", tmp_path / "work"
     monkeypatch.setenv("STILLROOM_CACHE", str(cache))

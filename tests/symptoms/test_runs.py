@@ -68,6 +68,7 @@ def test_a_header_that_lies_is_found_at_the_end_of_the_run(
     assert not doctor.examine(ended.folder).well
 
 
+@pytest.mark.slow
 def test_a_teacher_that_only_names_labels_ends_no_run(
     recorded: Path, tmp_path: Path, travelled: Travelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ def lines(ended: journey.Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in told.splitlines()]
 
 
+@pytest.mark.slow
 def test_texts_that_are_learned_by_heart_are_found(tmp_path: Path) -> None:
     """Labels drawn by lot: there is nothing to learn but the texts themselves."""
     rng = np.random.default_rng(5)

@@ -154,6 +154,7 @@ def test_a_frozen_token_table_stays_what_it_was(
     assert not np.array_equal(frozen[f"bert.{other}"], before[other])
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_what_they_were_and_those_above_do_not(
     encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
 ) -> None:

@@ -197,6 +197,7 @@ def heard(tmp_path: Path, toy: dict[str, Any]) -> dict[str, Any]:
     return toy
 
 
+@pytest.mark.slow
 def test_a_bag_student_learns_from_it_and_is_exported(heard: dict[str, Any], tmp_path: Path) -> None:
     run = pipeline.run(recipe.parse(heard), work=tmp_path / "work", until="export")
     assert run.artifacts["transfer"].manifest["facts"]["teacher"]["name"] == "said.jsonl"
