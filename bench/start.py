@@ -39,7 +39,7 @@ def once(run: Path) -> float:
 def main() -> None:
     """Print the table."""
     run = Path(next((one for one in sys.argv[1:] if not one.startswith("--")), "work/runs/reviews"))
-    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # empty is unset: an installed program has its bytecode
     once(run)  # the first fills the caches of files
     seconds = [once(run) for _ in range(PROCESSES)]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)

@@ -61,7 +61,7 @@ def _one_voice() -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
+    except Exception:  # of whatever kind: it is only held back, and goes on from here
         if not processes.is_main():
             time.sleep(_GRACE_SECONDS)
         raise

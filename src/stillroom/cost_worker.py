@@ -20,6 +20,7 @@ import numpy as np
 
 _BATCH = 32
 _WARM_UP = 4096
+_TEACHER_TOKENS = 2048  # padded tokens a batch of the teacher
 STEP = "stillroom step"  # how a line on stderr begins that says how far a measurement is
 _SINGLES = {"teacher": 200, "student": 1000}
 _FEW_SINGLES = {"teacher": 20, "student": 200}
@@ -71,7 +72,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
     for _ in range(job["rounds"]):
         batch = [next(fresh) for _ in range(job["per_round"] * _STUDENT_FACTOR)]
         if "teacher" in sides:
-            # The teacher gets its texts at once, so that it can sort them by length: it is timed at its best.
+            # The teacher gets its texts at once, so that it can sort them by length, as `transfer` does.
             rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
         rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
         moved()
@@ -209,7 +210,7 @@ def _teacher(job: dict[str, Any]) -> Answer:
     loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
 
     def answer(texts: Sequence[str]) -> Any:
-        return loaded.ask(texts, precision="fp32", tokens_per_batch=2048)
+        return loaded.ask(texts, precision="fp32", tokens_per_batch=_TEACHER_TOKENS)
 
     return answer
 

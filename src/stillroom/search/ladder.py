@@ -98,10 +98,12 @@ def _rungs(kind: str, recipe: Recipe, teacher_layers: int) -> Iterator[Candidate
 
 def _mixture(recipe: Recipe, student: Student) -> tuple[Objective, ...]:
     """The recipe's own, or else the task's, with vectors where that fits."""
+    if recipe.objective:
+        return recipe.objective
     own = fitness.objectives(recipe)
     richer = (*own, plugins.build("objectives", _VECTORS))
-    fits = not fitness.misfits(recipe.model_copy(update={"student": student, "objective": richer}))
-    return richer if fits and not recipe.objective else own
+    problems = fitness.misfits(recipe.model_copy(update={"student": student, "objective": richer}))
+    return own if problems else richer
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
