@@ -237,3 +237,20 @@ def log() -> list[dict[str, Any]]:
             {"epoch": epoch, "step": 250 * epoch, "loss": loss, "terms": terms, "dev": dev, "learning_rate": 1e-3}
         )
     return rows
+
+
+def made_up() -> dict[str, Any]:
+    """A run that learned from made texts."""
+    less = {"made": interval(0.93, 0.01), "real": interval(0.81, 0.02), "real_minus_made": interval(-0.12, 0.024)}
+    told = {
+        "told_apart": interval(0.983, 0.009),
+        "agreement": less,
+        "confidence": less,
+        "sentence": "Far <b>apart</b>.",
+    }
+    summary = {**full(), "gap": told}
+    summary["corpus"] = {
+        **summary["corpus"],
+        "rights": {**summary["corpus"]["rights"], "real": {"source": "Real ones"}},
+    }
+    return summary
