@@ -111,3 +111,11 @@ def test_a_bar_follows_a_total_that_comes_down(monkeypatch: pytest.MonkeyPatch) 
     meter.advance(60)
     (task,) = bars._progress.tasks
     assert (task.completed, task.total, task.finished) == (60, 60, True)
+
+
+def test_work_that_has_nothing_done_yet_is_told_of_once(lines: Callable[[], list[str]]) -> None:
+    with console.Bars() as bars:
+        meter = Meter(bars, stage="corpus", total=None, unit="rows")
+        for step in ("reading", "checking"):
+            meter.advance(0, step=step)
+    assert lines() == ["corpus: rows …"]

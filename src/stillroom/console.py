@@ -77,7 +77,7 @@ class Bars:
         """Stop drawing."""
         if not self._quiet and talk.is_terminal:
             self._progress.stop()
-        for one in list(self._lines):
+        for one in [name for name, work in self._lines.items() if work.event.done]:
             self._end(one)
 
     def __call__(self, event: Event) -> None:
@@ -121,9 +121,10 @@ class Bars:
 
     def _tell(self, event: Event) -> None:
         now = time.monotonic()
-        if event.done == 0:
+        known = self._lines.get(event.stage)
+        if event.done == 0 and (known is None or known.event.done):
             # Whoever can't know when he is done is done when the next one starts.
-            for one in [name for name, work in self._lines.items() if work.event.done or name == event.stage]:
+            for one in [name for name, work in self._lines.items() if work.event.done]:
                 self._end(one)
             total = f" {event.total:,}" if event.total else ""
             talk.print(f"{escape(event.stage)}:{total} {event.unit} …")
