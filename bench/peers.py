@@ -261,7 +261,7 @@ def measured(ground: Ground, sides: Sequence[Side]) -> list[dict[str, Any]]:
     checkpoint = huggingface.Checkpoint(ground.folder, name="teacher", task=ground.recipe.task, labels=ground.labels)
 
     def teacher(texts: Sequence[str]) -> NDArray[np.int64]:
-        return checkpoint.ask(texts, precision="fp32", tokens_per_batch=2048)[0]["logits"].argmax(axis=1)
+        return checkpoint.ask(texts, precision="fp32", tokens_per_batch=512)[0]["logits"].argmax(axis=1)
 
     gold, base = ground.gold["test"], float(np.mean(ground.teacher["test"] == ground.gold["test"]))
     lines = []

@@ -78,7 +78,7 @@ def main() -> None:
             (folder / kind).mkdir()
             sides[kind] = small(kind, teacher, texts[:WARM_UP], folder / kind)
         sides["model2vec"] = model2vec(folder / "static", teacher.tokenizer_json())
-        sides["teacher"] = lambda some: teacher.ask(some, precision="fp32", tokens_per_batch=2048)
+        sides["teacher"] = lambda some: teacher.ask(some, precision="fp32", tokens_per_batch=512)
         for name, answer in sides.items():
             rate(answer, texts[: WARM_UP if name != "teacher" else BATCH])
         rates: dict[str, list[float]] = {name: [] for name in sides}

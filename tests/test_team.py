@@ -95,7 +95,7 @@ def test_every_row_falls_to_one(rows: int, count: int) -> None:
 def begun(kind: str, classifier_folder: Path, tmp_path: Path) -> tuple[Network, Examples]:
     """A student without noise, and rows of which some have no gold, with a teacher's vectors."""
     settings = {
-        "static": {"dimensions": 8, "hidden": 8, "dropout": 0.0, "token_dropout": 0.0, "pair_dropout": 0.0},
+        "static": {"dimensions": 8, "hidden": 8, "dropout": 0.0, "token_dropout": 0.0, "feature_dropout": 0.0},
         "transformer": {"layers": 2, "freeze_embeddings": False},
     }[kind]
     student: Student = plugins.build("students", {"kind": kind, **settings})

@@ -175,14 +175,15 @@ def _fit(
                    folder=draft.folder / "fit", report=report, stage=stage, peer=beside)  # fmt: skip
     network.save(draft.folder)
     artifact.write_text(draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log))
-    lengths = [len(one) for one in dev.ids]
+    lengths = np.array([len(one) for one in dev.ids])
+    usual = dev.ids[int(np.abs(lengths - lengths.mean()).argmin())]
     draft.facts.update(
         {
             "kind": student.kind,
             "rows": len(train.ids),
             "parameters": sum(weight.numel() for weight in student.reopen(draft.folder, task=task).module.parameters()),
-            "flops_per_text": network.flops(round(float(np.mean(lengths)))),
-            "mean_ids_per_text": float(np.mean(lengths)),
+            "flops_per_text": network.flops(usual),
+            "mean_ids_per_text": float(lengths.mean()),
         }
     )
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)

@@ -21,6 +21,7 @@ NAMES = plugins.names("runtime.encoders")
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ngrams": [{"bits": 10}, {"bits": 10, "word_pairs": False, "shortest": 2, "longest": 2}],
     "tokens": [{"special": True, "max_tokens": 16}, {"special": False}],
+    "tokens_and_ngrams": [{"tokens": {"special": False}, "ngrams": {"bits": 10}, "first": 9000}],
 }
 CASES = [{"kind": name, **settings} for name in NAMES for settings in SETTINGS.get(name, [{}])]
 ODD = [
@@ -68,7 +69,7 @@ def test_every_text_gets_ids_that_its_student_has_a_row_for(
     encoder: Encoder, encode: Encode, encoder_folder: Path
 ) -> None:
     vocabulary = json.loads((encoder_folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    rows = len(vocabulary) if encoder.kind == "tokens" else 1 << 10
+    rows = {"tokens": len(vocabulary), "ngrams": 1 << 10, "tokens_and_ngrams": 9000 + (1 << 10)}[encoder.kind]
     found = encode(TEXTS)
     assert len(found) == len(TEXTS)
     for text, ids in zip(TEXTS, found, strict=True):

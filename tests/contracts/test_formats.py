@@ -51,7 +51,7 @@ REFUSES: dict[str, list[tuple[dict[str, float], str]]] = {
     ],
     "onnx_exits_int8": [({"metric_loss": 0.02}, "falls"), ({"metric_loss": NONE}, "falls"), ({"speed": 1.1}, "quick")],
 }
-STATIC = {"kind": "static", "dimensions": 16, "hidden": 8, "pair_bits": 10}
+STATIC = {"kind": "static", "dimensions": 16, "hidden": 8, "features": {"bits": 10}}
 LEFT_EARLY = {"kind": "transformer", "layers": 2, "exits": [1]}
 TEXTS = [text for text, _ in sentences()[::17]]
 

@@ -34,12 +34,12 @@ STATIC = {"kind": "static", "dimensions": 16, "hidden": 8}
 CASES: dict[str, dict[str, Any]] = {
     "bag": {"kind": "bag", "features": {"kind": "ngrams", "bits": 12}},
     "bag, words alone": {"kind": "bag", "features": {"kind": "ngrams", "bits": 12, "word_pairs": False}},
-    "static": {**STATIC, "pair_bits": 10},
+    "static": {**STATIC, "features": {"bits": 10}},
     "static, no pairs": STATIC,
-    "static, whole texts": {**STATIC, "pair_bits": 10},
+    "static, whole texts": {**STATIC, "features": {"bits": 10}},
     "cnn": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "cnn, whole texts": {"kind": "cnn", "dimensions": 16, "channels": 6},
-    "onnx": {**STATIC, "pair_bits": 10},
+    "onnx": {**STATIC, "features": {"bits": 10}},
     "exits": {"kind": "transformer", "layers": 2, "exits": [1]},
 }
 #: Which format writes for a runner that serves no student's own weights.

@@ -21,7 +21,7 @@ SMALLER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("transformer 
 KINDS = (*plugins.names("students"), "static with pairs", "static of the corpus", "transformer with exits", *SMALLER)
 SMALL: dict[str, dict[str, Any]] = {
     "static": {"dimensions": 16, "hidden": 8},
-    "static with pairs": {"dimensions": 16, "hidden": 8, "pair_bits": 10},
+    "static with features": {"dimensions": 16, "hidden": 8, "features": {"bits": 10}},
     "static of the corpus": {"dimensions": 16, "hidden": 8, "vocabulary": "corpus", "min_count": 100},
     "transformer cut": {"layers": 2, "heads": 1, "feed_forward": 24, "width": 24},
     "transformer with exits": {"layers": 3, "exits": [1, 2]},
@@ -195,4 +195,4 @@ class TestEvery:
 
     def test_flops_grow_with_length(self, kind: str, classifier_folder: Path, tmp_path: Path) -> None:
         network = begun(kind, classifier_folder, tmp_path)[1]
-        assert 0 < network.flops(4) < network.flops(8)
+        assert 0 < network.flops(np.arange(4)) < network.flops(np.arange(8))

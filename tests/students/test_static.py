@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModel
 
 from stillroom.core import batches, plugins
+from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.students.static.network import Growing
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import _pretrained
@@ -77,14 +78,17 @@ def test_weights_begin_as_smooth_inverse_frequencies(studied: Path, classifier_f
 
 def test_only_rows_that_were_read_are_learned(studied: Path) -> None:
     """Dense gradients of such tables would cost as much as the whole table at every step."""
-    network, module = begun(studied, pair_bits=8, token_dropout=0.0, pair_dropout=0.0)
+    network, module = begun(studied, features={"bits": 8}, token_dropout=0.0, feature_dropout=0.0)
     ids = network.encode(TEXTS[:3])
     padded, mask = (torch.from_numpy(one) for one in batches.pad(ids))
     module.train()
     module(padded, mask).logsumexp(dim=1).sum().backward()
-    read = set(padded.unique().tolist())
-    for table in (module.vectors, module.log_weights, module.pairs):
-        assert table is not None
+    size = len(module.vectors.weight)
+    read, scored = (
+        {one - shift for one in padded.unique().tolist() if low <= one < high}
+        for shift, low, high in ((0, 0, size), (size, size, size + 256))
+    )
+    for table in (module.vectors, module.log_weights, module.features.table):
         gradient = table.weight.grad
         assert gradient is not None
         assert gradient.is_sparse
@@ -92,4 +96,30 @@ def test_only_rows_that_were_read_are_learned(studied: Path) -> None:
         rows = table.weight.grad.coalesce().indices()[0].tolist()
         assert set(rows) == read
         assert len(read) < len(table.weight)
+    assert scored <= set(module.features.table.weight.grad.coalesce().indices()[0].tolist()) <= {0, *scored}
     assert not module.first.weight.grad.is_sparse
+
+
+def test_features_stand_behind_the_tokens_that_it_would_read_without_them(studied: Path) -> None:
+    plain, both = begun(studied)[0], begun(studied, features={"bits": 8})[0]
+    size = len(both.module.vectors.weight)
+    for text, ids in zip(TEXTS, both.encode(TEXTS), strict=True):
+        buckets = NGrams(bits=8).open(Path())([text])[0]
+        assert ids.tolist() == [*plain.encode([text])[0].tolist(), *(size + buckets).tolist()]
+
+
+def test_without_a_step_features_change_nothing(studied: Path) -> None:
+    """Their scores begin at zero, and what is masked or lies behind the tokens does not reach the mean."""
+    plain, both = begun(studied)[0], begun(studied, features={"bits": 8})[0]
+    both.module.load_state_dict(plain.module.state_dict(), strict=False)
+    for network in (plain, both):
+        network.module.eval()
+    said = [network.module(*map(torch.from_numpy, batches.pad(network.encode(TEXTS)))) for network in (plain, both)]
+    torch.testing.assert_close(*said)
+    with torch.no_grad():
+        both.module.features.table.weight[3] = 1.0
+    moved = both.module(*map(torch.from_numpy, batches.pad(both.encode(TEXTS)))) - said[1]
+    for text, change in zip(TEXTS, moved, strict=True):
+        buckets = NGrams(bits=8).open(Path())([text])[0]
+        added = both.module.features.pace * np.count_nonzero(buckets == 3) / np.sqrt(len(buckets))
+        np.testing.assert_allclose(change.detach().numpy(), added, atol=1e-5)

@@ -90,9 +90,9 @@ def _rungs(kind: str, recipe: Recipe, teacher_layers: int) -> Iterator[Candidate
     own = [recipe.student] if recipe.student.kind == kind else []
     offered = [*own, *(one for one in member.ladder(teacher_layers=teacher_layers) if one not in own)]
     offered = offered[: recipe.search.rungs]
-    plain = _flat(member.model_construct().model_dump(mode="json", serialize_as_any=True))
     for student in offered:
-        told = [f"{name}={value}" for name, value in _flat(student.resolved()).items() if plain.get(name) != value]
+        apart = student.model_dump(mode="json", serialize_as_any=True, exclude_defaults=True)
+        told = [f"{name}={value}" for name, value in _flat(apart).items()]
         yield Candidate(" ".join([kind, *told]), student, _mixture(recipe, student))
 
 
@@ -109,5 +109,8 @@ def _mixture(recipe: Recipe, student: Student) -> tuple[Objective, ...]:
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
-        found |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+        inside = isinstance(value, Mapping) and value
+        found |= (
+            _flat(value, f"{before}{name}.") if inside else {f"{before}{name}": "default" if value == {} else value}
+        )
     return found

@@ -78,8 +78,8 @@ class Network(Protocol):
     def optimizers(self, learning_rate: float) -> list[Optimizer]:
         """The optimizers of its weights, sparse ones apart."""
 
-    def flops(self, ids: int) -> float:
-        """Floating-point operations for one text of so many ids."""
+    def flops(self, ids: Ids) -> float:
+        """Floating-point operations for one text of these ids."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `Student.reopen` and its runner need."""

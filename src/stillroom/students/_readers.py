@@ -157,9 +157,9 @@ class ReaderNetwork:
         """Sparse Adam for the tables, AdamW for the rest."""
         return _optimizers.sparse_apart(self.module, learning_rate)
 
-    def flops(self, ids: int) -> float:
+    def flops(self, ids: Ids) -> float:
         """Those of the body and of the head."""
-        return self.module.body.flops(ids) + 2.0 * self.module.head.in_features * self.module.head.out_features
+        return self.module.body.flops(len(ids)) + 2.0 * self.module.head.in_features * self.module.head.out_features
 
     def save(self, folder: Path) -> None:
         """Write one row a token in half precision, the other weights as they are, and the tokenizer."""

@@ -82,10 +82,10 @@ class BagNetwork:
             torch.optim.AdamW([self.module.bias], lr=learning_rate, weight_decay=0.0, foreach=False),
         ]
 
-    def flops(self, ids: int) -> float:
+    def flops(self, ids: Ids) -> float:
         """One addition a feature and class."""
         classes = len(self.module.bias)
-        return float(ids * classes + 2 * classes)
+        return float(len(ids) * classes + 2 * classes)
 
     def save(self, folder: Path) -> None:
         """Write the table in half precision, and the bias."""

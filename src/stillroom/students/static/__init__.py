@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from stillroom.core.progress import Report, silent
+from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.static import Static as StaticRunner
 from stillroom.students import Network, Span, Student, _trimming
@@ -49,18 +50,20 @@ class Static(Student):
     """Share of hidden units left out in training."""
     token_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of tokens left out of a text in training."""
-    pair_bits: int | None = Field(None, ge=8, le=26)
-    """Also score pairs of neighbouring tokens, hashed into 2^bits buckets: worth it where there is much text."""
-    pair_dropout: float = Field(0.5, ge=0, lt=1)
-    """Share of pairs left out of a text in training."""
+    features: NGrams | None = None
+    """Also score words, pairs of words and character n-grams, as `bag` does, with the same settings; none: tokens
+    alone."""
+    feature_dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of those left out of a text in training."""
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
-        """Narrow and wide vectors, and wide ones with pairs of tokens."""
-        return cls(dimensions=64, hidden=64), cls(), cls(hidden=512), cls(hidden=512, pair_bits=17)
+        """Narrow vectors, wider ones, and with scores of words and characters beside them."""
+        with_features = (cls(features=NGrams(bits=bits), hidden=hidden) for bits, hidden in ((16, 128), (17, 512)))
+        return cls(dimensions=64, hidden=64), cls(), *with_features
 
     def spans(self) -> Mapping[str, Span]:
         """The learning rate, the width and what is left out in training."""
@@ -89,12 +92,15 @@ class Static(Student):
         """The folded student: each row already holds its token's weight and the first layer."""
         from stillroom.students.static import network
 
-        return network.reopen(folder)
+        return network.reopen(self, folder)
 
     def runner(self, folder: Path, *, texts: Sequence[str]) -> StaticRunner:
         """Numpy; by chunks where on these texts that gives what reading them whole gives."""
         from stillroom.students import _vocabulary
 
-        quick, plain = (StaticRunner(encoder=_vocabulary.ENCODER, by_chunks=by_chunks) for by_chunks in (True, False))
+        quick, plain = (
+            StaticRunner(encoder=_vocabulary.ENCODER, features=self.features, by_chunks=by_chunks)
+            for by_chunks in (True, False)
+        )
         found, expected = (one.open(folder)(texts) for one in (quick, plain))
         return quick if np.allclose(found, expected, atol=_SAME) else plain

@@ -14,7 +14,9 @@ from torch import nn
 
 from stillroom.core import seeds
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.runners.static import FILE, bucket
+from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.runtime.encoders.tokens_and_ngrams import TokensAndNGrams
+from stillroom.runtime.runners.static import FILE
 from stillroom.students import Ids, _optimizers
 from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
@@ -23,7 +25,33 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from stillroom.runtime.encoders.ngrams import NGrams
     from stillroom.students.static import Static
+
+
+# The scores of n-grams begin at zero and have far to go: their steps are so much longer than those of the rest.
+_PACE = 3.0
+
+
+@final
+class Scores(nn.Module):
+    """Scores of words, pairs and character n-grams, summed, over the root of their number; ids from `first` on."""
+
+    def __init__(self, table: Float[Tensor, "buckets classes"], *, first: int, pace: float, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(table, freeze=False, sparse=True)
+        self.first, self.pace, self.dropout = first, pace, dropout
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch classes"]:
+        """What they add to the logits; tokens are passed over."""
+        mask = mask & (ids >= self.first)
+        if self.training and self.dropout:
+            mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.dropout)
+        counted = mask.to(self.table.weight.dtype)
+        total = torch.einsum("bl,blc->bc", counted, self.table((ids - self.first).clamp(min=0)))
+        return self.pace * total / counted.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
 
 
 @final
@@ -42,30 +70,34 @@ class Growing(nn.Module):
         self.first = nn.Linear(vectors.shape[1], settings.hidden)
         self.head = nn.Linear(settings.hidden, classes)
         self.dropout = nn.Dropout(settings.dropout)
-        self.token_dropout, self.pair_dropout = settings.token_dropout, settings.pair_dropout
-        self.pairs = None
-        if settings.pair_bits is not None:
-            self.pairs = nn.Embedding(1 << settings.pair_bits, classes, sparse=True)
-            nn.init.zeros_(self.pairs.weight)
+        self.token_dropout = settings.token_dropout
+        self.features = None
+        if settings.features is not None:
+            table = torch.zeros(1 << settings.features.bits, classes)
+            self.features = Scores(table, first=len(vectors), pace=_PACE, dropout=settings.feature_dropout)
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch classes"]:
-        """Logits from the weighted mean of the vectors."""
+        """Logits from the weighted mean of the vectors, and the scores of n-grams."""
         return self.both(ids, mask)[0]
 
     def both(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch width"]]:
-        """Logits, and the weighted mean that they are made from."""
+        """Logits, and the weighted mean that most of them is made from."""
+        added = 0.0 if self.features is None else self.features(ids, mask)
+        if self.features is not None:
+            mask = mask & (ids < self.features.first)
+            longest = int(mask.sum(dim=1).max())  # tokens stand before n-grams
+            mask = mask[:, :longest]
+            ids = ids[:, :longest].masked_fill(~mask, 0)
         if self.training and self.token_dropout:
             mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.token_dropout)
         weights = self.log_weights(ids).squeeze(-1).exp() * mask
         total = torch.einsum("bl,bld->bd", weights, self.vectors(ids))
         mean = self.scale * total / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        logits: Tensor = self.head(self.dropout(torch.relu(self.first(mean))))
-        if self.pairs is not None:
-            logits = logits + _pair_scores(self.pairs.weight, ids, mask, self.pair_dropout if self.training else 0.0)
+        logits: Tensor = self.head(self.dropout(torch.relu(self.first(mean)))) + added
         return logits, mean
 
     def folded(self) -> dict[str, Tensor]:
@@ -73,14 +105,14 @@ class Growing(nn.Module):
         with torch.no_grad():
             rows = self.scale * self.log_weights.weight.exp() * self.vectors.weight @ self.first.weight.T
         found = {"rows": rows, "bias": self.first.bias, "head": self.head.weight, "head_bias": self.head.bias}
-        if self.pairs is not None:
-            found["pairs"] = self.pairs.weight
+        if self.features is not None:
+            found["features"] = self.features.pace * self.features.table.weight
         return {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in found.items()}
 
 
 @final
 class Folded(nn.Module):
-    """What `Growing` becomes: `head · relu(mean of rows + bias) + head_bias`."""
+    """What `Growing` becomes: `head · relu(mean of rows + bias) + head_bias`, and the scores of n-grams."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
@@ -88,44 +120,33 @@ class Folded(nn.Module):
         self.bias = nn.Parameter(weights["bias"].float())
         self.head = nn.Parameter(weights["head"].float())
         self.head_bias = nn.Parameter(weights["head_bias"].float())
-        self.pairs = nn.Parameter(weights["pairs"].float()) if "pairs" in weights else None
+        self.features = None
+        if "features" in weights:
+            self.features = Scores(weights["features"].float(), first=len(self.rows), pace=1.0, dropout=0.0)
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch classes"]:
         """Logits from the mean of the rows."""
-        counted = mask.to(self.rows.dtype)
-        total = (self.rows[ids] * counted.unsqueeze(-1)).sum(dim=1)
+        tokens = mask & (ids < len(self.rows))
+        counted = tokens.to(self.rows.dtype)
+        total = (self.rows[ids.clamp(max=len(self.rows) - 1)] * counted.unsqueeze(-1)).sum(dim=1)
         mean = total / counted.sum(dim=1, keepdim=True).clamp(min=1)
         logits = torch.relu(mean + self.bias) @ self.head.T + self.head_bias
-        return logits if self.pairs is None else logits + _pair_scores(self.pairs, ids, mask, 0.0)
-
-
-def _pair_scores(
-    table: Float[Tensor, "buckets classes"],
-    ids: Int[Tensor, "batch length"],
-    mask: Bool[Tensor, "batch length"],
-    dropout: float,
-) -> Float[Tensor, "batch classes"]:
-    """What the pairs of neighbouring tokens add: their sum over the square root of the number of tokens."""
-    counted = (mask[:, 1:] & mask[:, :-1]).to(table.dtype)
-    if dropout:
-        kept = torch.rand(counted.shape, device=counted.device) >= dropout
-        counted = counted * kept / (1.0 - dropout)
-    rows = nn.functional.embedding(bucket(ids[:, :-1], ids[:, 1:], len(table)), table, sparse=True)
-    total = (rows * counted.unsqueeze(-1)).sum(dim=1)
-    return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(table.dtype).sqrt()
+        return logits if self.features is None else logits + self.features(ids, mask)
 
 
 @final
 class StaticNetwork:
-    """A static student with its tokenizer."""
+    """A static student with its tokenizer, and the n-grams that it scores, if any."""
 
-    def __init__(self, module: Growing | Folded, tokenizer: str) -> None:
+    def __init__(self, module: Growing | Folded, tokenizer: str, features: NGrams | None) -> None:
         self.module = module
-        self.encoder = ENCODER
+        self.encoder: Tokens | TokensAndNGrams = ENCODER
+        if module.features is not None and features is not None:
+            self.encoder = TokensAndNGrams(tokens=ENCODER, ngrams=features, first=module.features.first)
         self._tokenizer = tokenizer
-        self._encode = ENCODER.read(tokenizer)
+        self._encode = self.encoder.read(tokenizer)
 
     @property
     def layers(self) -> int:
@@ -138,7 +159,7 @@ class StaticNetwork:
         return ("logits",)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """The token ids of each text, without special tokens."""
+        """The token ids of each text, without special tokens, and behind them its n-grams."""
         return self._encode(texts)
 
     def tell(
@@ -151,7 +172,7 @@ class StaticNetwork:
         return {"logits": logits, "embedding": mean}
 
     def strata(self) -> list[list[nn.Parameter]]:
-        """The head (with the scores of pairs), the first layer, the tables."""
+        """The head (with the scores of n-grams), the first layer, the tables."""
         weights = dict(self.module.named_parameters())
         low = {"vectors.weight", "log_weights.weight"}
         middle = {"scale", "first.weight", "first.bias"}
@@ -166,12 +187,12 @@ class StaticNetwork:
         """Sparse Adam for the tables, AdamW for the rest."""
         return _optimizers.sparse_apart(self.module, learning_rate)
 
-    def flops(self, ids: int) -> float:
-        """One addition a token and hidden unit, and the head; as it is served, folded."""
+    def flops(self, ids: Ids) -> float:
+        """One addition a token and hidden unit, one an n-gram and class, and the head; as it is served, folded."""
         weights = self.module.folded() if isinstance(self.module, Growing) else dict(self.module.named_parameters())
         classes, hidden = weights["head"].shape
-        pairs = classes * ids if "pairs" in weights else 0
-        return float(ids * hidden + 3 * hidden + 2 * hidden * classes + pairs)
+        grams = np.count_nonzero(ids >= len(weights["rows"]))
+        return float((len(ids) - grams) * hidden + grams * classes + 3 * hidden + 2 * hidden * classes)
 
     def save(self, folder: Path) -> None:
         """Write the folded weights in half precision, and the tokenizer."""
@@ -194,9 +215,10 @@ def fresh(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, "students/static/head"))
         module = Growing(settings, vectors, weights, len(task.outputs))
-    return StaticNetwork(module, tokenizer)
+    return StaticNetwork(module, tokenizer, settings.features)
 
 
-def reopen(folder: Path) -> StaticNetwork:
+def reopen(settings: Static, folder: Path) -> StaticNetwork:
     """The folded student in a folder."""
-    return StaticNetwork(Folded(load_file(folder / FILE)), (folder / TOKENIZER).read_text(encoding="utf-8"))
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    return StaticNetwork(Folded(load_file(folder / FILE)), tokenizer, settings.features)

@@ -104,11 +104,11 @@ class TransformerNetwork:
         trained = [weight for weight in self.module.parameters() if weight.requires_grad]
         return [torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, fused=True)]
 
-    def flops(self, ids: int) -> float:
+    def flops(self, ids: Ids) -> float:
         """Counted by torch on one text of that length."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        table = torch.zeros((1, ids), dtype=torch.long, device=next(self.module.parameters()).device)
+        table = torch.zeros((1, len(ids)), dtype=torch.long, device=next(self.module.parameters()).device)
         counter = FlopCounterMode(display=False)
         with torch.inference_mode(), counter:
             self.module.eval()(table, torch.ones_like(table, dtype=torch.bool))
