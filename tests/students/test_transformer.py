@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForSequenceClassification,
     DistilBertConfig,
@@ -171,6 +172,22 @@ def test_other_architectures_are_cut_and_come_back(
     again = plugins.build("students", "transformer").reopen(tmp_path / "saved", task=TASK)
     np.testing.assert_allclose(in_torch(again, TEXTS[:30]), in_torch(network, TEXTS[:30]), atol=1e-6)
     assert {layer.down.in_features for layer in pruning.parts(again.module.inner)} == {20}
+
+
+def test_a_cut_student_of_an_old_checkpoint_comes_back(studied: Path, tmp_path: Path) -> None:
+    """Old checkpoints call a layer norm's gain `gamma`; what `transformers` saves of them again does too."""
+    weights = load_file(studied / "model.safetensors")
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    renamed = {name: one for name, one in weights.items() if not name.endswith(tuple(old))}
+    for new, former in old.items():
+        renamed |= {name.replace(new, former): one for name, one in weights.items() if name.endswith(new)}
+    assert renamed.keys() != weights.keys()
+    save_file(renamed, studied / "model.safetensors", metadata={"format": "pt"})
+    network = begun(studied, layers=2, feed_forward=20)
+    (tmp_path / "saved").mkdir()
+    network.save(tmp_path / "saved")
+    again = plugins.build("students", "transformer").reopen(tmp_path / "saved", task=TASK)
+    np.testing.assert_allclose(in_torch(again, TEXTS[:30]), in_torch(network, TEXTS[:30]), atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "settings", "said"), [

@@ -13,10 +13,19 @@ from stillroom.core import artifact
 from stillroom.students.transformer import projection, pruning
 
 FILE = "cut.json"
+_WEIGHTS = "model.safetensors"
 
 
-def note(cut: Mapping[str, int], folder: Path) -> None:
-    """Write down what was kept: heads, feed-forward units, width."""
+def keep(inner: Any, cut: Mapping[str, int], folder: Path) -> None:
+    """Write the network, and what was kept of it: heads, feed-forward units, width.
+
+    Its weights go by the names that they have in torch. Those of `save_pretrained` are the checkpoint's that it came
+    from, where old ones call a gain `gamma`, and only `from_pretrained` reads them.
+    """
+    from safetensors.torch import save_file
+
+    inner.config.save_pretrained(folder)
+    save_file({name: one.detach().contiguous() for name, one in inner.state_dict().items()}, folder / _WEIGHTS)
     artifact.write_json(folder / FILE, dict(cut))
 
 
@@ -33,5 +42,5 @@ def reopen(folder: Path) -> tuple[Any, dict[str, int]]:
         pruning.reshape(inner, heads=cut.get("heads"), feed_forward=cut.get("feed_forward"))
     if "width" in cut:
         projection.reshape(inner, width=cut["width"])
-    inner.load_state_dict(load_file(folder / "model.safetensors"))
+    inner.load_state_dict(load_file(folder / _WEIGHTS))
     return inner.eval(), cut
