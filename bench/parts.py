@@ -26,6 +26,14 @@ FITTED = {"kind": "finetuned", "base": BASE, "epochs": 2, "learning_rates": [1e-
           "max_tokens": 96}  # fmt: skip
 
 
+#: What is asked beside a set's rows, where dev was better for it: short runs of words of sentences of opinion.
+ASKED_BESIDE: dict[str, dict[str, Any]] = {
+    "sst_sentence": {
+        "augment": [{"kind": "ngram_sampling", "per_row": 10, "lengths": [1, 2, 3, 4, 5, 6, 8, 10, 13, 16]}]
+    }
+}
+
+
 class NotHereError(Exception):
     """Something that the bench measures on is not on this machine."""
 

@@ -56,7 +56,7 @@ LAYERS = 3
 #: Students and their settings, with the export formats that serve them; the settings were chosen on dev.
 OURS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "bag": ({"epochs": 12}, []),
-    "static": ({"epochs": 20, "hidden": 512}, []),
+    "static": ({"epochs": 20, "hidden": 512, "features": {"bits": 17}}, []),
     "cnn": ({}, ["onnx", "onnx_int8"]),
     "bigru": ({}, ["onnx", "onnx_int8"]),
     "transformer": ({"layers": LAYERS}, ["onnx", "onnx_int8"]),

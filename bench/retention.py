@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import NotHereError, read_set, teacher_of, write_rows
+from parts import ASKED_BESIDE, NotHereError, read_set, teacher_of, write_rows
 from stillroom import pipeline, search
 from stillroom.core import recipe
 from stillroom.core.progress import Event
@@ -38,6 +38,11 @@ from stillroom.core.progress import Event
 ROOT = Path(__file__).resolve().parent.parent
 SETS = ("banking77", "sst_sentence", "ag_news")
 TIERS: dict[str, list[str]] = {"dictionary": ["bag", "static"], "order": ["cnn", "bigru"], "encoder": ["transformer"]}
+#: The recipe's own student, where a search should try one beside those that its kind offers.
+STARTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("sst_sentence", "dictionary"): {"kind": "static", "hidden": 512, "features": {"bits": 18}, "epochs": 6},
+    **{(name, "encoder"): {"kind": "transformer", "layers": 2, "feed_forward": 1024, "epochs": 4} for name in SETS},
+}
 #: Kept of the teacher (%), at how many times its speed: what a tier has to reach on a set.
 ASKED = {
     ("banking77", "dictionary"): (99.5, 300),
@@ -62,7 +67,8 @@ def asked(name: str, tier: str, *, shared: Path, work: Path, minutes: float) -> 
             "task": {"kind": "classification", "labels": labels},
             "corpus": write_rows(splits, labels, work / "rows" / name),
             "teacher": teacher_of(name, shared=shared, work=work),
-            "student": {"kind": TIERS[tier][0]},
+            "transfer": ASKED_BESIDE.get(name, {}),
+            "student": STARTS.get((name, tier), {"kind": TIERS[tier][0]}),
             "export": {"formats": ["onnx", "onnx_int8"]},
             "search": {"minutes": minutes, "families": TIERS[tier]},
         }
