@@ -53,6 +53,10 @@ ASKED = {
 }
 
 
+#: The size of the peers' best, which no student here may exceed but an encoder.
+PEER_MB = 31.4
+
+
 def asked(name: str, tier: str, *, shared: Path, work: Path, minutes: float) -> recipe.Recipe:
     """The recipe of one search.
 
@@ -70,7 +74,11 @@ def asked(name: str, tier: str, *, shared: Path, work: Path, minutes: float) -> 
             "transfer": ASKED_BESIDE.get(name, {}),
             "student": STARTS.get((name, tier), {"kind": TIERS[tier][0]}),
             "export": {"formats": ["onnx", "onnx_int8"]},
-            "search": {"minutes": minutes, "families": TIERS[tier]},
+            "search": {
+                "minutes": minutes,
+                "families": TIERS[tier],
+                "max_disk_mb": None if tier == "encoder" else PEER_MB,
+            },
         }
     )
 

@@ -18,8 +18,10 @@ class Grams:
     """Sums of a table's rows over n-grams, and in one more column how many there are."""
 
     def __init__(self, table: NDArray[np.float16], reader: NGrams) -> None:
-        # The table stays in half precision: only rows that some text has are ever widened.
-        self._table = np.concatenate([table, np.ones((len(table), 1), dtype=np.float16)], axis=1)
+        # Widened once: at every text that would cost more than all else that its pairs cost.
+        counted = np.concatenate([table.astype(np.float32), np.ones((len(table), 1), dtype=np.float32)], axis=1)
+        self._none = len(counted)  # a row that adds nothing
+        self._table = np.concatenate([counted, np.zeros((1, counted.shape[1]), dtype=np.float32)])
         self._reader, self._read = reader, reader.open(Path())
 
     @property
@@ -32,37 +34,31 @@ class Grams:
         parts = [self._reader.chunk(chunk) for chunk in chunks]
         counts = np.array([len(buckets) for buckets, _ in parts])
         flat = np.fromiter(chain.from_iterable(buckets for buckets, _ in parts), np.int64, int(counts.sum()))
-        sums = np.add.reduceat(self._rows(flat), np.cumsum(counts) - counts, axis=0)
+        sums = np.add.reduceat(self._table[flat], np.cumsum(counts) - counts, axis=0)
         spans = np.array([len(words) for _, words in parts])
         hashes = np.fromiter(chain.from_iterable(words for _, words in parts), np.int64, int(spans.sum()))
         ends = np.cumsum(spans) - 1
         if self._reader.word_pairs:
-            scores = np.zeros((len(hashes), self.width), dtype=np.float32)
-            scores[:-1] = self._rows(self._reader.pairs(hashes[:-1], hashes[1:]))
-            scores[ends] = 0.0  # a chunk's last word has no neighbour in it
-            sums += np.add.reduceat(scores, ends - spans + 1, axis=0)
+            pairs = np.append(self._reader.pairs(hashes[:-1], hashes[1:]), self._none)
+            pairs[ends] = self._none  # a chunk's last word has no neighbour in it
+            sums += np.add.reduceat(self._table[pairs], ends - spans + 1, axis=0)
         return sums, np.stack([hashes[ends - spans + 1], hashes[ends]], axis=1)
 
     def join(self, sums: NDArray[np.float32], edges: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
         """Add, to each chunk but a text's last, the pair that it makes with the chunk after it."""
         if self._reader.word_pairs:
-            follows = np.ones(len(sums), dtype=bool)
-            follows[starts] = False
-            right = np.flatnonzero(follows)
-            sums[right - 1] += self._rows(self._reader.pairs(edges[right - 1, 1], edges[right, 0]))
+            pairs = self._reader.pairs(edges[:-1, 1], edges[1:, 0])
+            pairs[starts[1:] - 1] = self._none
+            sums[:-1] += self._table[pairs]
 
     def whole(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The sums of each text, as its encoder reads it."""
         buckets = self._read(texts)
         counts = np.array([len(one) for one in buckets])
         sums: NDArray[np.float32] = np.add.reduceat(
-            self._rows(np.concatenate(buckets)), np.cumsum(counts) - counts, axis=0
+            self._table[np.concatenate(buckets)], np.cumsum(counts) - counts, axis=0
         )
         return sums
-
-    def _rows(self, buckets: NDArray[np.integer]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._table[buckets].astype(np.float32)
-        return found
 
 
 def scores(sums: NDArray[np.float32]) -> NDArray[np.float32]:
