@@ -78,7 +78,7 @@ def _angles(own: Float[Tensor, "rows width"], told: Float[Tensor, "rows others"]
             gaps = torch.cat([one[:middle], one[middle + 1 :]]) - one[middle]
             gaps = gaps / _lengths(gaps).unsqueeze(-1)
             cosines.append((gaps @ gaps.T)[apart])
-        parts.append(smooth_l1_loss(*cosines))
+        parts.append(smooth_l1_loss(cosines[0], cosines[1]))
     return torch.stack(parts).mean()
 
 
