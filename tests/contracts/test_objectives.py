@@ -28,7 +28,6 @@ OTHER: dict[tuple[str, str], Any] = {
     ("attention", "layers"): "even",
     ("minilm_relation", "teacher_layer"): 2,
     ("minilm_relation", "relation_heads"): 1,
-    ("relational", "angle_rows"): 3,
 }
 #: Settings that only count at the end of training, in its course, or in a queue: tested apart.
 APART = {"kind", "weight", "starts", "ends", "queue"}

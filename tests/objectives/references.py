@@ -188,7 +188,7 @@ def by_relational(found: Scene) -> float:
     means = [np.mean(list(one.values())) for one in far]
     distance = np.mean([huber(far[0][pair] / means[0], far[1][pair] / means[1]) for pair in pairs])
     angles = []
-    for i, j, k in itertools.permutations(range(min(ROWS, own.angle_rows)), 3):
+    for i, j, k in itertools.permutations(range(ROWS), 3):
         angles.append(huber(*(float(unit(side[i] - side[j]) @ unit(side[k] - side[j])) for side in (s, t))))
     likeness = ((unit(s @ s.T) - unit(t @ t.T)) ** 2).sum() / ROWS**2
     return float(own.distance * distance + own.angle * np.mean(angles) + own.similarity * likeness)
@@ -220,5 +220,5 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "minilm_relation": [{}, {"relation_heads": 1, "teacher_layer": 2}],
     "mutual": [{"temperature": 3.0}],
     "rank": [{}, {"inter": 0.5, "intra": 3.0, "temperature": 2.0}],
-    "relational": [{}, {"angle_rows": 4, "distance": 0.5}, {"similarity": 0.0}],
+    "relational": [{}, {"distance": 0.5}, {"similarity": 0.0}],
 }

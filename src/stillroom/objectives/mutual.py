@@ -27,6 +27,8 @@ class Mutual(Objective):
     kind: Literal["mutual"] = "mutual"
     temperature: float = Field(1.0, gt=0)
     """τ; the gradient is scaled by τ², so that the weight means the same at every temperature."""
+    temperature_end: float | None = Field(None, gt=0)
+    """τ at the end of training, reached in a straight line; None: it stays."""
 
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the rows that count."""

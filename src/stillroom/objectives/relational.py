@@ -37,8 +37,6 @@ class Relational(Objective):
     """The weight of angles."""
     similarity: float = Field(0.0, ge=0)
     """The weight of likeness, a small number: it wants a large weight, such as 1000."""
-    angle_rows: int = Field(32, ge=3)
-    """Angles are taken among the first so many rows of a batch alone: their number grows with the cube."""
 
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the pairs and triplets of rows that count."""
@@ -46,8 +44,7 @@ class Relational(Objective):
         told = target.signals["embedding"][target.mask].to(own.dtype)
         if len(own) < 2:
             return student["embedding"].sum() * 0.0
-        few = self.angle_rows
-        loss = self.distance * _distances(own, told) + self.angle * _angles(own[:few], told[:few])
+        loss = self.distance * _distances(own, told) + self.angle * _angles(own, told)
         return loss + self.similarity * (_likeness(own) - _likeness(told)).square().mean()
 
 
@@ -73,15 +70,16 @@ def _angles(own: Float[Tensor, "rows width"], told: Float[Tensor, "rows others"]
 
     if (count := len(own)) < 3:
         return own.sum() * 0.0
-    cosines = []
-    for one in (own, told):
-        gaps = one.unsqueeze(0) - one.unsqueeze(1)
-        gaps = gaps / _lengths(gaps).unsqueeze(-1)
-        cosines.append(gaps @ gaps.transpose(1, 2))
-    place = torch.arange(count, device=own.device)
-    middle, first, second = place[:, None, None], place[None, :, None], place[None, None, :]
-    triplets = (middle != first) & (middle != second) & (first != second)
-    return smooth_l1_loss(cosines[0][triplets], cosines[1][triplets])
+    apart = ~torch.eye(count - 1, dtype=torch.bool, device=own.device)
+    parts = []
+    for middle in range(count):
+        cosines = []
+        for one in (own, told):
+            gaps = torch.cat([one[:middle], one[middle + 1 :]]) - one[middle]
+            gaps = gaps / _lengths(gaps).unsqueeze(-1)
+            cosines.append((gaps @ gaps.T)[apart])
+        parts.append(smooth_l1_loss(cosines[0], cosines[1]))
+    return torch.stack(parts).mean()
 
 
 def _likeness(vectors: Float[Tensor, "rows width"]) -> Float[Tensor, "rows rows"]:
