@@ -54,8 +54,8 @@ def fit(
 
     Best is by the task's first metric against gold (against the teacher where there is none), ties by the lower loss.
     The first line also holds the dev score before any step, and each line how large every term's gradient was.
-    Checkpoints in `folder` let a killed run go on to the very same weights. Where a launcher started several processes,
-    all of them have to call this together.
+    Checkpoints in `folder` let a killed run, or one that stopped at the plan's `steps`, go on to the very same weights.
+    Where a launcher started several processes, all of them have to call this together.
 
     Raises:
         InputError: a loss that is not finite.
@@ -110,7 +110,7 @@ class Loop:
         checkpoint.restore(self)
         if self.step:
             self.meter.advance(self.step * self.plan.batch_size, resumed="from a checkpoint")
-        elif self.plan.steps is None:
+        elif self.timetable.steps >= self.timetable.per_epoch:
             self.before = self.learners[0].judge()
         while self.step < self.timetable.steps and self.bad_epochs < self.plan.patience:
             self._epoch(checkpoint)

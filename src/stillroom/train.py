@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,18 @@ class Ask(Protocol):
         """What it said."""
 
 
+@final
+class Paused(Exception):
+    """A fit stopped where it was asked to: the network with its best weights so far, and its log.
+
+    The draft keeps the checkpoint, as that of a killed fit does: the same fit without a pause goes on from there.
+    """
+
+    def __init__(self, network: Network, log: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(f"paused after {len(log)} epochs")
+        self.network, self.log = network, log
+
+
 def fit(
     student: Student,
     *,
@@ -50,15 +63,18 @@ def fit(
     peer: tuple[Student, Artifact] | None = None,
     begun_with: TransferSet | None = None,
     weight_bits: int = 7,
+    pause: int | None = None,
     report: Report = silent,
 ) -> Artifact:
     """Fit a student to what the teacher said, or, where `said` is None, to gold labels alone.
 
     `peer` is a second student, with what it studied, that learns beside the first one and is then let go.
     `begun_with` is the transfer set whose texts the student begins with, where that is not `said`; `weight_bits` what
-    its export keeps of a weight, for training under that rounding.
+    its export keeps of a weight, for training under that rounding. After `pause` epochs the fit stops, unless it was
+    finished before.
 
     Raises:
+        Paused: it stopped there.
         MismatchError: the transfer set does not fit the student.
         InputError: there is nothing to fit it to.
     """
@@ -89,7 +105,7 @@ def fit(
     def make(draft: Draft) -> None:
         _fit(student, draft, task=task, corpus=corpus, said=said, objectives=objectives,
              settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with,
-             weight_bits=weight_bits, report=report)  # fmt: skip
+             weight_bits=weight_bits, pause=pause, report=report)  # fmt: skip
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True, shared=True)
 
@@ -162,10 +178,13 @@ def _fit(
     peer: tuple[Student, Artifact] | None,
     begun_with: TransferSet | None,
     weight_bits: int,
+    pause: int | None,
     report: Report,
 ) -> None:
     network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed, begun_with=begun_with)
     pace = plan(student, settings, seed=seed, taught=said is not None, weight_bits=weight_bits)
+    if pause is not None:
+        pace = replace(pace, steps=pause * -(-len(train.ids) // pace.batch_size))
     beside = None
     if peer is not None:
         begun = begin(*peer, corpus, said, objectives, task=task, seed=seeds.derive(seed, "train/peer"))
@@ -173,6 +192,8 @@ def _fit(
     stage = STAGE if said else "undistilled"
     log = loop.fit(network, task=task, train=train, dev=dev, objectives=objectives, plan=pace,
                    folder=draft.folder / "fit", report=report, stage=stage, peer=beside)  # fmt: skip
+    if pause is not None:
+        raise Paused(network, log)
     network.save(draft.folder)
     artifact.write_text(draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log))
     lengths = np.array([len(one) for one in dev.ids])

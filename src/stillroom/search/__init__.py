@@ -157,8 +157,9 @@ def _point(trial: Trial, budget: recipe.Search, *, teacher: float, timed: Mappin
         "kind": trial.candidate.family,
         "student": trial.candidate.student.resolved(),
         "objectives": [one.model_dump(mode="json") for one in trial.candidate.objectives],
-        "bundle": str(trial.bundle.folder) if trial.bundle else None,
-        "digest": trial.bundle.digest if trial.bundle else None,
+        "run": str(trial.run.folder),
+        "bundle": str(trial.bundle.folder),
+        "digest": trial.bundle.digest,
         "score": trial.score,
         "scores": facts["scores"],
         "retention": trial.score / teacher if teacher else None,
@@ -197,6 +198,7 @@ def chosen(trials: Sequence[Trial], found: Mapping[str, Any], bench: Bench) -> d
                          rng=seeds.generator(bench.recipe.seed, "search/choice"))  # fmt: skip
     return {
         "name": within[best.place].candidate.name,
+        "run": points[within[best.place].candidate.name]["run"],
         "bundle": points[within[best.place].candidate.name]["bundle"],
         "of": len(within),
         "score": best.score,

@@ -1,14 +1,15 @@
 """Where candidates are fitted, bundled, timed and judged: on train and dev rows, and on no others.
 
 Everything it makes is an artifact, so that nothing is done twice: a rerun finds it, and so does the chosen student's
-own run.
+own run. A short fit is a whole one that pauses: if it goes on, it goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -26,6 +27,7 @@ from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
 from stillroom.core.recipe import Recipe
 from stillroom.corpus import Dev, Rows
+from stillroom.journey import Run
 from stillroom.metrics import Answers, Floats, Metric
 from stillroom.search.ladder import Candidate
 from stillroom.tasks import Task
@@ -33,7 +35,7 @@ from stillroom.transfer_set import TransferSet
 
 STAGE = "trial"
 _FILE, _ROWS = "trial.json", "dev.parquet"
-_FEW = 1000  # dev rows that a short fit is judged on, at most
+_FEW = 1000  # dev rows that a paused fit is compared on, at most
 _STEPS = 8  # of training, to learn how long one takes; the first is a warm-up
 _JUDGED = 64  # dev rows that are judged meanwhile
 _FORWARD = 1 / 3  # the share of a step that goes into what the network says
@@ -100,15 +102,30 @@ class Pace:
 
 @final
 @dataclass(frozen=True)
-class Trial:
-    """What came of a candidate: after a short fit, or, with a bundle, of a finished point."""
+class Glimpse:
+    """How a candidate was when its fit paused, with its best weights so far."""
 
     candidate: Candidate
-    trained: Artifact
+    score: float
+    """On dev, by the log of its fit."""
+    texts_per_second: float
+    """In torch, on one thread, tokenization included."""
+    disk_mb: float
+    statistics: Floats | None
+    """Of the metric, a line a dev row; None where its fit was finished before anybody could look."""
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """A finished point, with the run that holds it."""
+
+    candidate: Candidate
+    bundle: Artifact
+    run: Run
     statistics: Floats
     """Of the metric, a line a dev row."""
     facts: dict[str, Any]
-    bundle: Artifact | None = None
 
     @property
     def score(self) -> float:
@@ -117,7 +134,7 @@ class Trial:
 
     @property
     def texts_per_second(self) -> float:
-        """One thread, tokenization included: in torch after a short fit, by the bundle of a finished point."""
+        """Of the bundle, on one thread, tokenization included."""
         return float(self.facts["texts_per_second"])
 
     @property
@@ -135,6 +152,7 @@ class Bench:
         task = recipe.task
         rows = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
         self.corpus, self.corpus_digest = rows.learnable, rows.artifact.digest
+        self._work, self._read = work, rows.artifact
         self._held_out, self._rights = (rows.test, rows.outside), rows.stated_rights
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
@@ -195,36 +213,63 @@ class Bench:
         judge = a_row * len(dev.ids) + max(0.0, rest - a_row * len(few.ids))
         return Pace(begin, step, judge, -(-len(rows.ids) // plan.batch_size))
 
-    def _fit(self, candidate: Candidate, *, epochs: int, seed: int) -> Artifact:
-        settings = self.recipe.train
-        if epochs != self.epochs(candidate):
-            settings = settings.model_copy(update={"epochs": epochs})
+    def _fit(self, candidate: Candidate, *, seed: int, pause: int | None = None) -> Artifact:
         return train.fit(candidate.student, task=self.recipe.task, corpus=self.corpus, said=self.said,
-                         objectives=candidate.objectives, settings=settings, studied=self._studied(candidate),
+                         objectives=candidate.objectives, settings=self.recipe.train, studied=self._studied(candidate),
                          seed=seed, store=self.store, weight_bits=export.weight_bits(self.recipe.export),
-                         report=self.report)  # fmt: skip
+                         pause=pause, report=self.report)  # fmt: skip
 
-    def short(self, candidate: Candidate, *, epochs: int) -> Trial:
-        """Fit it for some of its epochs, and judge it as it is in torch: to compare with others after as much."""
-        trained = self._fit(candidate, epochs=epochs, seed=self.recipe.seed)
-        classes = self.jury.classes
+    def short(self, candidate: Candidate, *, epochs: int) -> Glimpse:
+        """Let its fit come as far as so many epochs, and look at it there, to compare it with others after as much.
+
+        A fit that was finished before goes no way back: of it, only the log tells how it was then.
+        """
+        task = self.recipe.task
 
         def make(draft: Draft) -> None:
-            network = candidate.student.reopen(trained.folder, task=self.recipe.task)
-            logits, rate = export.in_torch(network, self.jury.texts[:_FEW], classes=classes)
-            size = sum((trained.folder / name).stat().st_size for name in trained.manifest["files"]) / 1e6
-            self._write(draft, self.jury.statistics(logits), {"texts_per_second": rate, "disk_mb": size})
+            with tempfile.TemporaryDirectory(prefix="stillroom-short-") as folder:
+                try:
+                    where = self._fit(candidate, seed=self.recipe.seed, pause=epochs).folder
+                    log, paused = _log(where)[:epochs], False
+                except train.Paused as stopped:
+                    where, log, paused = Path(folder), list(stopped.log), True
+                    stopped.network.save(where)
+                size = sum(one.stat().st_size for one in where.rglob("*") if one.is_file()) / 1e6
+                network = candidate.student.reopen(where, task=task)
+                logits, rate = export.in_torch(network, self.jury.texts[:_FEW], classes=self.jury.classes)
+            facts = {"score": self._best(log), "texts_per_second": rate, "disk_mb": size, "paused": paused}
+            self._write(draft, self.jury.statistics(logits), facts)
 
-        return self._trial(candidate, trained, None, {"what": "short"}, {"student": trained.digest}, make)
+        settings = {
+            "what": "short",
+            "epochs": epochs,
+            "objectives": [one.model_dump(mode="json", serialize_as_any=True) for one in candidate.objectives],
+            "train": self.recipe.train.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds"}),
+            "weight_bits": export.weight_bits(self.recipe.export),
+            "seed": self.recipe.seed,
+        }
+        inputs = {part.role: part.digest for part in (self.corpus.train, self.corpus.unlabelled)}
+        inputs["studied"] = self._studied(candidate).digest
+        statistics, facts = self._judged(candidate, settings, inputs, make)
+        shown = statistics if facts["paused"] else None
+        return Glimpse(candidate, facts["score"], facts["texts_per_second"], facts["disk_mb"], shown)
 
-    def finish(self, candidate: Candidate, *, beside_teacher: bool) -> Trial:
-        """Fit it whole, with every seed; bundle it, time the bundle, and judge it on all of dev."""
+    def _best(self, log: Sequence[Mapping[str, Any]]) -> float:
+        """The best dev score of some epochs; where rounding has begun, of those under it, as the fit itself chooses."""
+        metric = self.jury.metric
+        scores = [one["dev"][metric.kind] for one in log if one.get("rounded") == log[-1].get("rounded")]
+        return float(max(scores) if metric.higher_is_better else min(scores))
+
+    def finish(self, candidate: Candidate, *, number: int, beside_teacher: bool) -> Trial:
+        """Fit it whole, with every seed; bundle it, time the bundle, and judge it on all of dev.
+
+        It gets a run of its own, the search's name and a number, that ends with the bundle: before the test.
+        """
         task, recipe = self.recipe.task, self.recipe
-        epochs = self.epochs(candidate)
-        trained = self._fit(candidate, epochs=epochs, seed=recipe.seed)
+        trained = self._fit(candidate, seed=recipe.seed)
         others = [
-            self._fit(candidate, epochs=epochs, seed=seeds.derive(recipe.seed, f"search/seed/{number}"))
-            for number in range(1, recipe.search.seeds)
+            self._fit(candidate, seed=seeds.derive(recipe.seed, f"search/seed/{other}"))
+            for other in range(1, recipe.search.seeds)
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
                                teacher=self.said.teacher, rights=self._rights, store=self.store,
@@ -249,31 +294,40 @@ class Bench:
                 "scores": [self.jury.score(one) for one in found],
                 "teacher": timed.get("teacher"),
             }
-            self._write(draft, np.mean(found, axis=0), facts)
+            statistics = np.mean(found, axis=0)
+            self._write(draft, statistics, {"score": self.jury.score(statistics), **facts})
 
         inputs = {"bundle": bundle.digest, **{part.role: part.digest for part in timed_on}}
-        inputs |= {f"seed {number}": one.digest for number, one in enumerate(others, start=1)}
+        inputs |= {f"seed {other}": one.digest for other, one in enumerate(others, start=1)}
         settings = {"what": "point", "beside": beside_teacher, "cost": recipe.cost.model_dump(mode="json")}
-        return self._trial(candidate, trained, bundle, settings, inputs, make)
+        statistics, facts = self._judged(candidate, settings, inputs, make)
+        run = self._noted(candidate, f"{recipe.name}-{number}", trained=trained, bundle=bundle)
+        return Trial(candidate, bundle, run, statistics, facts)
+
+    def _noted(self, candidate: Candidate, name: str, *, trained: Artifact, bundle: Artifact) -> Run:
+        """The record of a run that would have come to this bundle."""
+        run = Run(candidate.recipe(self.recipe).model_copy(update={"name": name}), work=self._work, until="export")
+        for stage, found in (("corpus", self._read), ("teacher", self.teacher), ("transfer", self.said.artifact),
+                             ("train", trained), ("export", bundle)):  # fmt: skip
+            run.reached(stage, found)
+        return run
 
     def _write(self, draft: Draft, statistics: Floats, facts: dict[str, Any]) -> None:
         columns = {str(number): statistics[:, number] for number in range(statistics.shape[1])}
         pq.write_table(pa.table(columns), draft.folder / _ROWS)
-        artifact.write_json(draft.folder / _FILE, {"score": self.jury.score(statistics), **facts})
+        artifact.write_json(draft.folder / _FILE, facts)
         draft.facts["reproducible"] = "no: it holds measurements of time"
 
-    def _trial(
-        self,
-        candidate: Candidate,
-        trained: Artifact,
-        bundle: Artifact | None,
-        settings: dict[str, Any],
-        inputs: dict[str, str],
-        make: Any,
-    ) -> Trial:
+    def _judged(
+        self, candidate: Candidate, settings: dict[str, Any], inputs: dict[str, str], make: Callable[[Draft], None]
+    ) -> tuple[Floats, dict[str, Any]]:
         described = {**settings, "metric": self.jury.metric.kind, "student": candidate.student.resolved()}
         inputs = {**inputs, "dev": self.corpus.dev.digest, "said": self.said.artifact.digest}
         found = self.store.obtain(STAGE, settings=described, inputs=inputs, make=make)
         table = pq.read_table(found.folder / _ROWS)
         statistics = np.stack([table[name].to_numpy() for name in table.column_names], axis=1)
-        return Trial(candidate, trained, statistics, found.read_json(_FILE), bundle)
+        return statistics, found.read_json(_FILE)
+
+
+def _log(folder: Path) -> list[Mapping[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -1,5 +1,5 @@
 """Who gets how much of the time: one of each kind whole, then short fits for the others, whole ones for those of them
-that can still win, then new settings.
+that can still win, then new settings. Every fit pauses where a short one ends, and a whole one goes on from there.
 
 Nothing is begun whose measured pace says that it can't end in time, but for the quickest candidate, which always
 ends. Every such decision stands in the journal.
@@ -15,7 +15,7 @@ from stillroom.core import seeds
 from stillroom.core.errors import InputError, OutsideError
 from stillroom.core.progress import Event, Report
 from stillroom.search import choice
-from stillroom.search.bench import Bench, Pace, Trial
+from stillroom.search.bench import Bench, Glimpse, Pace, Trial
 from stillroom.search.journal import Journal
 from stillroom.search.ladder import Candidate
 from stillroom.search.proposals import Proposals
@@ -38,7 +38,7 @@ class Explorer:
         self.points: list[Trial] = []
         self.dropped: dict[str, str] = {}
         self._paces: dict[str, Pace] = {}
-        self._short: dict[str, Trial] = {}
+        self._short: dict[str, Glimpse] = {}
 
     def explore(self, candidates: Sequence[Candidate]) -> None:
         """Everything there is time for."""
@@ -51,14 +51,17 @@ class Explorer:
             paced = self._paced(rungs)
             for one in paced:
                 if all(point.candidate.family != one.family for point in self.points):
-                    self._finish(one, sure=not self.points)
+                    sure = not self.points
+                    if self._try_short(one, sure=sure) is not None:
+                        self._finish(one, sure=sure)
             ordered += paced
         ordered.sort(key=self._fit_seconds)
         for one in ordered:
-            self._try_short(one)
+            if one.name not in self._short:
+                self._try_short(one)
         for one in ordered:
-            trial = self._short.get(one.name)
-            if trial is not None and not self._finished(one) and not self._outclassed(trial):
+            seen = self._short.get(one.name)
+            if seen is not None and not self._finished(one) and not self._outclassed(seen):
                 self._finish(one)
         self._propose()
 
@@ -96,13 +99,15 @@ class Explorer:
         return self._paces[candidate.name].seconds(self._short_epochs(candidate))
 
     def _whole_seconds(self, candidate: Candidate) -> float:
-        """A whole fit, with every seed, the bundle and its timing."""
+        """What is left of a whole fit, with every seed, the bundle and its timing."""
         recipe = self.bench.recipe
-        pace, trial = self._paces[candidate.name], self._short.get(candidate.name)
+        pace, seen = self._paces[candidate.name], self._short.get(candidate.name)
         fits = self._fit_seconds(candidate) * recipe.search.seeds
+        if seen is not None:
+            fits -= self._short_seconds(candidate) - pace.begin
         rows = min(1000, len(self.bench.jury.texts))
         passes = (1 + len(recipe.export.formats)) * _PASSES + 3
-        a_text = 1 / trial.texts_per_second if trial else pace.judge / len(self.bench.jury.texts)
+        a_text = 1 / seen.texts_per_second if seen else pace.judge / len(self.bench.jury.texts)
         return fits + _STARTING_SECONDS + rows * passes * a_text
 
     def _begins(self, candidate: Candidate, what: str, seconds: float, *, needs: float, sure: bool = False) -> bool:
@@ -135,41 +140,43 @@ class Explorer:
         self.dropped[candidate.name] = known["why"]
         return None
 
-    def _try_short(self, candidate: Candidate) -> Trial | None:
-        seconds = self._short_seconds(candidate)
-        needs = seconds + (0.0 if self._finished(candidate) else self._whole_seconds(candidate))
-        if not self._begins(candidate, "short fit of", seconds, needs=needs):
+    def _try_short(self, candidate: Candidate, *, sure: bool = False) -> Glimpse | None:
+        # The rest has to fit in too, and begins once more.
+        needs = self._whole_seconds(candidate) + self._paces[candidate.name].begin
+        if not self._begins(candidate, "short fit of", self._short_seconds(candidate), needs=needs, sure=sure):
             return None
         epochs = self._short_epochs(candidate)
-        trial = self._attempt(
+        seen = self._attempt(
             candidate, f"short fit of {candidate.name}", lambda: self.bench.short(candidate, epochs=epochs)
         )
-        if trial is not None:
-            self._short[candidate.name] = trial
-        return trial
+        if seen is not None:
+            self._short[candidate.name] = seen
+        return seen
 
     def _finish(self, candidate: Candidate, *, sure: bool = False) -> None:
         seconds = self._whole_seconds(candidate)
         if self._begins(candidate, "whole fit of", seconds, needs=seconds, sure=sure):
-            beside = not self.points
+            number = len(self.points) + 1
             point = self._attempt(
                 candidate,
                 f"whole fit of {candidate.name}",
-                lambda: self.bench.finish(candidate, beside_teacher=beside),
+                lambda: self.bench.finish(candidate, number=number, beside_teacher=number == 1),
             )
             if point is not None:
                 self.points.append(point)
 
-    def _outclassed(self, trial: Trial) -> bool:
+    def _outclassed(self, seen: Glimpse) -> bool:
         """Whether another of its kind, after as short a fit, is as quick and as small, and better beyond chance."""
-        metric, name = self.bench.jury.metric, trial.candidate.name
+        metric, name = self.bench.jury.metric, seen.candidate.name
         for other in self._short.values():
-            if other is trial or other.candidate.family != trial.candidate.family:
+            if other is seen or other.candidate.family != seen.candidate.family:
                 continue
-            if other.texts_per_second < trial.texts_per_second or other.disk_mb > trial.disk_mb:
+            if other.texts_per_second < seen.texts_per_second or other.disk_mb > seen.disk_mb:
                 continue
+            if other.statistics is None or seen.statistics is None:
+                continue  # what was finished before was not seen after as short a fit
             rng = seeds.generator(self.bench.recipe.seed, f"search/{name}/{other.candidate.name}")
-            if choice.clearly_better(other.statistics, trial.statistics, metric=metric, rng=rng):
+            if choice.clearly_better(other.statistics, seen.statistics, metric=metric, rng=rng):
                 self.dropped[name] = f"after a short fit {other.candidate.name} was as quick, as small and better"
                 return True
         return False
@@ -180,7 +187,7 @@ class Explorer:
         bases: dict[str, Trial] = {}
         for point in self.points:
             before = bases.get(point.candidate.family)
-            if point.candidate.name in self._short and (before is None or sign * point.score > sign * before.score):
+            if before is None or sign * point.score > sign * before.score:
                 bases[point.candidate.family] = point
         studies = {
             family: Proposals(base.candidate.spans(), seed=self.bench.recipe.seed, name=family,
@@ -197,11 +204,11 @@ class Explorer:
         one = base.moved(study.next(), name=f"{base.family} proposal {number}")
         pace = self._paces[base.name]
         self._paces[one.name] = Pace(pace.begin, pace.step * _LARGER, pace.judge * _LARGER, pace.steps)
-        trial = self._try_short(one)
-        study.tell(None if trial is None else trial.score)
-        if trial is None:
+        seen = self._try_short(one)
+        study.tell(None if seen is None else seen.score)
+        if seen is None:
             return bool(self.journal.decide(f"short fit of {one.name}", dict)["go"])
-        if sign * trial.score > sign * self._short[base.name].score:
+        if sign * seen.score > sign * self._short[base.name].score:
             self._finish(one)
         else:
             self.dropped[one.name] = f"after a short fit it was no better than {base.name}"

@@ -102,10 +102,11 @@ def _edge(points: Sequence[Mapping[str, Any]], key: str) -> list[Mapping[str, An
 
 
 def _table(points: Sequence[Mapping[str, Any]]) -> str:
-    titles = ("point", "dev score", "of the teacher", "texts/s", "× teacher", "p50 ms", "MB", "price / 1 M", "bundle")
+    titles = ("point", "dev score", "of the teacher", "texts/s", "× teacher", "p50 ms", "MB", "price / 1 M", "run",
+              "bundle")  # fmt: skip
     rows = "".join(
         f'<tr class="{"frontier" if one["frontier"] else ""}{" beyond" if one["beyond"] else ""}">'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in (*cells(one), str(one["bundle"])))
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in (*cells(one), one["run"], one["bundle"]))
         + "</tr>"
         for one in points
     )

@@ -133,7 +133,7 @@ class Plan:
     bf16: bool
     checkpoint_seconds: float = 20.0
     steps: int | None = None
-    """Stop after so many steps of the schedule: for trying a learning rate."""
+    """Stop after so many steps of the schedule: for trying a learning rate, or to go on later from the checkpoint."""
     curriculum: float = 0.0
     """The share of training in which rows that the teacher is unsure of come in little by little."""
     unfreeze: float = 0.0
