@@ -76,6 +76,7 @@ def test_a_planted_fault_is_found_and_no_other(
     found = doctor.examine(pair.write(tmp_path))
     assert symptoms(found) == expected
     assert key in found.findings[0].keys
+    assert found.findings[0].evidence
     assert all((tmp_path / fact.artifact / "manifest.json").is_file() for fact in found.findings[0].evidence)
 
 

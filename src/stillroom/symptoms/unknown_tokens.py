@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
@@ -66,8 +67,11 @@ def _unknown(path: Path, texts: Sequence[str]) -> tuple[float, int] | None:
     tokenizer: Any = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    named = getattr(tokenizer.model, "unk_token", None)
-    unknown = tokenizer.token_to_id(named) if named else None
+    # Word pieces and merges name the token, Unigram gives its number, and says so in its file alone.
+    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    unknown = model.get("unk_id")
+    if unknown is None and model.get("unk_token"):
+        unknown = tokenizer.token_to_id(model["unk_token"])
     if unknown is None:
         return None
     ids = [one.ids for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
