@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from safetensors.numpy import load_file
 
 from stillroom import pipeline, search
 from stillroom.core import artifact, processes, recipe
@@ -71,15 +71,15 @@ def test_two_processes_travel_to_the_end_and_come_to_what_one_comes_to(toy: dict
     assert noted[0] == noted[1]
     assert len(noted[0]) == len(set(noted[0])) > 10
 
-    run = pipeline.run(recipe.parse(toy), work=tmp_path / "one", until="train")
+    run = pipeline.run(recipe.parse(toy), work=tmp_path / "one", until="evaluate")
     kept = json.loads((tmp_path / "two" / "runs" / "toy" / "run.json").read_text(encoding="utf-8"))["stages"]
-    # Which digits a teacher's answers are rounded to depends on its last ones: the students are further apart.
-    for stage, file, apart in (("teacher", "model.safetensors", 1e-4), ("train", "static.safetensors", 2e-3)):
-        alone = run.artifacts[stage].folder
-        one = load_file(alone / file)
-        two = load_file(tmp_path / "two" / alone.parent.name / kept[stage]["key"] / file)
-        for name, weights in one.items():
-            np.testing.assert_allclose(two[name], weights, rtol=0, atol=apart, err_msg=f"{stage} {name}")
+    one = pq.read_table(run.artifacts["evaluate"].folder / "table.parquet")
+    two = pq.read_table(tmp_path / "two" / "evaluation" / kept["evaluate"]["key"] / "table.parquet")
+    # What they say is held, not their weights: the gradient of a key's bias is nothing but rounding, and Adam makes
+    # steps of it. By rounding, these differ by 2e-4; where the gradient of one process counts alone, by 5e-3 or more.
+    for whose in ("teacher", "student", "undistilled"):
+        name = f"probabilities.{whose}"
+        np.testing.assert_allclose(two[name].to_pylist(), one[name].to_pylist(), rtol=0, atol=1e-3, err_msg=whose)
     facts = run.artifacts["train"].manifest["facts"]
     assert facts["rows"] % 109 == 1, "one of two has nothing of the last batch"
 
