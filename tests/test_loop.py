@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from stillroom import fitness, loop, pipeline
+from stillroom import fitness, loop, pipeline, runtime
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import MismatchError
 from stillroom.learner import Beginner, Learner
@@ -269,6 +269,31 @@ def test_rounds_end_with_a_student_of_a_student(toy: dict[str, Any], tmp_path: P
     assert len(lineage) == 3
     assert lineage[-1].digest == once.digest, "the first round is the run without rounds: it is not fitted twice"
     assert len({one.digest for one in lineage}) == 3
+
+
+@pytest.mark.slow
+def test_a_recipe_can_ask_for_every_scheme_of_training_at_once(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A peer, a curriculum, thawing, moving weights and rounding, from the recipe to a bundle in eight bits."""
+    toy["student"] = {"kind": "transformer", "layers": 2, "epochs": 4, "freeze_embeddings": False}
+    toy["peer"] = {"kind": "transformer", "layers": 1, "epochs": 4}
+    toy["objective"] = [
+        {"kind": "mutual", "weight": 0.5},
+        {"kind": "forward_kl", "temperature": 4.0, "temperature_end": 1.0},
+        {"kind": "hard_label", "weight": 1.0, "weight_end": 0.0},
+    ]
+    toy["train"] = {"curriculum": 0.5, "unfreeze": 0.5, "quantization_aware": 0.5}
+    toy["export"] = {"formats": ["onnx", "onnx_int8"]}
+    run = pipeline.run(recipe.parse(toy), work=tmp_path)
+    log = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert all({"mutual", "forward_kl", "hard_label"} <= set(one["terms"]) for one in log[:-1])
+    assert all(0 <= one["peer"]["accuracy"] <= 1 for one in log)
+    assert [one.get("rounded", False) for one in log] == [False, False, True, True]
+    assert {"mutual", "forward_kl"} <= set(log[-1]["gradients"])
+    variants = run.artifacts["export"].manifest["facts"]["variants"]
+    assert (variants[0]["format"], variants[0]["reason"]) == ("onnx", "passed its checks")
+    assert {one["format"] for one in variants} == {"onnx", "onnx_int8"}
+    assert toy["train"].items() <= run.artifacts["train"].manifest["settings"]["train"].items()
+    assert runtime.load(run.folder).predict(["the film was great today"])[0].label == "positive"
 
 
 def test_what_does_not_fit_is_refused_before_anything_starts(toy: dict[str, Any]) -> None:

@@ -39,6 +39,9 @@ class TestEvery:
         assert member(kind).formula
         assert member(kind).source
         assert member(kind).lowest
+        assert {member(kind).formula, member(kind).source} <= {
+            line.partition(": ")[2].removesuffix(".") for line in (member(kind).__doc__ or "").splitlines()
+        }
         assert member(kind).needs <= signals.KINDS | {"gold", PEER}
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda one: one.__name__.removeprefix("check_"))
@@ -109,6 +112,9 @@ class TestEvery:
         if found.learned is not None:
             low = replace(low, learned=learnt(found.objective, found.said, dict(found.target.signals)).bfloat16())
         torch.testing.assert_close(low.loss().double(), found.loss(), rtol=0.1, atol=0.05)
+        for name, exact in found.gradients().items():
+            rough = low.gradients()[name].double()
+            assert (rough - exact).norm() <= 0.1 * exact.norm(), name
 
     def test_every_setting_matters(self, kind: str) -> None:
         plain = made(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,16 @@ class Scene:
 
     def loss(self) -> Tensor:
         return self.objective.loss(self.said, self.target, self.learned)
+
+    def moved(self, step: float, way: dict[str, Tensor]) -> Scene:
+        """The same with the student's signals, and what is learned beside (`learned/<name>`), so far along a way."""
+        said = {name: one.detach() + step * way[name] if name in way else one for name, one in self.said.items()}
+        if (learned := self.learned) is not None:
+            learned = copy.deepcopy(learned)
+            with torch.no_grad():
+                for name, one in learned.named_parameters():
+                    one += step * way[f"learned/{name}"]
+        return replace(self, said=said, learned=learned)
 
     def gradients(self) -> dict[str, Tensor]:
         """The slope of the loss in each of the student's signals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 import torch
 
 from stillroom.core.errors import MismatchError
-from tests.objectives.checks import check_repetitions_are_no_negatives
+from tests.objectives.checks import OWN, Make
 from tests.objectives.references import sides
 from tests.objectives.scenes import KINDS, ROWS, heard, lengths, looked, made, reordered, scene
 
 
-def test_contrastive_takes_no_repetition_for_another() -> None:
-    check_repetitions_are_no_negatives(lambda **settings: made("contrastive", **settings))
+@pytest.mark.parametrize(("kind", "check"), [(kind, one) for kind, own in OWN.items() for one in own])
+def test_keeps_what_it_alone_promises(kind: str, check: Callable[[Make], None]) -> None:
+    check(lambda **settings: made(kind, **settings))
 
 
 def test_contrastive_is_flat_where_equal_vectors_are_as_far_apart_as_they_go() -> None:

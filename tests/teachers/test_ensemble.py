@@ -62,6 +62,42 @@ def test_a_mixture_is_a_mixture_of_probabilities(rows: corpus.Corpus, tmp_path: 
     np.testing.assert_allclose(np.exp(said).sum(axis=1), 1.0, rtol=1e-5)
 
 
+def otherwise_read(folder: Path) -> dict[str, Any]:
+    """A small classifier that reads pieces of bytes, where the one of the fixture reads words."""
+    import torch
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokenizer = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer.train_from_iterator((text for text, _ in sentences()), 300, show_progress=False, special_tokens=special)
+    tokenizer._tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    torch.manual_seed(5)
+    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=16, num_hidden_layers=1, pad_token_id=1,
+                        num_attention_heads=2, intermediate_size=32, max_position_embeddings=128,
+                        initializer_range=0.5, id2label=dict(enumerate(LABELS)),
+                        label2id={one: k for k, one in enumerate(LABELS)})  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return {"kind": "huggingface", "model": str(folder)}
+
+
+def test_members_may_read_otherwise(rows: corpus.Corpus, classifier_folder: Path, tmp_path: Path) -> None:
+    """Each is asked with its own tokenizer: a mixture of two is what comes of asking each alone."""
+    members = [{"kind": "huggingface", "model": str(classifier_folder)}, otherwise_read(tmp_path / "bytes")]
+    texts = list(rows.test.texts())[:9]
+    told = []
+    for number, member in enumerate(members):
+        alone = plugins.build("teachers", member)
+        found = teach.prepare(alone, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1,
+                              store=Store(tmp_path / str(number)))  # fmt: skip
+        logits = heard(alone.open(found.folder, task=TASK), texts)
+        told.append(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    assert np.abs(told[0] - told[1]).max() > 0.01
+    said = heard(opened(rows, tmp_path / "both", members), texts)
+    np.testing.assert_allclose(np.exp(said), np.mean(told, axis=0), atol=1e-5)
+
+
 def test_the_surest_is_heard_alone_whatever_the_scale_of_its_logits(rows: corpus.Corpus, tmp_path: Path) -> None:
     texts = list(rows.test.texts())[:2]
     loud = {**always((100.0, 100.1)), texts[1]: (0.0, 9.0)}

@@ -81,6 +81,11 @@ class Objective(Member, ABC):
     ends: float = Field(1.0, gt=0, le=1)
     """The share of training after which it no longer counts."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        """Say in its docstring too what it works out, after whom, and where it is lowest."""
+        cls.__doc__ = f"{cls.__doc__}\n\nFormula: {cls.formula}.\nSource: {cls.source}.\nLowest: {cls.lowest}."
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.ends <= self.starts:
