@@ -378,6 +378,35 @@ def test_no_step_is_taken_twice_also_when_killed_between_a_short_and_a_whole_fit
 
 
 @pytest.mark.slow
+def test_a_fit_that_is_not_done_when_the_time_is_over_stops_and_goes_on_with_more(
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock leaps in the last epoch of the second one; the first is finished whatever the clock says."""
+    ground = Ground(searched, tmp_path, monkeypatch)
+    candidates = [ground.named("first"), ground.named("second", learning_rate=0.021)]
+    late: list[Path] = []
+    take = loop.Loop._step
+
+    def leaping(one: loop.Loop, rows: Any) -> None:
+        take(one, rows)
+        started = {folder for folder, _ in ground.steps}
+        if len(started) == 2 and one.epoch == one.plan.epochs - 1:
+            late.append(one.folder)
+
+    monkeypatch.setattr(loop.Loop, "_step", leaping)
+    monkeypatch.setattr(Explorer, "_left", lambda _: -1.0 if late else 600.0)
+    explorer = ground.explored(*candidates)
+    assert [one.candidate.name for one in explorer.points] == ["first"]
+    assert explorer.dropped == {"second": "the minutes were over in the middle of its fit"}
+    taken = len(ground.steps)
+    assert ground.explored(*candidates).dropped == explorer.dropped, "a decision stands"
+    assert len(ground.steps) == taken
+    (tmp_path / "journal.jsonl").unlink()
+    monkeypatch.setattr(Explorer, "_left", lambda _: 600.0)
+    assert len(ground.explored(*candidates).points) == 2
+
+
+@pytest.mark.slow
 def test_what_was_fitted_before_the_search_is_not_fitted_again(
     searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,8 +144,16 @@ class Trial:
 
 
 @final
+class TimeOver(Exception):
+    """A fit was still going on when the search had to end; its checkpoint stays."""
+
+
+@final
 class Bench:
-    """The parts that all candidates share: one corpus, one teacher, one transfer set, one jury."""
+    """The parts that all candidates share: one corpus, one teacher, one transfer set, one jury.
+
+    `over` is asked after every step of a fit whether to stop there.
+    """
 
     def __init__(self, recipe: Recipe, *, work: Path, report: Report) -> None:
         self.recipe, self.store, self.report = recipe, Store(work), report
@@ -157,7 +165,7 @@ class Bench:
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
         self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task)
-        self._first: str | None = None
+        self.over: Callable[[], bool] = lambda: False
 
     def ask(self, candidates: Sequence[Candidate]) -> None:
         """Ask the teacher once for whatever any of them looks at, and call the jury."""
@@ -213,11 +221,16 @@ class Bench:
         judge = a_row * len(dev.ids) + max(0.0, rest - a_row * len(few.ids))
         return Pace(begin, step, judge, -(-len(rows.ids) // plan.batch_size))
 
+    def _watched(self, event: Event) -> None:
+        if self.over():
+            raise TimeOver
+        self.report(event)
+
     def _fit(self, candidate: Candidate, *, seed: int, pause: int | None = None) -> Artifact:
         return train.fit(candidate.student, task=self.recipe.task, corpus=self.corpus, said=self.said,
                          objectives=candidate.objectives, settings=self.recipe.train, studied=self._studied(candidate),
                          seed=seed, store=self.store, weight_bits=export.weight_bits(self.recipe.export),
-                         pause=pause, report=self.report)  # fmt: skip
+                         pause=pause, report=self._watched)  # fmt: skip
 
     def short(self, candidate: Candidate, *, epochs: int) -> Glimpse:
         """Let its fit come as far as so many epochs, and look at it there, to compare it with others after as much.

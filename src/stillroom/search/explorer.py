@@ -1,8 +1,8 @@
 """Who gets how much of the time: one of each kind whole, then short fits for the others, whole ones for those of them
 that can still win, then new settings. Every fit pauses where a short one ends, and a whole one goes on from there.
 
-Nothing is begun whose measured pace says that it can't end in time, but for the quickest candidate, which always
-ends. Every such decision stands in the journal.
+Nothing is begun whose measured pace says that it can't end in time, and a fit that is still going on when the time is
+over stops; but the quickest candidate is always finished. Every such decision stands in the journal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stillroom.core import seeds
 from stillroom.core.errors import InputError, OutsideError
 from stillroom.core.progress import Event, Report
 from stillroom.search import choice
-from stillroom.search.bench import Bench, Glimpse, Pace, Trial
+from stillroom.search.bench import Bench, Glimpse, Pace, TimeOver, Trial
 from stillroom.search.journal import Journal
 from stillroom.search.ladder import Candidate
 from stillroom.search.proposals import Proposals
@@ -126,12 +126,16 @@ class Explorer:
             self.dropped[candidate.name] = f"it needs about {told['needs']:.0f} s, and {told['left']:.0f} s were left"
         return bool(told["go"])
 
-    def _attempt(self, candidate: Candidate, what: str, work: Callable[[], T]) -> T | None:
+    def _attempt(self, candidate: Candidate, what: str, work: Callable[[], T], *, sure: bool = False) -> T | None:
         """Do it, unless it was seen that it can't be done: a fit that runs away, or a bundle that fails its checks."""
         known = self.journal.known(f"failed {what}")
         if known is None:
+            self.bench.over = lambda: not sure and self._left() < 0
             try:
                 return work()
+            except TimeOver:
+                why = "the minutes were over in the middle of its fit"
+                known = self.journal.decide(f"failed {what}", lambda: {"why": why})
             except (InputError, OutsideError) as error:
                 problem = error.problems[0]
                 if isinstance(error, OutsideError) and problem.where != "export":
@@ -147,7 +151,10 @@ class Explorer:
             return None
         epochs = self._short_epochs(candidate)
         seen = self._attempt(
-            candidate, f"short fit of {candidate.name}", lambda: self.bench.short(candidate, epochs=epochs)
+            candidate,
+            f"short fit of {candidate.name}",
+            lambda: self.bench.short(candidate, epochs=epochs),
+            sure=sure,
         )
         if seen is not None:
             self._short[candidate.name] = seen
@@ -161,6 +168,7 @@ class Explorer:
                 candidate,
                 f"whole fit of {candidate.name}",
                 lambda: self.bench.finish(candidate, number=number, beside_teacher=number == 1),
+                sure=sure,
             )
             if point is not None:
                 self.points.append(point)
