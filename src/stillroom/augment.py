@@ -109,19 +109,22 @@ class Workshop:
 
     @cached_property
     def _opened(self) -> list[Make]:
-        ground = Ground(words=lambda: self._words, teacher=self._loaded)
+        ground = Ground(words=lambda: self._words, texts=self._texts, teacher=self._loaded)
         return [rule.open(ground) for rule in self._rules]
+
+    def _texts(self) -> Iterator[str]:
+        """Of the rows that texts are made of."""
+        for texts in _texts(self._words_of):
+            yield from texts
 
     @cached_property
     def _words(self) -> Mapping[str, int]:
         """The most frequent words of the rows that texts are made of; rare ones are let go of on the way."""
         counts: Counter[str] = Counter()
-        for part in self._words_of:
-            for batch in part.batches(_BATCH):
-                for text in batch.column("text").to_pylist():
-                    counts.update(piece.lower() for piece in pieces(text) if is_word(piece))
-                if len(counts) > 4 * _MOST_WORDS:
-                    counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
+        for text in self._texts():
+            counts.update(piece.lower() for piece in pieces(text) if is_word(piece))
+            if len(counts) > 4 * _MOST_WORDS:
+                counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
 
 

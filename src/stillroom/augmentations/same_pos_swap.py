@@ -1,99 +1,125 @@
-"""Words of the same kind in each other's place: sentences that are built alike and say something else."""
+"""Words of the same part of speech in each other's place: sentences that are built alike and say something else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, final
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, is_word
+from stillroom.core import artifact
+from stillroom.core.errors import InputError, Problem, missing_extra
+from stillroom.teachers import _pretrained
 
-#: Words that hold an English sentence together: never swapped.
-_CLOSED_WORDS = """
-    a about above after again against all although am among an and another any anybody anyone anything are as at be
-    because been before being below between both but by can cannot could did do does doing don't down during each either
-    every everybody everyone everything few for from had has have having he her here hers herself him himself his how i
-    if in into is isn't it its itself just least less many may me might mine more most much must my myself neither never
-    no nobody none nor not nothing of off on once only onto or other our ours out over own quite rather same shall she
-    should since so some somebody someone something such than that the their theirs them themselves then there these
-    they this those though through till to too under unless until up upon us very was we were what when where whether
-    which while who whom whose why will with within without won't would yet you your yours yourself"""
-_CLOSED = frozenset(_CLOSED_WORDS.split())
-#: The first suffix that fits decides; the longest stand first.
-_SUFFIXES = (
-    (("ation", "ition", "ction", "sion", "ness", "ment", "ance", "ence", "ship", "hood", "ity", "ism"), "noun"),
-    (("ful", "less", "ous", "ive", "able", "ible", "ical", "ish", "est"), "adjective"),
-    (("ing",), "participle in -ing"),
-    (("ed",), "participle in -ed"),
-    (("ly",), "adverb"),
-    (("ies", "es", "s"), "form in -s"),
-    (("er", "or", "ist"), "form in -er"),
-    (("al", "ic", "y"), "form in -al, -ic, -y"),
-)  # fmt: skip
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Token
 
+_WHERE = "transfer.augment.tagger"
+_TAGGERS = {"tagger", "morphologizer"}
+#: The parts of a pipeline that tagging takes; parser, entities and lemmas are not loaded.
+_PARTS = _TAGGERS | {"tok2vec", "transformer", "attribute_ruler"}
+_MOST_WORDS = 100_000
 
-def tag(word: str) -> str:
-    """The kind of an English word by its look; empty where it is never swapped."""
-    low = word.lower()
-    if low in _CLOSED or len(low) < 3 or "'" in low or "’" in low:
-        return ""
-    if not low.isalpha():
-        return "number" if low.isdigit() else ""
-    for endings, kind in _SUFFIXES:
-        if any(low.endswith(ending) and len(low) > len(ending) + 2 for ending in endings):
-            return kind
-    return "other"
+#: The words of a part of speech, and their counts summed up.
+Pool = tuple[list[str], NDArray[np.float64]]
 
 
 @final
 class SamePosSwap(Augmentation):
-    """Words become others of the same kind, drawn as often as they stand in the rows (Tang et al. 1903.12136).
+    """Words become others of the same part of speech, as often as they stand in the rows (Tang et al. 1903.12136).
 
-    The kinds are no parts of speech from a tagger: a list of English function words, which stay, and suffixes. Words
-    without a telling suffix, most nouns, verbs and adjectives among them, are one kind. For other languages the list
-    and the suffixes mean nothing.
+    Parts of speech are the tags that a spaCy pipeline gives to words where they stand, as fine as it has them: for
+    English, plural nouns change places with plural nouns, and past tenses with past tenses.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("spacy",)
+
     kind: Literal["same_pos_swap"] = "same_pos_swap"
+    tagger: str
+    """A spaCy pipeline with a tagger: its folder, or `package:<import name>/<folder>`."""
     share: float = Field(0.1, gt=0, lt=1)
-    """The probability of each word that may be swapped; one word at least is taken."""
+    """The probability of each word that there is another for; one word at least is taken."""
+
+    def digests(self) -> dict[str, str]:
+        """The digest of the pipeline's files."""
+        folder = self._folder()
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        told = {str(path.relative_to(folder)): artifact.file_sha256(path) for path in files}
+        return {"tagger": artifact.sha256(artifact.canonical(told))}
 
     def open(self, ground: Ground) -> Make:
-        """The words of the rows, by their kind."""
-        pools = _pools(ground.words())
+        """The pipeline, and the words of the rows by their part of speech."""
+        tagger = _load(self._folder())
+        pools = _pools(tagger, ground.texts())
 
         def make(text: str, rng: np.random.Generator) -> Sequence[str]:
-            return self._made(text, rng, pools)
+            return self._made(list(tagger(text)), rng, pools)
 
         return make
 
-    def _made(
-        self, text: str, rng: np.random.Generator, pools: Mapping[str, tuple[list[str], NDArray[np.float64]]]
-    ) -> Sequence[str]:
-        parts = pieces(text)
-        places = [place for place, piece in enumerate(parts) if is_word(piece) and tag(piece) in pools]
+    def _folder(self) -> Path:
+        return _pretrained.locate(self.tagger, where=_WHERE, holds="config.cfg")
+
+    def _made(self, tokens: Sequence[Token], rng: np.random.Generator, pools: Mapping[str, Pool]) -> Sequence[str]:
+        places = [place for place, token in enumerate(tokens) if is_word(token.text) and _tag(token) in pools]
         made = []
         for _ in range(self.per_row if places else 0):
-            swapped = list(parts)
+            words = [token.text for token in tokens]
             for place in chosen(places, share=self.share, rng=rng):
-                words, odds = pools[tag(parts[place])]
-                word = words[int(np.searchsorted(odds, rng.random() * odds[-1], side="right"))]
-                swapped[place] = cased_like(word, parts[place])
-            made.append("".join(swapped))
+                known, odds = pools[_tag(tokens[place])]
+                word = known[int(np.searchsorted(odds, rng.random() * odds[-1], side="right"))]
+                words[place] = cased_like(word, words[place])
+            made.append("".join(word + token.whitespace_ for word, token in zip(words, tokens, strict=True)))
         return made
 
 
-def _pools(words: Mapping[str, int]) -> dict[str, tuple[list[str], NDArray[np.float64]]]:
-    """The words of each kind with their counts summed up; a kind of a single word has nothing to swap."""
-    found: dict[str, list[str]] = {}
-    for word in words:
-        if kind := tag(word):
-            found.setdefault(kind, []).append(word)
+def _tag(token: Token) -> str:
+    return token.tag_ or token.pos_
+
+
+def _pools(tagger: Language, texts: Iterable[str]) -> dict[str, Pool]:
+    """The most frequent words of each part of speech; one of a single word has nothing to swap."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for read in tagger.pipe(texts):
+        # A name keeps its capitals; another word has them from where it stands.
+        counts.update(
+            (_tag(token), token.text if token.pos_ == "PROPN" else token.lower_)
+            for token in read
+            if is_word(token.text) and _tag(token)
+        )
+        if len(counts) > 4 * _MOST_WORDS:
+            counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
+    found: dict[str, dict[str, int]] = {}
+    for (tag, word), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]:
+        found.setdefault(tag, {})[word] = count
     return {
-        kind: (listed, np.cumsum([float(words[word]) for word in listed]))
-        for kind, listed in found.items()
-        if len(listed) > 1
+        tag: (list(words), np.cumsum(list(words.values()), dtype=np.float64))
+        for tag, words in found.items()
+        if len(words) > 1
     }
+
+
+def _load(folder: Path) -> Language:
+    try:
+        import spacy
+    except ImportError as error:
+        raise missing_extra("spacy", package="spacy", needed_by=_WHERE) from error
+    expected = "a spaCy pipeline with a tagger"
+    try:
+        parts = spacy.util.load_meta(folder / "meta.json").get("pipeline", [])
+        found = spacy.load(folder, exclude=[one for one in parts if one not in _PARTS])
+    except (OSError, ValueError, KeyError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise InputError(
+            Problem(str(folder), told, expected, "Install it again, for this version of spaCy.")
+        ) from error
+    if not _TAGGERS & set(found.pipe_names):
+        told = f"a pipeline of {', '.join(parts) or 'nothing'}"
+        raise InputError(Problem(str(folder), told, expected, "Take another one."))
+    return found
