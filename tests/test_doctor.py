@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from stillroom import doctor, pipeline
 from stillroom.core import artifact, recipe
@@ -92,6 +93,21 @@ def test_another_language_in_the_test_is_found(copy: Path) -> doctor.Examination
     found = doctor.examine(copy)
     assert symptoms(found) == {"unknown_tokens", "far_texts"}
     assert found.findings[0].symptom == "unknown_tokens"
+    return found
+
+
+@plants("unknown_tokens")
+def test_a_tokenizer_that_knows_neither_test_nor_training_texts_is_found(copy: Path) -> doctor.Examination:
+    student = part(copy, "train")
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "film": 2, "was": 3}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(student / "tokenizer.json"))
+    sealed(student)
+    found = doctor.examine(copy)
+    finding = next(one for one in found.findings if one.symptom == "unknown_tokens")
+    assert (finding.severity, finding.p) == ("error", None)
+    assert finding.cause.startswith("The texts are")
+    assert finding.evidence[1].value == pytest.approx(finding.evidence[0].value, abs=0.1)
     return found
 
 

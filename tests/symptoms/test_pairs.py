@@ -30,6 +30,11 @@ def _sharpened(pair: Pair) -> None:
     pair.logits = {role: 50 * one for role, one in pair.logits.items()}
 
 
+def _certain(pair: Pair) -> None:
+    """As sure as can be, and right."""
+    pair.logits = {role: 40.0 * np.eye(2)[gold] for role, gold in pair.gold.items()}
+
+
 def _leaked(pair: Pair) -> None:
     pair.texts["train"][:5] = pair.texts["test"][:5]
 
@@ -58,6 +63,7 @@ FAULTS: list[tuple[Callable[[Pair], None], set[str], str]]
 FAULTS = [
     (_swapped, {"label_order"}, "task.labels"),
     (_sharpened, {"sure_teacher"}, "objective.temperature"),
+    (_certain, {"sure_teacher"}, "objective.temperature"),
     (_leaked, {"leak"}, "corpus.unlabelled"),
     (_twinned, {"leak"}, "corpus.unlabelled"),
     (_few, {"few_rows"}, "corpus.unlabelled"),
@@ -78,6 +84,16 @@ def test_a_planted_fault_is_found_and_no_other(
     assert key in found.findings[0].keys
     assert found.findings[0].evidence
     assert all((tmp_path / fact.artifact / "manifest.json").is_file() for fact in found.findings[0].evidence)
+
+
+def test_soft_labels_that_are_hard_ones_are_noted_where_the_teacher_is_right(tmp_path: Path) -> None:
+    """It is no fault of the pair: a note, with the entropy, and p-values that show nothing."""
+    pair = Pair(1)
+    _certain(pair)
+    (finding,) = doctor.examine(pair.write(tmp_path)).findings
+    assert (finding.severity, finding.p) == ("note", None)
+    assert finding.evidence[0].value == pytest.approx(0, abs=1e-6)
+    assert "next to nothing beyond the label" in finding.told
 
 
 def test_texts_of_another_kind_beside_texts_like_the_test_do_no_harm(tmp_path: Path) -> None:

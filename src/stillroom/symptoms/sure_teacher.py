@@ -1,4 +1,4 @@
-"""The teacher is surer than it is right."""
+"""The teacher is surer than it is right, or so sure that its soft labels are hard ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class SureTeacher(Symptom):
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer"})
     threshold: ClassVar[str] = (
         "more mistakes than its confidence allows, and confidence five points over accuracy: less does a student no "
-        "harm that a temperature does not mend"
+        "harm that a temperature does not mend; a note where soft labels keep less than 2 % of the entropy that labels "
+        "can have"
     )
     false_alarms: ClassVar[str] = "exact bound (Hoeffding 1956); at most the doctor's level"
 
@@ -46,11 +47,13 @@ class SureTeacher(Symptom):
         confidence, right = said.max(axis=1), said.argmax(axis=1) == gold
         p = _chance.at_least(int((~right).sum()), len(right), float(1 - confidence.mean()))
         gap = float(confidence.mean() - right.mean())
-        if gap < _GAP:
-            yield Quiet(p)
-            return
         temperature = _temperature(case)
         left = entropy(case.told(columns=[ANSWER]), temperature=temperature)
+        if gap < _GAP:
+            yield Quiet(p)
+            if left < _FLAT:
+                yield self._flat(case, left, temperature=temperature)
+            return
         table = Answers(gold, said, said)
         error = ece.Ece().score(table)
         empty = " Its soft labels carry next to nothing beyond the label." if left < _FLAT else ""
@@ -71,6 +74,19 @@ class SureTeacher(Symptom):
                 case.fact("entropy, share of log C", left, "transfer", "shard-*.parquet: logits"),
             ),
             p,
+        )
+
+    def _flat(self, case: Case, left: float, *, temperature: float) -> Finding:
+        return Finding(
+            self.kind,
+            "note",
+            f"At temperature {temperature:g} the teacher's soft labels keep {left:.2%} of the entropy that labels can "
+            "have: they say next to nothing beyond the label.",
+            "The teacher is about as right as it is sure, but it was fitted until it is certain of every text, or its "
+            "answers were sharpened: a student learns from it what it would learn from its labels.",
+            "Raise the objective's `temperature`, or ask the teacher at an earlier epoch.",
+            ("objective.temperature", "teacher.epochs"),
+            (case.fact("entropy, share of log C", left, "transfer", "shard-*.parquet: logits"),),
         )
 
 
