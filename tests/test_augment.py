@@ -329,11 +329,16 @@ def test_what_a_rule_needs_to_be_installed_is_told_before_anything_starts(
 
 
 @pytest.mark.slow
-def test_the_journey_with_made_texts(toy: dict[str, Any], tmp_path: Path) -> None:
-    toy["transfer"]["augment"] = [{"kind": "same_pos_swap", "tagger": TAGGER, "agreement": True}, {"kind": "back_off"}]
+def test_the_journey_with_made_texts(toy: dict[str, Any], masked_folder: Path, tmp_path: Path) -> None:
+    toy["transfer"]["augment"] = [
+        {"kind": "same_pos_swap", "tagger": TAGGER, "agreement": True},
+        {"kind": "back_off"},
+        {"kind": "masked_lm", "model": str(masked_folder)},
+    ]
     toy["teacher"]["epochs"] = toy["student"]["epochs"] = 1
     built = recipe.parse(toy)
     assert recipe.parse(built.resolved()) == built
     run = pipeline.run(built, work=tmp_path / "work", until="train")
     facts = run.artifacts["transfer"].manifest["facts"]
+    assert all(sum(one["kept"].values()) > 0 for one in facts["augment"])
     assert run.artifacts["train"].manifest["facts"]["rows"] > facts["parts"]["train"]

@@ -339,6 +339,16 @@ def test_a_look_inside_moves_the_student_alone(ground: Ground, tmp_path: Path, k
 
 
 @pytest.mark.slow
+def test_relations_are_learned_by_who_has_fewer_heads_than_the_teacher(ground: Ground, tmp_path: Path) -> None:
+    """Half of the heads are gone, so queries are half as wide: both sides are split into as many heads anew."""
+    student = made("transformer", epochs=3, learning_rate=3e-4, heads=1)
+    mixture = (inside("minilm_relation", relation_heads=4),)
+    found = ground.fit(student, Store(tmp_path), said=ground.inside(student, mixture), objectives=mixture)
+    losses = [line["terms"]["minilm_relation"] for line in logged(found)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
 def test_looks_inside_survive_an_end(ground: Ground, tmp_path: Path) -> None:
     """Broken off in the first epoch, where a queue is half full and projections are on their way, and gone on with."""
     student, mixture = made("transformer"), tuple(inside(kind) for kind in sorted(INSIDE))

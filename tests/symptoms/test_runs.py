@@ -48,6 +48,19 @@ def test_a_small_run_that_is_well(recorded: Path, tmp_path: Path) -> None:
     assert {one.symptom for one in found.unseen} == set()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("student", [
+    {"kind": "cnn", "dimensions": 16, "channels": 16, "epochs": 12, "learning_rate": 1e-2},
+    {"kind": "bigru", "dimensions": 16, "units": 16, "epochs": 24, "learning_rate": 1e-2},
+    {"kind": "transformer", "layers": 2, "epochs": 4},
+])  # fmt: skip
+def test_runs_of_other_students_are_well(toy: dict[str, Any], tmp_path: Path, student: dict[str, Any]) -> None:
+    toy |= {"student": student, "export": {"formats": ["onnx"]}}
+    found = doctor.examine(pipeline.run(recipe.parse(toy), work=tmp_path, until="evaluate").folder)
+    assert found.findings == ()
+    assert found.unseen == ()
+
+
 def test_a_header_that_lies_is_found_at_the_end_of_the_run(
     recorded: Path, tmp_path: Path, travelled: Travelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
