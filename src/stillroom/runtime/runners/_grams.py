@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import final
 
@@ -31,18 +30,15 @@ class Grams:
 
     def describe(self, chunks: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The sums of each chunk, and the hashes of its first and its last word."""
-        parts = [self._reader.chunk(chunk) for chunk in chunks]
-        counts = np.array([len(buckets) for buckets, _ in parts])
-        flat = np.fromiter(chain.from_iterable(buckets for buckets, _ in parts), np.int64, int(counts.sum()))
-        sums = np.add.reduceat(self._table[flat], np.cumsum(counts) - counts, axis=0)
-        spans = np.array([len(words) for _, words in parts])
-        hashes = np.fromiter(chain.from_iterable(words for _, words in parts), np.int64, int(spans.sum()))
-        ends = np.cumsum(spans) - 1
+        read = self._reader.read(chunks)
+        sums = np.add.reduceat(self._table[read.buckets], np.cumsum(read.counts) - read.counts, axis=0)
+        hashes, ends = read.hashes, np.cumsum(read.words) - 1
+        starts = ends - read.words + 1
         if self._reader.word_pairs:
             pairs = np.append(self._reader.pairs(hashes[:-1], hashes[1:]), self._none)
             pairs[ends] = self._none  # a chunk's last word has no neighbour in it
-            sums += np.add.reduceat(self._table[pairs], ends - spans + 1, axis=0)
-        return sums, np.stack([hashes[ends - spans + 1], hashes[ends]], axis=1)
+            sums += np.add.reduceat(self._table[pairs], starts, axis=0)
+        return sums, np.stack([hashes[starts], hashes[ends]], axis=1)
 
     def join(self, sums: NDArray[np.float32], edges: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
         """Add, to each chunk but a text's last, the pair that it makes with the chunk after it."""
