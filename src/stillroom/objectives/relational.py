@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from stillroom.objectives import Said
 
+_AT_ONCE = 1 << 19  # angles
+
 
 @final
 class Relational(Objective):
@@ -59,27 +61,37 @@ def _distances(own: Float[Tensor, "rows width"], told: Float[Tensor, "rows other
     import torch
     from torch.nn.functional import smooth_l1_loss
 
-    first, second = torch.triu_indices(len(own), len(own), offset=1)
-    own, told = (_lengths(one[first] - one[second]) for one in (own, told))
-    return smooth_l1_loss(own / own.mean(), told / told.mean())
+    # In fp32 at least: there is no narrower way to take all distances without writing down every gap.
+    sides = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (own, told))
+    far, further = (_lengths(torch.pdist(one).unsqueeze(-1)) for one in sides)
+    return smooth_l1_loss(far / far.mean(), further / further.mean())
 
 
 def _angles(own: Float[Tensor, "rows width"], told: Float[Tensor, "rows others"]) -> Float[Tensor, ""]:
     import torch
     from torch.nn.functional import smooth_l1_loss
+    from torch.utils.checkpoint import checkpoint
 
     if (count := len(own)) < 3:
         return own.sum() * 0.0
-    apart = ~torch.eye(count - 1, dtype=torch.bool, device=own.device)
-    parts = []
-    for middle in range(count):
+
+    def at(middles: Tensor, *sides: Tensor) -> Tensor:
         cosines = []
-        for one in (own, told):
-            gaps = torch.cat([one[:middle], one[middle + 1 :]]) - one[middle]
+        for one in sides:
+            gaps = one - one[middles].unsqueeze(1)
             gaps = gaps / _lengths(gaps).unsqueeze(-1)
-            cosines.append((gaps @ gaps.T)[apart])
-        parts.append(smooth_l1_loss(cosines[0], cosines[1]))
-    return torch.stack(parts).mean()
+            cosines.append(gaps @ gaps.transpose(-1, -2))
+        # Three rows make an angle where no two of them are the same; elsewhere it is 0 or 1 on both sides alike.
+        return smooth_l1_loss(cosines[0], cosines[1], reduction="sum")
+
+    blocks = torch.arange(count, device=own.device).split(max(1, _AT_ONCE // count**2))
+    if len(blocks) == 1:
+        total = at(blocks[0], own, told)
+    else:
+        # Worked out again for the slope: kept, all angles would take memory with the cube of the batch.
+        parts = [checkpoint(at, one, own, told, use_reentrant=False) for one in blocks]
+        total = torch.stack(parts).sum()
+    return total / (count * (count - 1) * (count - 2))
 
 
 def _likeness(vectors: Float[Tensor, "rows width"]) -> Float[Tensor, "rows rows"]:
