@@ -40,7 +40,7 @@ SETS = ("banking77", "sst_sentence", "ag_news")
 TIERS: dict[str, list[str]] = {"dictionary": ["bag", "static"], "order": ["cnn", "bigru"], "encoder": ["transformer"]}
 #: The recipe's own student, where a search should try one beside those that its kind offers.
 STARTS: dict[tuple[str, str], dict[str, Any]] = {
-    ("sst_sentence", "dictionary"): {"kind": "static", "hidden": 512, "features": {"bits": 18}, "epochs": 6},
+    ("sst_sentence", "dictionary"): {"kind": "static", "features": {"bits": 18}, "epochs": 6},
     **{(name, "encoder"): {"kind": "transformer", "layers": 2, "feed_forward": 1024, "epochs": 4} for name in SETS},
 }
 #: Kept of the teacher (%), at how many times its speed: what a tier has to reach on a set.
