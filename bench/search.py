@@ -45,7 +45,8 @@ def finished(work: Path) -> dict[str, int]:
 
 def searched(folder: Path, *, minutes: float, killed_after: float) -> dict[str, Any]:
     """What it came to, and how many finished students it trained again."""
-    built, *_ = fitted_teacher("banking77", folder / "rows", search={"minutes": minutes})
+    built, *_ = fitted_teacher("banking77", folder / "rows", search={"minutes": minutes},
+                               export={"formats": ["onnx", "onnx_int8"]})  # fmt: skip
     recipe, work = folder / "recipe.toml", folder / "work"
     recipe.write_text(toml.written(built.resolved()), encoding="utf-8")
     first = started(recipe, work)
