@@ -41,7 +41,17 @@ TIERS: dict[str, list[str]] = {"dictionary": ["bag", "static"], "order": ["cnn",
 #: The recipe's own student, where a search should try one beside those that its kind offers.
 STARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("sst_sentence", "dictionary"): {"kind": "static", "features": {"bits": 18}, "epochs": 6},
-    **{(name, "encoder"): {"kind": "transformer", "layers": 2, "feed_forward": 1024, "epochs": 4} for name in SETS},
+    ("sst_sentence", "encoder"): {"kind": "transformer", "layers": 2, "feed_forward": 1024, "epochs": 4},
+    **{
+        (name, "encoder"): {
+            "kind": "transformer",
+            "layers": 2,
+            "feed_forward": 1024,
+            "epochs": 8,
+            "learning_rate": 3e-4,
+        }
+        for name in ("banking77", "ag_news")
+    },
 }
 #: Kept of the teacher (%), at how many times its speed: what a tier has to reach on a set.
 ASKED = {
