@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -173,6 +173,49 @@ def test_what_is_left_to_ask_and_what_it_costs_is_told_on_the_way(
     assert told[-1].done == totals[-1] == len(counting.asked) < totals[0]
     assert [event.facts["spend"] for event in told[1:]] == [f"{event.done * 0.02:.2f}" for event in told[1:]]
     assert said.artifact.circumstances["ledger"]["spend"] == pytest.approx(len(counting.asked) * 0.02)
+
+
+class Choosy(Counting):
+    """A teacher that bills for each answer, and has none for every text with one of these words."""
+
+    SILENT: ClassVar[Mapping[str, str]] = {"dull": "refusal", "fine": "empty"}
+
+    def identify(self) -> Identity:
+        return replace(self.inner.identify(), price_per_million_texts=None)
+
+    def ask(self, texts: Sequence[str], **how: Any) -> tuple[Mapping[str, NDArray[Any]], int]:
+        said, tokens = super().ask(texts, **how)
+        why = [next((told for word, told in self.SILENT.items() if word in text), "") for text in texts]
+        beside = {signals.UNANSWERED: np.array(why, dtype=object), signals.PRICE: np.full(len(texts), 0.5)}
+        return {**said, **beside}, tokens
+
+
+@pytest.mark.parametrize("rules", [(), (PHRASES,)], ids=["rows", "phrases"])
+def test_texts_without_an_answer_are_left_out_counted_and_paid_for(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path, rules: tuple[NgramSampling, ...]
+) -> None:
+    events: list[Event] = []
+    counting = Choosy(checkpoint)
+    said = collect(counting, rows, teacher, Store(tmp_path / "calm"), report=events.append, augment=rules)
+    asked = counting.asked[32:]  # the first 32 are asked about twice, to say what all will cost: these have a memory
+    silent = {word: sum(word in text for text in asked) for word in Choosy.SILENT}
+    left = [text for shard in said.shards() for text in shard["text"].to_pylist()]
+    assert not any(word in text for text in left for word in Choosy.SILENT)
+    facts, ledger = said.artifact.manifest["facts"], said.artifact.circumstances["ledger"]
+    assert facts["unanswered"] == {"empty": silent["fine"], "refusal": silent["dull"]}
+    assert facts["texts"] == said.rows == len(left)
+    assert ledger["texts"] == len(asked) == len(set(asked))
+    assert ledger["spend"] == pytest.approx(0.5 * len(asked))
+    notes = [event.note for event in events]
+    assert any(f"no answer for {sum(silent.values()):,} of" in note for note in notes)
+    total = events[1].total
+    assert total
+    assert any(f"all {total:,} about {total * 0.5:.2f}" in note for note in notes)
+    with pytest.raises(KeyboardInterrupt):
+        collect(Choosy(checkpoint, stop_after=150), rows, teacher, Store(tmp_path / "broken"), augment=rules)
+    again = collect(Choosy(checkpoint), rows, teacher, Store(tmp_path / "broken"), augment=rules)
+    assert again.artifact.digest == said.artifact.digest
+    assert again.artifact.circumstances["ledger"]["spend"] == ledger["spend"]
 
 
 def test_phrases_are_cut_from_training_rows_and_asked_once(
