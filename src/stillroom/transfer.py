@@ -150,9 +150,9 @@ def _project(
     said, _ = loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
     if texts and meter.total:
         each = float(said[signals.PRICE].mean())
-        meter.note(
-            f"a text costs {each:.3g}, by the first {len(texts)}: all {meter.total:,} about {each * meter.total:.2f}"
-        )
+        total = each * meter.total
+        told = f"{total:,.2f}" if total >= 1 else f"{total:.2g}"
+        meter.note(f"a text costs {each:.2g}, by the first {len(texts)}: all {meter.total:,} about {told}")
 
 
 def _ask(

@@ -64,7 +64,12 @@ def send(
         asyncio.run(work.run())
         return
     with ThreadPoolExecutor(1) as beside:  # in a notebook, whose own loop runs already
-        beside.submit(asyncio.run, work.run()).result()
+        done = beside.submit(asyncio.run, work.run())
+        try:
+            done.result()
+        except BaseException:
+            work.stop()
+            raise
 
 
 @final
@@ -109,6 +114,11 @@ class _Dispatch:
                 self._meter.note(f"{name}: {told}")
         if self._problem is not None:
             raise self._problem
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        todo = "Run it again: what was answered is kept."
+        self._problem = self._problem or OutsideError(Problem("teacher", "an interruption", "to be let go on", todo))
 
     async def _work(self, client: httpx.AsyncClient) -> None:
         for request in self._waiting:
@@ -201,7 +211,7 @@ class _Dispatch:
         await self._settle(reserve, cost=cost, usage=usage, reply=reply, **told)
         self._silent.update([reply.unanswered] if reply.unanswered else [])
         self._answered += not reply.unanswered
-        self._meter.advance(spend=f"{self._ledger.spent:.2f} of {self._ledger.cap:.2f}")
+        self._meter.advance(spend=f"{_shown(self._ledger.spent)} of {_shown(self._ledger.cap)}")
         if cost > reserve.most:
             found = (
                 f"{usage} tokens billed, where {request.most_input_tokens} and {self._wording.max_tokens} were reserved"
@@ -211,7 +221,9 @@ class _Dispatch:
         if not self._answered and self._silent.total() >= _MUTE:
             why = ", ".join(f"{one} {count}" for one, count in sorted(self._silent.items()))
             todo = "See what the model replies to this `prompt`, and that the server gives what `answers` asks for."
-            raise OutsideError(Problem("teacher", f"{_MUTE} replies and no answer ({why})", "answers", todo))
+            raise OutsideError(
+                Problem("teacher", f"{self._silent.total()} replies and no answer ({why})", "answers", todo)
+            )
         return None
 
     async def _wait(self, failure: _Failure, attempt: int) -> None:
@@ -237,11 +249,15 @@ class _Dispatch:
     def _over_the_cap(self, most: Decimal) -> OutsideError:
         one = self._ledger
         found = (
-            f"{_money(one.spent)} spent on {len(one.requests):,} texts ({_money(one.unsettled)} of it reserved for "
-            f"requests that never came back), and up to {_money(most)} for the next"
+            f"{_money(one.spent)} spent on {len(one.requests):,} texts ({_money(one.presumed)} of it presumed, for "
+            f"requests without a bill), and up to {_money(most)} for the next"
         )
         todo = "Raise `teacher.max_spend`, or give fewer texts; what was answered is kept and not paid for again."
         return OutsideError(Problem("teacher.max_spend", found, f"at most {_money(one.cap)} in all", todo))
+
+
+def _shown(amount: Decimal) -> str:
+    return f"{amount:,.2f}" if amount >= 1 else f"{float(amount):.2g}"
 
 
 def _money(amount: Decimal) -> str:

@@ -48,7 +48,8 @@ class Ledger:
 
     def __init__(self, path: Path, *, cap: Decimal) -> None:
         self.path, self.cap = path, cap
-        self.spent, self.unsettled = Decimal(0), Decimal(0)
+        self.spent, self.presumed = Decimal(0), Decimal(0)
+        """All that counts as spent; and how much of it is worst cases, for attempts that came back without a bill."""
         self.requests: dict[str, Decimal] = {}
         """What each request has cost so far, all attempts together."""
         self._replies: dict[str, Reply] = {}
@@ -146,11 +147,11 @@ class Ledger:
         if line["event"] == "reserve":
             self._serial = max(self._serial, serial)
             self._open[serial] = Reserve(serial, request, most)
-            self.unsettled += most
+            self.presumed += most
         else:
             change = Decimal(line["cost"]) - most
             del self._open[serial]
-            self.unsettled -= most
+            self.presumed -= most if line["usage"] else most - Decimal(line["cost"])
             if "unanswered" in line:
                 tokens = line["usage"]["input"] if line["usage"] else 0
                 self._replies[request] = Reply(line["answer"], line["unanswered"], tokens)
