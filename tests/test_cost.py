@@ -140,11 +140,11 @@ class TestMoney:
     """By hand, on round numbers: with `PRICE`, a text that takes a tenth of a second costs a hundredth."""
 
     def money(self, travelled: Travelled, *, asked: float = 0.0, teacher: float | None = 10.0, student: float = 1000.0,
-              utilisation: float = 1.0, spend: float = 0.0) -> dict[str, Any]:  # fmt: skip
+              utilisation: float = 1.0, spend: float = 0.0, texts: int = 0) -> dict[str, Any]:  # fmt: skip
         def made(**circumstances: Any) -> Artifact:
             return Artifact(travelled.work, {"circumstances": circumstances})
 
-        said = type("Said", (), {"artifact": made(ledger={"seconds": 30.0, "spend": spend})})()
+        said = type("Said", (), {"artifact": made(ledger={"seconds": 30.0, "spend": spend, "texts": texts})})()
         measured = {
             "teacher": {"price_asked_per_million_texts": asked, **({"texts_per_second": teacher} if teacher else {})},
             "student": {"texts_per_second": student},
@@ -178,6 +178,12 @@ class TestMoney:
         cores = os.cpu_count() or 1
         assert found["hidden"]["spend"] == pytest.approx(100.0 * cores * 0.1 + 7.0)
         assert found["break_even_texts"] == pytest.approx((10.0 * cores + 7.0) / ((500.0 - 100.0) / 1e6))
+
+    def test_what_was_paid_is_the_price_where_none_is_stated(self, travelled: Travelled) -> None:
+        found = self.money(travelled, teacher=None, spend=7.0, texts=2_000)
+        assert found["teacher"]["price_per_million_texts"] == pytest.approx(3500.0)
+        cores = os.cpu_count() or 1
+        assert found["break_even_texts"] == pytest.approx((10.0 * cores + 7.0) / ((3500.0 - 100.0) / 1e6))
 
     def test_a_student_that_saves_nothing_never_pays(self, travelled: Travelled) -> None:
         assert self.money(travelled, student=10.0)["break_even_texts"] is None

@@ -18,6 +18,8 @@ import pytest
 from stillroom import corpus, fitness, journey, pipeline
 from stillroom.core import artifact, errors, plugins, recipe
 from stillroom.core.artifact import Store
+from stillroom.tasks.classification import Classification
+from stillroom.teachers import Desk
 from tests.conftest import LABELS, sentences, write_csv
 
 ROOT = Path(__file__).parents[1]
@@ -216,7 +218,14 @@ def _extra(folder: Path) -> None:
     raise errors.missing_extra("train", package="transformers", needed_by="teacher")
 
 
-@pytest.mark.parametrize("slip", [_slips, _misfits, _rows, _family, _full, _extra])
+def _cap(folder: Path) -> None:
+    prices = {"price_per_million_input_tokens": 0.5, "price_per_million_output_tokens": 1.5}
+    settings = {"kind": "endpoint", "base_url": "http://localhost:1/v1", "model": "any", "max_spend": 0.0001, **prices}
+    line = plugins.build("teachers", settings).open(folder, task=Classification(labels=LABELS), desk=Desk(folder))
+    line.ask(["a fine film"], precision="fp32", tokens_per_batch=1)
+
+
+@pytest.mark.parametrize("slip", [_slips, _misfits, _rows, _family, _full, _cap, _extra])
 def test_errors_are_told_as_the_docs_show(
     slip: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

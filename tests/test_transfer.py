@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,60 @@ def test_what_is_left_to_ask_and_what_it_costs_is_told_on_the_way(
     assert told[-1].done == totals[-1] == len(counting.asked) < totals[0]
     assert [event.facts["spend"] for event in told[1:]] == [f"{event.done * 0.02:.2f}" for event in told[1:]]
     assert said.artifact.circumstances["ledger"]["spend"] == pytest.approx(len(counting.asked) * 0.02)
+
+
+class Choosy(Counting):
+    """A teacher that bills for each answer, and has none for some rows, nor for some texts that are cut out of rows."""
+
+    @staticmethod
+    def why(text: str) -> str:
+        return "refusal" if "dull" in text else "empty" if text.startswith("film") else ""
+
+    def identify(self) -> Identity:
+        return replace(self.inner.identify(), price_per_million_texts=None)
+
+    def ask(self, texts: Sequence[str], **how: Any) -> tuple[Mapping[str, NDArray[Any]], int]:
+        said, tokens = super().ask(texts, **how)
+        why = np.array([self.why(text) for text in texts], dtype=object)
+        beside = {signals.UNANSWERED: why, signals.PRICE: np.full(len(texts), 0.5)}
+        return {**said, **beside}, tokens
+
+
+def left_of(said: transfer_set.TransferSet, part: str) -> int:
+    return sum(shard.num_rows for shard in said.shards() if transfer_set.part(shard) == part)
+
+
+@pytest.mark.parametrize("rules", [(), (PHRASES,)], ids=["rows", "phrases"])
+def test_texts_without_an_answer_are_left_out_counted_and_paid_for(
+    rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path, rules: tuple[NgramSampling, ...]
+) -> None:
+    events: list[Event] = []
+    counting = Choosy(checkpoint)
+    said = collect(counting, rows, teacher, Store(tmp_path / "calm"), report=events.append, augment=rules)
+    asked = counting.asked[32:]  # the first 32 are asked about twice, to say what all will cost: these have a memory
+    silent = Counter(why for text in asked if (why := Choosy.why(text)))
+    assert set(silent) == ({"refusal", "empty"} if rules else {"refusal"})
+    left = [text for shard in said.shards() for text in shard["text"].to_pylist()]
+    assert not any(Choosy.why(text) for text in left)
+    facts, ledger = said.artifact.manifest["facts"], said.artifact.circumstances["ledger"]
+    assert facts["unanswered"] == silent
+    assert facts["texts"] == said.rows == len(left)
+    for rule in facts.get("augment", ()):
+        assert sum(rule["kept"].values()) == left_of(said, rule["kind"]) > 0, (
+            "counted by the rows that they were made of"
+        )
+    assert ledger["texts"] == len(asked) == len(set(asked))
+    assert ledger["spend"] == pytest.approx(0.5 * len(asked))
+    notes = [event.note for event in events]
+    assert any(f"no answer for {silent.total():,} of" in note for note in notes)
+    total = events[1].total
+    assert total
+    assert any(f"all {total:,} about {total * 0.5:.2f}" in note for note in notes)
+    with pytest.raises(KeyboardInterrupt):
+        collect(Choosy(checkpoint, stop_after=150), rows, teacher, Store(tmp_path / "broken"), augment=rules)
+    again = collect(Choosy(checkpoint), rows, teacher, Store(tmp_path / "broken"), augment=rules)
+    assert again.artifact.digest == said.artifact.digest
+    assert again.artifact.circumstances["ledger"]["spend"] == ledger["spend"]
 
 
 def test_phrases_are_cut_from_training_rows_and_asked_once(

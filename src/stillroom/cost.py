@@ -263,12 +263,13 @@ def _money(
 ) -> dict[str, Any]:
     """Price per million texts, and the number of texts after which the student has paid for itself."""
     per_second = settings.price_per_vcpu_hour / _SECONDS_PER_HOUR / settings.utilisation
-    asked = measured["teacher"].get("price_asked_per_million_texts") or None
+    ledger = said.artifact.circumstances["ledger"]
+    billed = ledger["spend"] / ledger["texts"] * 1e6 if ledger["texts"] else None
+    asked = measured["teacher"].get("price_asked_per_million_texts") or billed or None
     teacher_price, student_price = (
         price_per_million(measured[side].get("texts_per_second"), settings) for side in ("teacher", "student")
     )
     teacher_price = asked or teacher_price
-    ledger = said.artifact.circumstances["ledger"]
     seconds = {
         "teacher": float(teacher.circumstances["seconds"]),
         "transfer": float(ledger["seconds"]),

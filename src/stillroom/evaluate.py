@@ -34,6 +34,7 @@ Answers = dict[str, tuple[Sequence[str], NDArray[Any]]]
 _AT_ONCE = 1024
 _NEVER = -1e4  # a logit that leaves a label no probability at all
 _UNTESTED = "no row to test on: the texts were made, and the corpus has no `real` source"
+_SILENT = "no row to test on: the teacher has no answer for any"
 
 
 def judge(
@@ -60,15 +61,19 @@ def judge(
     """
 
     def make(draft: Draft) -> None:
-        rows = _rows(corpus)
+        every, heard = _rows(corpus), _told(held, task)
+        rows = _answered(every, heard)
+        if rows.num_rows < every.num_rows:
+            draft.facts["unanswered"] = every.num_rows - rows.num_rows
         made = _told(said, task, part=corpus.dev.role) if corpus.made else None
         total = rows.num_rows * (3 if undistilled else 1) + (len(made.texts) if made else 0)
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
-        answers = _answers(bundle, rows, held=held, twin=twin, corpus=corpus, task=task, seed=seed, meter=meter)
-        found = comparison.nothing(task.metrics, settings=settings, reason=_UNTESTED)
-        if not corpus.test.count:
-            draft.facts["untested"] = _UNTESTED
+        answers = _answers(bundle, rows, heard=heard, twin=twin, corpus=corpus, task=task, seed=seed, meter=meter)
+        reason = _SILENT if corpus.test.count else _UNTESTED
+        found = comparison.nothing(task.metrics, settings=settings, reason=reason)
+        if not corpus.test.count or not rows.num_rows:
+            draft.facts["untested"] = reason
         else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
             table = align(rows, answers, labels=task.outputs, named=named)
@@ -108,7 +113,7 @@ def _answers(
     bundle: Artifact,
     rows: pa.Table,
     *,
-    held: TransferSet,
+    heard: _Told,
     twin: Network | None,
     corpus: Corpus,
     task: Task,
@@ -117,7 +122,7 @@ def _answers(
 ) -> Answers:
     """What everybody said of the rows; the twin and the floor only where there is gold to fit them to."""
     ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
-    answers = {TEACHER: (ids, _teacher(held, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
+    answers = {TEACHER: (ids, _teacher(heard, ids)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
     if twin is not None:
         answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
         meter.advance(len(texts))
@@ -127,11 +132,16 @@ def _answers(
     return answers
 
 
-def _teacher(held: TransferSet, ids: Sequence[str], task: Task) -> NDArray[np.float32]:
+def _answered(rows: pa.Table, heard: _Told) -> pa.Table:
+    """The rows that the teacher has an answer for: on the others nobody can be held against it."""
+    known = set(heard.ids)
+    return rows.filter(pa.array([one.partition("-")[0] in known for one in rows["id"].to_pylist()], type=pa.bool_()))
+
+
+def _teacher(heard: _Told, ids: Sequence[str]) -> NDArray[np.float32]:
     """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on."""
-    told = _told(held, task)
-    place = {one: number for number, one in enumerate(told.ids)}
-    return told.logits[[place[one.partition("-")[0]] for one in ids]]
+    place = {one: number for number, one in enumerate(heard.ids)}
+    return heard.logits[[place[one.partition("-")[0]] for one in ids]]
 
 
 @final

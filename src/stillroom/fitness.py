@@ -18,7 +18,7 @@ from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
 _IMPORTED_AS = {"scikit-learn": "sklearn"}
-_EXTRAS = {"spacy": "spacy"}  # what the extra `train` does not bring
+_EXTRAS = {"spacy": "spacy", "httpx": "api"}  # what the extra `train` does not bring
 
 
 def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
@@ -74,6 +74,7 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield from (("teacher", package, "teacher") for package in ("torch", "transformers"))
     if recipe.teacher.needs_gold:
         yield from (("teacher", package, "teacher") for package in ("accelerate", "scikit-learn"))
+    yield from (("transfer", package, "teacher") for package in recipe.teacher.packages)
     for number, rule in enumerate(recipe.transfer.augment):
         yield from (("transfer", package, f"transfer.augment[{number}]") for package in rule.packages)
     yield from (("train", package, "student") for package in ("torch", "accelerate"))

@@ -209,7 +209,14 @@ def _transfer(said: Artifact) -> dict[str, Any]:
 
 def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
     warning = artifacts["teacher"].manifest["facts"].get("warning")
-    return [f"Teacher: {warning}."] if warning else []
+    notes = [f"Teacher: {warning}."] if warning else []
+    unanswered: Mapping[str, int] = artifacts["transfer"].manifest["facts"].get("unanswered", {})
+    tested = artifacts["evaluate"].manifest["facts"].get("unanswered", 0)
+    if unanswered or tested:
+        told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items()) or "none"
+        notes.append(f"Texts that the teacher has no answer for were left out: of those to learn from {told}; "
+                     f"of those to test on {tested:,}.")  # fmt: skip
+    return notes
 
 
 def look(folder: Path) -> dict[str, Any]:

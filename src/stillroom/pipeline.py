@@ -17,6 +17,7 @@ from stillroom.core.errors import InputError, Problem, nearest
 from stillroom.core.progress import Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
+from stillroom.teachers import Desk
 
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
 
@@ -53,7 +54,8 @@ def run(
     if here.reached("teacher", teacher):
         return here
 
-    loaded, mixture = teach.Opened(recipe.teacher, teacher, task=task), fitness.objectives(recipe)
+    loaded = teach.Opened(recipe.teacher, teacher, task=task, desk=Desk(store.books, report))
+    mixture = fitness.objectives(recipe)
     ask = partial(transfer.collect, parts=(rows.train, rows.unlabelled, rows.dev), held_out=(rows.test, rows.outside),
                   task=task, settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
                   report=report)  # fmt: skip

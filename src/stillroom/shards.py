@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from stillroom.core import artifact, signals
 from stillroom.core.errors import InputError, Problem
 
 _COUNTS = b"made"  # where a shard of made texts tells what became of them
+_UNANSWERED = b"unanswered"  # where a shard tells how many texts were asked about and have no answer, by why
 
 
 @final
@@ -41,24 +43,48 @@ class Shard:
         return folder / f"{self.name}.parquet"
 
 
+def answered(shard: Shard, said: Mapping[str, NDArray[Any]]) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, int]]:
+    """What is left of a shard without the texts that have no answer; and how many these are, by why."""
+    why = said.get(signals.UNANSWERED)
+    told = {name: one for name, one in said.items() if name not in signals.BESIDE}
+    if why is None or not (why != "").any():
+        return shard, told, {}
+    keep = why == ""
+    made = shard.made and replace(shard.made, rows=np.asarray(shard.made.rows)[keep].tolist())
+    counts = Counter(str(one) for one in why[~keep])
+    return replace(_only(shard, keep), made=made), _rows(told, keep), dict(sorted(counts.items()))
+
+
 def sift(
     shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, of_rows: NDArray[Any]
 ) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, Any]]:
     """What is left of a shard of made texts now that the teacher has spoken of them; and the count."""
     keep, counts = made.keep(said["logits"] if "logits" in said else said["label"], of_rows=of_rows)
+    return _only(shard, keep), _rows(said, keep), counts
+
+
+def _only(shard: Shard, keep: NDArray[np.bool_]) -> Shard:
+    left = np.flatnonzero(keep).tolist()
+    return replace(shard, ids=[shard.ids[place] for place in left], texts=[shard.texts[place] for place in left])
+
+
+def _rows(said: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     kept = {}
     for name, one in said.items():
         axes = signals.token_axes(name)
         kept[name] = one[np.repeat(keep, said[signals.TOKENS] ** axes) if axes else keep]
-    left = np.flatnonzero(keep).tolist()
-    ids, texts = [shard.ids[place] for place in left], [shard.texts[place] for place in left]
-    return replace(shard, ids=ids, texts=texts), kept, counts
+    return kept
 
 
 def write(
-    folder: Path, shard: Shard, said: Mapping[str, NDArray[Any]], *, counts: Mapping[str, Any] | None = None
+    folder: Path,
+    shard: Shard,
+    said: Mapping[str, NDArray[Any]],
+    *,
+    counts: Mapping[str, Any] | None = None,
+    unanswered: Mapping[str, int] | None = None,
 ) -> None:
-    """Write what was said of a shard; of made texts, also how many became what.
+    """Write what was said of a shard; of made texts, also how many became what; and how many have no answer.
 
     Raises:
         InputError: the teacher said something that is not finite in half precision.
@@ -81,8 +107,9 @@ def write(
     else:
         columns["label"] = pa.array(said["label"], type=pa.int32())
     table = pa.table(columns)
-    if counts is not None:
-        table = table.replace_schema_metadata({_COUNTS: artifact.canonical(counts)})
+    told = {_COUNTS: counts, _UNANSWERED: unanswered or None}
+    if found := {name: artifact.canonical(one) for name, one in told.items() if one is not None}:
+        table = table.replace_schema_metadata(found)
     draft = path.with_name(f".{path.name}.draft")
     pq.write_table(table, draft, compression="zstd")
     draft.rename(path)
@@ -114,8 +141,13 @@ def _refuse_not_finite(shard: Shard, logits: NDArray[np.float16]) -> None:
         raise InputError(Problem(f"teacher, {shard.name}", found, "logits between -65504 and 65504", todo))
 
 
-def written(folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    """How many texts stand in the shards of a folder; and, of each shard of made texts, what became of them."""
+def written(folder: Path) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
+    """How many texts stand in the shards of a folder; of each shard of made texts, what became of them; and how many
+    texts have no answer, by why.
+    """
     found = [pq.read_metadata(path) for path in sorted(folder.glob("shard-*.parquet"))]
     counts = [json.loads(one.metadata[_COUNTS]) for one in found if _COUNTS in (one.metadata or {})]
-    return sum(one.num_rows for one in found), counts
+    unanswered: Counter[str] = Counter()
+    for one in found:
+        unanswered.update(json.loads((one.metadata or {}).get(_UNANSWERED, b"{}")))
+    return sum(one.num_rows for one in found), counts, dict(sorted(unanswered.items()))

@@ -16,7 +16,7 @@ from stillroom.core.progress import Report, silent
 from stillroom.corpus import Learnable
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
-from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
 
 STAGE = "teacher"
 
@@ -43,12 +43,12 @@ def prepare(
 class Opened:
     """A teacher that is loaded when it is first asked: a run that asks nothing new never loads it."""
 
-    def __init__(self, teacher: Teacher, found: Artifact, *, task: Task) -> None:
-        self._teacher, self._found, self._task = teacher, found, task
+    def __init__(self, teacher: Teacher, found: Artifact, *, task: Task, desk: Desk | None = None) -> None:
+        self._teacher, self._found, self._task, self._desk = teacher, found, task, desk
 
     @cached_property
     def _loaded(self) -> LoadedTeacher:
-        return self._teacher.open(self._found.folder, task=self._task)
+        return self._teacher.open(self._found.folder, task=self._task, desk=self._desk)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

@@ -78,10 +78,12 @@ def collect(
         if rules:
             workshop = augment.Workshop(rules, loaded=loaded, parts=parts, held_out=held_out, seed=seed,
                                         folder=draft.folder / _SCRATCH)  # fmt: skip
-        some = _shards(parts, workshop=workshop, settings=settings)
+        some = _shards(parts, workshop=workshop, settings=settings, folder=draft.folder)
         meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
+        if identity.price_per_million_texts is None:
+            _project(loaded, parts, settings=settings, precision=probe["precision"], meter=meter)
         _ask(loaded, draft, some, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
-        _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules)
+        _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules, report=report)
         draft.circumstances["licences"] = _licences(identity, rights or {})
         draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
 
@@ -135,6 +137,24 @@ def _first_texts(parts: Sequence[Rows[Any]]) -> list[str]:
     return []
 
 
+def _project(
+    loaded: LoadedTeacher,
+    parts: Sequence[Rows[Any]],
+    *,
+    settings: recipe.Transfer,
+    precision: Precision,
+    meter: Meter,
+) -> None:
+    """Say what asking will cost, by what the first texts do: who bills for each request knows them when asked again."""
+    texts = _first_texts(parts)
+    said, _ = loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
+    if texts and meter.total:
+        each = float(said[signals.PRICE].mean())
+        total = each * meter.total
+        told = f"{total:,.2f}" if total >= 1 else f"{total:.2g}"
+        meter.note(f"a text costs {each:.2g}, by the first {len(texts)}: all {meter.total:,} about {told}")
+
+
 def _ask(
     loaded: LoadedTeacher,
     draft: Draft,
@@ -146,30 +166,40 @@ def _ask(
     meter: Meter,
 ) -> None:
     price = loaded.identify().price_per_million_texts
+    lines = _lines(draft.folder / _LEDGER)
+    spent = 0.0
     for shard in some:
         meter.spare(shard.most - len(shard.ids))
-        spend = {"spend": f"{(meter.done + len(shard.ids)) * price / 1e6:.2f}"} if price else {}
         if shard.path(draft.folder).is_file():
-            meter.advance(len(shard.ids), kept="from an earlier run", **spend)
+            spent += lines[shard.name]["spend"] if shard.name in lines else 0.0
+            meter.advance(len(shard.ids), kept="from an earlier run", **_spend(spent))
             continue
         started = time.perf_counter()
         said, tokens = loaded.ask(
             shard.texts, precision=precision, tokens_per_batch=settings.tokens_per_batch, wanted=wanted
         )
         asked, counts = len(shard.ids), None
+        line: dict[str, Any] = {"shard": shard.name, "texts": asked, "tokens": tokens}
+        line["spend"] = asked * price / 1e6 if price is not None else float(said[signals.PRICE].sum())
+        line["seconds"] = time.perf_counter() - started
+        # Before the shard: whoever is killed between both writes the line again, and it is the last that counts.
+        with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
+            ledger.write(json.dumps(line) + "\n")
+        shard, said, unanswered = shards.answered(shard, said)
         if shard.made is not None:
             of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
             shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows)
-        shards.write(draft.folder, shard, said, counts=counts)
-        line = {"shard": shard.name, "texts": asked, "tokens": tokens}
-        line["seconds"] = time.perf_counter() - started
-        with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
-            ledger.write(json.dumps(line) + "\n")
-        meter.advance(asked, **spend)
+        shards.write(draft.folder, shard, said, counts=counts, unanswered=unanswered)
+        spent += line["spend"]
+        meter.advance(asked, **_spend(spent))
+
+
+def _spend(spent: float) -> dict[str, str]:
+    return {"spend": f"{spent:.2f}"} if spent else {}
 
 
 def _shards(
-    parts: Sequence[Rows[Any]], *, workshop: augment.Workshop | None, settings: recipe.Transfer
+    parts: Sequence[Rows[Any]], *, workshop: augment.Workshop | None, settings: recipe.Transfer, folder: Path
 ) -> Iterator[Shard]:
     for part in parts:
         for number, batch in enumerate(part.batches(settings.shard_rows)):
@@ -180,7 +210,9 @@ def _shards(
             ids, texts = [one for one, _ in asked], [text for _, text in asked]
             yield Shard(name, part.role, ids, texts, most=batch.num_rows)
             if workshop is not None and part.role == workshop.source:
-                for made in workshop.made(asked):
+                # The shard is whole by now. Nothing is made of a row that has no answer.
+                answered = set(pq.read_table(folder / f"{name}.parquet", columns=["id"])["id"].to_pylist())
+                for made in workshop.made([row for row in asked if row[0] in answered]):
                     own = f"{name}-made-{made.number:02d}"
                     ids, texts = list(made.texts), list(made.texts.values())
                     most = made.rule.per_row * batch.num_rows
@@ -195,17 +227,20 @@ def _close(
     parts: Sequence[Rows[Any]],
     wanted: frozenset[str],
     rules: Sequence[Augmentation],
+    report: Report,
 ) -> None:
     """Put into the manifest what makes the set understandable on its own; time and money stand outside the digest."""
     shutil.rmtree(draft.folder / _SCRATCH, ignore_errors=True)
     for leftover in draft.folder.glob(".*.draft"):
         leftover.unlink()
     ledger = draft.folder / _LEDGER
-    lines = _whole_lines(ledger) if ledger.is_file() else []
+    lines = list(_lines(ledger).values())
     ledger.unlink(missing_ok=True)
-    # A run that was killed between writing a shard and its line has lost the line, not the shard.
-    texts, counts = shards.written(draft.folder)
-    asked = texts + sum(augment.asked(one) for one in counts)
+    texts, counts, unanswered = shards.written(draft.folder)
+    asked = texts + sum(augment.asked(one) for one in counts) + sum(unanswered.values())
+    if unanswered:
+        told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items())
+        report(Event(STAGE, note=f"no answer for {sum(unanswered.values()):,} of {asked:,} texts, left out: {told}"))
     recorded = wanted - signals.ANSWERS | {identity.answers}
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
@@ -224,6 +259,7 @@ def _close(
             "parts": {part.role: part.count for part in parts},
             "texts": texts,
         }
+        | ({"unanswered": unanswered} if unanswered else {})
         | ({"augment": augment.total(rules, counts, labels=identity.labels)} if rules else {})
     )
     seconds = sum(line["seconds"] for line in lines)
@@ -233,7 +269,7 @@ def _close(
         "tokens": sum(line["tokens"] for line in lines),
         "seconds": seconds,
         "texts_per_second": sum(line["texts"] for line in lines) / seconds if seconds else None,
-        "spend": asked * identity.price_per_million_texts / 1e6,
+        "spend": sum(line["spend"] for line in lines),
     }
 
 
@@ -243,12 +279,13 @@ def _licences(identity: Identity, rights: Mapping[str, Any]) -> dict[str, str | 
     return {"teacher": identity.licence or None, "texts": rights.get("licence"), **inside}
 
 
-def _whole_lines(ledger: Path) -> list[dict[str, Any]]:
-    """The lines of a ledger; one that a full disk cut short is left out, as its time is lost but not its shard."""
-    found = []
-    for line in ledger.read_text(encoding="utf-8").splitlines():
+def _lines(ledger: Path) -> dict[str, dict[str, Any]]:
+    """The last line of each shard; one that a full disk cut short is left out, for its shard is not there either."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in ledger.read_text(encoding="utf-8").splitlines() if ledger.is_file() else ():
         with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
+            line = json.loads(text)
+            found[line["shard"]] = line
     return found
 
 

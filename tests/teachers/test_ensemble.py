@@ -18,9 +18,10 @@ from stillroom.core.artifact import Store, text_id
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import LoadedTeacher
+from stillroom.teachers import Desk, LoadedTeacher, Teacher
 from stillroom.teachers.ensemble import Choir, Ensemble
 from tests.conftest import LABELS, sentences, write_csv
+from tests.teachers.servers import PRICES, serving
 
 TASK = Classification(labels=LABELS)
 
@@ -268,3 +269,18 @@ def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str
     toy["teacher"] = {"kind": "ensemble", "members": members}
     with pytest.raises(MismatchError, match="network can't be seen"):
         fitness.check(recipe.parse(toy))
+
+
+def test_a_member_that_bills_and_has_no_answer_for_a_text(tmp_path: Path) -> None:
+    """What one of them says nothing of has no answer from all; what one bills for is added to the others' prices."""
+    member = {"kind": "endpoint", "model": "tiny", "max_spend": 1.0, "concurrency": 1, **PRICES}
+    with serving(lambda number: "refusal" if number == 1 else "") as first, serving() as second:
+        members = [{**member, "base_url": one.url} for one in (first, second)]
+        teacher: Teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
+        loaded = teacher.open(tmp_path, task=TASK, desk=Desk(tmp_path / "books"))
+        said, tokens = loaded.ask(["a warm film", "a dull film"], precision="fp32", tokens_per_batch=1)
+    assert said["unanswered"].tolist() == ["", "refusal"]
+    assert said["price"].sum() == pytest.approx(float(first.billed + second.billed))
+    assert loaded.identify().price_per_million_texts is None
+    assert teacher.packages == ("httpx",)
+    assert tokens > 0

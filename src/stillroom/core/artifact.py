@@ -186,6 +186,11 @@ class Store:
 
     root: Path
 
+    @property
+    def books(self) -> Path:
+        """Where those who are paid keep account: no artifact, since it grows and outlives what was made with it."""
+        return self.root / "books"
+
     def find(self, stage: str, key: str) -> Artifact | None:
         """A finished artifact, checked, or None where there is none."""
         folder = self.root / stage / key
@@ -252,7 +257,7 @@ class Store:
         folder = self.root / stage / f".draft-{key}"
         with translating_full_disk(folder):
             make_folder(folder.parent)
-            with _alone(self.root / _LOCKS / f"{stage}-{key}", folder):
+            with alone(self.root / _LOCKS / f"{stage}-{key}", folder):
                 # Another process may have made it between our look and our lock.
                 found = self.find(stage, key)
                 if found is None:
@@ -345,8 +350,12 @@ def _version() -> str:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, folder: Path) -> Iterator[None]:
-    """Hold a lock, whose file stays: where one is removed, two can hold what each takes for the same."""
+def alone(path: Path, folder: Path) -> Iterator[None]:
+    """Hold a lock, whose file stays: where one is removed, two can hold what each takes for the same.
+
+    Raises:
+        OutsideError: another process holds it.
+    """
     from filelock import FileLock, Timeout  # only here: whoever loads a bundle locks nothing
 
     make_folder(path.parent)

@@ -150,7 +150,9 @@ def _problem(model: type[BaseModel], detail: dict[str, Any], *, where: str) -> P
         return Problem(place, "a key that nothing reads", "a known key", nearest(name, fields))
     if detail["type"] == "missing":
         return Problem(place, "nothing", "a value", f"Add `{path}`.")
-    found = repr(detail["input"])
+    field = model.model_fields.get(str(detail["loc"][0])) if detail["loc"] else None
+    # Where a key was put in the wrong place, nobody is to read it in a log.
+    found = repr(detail["input"]) if field is None or field.repr else "a value that is not shown"
     message = str(detail["msg"])
     for start in ("Value error, ", "Input should be ", "Assertion failed, "):
         message = message.removeprefix(start)

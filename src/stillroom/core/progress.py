@@ -46,6 +46,11 @@ class Meter:
         self.done += count
         self._report(Event(self._stage, self.done, self._total, self._unit, facts))
 
+    @property
+    def total(self) -> int | None:
+        """How many items there are at most, as far as is known."""
+        return self._total
+
     def spare(self, count: int) -> None:
         """Say that `count` items of the total need not be done."""
         if self._total is not None:

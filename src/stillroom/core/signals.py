@@ -12,6 +12,9 @@
 Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
 makes some of it.
 
+Beside them stand what is no signal, a row a text: `price`, what its answer cost, where a teacher bills for each; and
+`unanswered`, why there is none, "" where there is one. Where there is none, the row of every signal means nothing.
+
 A signal over tokens is kept without padding: the rows of all texts stand end to end, `[Σ tokens^axes, …]`.
 """
 
@@ -33,6 +36,10 @@ LOGITS = frozenset({"logits"})
 #: What a teacher says of every text: one of these.
 ANSWERS = frozenset({"logits", "label"})
 TOKENS = "tokens"
+PRICE = "price"
+UNANSWERED = "unanswered"
+#: What stands beside signals and is none.
+BESIDE = frozenset({PRICE, UNANSWERED})
 #: Every kind of signal, and how many of its axes run over tokens.
 TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
 KINDS = frozenset(TOKEN_AXES)

@@ -31,6 +31,7 @@ from stillroom.journey import Run
 from stillroom.metrics import Answers, Floats, Metric
 from stillroom.search.ladder import Candidate
 from stillroom.tasks import Task
+from stillroom.teachers import Desk
 from stillroom.transfer_set import TransferSet
 
 STAGE = "trial"
@@ -164,7 +165,7 @@ class Bench:
         self._held_out, self._rights = (rows.test, rows.outside), rows.stated_rights
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
-        self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task)
+        self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task, desk=Desk(self.store.books, report))
         self.over: Callable[[], bool] = lambda: False
 
     def ask(self, candidates: Sequence[Candidate]) -> None:

@@ -18,7 +18,7 @@ from stillroom.core import signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.plugins import Member
-from stillroom.core.progress import Report
+from stillroom.core.progress import Report, silent
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Identity:
     labels: tuple[str, ...]
     """Its outputs, in its order."""
     licence: str
-    price_per_million_texts: float = 0.0
+    price_per_million_texts: float | None = 0.0
+    """None: it bills for each request, and says with each answer what that cost (`signals.PRICE`)."""
     answers: Literal["logits", "label"] = "logits"
     """What it says of every text: logits, or no more than a label."""
 
@@ -76,7 +77,8 @@ class LoadedTeacher(Protocol):
         """What it says of each text, a signal a name, rows in the order of `texts`; and how many tokens it read.
 
         Its answer is always among them: `logits`, or `label` where `identify` says that it gives no more. Signals over
-        tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them.
+        tokens stand end to end, as `stillroom.core.signals` says, with `tokens` beside them. A teacher that may have no
+        answer for a text says so in `unanswered`, and one that bills for each says how much in `price`.
 
         Raises:
             CorpusError: texts that it has no answer for (a recorded teacher).
@@ -96,6 +98,15 @@ class LoadedTeacher(Protocol):
         Raises:
             MismatchError: it has none that can be seen.
         """
+
+
+@final
+@dataclass(frozen=True)
+class Desk:
+    """What a teacher that is asked somewhere else works with: its account of what it paid for, and whom it tells."""
+
+    books: Path
+    report: Report = silent
 
 
 @final
@@ -172,6 +183,11 @@ class Teacher(Member, ABC):
         return True
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed to ask it, beyond what its network takes."""
+        return ()
+
+    @property
     def signals(self) -> frozenset[str]:
         """The kinds of signals that it can give."""
         return signals.LOGITS
@@ -213,8 +229,8 @@ class Teacher(Member, ABC):
         """
 
     @abstractmethod
-    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
-        """The teacher that `prepare` left in a folder."""
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
+        """The teacher that `prepare` left in a folder; without a desk, one that needs it can't be asked."""
 
     def resolved(self) -> dict[str, Any]:
         """Its settings as plain data."""

@@ -19,7 +19,7 @@ from stillroom.core.errors import InputError, MismatchError, Problem, StillroomE
 from stillroom.core.probabilities import log_softmax
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
@@ -69,6 +69,11 @@ class Ensemble(Teacher):
     def computes(self) -> bool:
         """Whether all its members do."""
         return all(one.computes for one in self.members)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Those of all its members."""
+        return tuple(dict.fromkeys(package for one in self.members for package in one.packages))
 
     @property
     def signals(self) -> frozenset[str]:
@@ -133,13 +138,13 @@ class Ensemble(Teacher):
         if self.select == "gold":
             _write_gold(corpus, draft.folder / _GOLD)
 
-    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """All members."""
         with _all_told() as told:
             loaded = []
             for place, one in enumerate(self.members):
                 with told(place):
-                    loaded.append(one.open(_folder(folder, place), task=task))
+                    loaded.append(one.open(_folder(folder, place), task=task, desk=desk))
         weights = np.array(self.weights or [1.0] * len(loaded))
         gold = folder / _GOLD if self.select == "gold" else None
         return Choir(loaded, weights=weights / weights.sum(), select=self.select, lead=self.lead, gold=gold,
@@ -181,6 +186,7 @@ class Choir:
         """
         known = [one.identify() for one in self._members]
         licences = list(dict.fromkeys(one.licence for one in known))
+        prices = [one.price_per_million_texts for one in known]
         told = {"members": [one.as_dict() for one in known], "weights": self._weights.tolist(), "select": self._select}
         told["gold"] = artifact.file_sha256(self._path) if self._path else None
         return Identity(
@@ -189,7 +195,7 @@ class Choir:
             tokenizer=None if self._lead is None else known[self._lead].tokenizer,
             labels=known[0].labels,
             licence=self._licence or (" AND ".join(licences) if all(licences) else ""),
-            price_per_million_texts=sum(one.price_per_million_texts for one in known),
+            price_per_million_texts=None if None in prices else sum(one for one in prices if one),
         )
 
     def ask(
@@ -200,19 +206,29 @@ class Choir:
         tokens_per_batch: int,
         wanted: frozenset[str] = signals.LOGITS,
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
-        """What they say together; what looks inside comes from the lead alone."""
+        """What they say together; what looks inside comes from the lead alone.
+
+        Where one has no answer there is none, for the mixture of the others would be another teacher.
+        """
         further: dict[str, NDArray[Any]] = {}
         sides: list[Floats] = []
-        tokens = 0
+        tokens, bills = 0, list[Floats | None]()
+        unanswered: NDArray[Any] = np.full(len(texts), "", dtype=object)
         for place, one in enumerate(self._members):
             own = precision if precision in one.precisions else "fp32"
             asked = wanted | signals.LOGITS if place == self._lead else signals.LOGITS
             said, read = one.ask(texts, precision=own, tokens_per_batch=tokens_per_batch, wanted=asked)
             sides.append(log_softmax(said["logits"]))
-            further |= {name: signal for name, signal in said.items() if name not in _SPOKEN}
+            further |= {name: signal for name, signal in said.items() if name not in _SPOKEN | signals.BESIDE}
             tokens += read
+            if signals.UNANSWERED in said:
+                unanswered = np.where(unanswered == "", said[signals.UNANSWERED], unanswered)
+            bills.append(said.get(signals.PRICE))
         logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts])
-        return {"logits": logits.astype(np.float32), **further}, tokens
+        beside = {signals.UNANSWERED: unanswered} if (unanswered != "").any() else {}
+        if any(one is not None for one in bills):
+            beside[signals.PRICE] = self._price(bills, len(texts))
+        return {"logits": logits.astype(np.float32), **further, **beside}, tokens
 
     def network(self) -> Any:
         """The lead's.
@@ -250,6 +266,13 @@ class Choir:
 
         table = pq.read_table(self._path)
         return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+    def _price(self, bills: Sequence[Floats | None], texts: int) -> Floats:
+        """What each answer cost: what was billed for it, and the stated price of those that do not bill for each."""
+        total = np.zeros(texts)
+        for one, bill in zip(self._members, bills, strict=True):
+            total += (one.identify().price_per_million_texts or 0.0) / 1e6 if bill is None else bill
+        return total
 
     def _leader(self) -> LoadedTeacher:
         if self._lead is None:

@@ -16,7 +16,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
+from stillroom.teachers import Desk, Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
@@ -101,7 +101,7 @@ class FineTuned(Teacher):
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
 
-    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The fitted checkpoint."""
         # A folder's path says where somebody keeps it; only its name is anybody else's business.
         base = Path(self.base).name if Path(self.base).is_dir() else self.base

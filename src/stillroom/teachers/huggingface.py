@@ -16,6 +16,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
 from stillroom.teachers import (
+    Desk,
     Fit,
     Identity,
     LoadedTeacher,
@@ -63,7 +64,7 @@ class HuggingFace(Teacher):
         refuse_other_labels(_pretrained.labels(folder, stated=self.labels), task=task, where="teacher.model")
         artifact.write_json(draft.folder / _TEACHER, {"model": self.model, "digest": _pretrained.folder_digest(folder)})
 
-    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The checkpoint."""
         where = self._folder()
         name = where.name if Path(self.model).is_dir() else self.model

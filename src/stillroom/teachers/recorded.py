@@ -18,7 +18,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import CorpusError, InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
 if TYPE_CHECKING:
     from stillroom.corpus import Dev, HeldOut, Learnable, Rows, Train
@@ -115,7 +115,7 @@ class Recorded(Teacher):
             draft.facts["warning"] = sentence
             report(Event("teacher", note=f"Warning: {sentence}."))
 
-    def open(self, folder: Path, *, task: Task) -> LoadedTeacher:
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The recording."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         name, licence = about["teacher"], self.licence or about["licence"]

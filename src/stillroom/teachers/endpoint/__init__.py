@@ -1,0 +1,254 @@
+"""A teacher behind an API: any server that speaks as OpenAI's does, asked under a cap on what it may cost."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from stillroom.core import artifact, signals
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import InputError, MismatchError, Problem
+from stillroom.core.progress import Report
+from stillroom.tasks import Task
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers.endpoint import client
+from stillroom.teachers.endpoint.ledger import Ledger
+from stillroom.teachers.endpoint.wording import Wording
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Learnable
+
+_PROMPT = """\
+Which label fits the text best?
+
+Labels:
+{labels}
+
+Text:
+{text}
+
+Answer with {answer}.
+Answer:"""
+_MILLION = 10**6
+
+
+@final
+class Endpoint(Teacher):
+    """A model behind an API that speaks as OpenAI's does; what it may cost has a cap, and no text is paid for twice.
+
+    With `answers = "logprobs"` the labels stand in the prompt as letters, and the probabilities of the first token of
+    the reply become logits: a letter gets the share of all top tokens that are this letter but for spaces around it.
+    What the top tokens leave is spread evenly over the letters that are not among them, none of which gets more than
+    the least of the top. What other words got is nobody's. With `answers = "label"` the reply is held to a JSON schema
+    that lists the labels, and the teacher names labels and no more.
+
+    A refusal, or an empty, cut or unreadable reply is no answer: such a text is left out of the transfer set, and
+    counted. Each request is in an account on disk, by its hash, before it is sent and before its reply is used.
+    """
+
+    kind: Literal["endpoint"] = "endpoint"
+    base_url: str = Field(repr=False)
+    """Where the API is, as in `http://localhost:8000/v1`."""
+    model: str = Field(min_length=1)
+    """The model's name, as the server knows it."""
+    price_per_million_input_tokens: float = Field(ge=0, allow_inf_nan=False)
+    """In the recipe's currency; 0 for a server of your own."""
+    price_per_million_output_tokens: float = Field(ge=0, allow_inf_nan=False)
+    """The same, for what it writes."""
+    max_spend: float = Field(ge=0, allow_inf_nan=False)
+    """The cap, in the recipe's currency: all that asking this model in this way may cost in one work folder."""
+    api_key_env: str | None = Field(None, repr=False)
+    """The environment variable that holds the key; none: the server wants none."""
+    api: Literal["chat", "completions"] = "chat"
+    """Which of the two it is asked by: `/chat/completions` or `/completions`."""
+    answers: Literal["logprobs", "label"] = "logprobs"
+    """How it answers: by the probabilities of the labels' letters, or by a label's name under a JSON schema."""
+    prompt: str = _PROMPT
+    """What it is asked, with `{text}` once, `{labels}`, and `{answer}` where it says in which form to answer."""
+    prompt_version: str = "1"
+    """Your name for this wording; it stands in the manifest beside the wording itself."""
+    temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How much chance is in a reply."""
+    sampling_seed: int = Field(0, ge=-1)
+    """The seed that is sent; -1: none is, for servers that know no `seed`."""
+    max_tokens: int | None = Field(None, ge=1)
+    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`."""
+    top_logprobs: int = Field(20, ge=1, le=20)
+    """How many of the most probable first tokens are asked for."""
+    template_tokens: int = Field(256, ge=0)
+    """The most tokens that the server may put around a prompt, for the worst case that is reserved."""
+    concurrency: int = Field(8, ge=1)
+    """Requests under way at once."""
+    timeout_seconds: float = Field(60.0, gt=0)
+    """After which a request counts as lost, and its worst case as spent."""
+    attempts: int = Field(8, ge=1)
+    """How often a request is sent before its text stops the run."""
+    licence: str = ""
+    """The licence of the model, or the terms of what it says."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+            raise ValueError("an address such as https://host/v1, without user, password or query")
+        return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_of_a_variable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", value):
+            raise ValueError("the name of an environment variable, in capitals, and never the key itself")
+        return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _asks(cls, value: str) -> str:
+        if value.count("{text}") != 1 or "{labels}" not in value:
+            raise ValueError("a wording with `{text}` once, and with `{labels}`")
+        return value
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What speaks HTTP."""
+        return ("httpx",)
+
+    @property
+    def computes(self) -> bool:
+        """Not here."""
+        return False
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Logits, or labels alone."""
+        return signals.LOGITS if self.answers == "logprobs" else frozenset({"label"})
+
+    @property
+    def shows_network(self) -> bool:
+        """There is none here."""
+        return False
+
+    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """What so many tokens cost, to the last digit."""
+        prices = (self.price_per_million_input_tokens, self.price_per_million_output_tokens)
+        inward, outward = (Decimal(str(one)) for one in prices)
+        return (inward * input_tokens + outward * output_tokens) / _MILLION
+
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
+        """Nothing: whom it asks, and how, is in its settings."""
+        return {}
+
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
+        """Write down whom it asks and how: what this digest rests on. Prices, cap and haste are not in it."""
+        draft.facts["voice"] = Wording(self, task.outputs).voice()
+
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
+        """The line to the server, which is first used when there is something to ask."""
+        return Line(self, task=task, desk=desk)
+
+
+@final
+class Line:
+    """A server that is asked about what its account does not know yet."""
+
+    def __init__(self, settings: Endpoint, *, task: Task, desk: Desk | None) -> None:
+        self._settings, self._task, self._desk = settings, task, desk
+        self._wording = Wording(settings, task.outputs)
+        self._voice = artifact.sha256(artifact.canonical(self._wording.voice()))
+        self._ledger: Ledger | None = None
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Whatever it computes in, it is not ours to choose."""
+        return ("fp32",)
+
+    @property
+    def layers(self) -> int:
+        """None that can be seen."""
+        return 0
+
+    def identify(self) -> Identity:
+        """The model's name; no weights can be seen, so the digest is of whom is asked and how."""
+        one = self._settings
+        answers: Literal["logits", "label"] = "logits" if one.answers == "logprobs" else "label"
+        return Identity(one.model.rpartition("/")[2], self._voice, None, self._task.outputs, one.licence, None, answers)
+
+    def ask(
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """What it said of each text, and what that cost; only what is not in the account yet is sent.
+
+        Raises:
+            InputError: no key where one is needed.
+            OutsideError: the cap, the server or the network says no.
+        """
+        assert self._desk is not None, "a teacher that is paid is asked at a desk"  # noqa: S101
+        requests = [self._wording.request(text) for text in texts]
+        if self._ledger is None:
+            path = self._desk.books / f"{self._voice[:24]}.jsonl"
+            self._ledger = Ledger(path, cap=Decimal(str(self._settings.max_spend)))
+        ledger = self._ledger
+        with ledger.held():
+            new = {one.key: one for one in requests if ledger.reply(one.key) is None}
+            if new:
+                client.send(list(new.values()), settings=self._settings, key=self._key(), wording=self._wording,
+                            ledger=ledger, report=self._desk.report)  # fmt: skip
+        replies = [ledger.reply(one.key) for one in requests]
+        said: dict[str, NDArray[Any]] = {
+            signals.PRICE: np.array([float(ledger.requests[one.key]) for one in requests], dtype=np.float64),
+            signals.UNANSWERED: np.array([one.unanswered if one else "" for one in replies], dtype=object),
+        }
+        answers = [one.answer if one else None for one in replies]
+        if self._settings.answers == "label":
+            said["label"] = np.array([0 if one is None else one for one in answers], dtype=np.int64)
+        else:
+            nothing = [0.0] * len(self._task.outputs)
+            rows = [nothing if one is None else one for one in answers]
+            said["logits"] = np.array(rows, dtype=np.float32).reshape(-1, len(nothing))
+        return said, sum(one.tokens for one in replies if one)
+
+    def network(self) -> Any:
+        """There is none to see.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise self._unseen("network")
+
+    def tokenizer_json(self) -> str:
+        """There is none to see.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise self._unseen("tokenizer")
+
+    def _key(self) -> str:
+        name = self._settings.api_key_env
+        if name is None:
+            return ""
+        key = os.environ.get(name, "").strip()
+        if not key.isascii() or not key.isprintable() or not key or " " in key:
+            found = "one with characters that no key has" if key else "no such variable, or an empty one"
+            todo = f"Put the key into it: export {name}=…"
+            raise InputError(Problem(f"environment variable {name}", found, "the key of the API", todo))
+        return key
+
+    def _unseen(self, what: str) -> MismatchError:
+        todo = "Choose a student that needs none (`bag`), or a teacher that is here (`huggingface`, `finetuned`)."
+        expected = f"a teacher whose {what} can be seen"
+        return MismatchError(Problem("student", f"an API, which shows no {what}", expected, todo))

@@ -1,0 +1,171 @@
+"""What is sent of a text, and how a reply is read: the prompt, the labels' letters, and the schema of an answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import string
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from stillroom.core import artifact
+from stillroom.core.errors import MismatchError, Problem
+from stillroom.teachers.endpoint.ledger import Reply
+
+if TYPE_CHECKING:
+    from stillroom.teachers.endpoint import Endpoint
+
+LETTERS = string.ascii_uppercase
+REFUSED, EMPTY, TOO_LONG, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "too long", "unparseable", "no logprobs"
+_SMALLEST = 1e-6
+_AROUND = " \t\n\r\u2581\u0120\u010a"  # what tokenizers write for the space or line before a word
+
+
+class NoCompletion(ValueError):
+    """A reply that is no completion at all."""
+
+
+@final
+@dataclass(frozen=True)
+class Request:
+    """One text, ready to be sent."""
+
+    key: str
+    """The hash of everything that decides the answer."""
+    text_id: str
+    body: bytes
+    most_input_tokens: int
+
+
+@final
+class Wording:
+    """How texts are put to one model, and its replies understood."""
+
+    def __init__(self, settings: Endpoint, labels: Sequence[str]) -> None:
+        self._settings, self._labels = settings, tuple(labels)
+        self.path = "/chat/completions" if settings.api == "chat" else "/completions"
+        by_letter = settings.answers == "logprobs"
+        if by_letter and len(labels) > len(LETTERS):
+            todo = 'Set `answers = "label"`, which names a label.'
+            raise MismatchError(
+                Problem("teacher.answers", f"`logprobs` with {len(labels)} labels", f"at most {len(LETTERS)}", todo)
+            )
+        listed = [f"{letter}. {label}" for letter, label in zip(LETTERS, labels, strict=False)]
+        how = (
+            "the letter of one label, and nothing else" if by_letter else 'JSON such as {"label": "…"}, with one label'
+        )
+        head, _, tail = settings.prompt.partition("{text}")  # first: a text may have braces of its own
+        self._head, self._tail = (
+            part.replace("{labels}", "\n".join(listed if by_letter else [f"- {one}" for one in labels])).replace(
+                "{answer}", how
+            )
+            for part in (head, tail)
+        )
+
+    @property
+    def max_tokens(self) -> int:
+        """The most that a reply may hold."""
+        return self._settings.max_tokens or (1 if self._settings.answers == "logprobs" else 64)
+
+    def voice(self) -> dict[str, Any]:
+        """Everything but the text that decides an answer: it goes into the manifest, and its hash says who answers."""
+        one = self._settings
+        return {
+            "server": one.base_url,
+            "model": one.model,
+            "api": one.api,
+            "answers": one.answers,
+            "prompt": one.prompt,
+            "prompt_version": one.prompt_version,
+            "labels": list(self._labels),
+            "sampling": self._sampling(),
+        }
+
+    def request(self, text: str) -> Request:
+        """The request about a text.
+
+        No tokenizer that we know of makes more tokens of a text than it has bytes, once compatibility forms are
+        unfolded; so much, and `template_tokens` for what the server puts around it, is the bound.
+        """
+        words = f"{self._head}{text}{self._tail}"
+        said = {"messages": [{"role": "user", "content": words}]} if self._settings.api == "chat" else {"prompt": words}
+        body = artifact.canonical({"model": self._settings.model, **said, **self._sampling()})
+        unfolded = unicodedata.normalize("NFKD", body.decode()).encode()
+        most = max(len(body), len(unfolded)) + self._settings.template_tokens
+        one = artifact.text_id(text)
+        return Request(artifact.sha256(artifact.canonical({"voice": self.voice(), "text": one})), one, body, most)
+
+    def read(self, reply: Any) -> Reply:
+        """What a reply says.
+
+        Raises:
+            NoCompletion: it is none.
+        """
+        try:
+            choice = reply["choices"][0]
+            message = choice["message"] if self._settings.api == "chat" else {"content": choice["text"]}
+            text = message.get("content") or ""
+            if message.get("refusal") or choice.get("finish_reason") == "content_filter":
+                return Reply(None, REFUSED)
+            if self._settings.answers == "logprobs":
+                return self._by_letter(_first_token(choice), text)
+            return self._by_name(text, cut=choice.get("finish_reason") == "length")
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise NoCompletion(type(error).__name__) from None
+
+    def _sampling(self) -> dict[str, Any]:
+        one = self._settings
+        found: dict[str, Any] = {"temperature": one.temperature, "max_tokens": self.max_tokens}
+        if one.sampling_seed >= 0:
+            found["seed"] = one.sampling_seed
+        if one.answers == "label":
+            found["response_format"] = _schema(self._labels)
+        elif one.api == "chat":
+            found |= {"logprobs": True, "top_logprobs": one.top_logprobs}
+        else:
+            found["logprobs"] = one.top_logprobs
+        return found
+
+    def _by_letter(self, top: Sequence[tuple[str, float]], text: str) -> Reply:
+        """Logits from the first token: see `Endpoint`."""
+        if not top:
+            return Reply(None, NO_LOGPROBS if text.strip() else EMPTY)
+        shares: dict[str, float] = {}
+        mass, least = 0.0, 1.0
+        for token, logprob in top:
+            share = math.exp(min(logprob, 0.0))
+            mass, least = mass + share, min(least, share)
+            shares[token.strip(_AROUND)] = shares.get(token.strip(_AROUND), 0.0) + share
+        letters = LETTERS[: len(self._labels)]
+        unseen = sum(letter not in shares for letter in letters)
+        if unseen == len(letters) or not math.isfinite(mass):
+            return Reply(None, UNPARSEABLE)
+        # None of the unseen can be more probable than the least that is told.
+        each = min(max(0.0, 1.0 - mass) / unseen, least) if unseen else 0.0
+        return Reply([math.log(max(shares.get(letter, each), _SMALLEST)) for letter in letters])
+
+    def _by_name(self, text: str, *, cut: bool) -> Reply:
+        if not text.strip():
+            return Reply(None, EMPTY)
+        try:
+            return Reply(self._labels.index(json.loads(text)["label"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return Reply(None, TOO_LONG if cut else UNPARSEABLE)
+
+
+def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The most probable first tokens, in either of the two forms that servers write them in."""
+    told = choice.get("logprobs") or {}
+    if told.get("content"):
+        return [(str(one["token"]), float(one["logprob"])) for one in told["content"][0]["top_logprobs"]]
+    if told.get("top_logprobs"):
+        return [(str(token), float(logprob)) for token, logprob in told["top_logprobs"][0].items()]
+    return []
+
+
+def _schema(labels: Sequence[str]) -> dict[str, Any]:
+    label = {"type": "string", "enum": list(labels)}
+    answer = {"type": "object", "properties": {"label": label}, "required": ["label"], "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": answer}}
