@@ -39,6 +39,7 @@ class Explorer:
         self.dropped: dict[str, str] = {}
         self._paces: dict[str, Pace] = {}
         self._short: dict[str, Glimpse] = {}
+        self._settled: set[str] = set()
 
     def explore(self, candidates: Sequence[Candidate]) -> None:
         """Everything there is time for."""
@@ -58,12 +59,26 @@ class Explorer:
         ordered.sort(key=self._fit_seconds)
         for one in ordered:
             if one.name not in self._short:
+                # A look at one more is worth nothing where it takes the time that those need who were looked at.
+                if not self._goes(f"room for {one.name} beside who waits", partial(self._has_room, one)):
+                    self._finish_waiting()
                 self._try_short(one)
-        for one in ordered:
-            seen = self._short.get(one.name)
-            if seen is not None and not self._finished(one) and not self._outclassed(seen):
-                self._finish(one)
+        self._finish_waiting()
         self._propose()
+
+    def _has_room(self, one: Candidate) -> bool:
+        needs = (self._whole_seconds(candidate) for candidate in self._waiting())
+        return sum(needs, self._needs(one)) <= self._left()
+
+    def _finish_waiting(self) -> None:
+        for one in self._waiting():
+            self._finish(one)
+            self._settled.add(one.name)
+
+    def _waiting(self) -> list[Candidate]:
+        """Those who had a short fit and may still win, in the order in which they had it."""
+        seen = [one for one in self._short.values() if one.candidate.name not in self._settled]
+        return [one.candidate for one in seen if not self._finished(one.candidate) and not self._outclassed(one)]
 
     def _left(self) -> float:
         return self.bench.recipe.search.minutes * 60 - self.journal.spent()
@@ -110,6 +125,10 @@ class Explorer:
         a_text = 1 / seen.texts_per_second if seen else pace.judge / len(self.bench.jury.texts)
         return fits + _STARTING_SECONDS + rows * passes * a_text
 
+    def _needs(self, candidate: Candidate) -> float:
+        """What a short fit and the rest take together, which begins once more."""
+        return self._whole_seconds(candidate) + self._paces[candidate.name].begin
+
     def _begins(self, candidate: Candidate, what: str, seconds: float, *, needs: float, sure: bool = False) -> bool:
         """Whether there is time for it; told, and written down."""
 
@@ -145,9 +164,9 @@ class Explorer:
         return None
 
     def _try_short(self, candidate: Candidate, *, sure: bool = False) -> Glimpse | None:
-        # The rest has to fit in too, and begins once more.
-        needs = self._whole_seconds(candidate) + self._paces[candidate.name].begin
-        if not self._begins(candidate, "short fit of", self._short_seconds(candidate), needs=needs, sure=sure):
+        if not self._begins(
+            candidate, "short fit of", self._short_seconds(candidate), needs=self._needs(candidate), sure=sure
+        ):
             return None
         epochs = self._short_epochs(candidate)
         seen = self._attempt(
