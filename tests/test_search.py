@@ -242,7 +242,8 @@ def test_a_ladder_is_of_unlike_students_within_the_teacher(toy: dict[str, Any]) 
     fit, _ = climb(recipe.parse({**toy, "export": {"formats": ["onnx"]}}), teacher_layers=3)
     names = [one.name for one in fit]
     assert len(names) == len(set(names))
-    assert [one.student.model_dump()["layers"] for one in fit if one.family == "transformer"] == [1, 2]
+    depths = [one.student.model_dump()["layers"] for one in fit if one.family == "transformer"]
+    assert depths == [1, 2, 2], "always fewer than the teacher has; two of them also for longer"
 
 
 def test_vectors_join_the_mixture_of_those_that_show_them_unless_the_recipe_names_one(toy: dict[str, Any]) -> None:

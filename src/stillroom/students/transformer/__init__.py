@@ -63,8 +63,10 @@ class Transformer(Student):
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
-        """One layer, two, three and so on, always fewer than the teacher has."""
-        return tuple(cls(layers=layers) for layers in (1, 2, 3, 4, 6, 8, 12) if layers < teacher_layers)
+        """One layer, two and so on, always fewer than the teacher has; two also for longer, where classes are many."""
+        fewer = [layers for layers in (1, 2, 3, 4, 6, 8, 12) if layers < teacher_layers]
+        longer = [cls(layers=layers, epochs=8, learning_rate=3e-4) for layers in fewer if layers == 2]
+        return (*(cls(layers=layers) for layers in fewer), *longer)
 
     def spans(self) -> Mapping[str, Span]:
         """How far a search may go from these settings: a width that was asked for may shrink."""
