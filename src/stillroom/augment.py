@@ -18,14 +18,13 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.augmentations import Augmentation, Ground, Make, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Make, counted, is_word, pieces
 from stillroom.core import artifact, probabilities, seeds, signals
 from stillroom.corpus import Rows
 from stillroom.sketches import Sketches
 from stillroom.teachers import LoadedTeacher
 
 REPEATED, HELD_OUT, UNSURE, DISAGREES = "repeated", "held out", "unsure", "disagrees"
-_MOST_WORDS = 100_000
 _BATCH = 4096
 
 
@@ -119,13 +118,8 @@ class Workshop:
 
     @cached_property
     def _words(self) -> Mapping[str, int]:
-        """The most frequent words of the rows that texts are made of; rare ones are let go of on the way."""
-        counts: Counter[str] = Counter()
-        for text in self._texts():
-            counts.update(piece.lower() for piece in pieces(text) if is_word(piece))
-            if len(counts) > 4 * _MOST_WORDS:
-                counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
+        """The most frequent words of the rows that texts are made of."""
+        return counted(piece.lower() for text in self._texts() for piece in pieces(text) if is_word(piece))
 
 
 def most(rules: Sequence[Augmentation], parts: Sequence[Rows[Any]]) -> int:
@@ -149,8 +143,8 @@ def total(rules: Sequence[Augmentation], counts: Iterable[Mapping[str, Any]], *,
     for one in counts:
         told = found[one["rule"]]
         _add(told["kept"], one["kept"], labels)
-        for reason, counted in one["dropped"].items():
-            _add(told["dropped"][reason], counted, labels)
+        for reason, codes in one["dropped"].items():
+            _add(told["dropped"][reason], codes, labels)
     return found
 
 
@@ -159,8 +153,8 @@ def asked(counts: Mapping[str, Any]) -> int:
     return sum(sum(counts["dropped"][reason].values()) for reason in (UNSURE, DISAGREES))
 
 
-def _add(to: dict[str, int], counted: Mapping[str, int], labels: Sequence[str]) -> None:
-    for code, count in counted.items():
+def _add(to: dict[str, int], codes: Mapping[str, int], labels: Sequence[str]) -> None:
+    for code, count in codes.items():
         label = labels[int(code)]
         to[label] = to.get(label, 0) + count
 

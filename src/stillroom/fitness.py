@@ -11,7 +11,7 @@ from typing import Any
 
 from stillroom import gates, transfer, transfer_set
 from stillroom.core import plugins, signals
-from stillroom.core.errors import MismatchError, MissingExtra, Problem, missing_extra, nearest
+from stillroom.core.errors import InputError, MismatchError, MissingExtra, Problem, missing_extra, nearest
 from stillroom.core.recipe import Recipe
 from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
@@ -50,10 +50,11 @@ def check(recipe: Recipe) -> None:
 
 
 def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
-    """See that what these stages need beyond the base is installed; nothing is imported for it.
+    """See that what these stages need beyond the base is there; nothing is imported for it.
 
     Raises:
-        MissingExtra: it is not; every package at once.
+        MissingExtra: something is not installed; every package at once.
+        InputError: files that texts are to be made with are not there; all at once.
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
@@ -64,6 +65,14 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     ]
     if missing:
         raise MissingExtra(*(problem for one in missing for problem in one.problems))
+    absent: list[Problem] = []
+    for rule in recipe.transfer.augment if "transfer" in stages else ():
+        try:
+            rule.digests()
+        except InputError as error:
+            absent += error.problems
+    if absent:
+        raise InputError(*absent)
 
 
 def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:

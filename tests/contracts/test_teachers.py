@@ -19,7 +19,7 @@ from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
 from tests.conftest import LABELS, sentences, write_csv
-from tests.teachers.servers import PRICES, Server
+from tests.teachers.endpoint.servers import PRICES, Server
 
 TASK = Classification(labels=LABELS)
 NAMES = plugins.names("teachers")

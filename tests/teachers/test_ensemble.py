@@ -21,7 +21,7 @@ from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
 from stillroom.teachers.ensemble import Choir, Ensemble
 from tests.conftest import LABELS, sentences, write_csv
-from tests.teachers.servers import PRICES, serving
+from tests.teachers.endpoint.servers import PRICES, serving
 
 TASK = Classification(labels=LABELS)
 

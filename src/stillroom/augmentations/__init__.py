@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, TypeVar, final
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +23,10 @@ from stillroom.teachers import LoadedTeacher
 #: Texts made of one text.
 Make = Callable[[str, np.random.Generator], Sequence[str]]
 
+#: A word, or one with what it is.
+Word = TypeVar("Word", str, tuple[str, str])
+
+_MOST_WORDS = 100_000
 _PIECES = re.compile(r"\w+(?:['’-]\w+)*|\W+|_+")
 
 
@@ -76,6 +81,16 @@ class Augmentation(Member, ABC):
 def pieces(text: str) -> list[str]:
     """A text as words and what stands between them; joined they are the text again."""
     return _PIECES.findall(text)
+
+
+def counted(items: Iterable[Word]) -> dict[Word, int]:
+    """How often each stands there, the most frequent first; of very many the rare ones go: memory is bounded."""
+    counts: Counter[Word] = Counter()
+    for one in items:
+        counts[one] += 1
+        if len(counts) > 4 * _MOST_WORDS:
+            counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
 
 
 def is_word(piece: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, is_word
+from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, counted, is_word
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.teachers import _pretrained
@@ -24,7 +23,6 @@ _WHERE = "transfer.augment.tagger"
 _TAGGERS = {"tagger", "morphologizer"}
 #: The parts of a pipeline that tagging takes; parser, entities and lemmas are not loaded.
 _PARTS = _TAGGERS | {"tok2vec", "transformer", "attribute_ruler"}
-_MOST_WORDS = 100_000
 
 #: The words of a part of speech, and their counts summed up.
 Pool = tuple[list[str], NDArray[np.float64]]
@@ -85,23 +83,18 @@ def _tag(token: Token) -> str:
 
 def _pools(tagger: Language, texts: Iterable[str]) -> dict[str, Pool]:
     """The most frequent words of each part of speech; one of a single word has nothing to swap."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for read in tagger.pipe(texts):
-        # A name keeps its capitals; another word has them from where it stands.
-        counts.update(
-            (_tag(token), token.text if token.pos_ == "PROPN" else token.lower_)
-            for token in read
-            if is_word(token.text) and _tag(token)
-        )
-        if len(counts) > 4 * _MOST_WORDS:
-            counts = Counter(dict(counts.most_common(2 * _MOST_WORDS)))
+    # A name keeps its capitals; another word has them from where it stands.
+    words = counted(
+        (_tag(token), token.text if token.pos_ == "PROPN" else token.lower_)
+        for read in tagger.pipe(texts)
+        for token in read
+        if is_word(token.text) and _tag(token)
+    )
     found: dict[str, dict[str, int]] = {}
-    for (tag, word), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]:
+    for (tag, word), count in words.items():
         found.setdefault(tag, {})[word] = count
     return {
-        tag: (list(words), np.cumsum(list(words.values()), dtype=np.float64))
-        for tag, words in found.items()
-        if len(words) > 1
+        tag: (list(own), np.cumsum(list(own.values()), dtype=np.float64)) for tag, own in found.items() if len(own) > 1
     }
 
 

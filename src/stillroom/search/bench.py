@@ -41,6 +41,13 @@ _STEPS = 8  # of training, to learn how long one takes; the first is a warm-up
 _JUDGED = 64  # dev rows that are judged meanwhile
 _FORWARD = 1 / 3  # the share of a step that goes into what the network says
 
+#: Asked after every step of a fit: whether to stop there.
+Over = Callable[[], bool]
+
+
+def _never() -> bool:
+    return False
+
 
 @final
 @dataclass(frozen=True)
@@ -151,10 +158,7 @@ class TimeOver(Exception):
 
 @final
 class Bench:
-    """The parts that all candidates share: one corpus, one teacher, one transfer set, one jury.
-
-    `over` is asked after every step of a fit whether to stop there.
-    """
+    """The parts that all candidates share: one corpus, one teacher, one transfer set, one jury."""
 
     def __init__(self, recipe: Recipe, *, work: Path, report: Report) -> None:
         self.recipe, self.store, self.report = recipe, Store(work), report
@@ -166,7 +170,6 @@ class Bench:
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
         self.loaded = teach.Opened(recipe.teacher, self.teacher, task=task, desk=Desk(self.store.books, report))
-        self.over: Callable[[], bool] = lambda: False
 
     def ask(self, candidates: Sequence[Candidate]) -> None:
         """Ask the teacher once for whatever any of them looks at, and call the jury."""
@@ -222,18 +225,18 @@ class Bench:
         judge = a_row * len(dev.ids) + max(0.0, rest - a_row * len(few.ids))
         return Pace(begin, step, judge, -(-len(rows.ids) // plan.batch_size))
 
-    def _watched(self, event: Event) -> None:
-        if self.over():
-            raise TimeOver
-        self.report(event)
+    def _fit(self, candidate: Candidate, *, seed: int, pause: int | None = None, over: Over = _never) -> Artifact:
+        def watched(event: Event) -> None:
+            if over():
+                raise TimeOver
+            self.report(event)
 
-    def _fit(self, candidate: Candidate, *, seed: int, pause: int | None = None) -> Artifact:
         return train.fit(candidate.student, task=self.recipe.task, corpus=self.corpus, said=self.said,
                          objectives=candidate.objectives, settings=self.recipe.train, studied=self._studied(candidate),
                          seed=seed, store=self.store, weight_bits=export.weight_bits(self.recipe.export),
-                         pause=pause, report=self._watched)  # fmt: skip
+                         pause=pause, report=watched)  # fmt: skip
 
-    def short(self, candidate: Candidate, *, epochs: int) -> Glimpse:
+    def short(self, candidate: Candidate, *, epochs: int, over: Over = _never) -> Glimpse:
         """Let its fit come as far as so many epochs, and look at it there, to compare it with others after as much.
 
         A fit that was finished before goes no way back: of it, only the log tells how it was then.
@@ -243,7 +246,7 @@ class Bench:
         def make(draft: Draft) -> None:
             with tempfile.TemporaryDirectory(prefix="stillroom-short-") as folder:
                 try:
-                    where = self._fit(candidate, seed=self.recipe.seed, pause=epochs).folder
+                    where = self._fit(candidate, seed=self.recipe.seed, pause=epochs, over=over).folder
                     log, paused = _log(where)[:epochs], False
                 except train.Paused as stopped:
                     where, log, paused = Path(folder), list(stopped.log), True
@@ -274,15 +277,15 @@ class Bench:
         scores = [one["dev"][metric.kind] for one in log if one.get("rounded") == log[-1].get("rounded")]
         return float(max(scores) if metric.higher_is_better else min(scores))
 
-    def finish(self, candidate: Candidate, *, number: int, beside_teacher: bool) -> Trial:
+    def finish(self, candidate: Candidate, *, number: int, beside_teacher: bool, over: Over = _never) -> Trial:
         """Fit it whole, with every seed; bundle it, time the bundle, and judge it on all of dev.
 
         It gets a run of its own, the search's name and a number, that ends with the bundle: before the test.
         """
         task, recipe = self.recipe.task, self.recipe
-        trained = self._fit(candidate, seed=recipe.seed)
+        trained = self._fit(candidate, seed=recipe.seed, over=over)
         others = [
-            self._fit(candidate, seed=seeds.derive(recipe.seed, f"search/seed/{other}"))
+            self._fit(candidate, seed=seeds.derive(recipe.seed, f"search/seed/{other}"), over=over)
             for other in range(1, recipe.search.seeds)
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,

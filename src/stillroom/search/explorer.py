@@ -15,7 +15,7 @@ from stillroom.core import seeds
 from stillroom.core.errors import InputError, OutsideError
 from stillroom.core.progress import Event, Report
 from stillroom.search import choice
-from stillroom.search.bench import Bench, Glimpse, Pace, TimeOver, Trial
+from stillroom.search.bench import Bench, Glimpse, Over, Pace, TimeOver, Trial
 from stillroom.search.journal import Journal
 from stillroom.search.ladder import Candidate
 from stillroom.search.proposals import Proposals
@@ -39,7 +39,6 @@ class Explorer:
         self.dropped: dict[str, str] = {}
         self._paces: dict[str, Pace] = {}
         self._short: dict[str, Glimpse] = {}
-        self._settled: set[str] = set()
 
     def explore(self, candidates: Sequence[Candidate]) -> None:
         """Everything there is time for."""
@@ -73,11 +72,10 @@ class Explorer:
     def _finish_waiting(self) -> None:
         for one in self._waiting():
             self._finish(one)
-            self._settled.add(one.name)
 
     def _waiting(self) -> list[Candidate]:
         """Those who had a short fit and may still win, in the order in which they had it."""
-        seen = [one for one in self._short.values() if one.candidate.name not in self._settled]
+        seen = [one for one in self._short.values() if one.candidate.name not in self.dropped]
         return [one.candidate for one in seen if not self._finished(one.candidate) and not self._outclassed(one)]
 
     def _left(self) -> float:
@@ -101,7 +99,7 @@ class Explorer:
     def _fit_seconds(self, candidate: Candidate) -> float:
         return self._paces[candidate.name].seconds(self.bench.epochs(candidate))
 
-    def _note_pace(self, one: Candidate) -> Pace:
+    def _note_pace(self, one: Candidate, _: Over) -> Pace:
         return Pace(**self.journal.decide(f"pace {one.name}", lambda: vars(self.bench.pace(one))))
 
     def _goes(self, what: str, asked: Callable[[], bool]) -> bool:
@@ -145,13 +143,12 @@ class Explorer:
             self.dropped[candidate.name] = f"it needs about {told['needs']:.0f} s, and {told['left']:.0f} s were left"
         return bool(told["go"])
 
-    def _attempt(self, candidate: Candidate, what: str, work: Callable[[], T], *, sure: bool = False) -> T | None:
+    def _attempt(self, candidate: Candidate, what: str, work: Callable[[Over], T], *, sure: bool = False) -> T | None:
         """Do it, unless it was seen that it can't be done: a fit that runs away, or a bundle that fails its checks."""
         known = self.journal.known(f"failed {what}")
         if known is None:
-            self.bench.over = lambda: not sure and self._left() < 0
             try:
-                return work()
+                return work(lambda: not sure and self._left() < 0)
             except TimeOver:
                 why = "the minutes were over in the middle of its fit"
                 known = self.journal.decide(f"failed {what}", lambda: {"why": why})
@@ -172,7 +169,7 @@ class Explorer:
         seen = self._attempt(
             candidate,
             f"short fit of {candidate.name}",
-            lambda: self.bench.short(candidate, epochs=epochs),
+            lambda over: self.bench.short(candidate, epochs=epochs, over=over),
             sure=sure,
         )
         if seen is not None:
@@ -186,7 +183,7 @@ class Explorer:
             point = self._attempt(
                 candidate,
                 f"whole fit of {candidate.name}",
-                lambda: self.bench.finish(candidate, number=number, beside_teacher=number == 1),
+                lambda over: self.bench.finish(candidate, number=number, beside_teacher=number == 1, over=over),
                 sure=sure,
             )
             if point is not None:

@@ -237,6 +237,13 @@ class Teacher(Member, ABC):
         return dict(self.model_dump(mode="json", serialize_as_any=True))
 
 
+def unseen(whose: str, what: str) -> MismatchError:
+    """The error for a student that wants to start from what a teacher does not show."""
+    expected = f"a teacher whose {what} can be seen"
+    todo = "Choose a student that needs none (`bag`), or a teacher that is here (`huggingface`, `finetuned`)."
+    return MismatchError(Problem("student", f"{whose}, which shows no {what}", expected, todo))
+
+
 def refuse_other_labels(found: Sequence[str], *, task: Task, where: str) -> None:
     """Compare labels by name and order: a teacher whose outputs mean something else is never asked.
 

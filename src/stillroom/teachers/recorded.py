@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import CorpusError, InputError, MismatchError, Problem
+from stillroom.core.errors import CorpusError, InputError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels, unseen
 
 if TYPE_CHECKING:
     from stillroom.corpus import Dev, HeldOut, Learnable, Rows, Train
@@ -181,7 +181,7 @@ class Recording:
         Raises:
             MismatchError: always.
         """
-        raise self._unseen("network")
+        raise unseen("a recorded teacher", "network")
 
     def tokenizer_json(self) -> str:
         """There is none to see.
@@ -189,12 +189,7 @@ class Recording:
         Raises:
             MismatchError: always.
         """
-        raise self._unseen("tokenizer")
-
-    def _unseen(self, what: str) -> MismatchError:
-        expected = f"a teacher whose {what} can be seen"
-        todo = "Choose a student that needs none (`bag`), or a teacher that is here (`huggingface`, `finetuned`)."
-        return MismatchError(Problem("student", f"a recorded teacher, which shows no {what}", expected, todo))
+        raise unseen("a recorded teacher", "tokenizer")
 
 
 @final

@@ -84,7 +84,7 @@ class NGrams(Encoder):
         coded = [word.encode("utf-8", "surrogatepass") for word in chain.from_iterable(found)]
         hashes = np.array([zlib.crc32(word, _WORD_SALT) for word in coded], dtype=np.int64)
         if not coded:
-            return Read(hashes, words, hashes, words)
+            return Read(buckets=hashes, counts=words, hashes=hashes, words=words)  # none of all
         data = np.frombuffer(b"<" + b"><".join(coded) + b">", dtype=np.uint8)
         sizes = np.array([len(word) + 2 for word in coded])
         ends = np.cumsum(sizes)

@@ -16,10 +16,10 @@ from pydantic import Field, field_validator
 
 from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import InputError, MismatchError, Problem
+from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, unseen
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import Wording
@@ -196,7 +196,8 @@ class Line:
             InputError: no key where one is needed.
             OutsideError: the cap, the server or the network says no.
         """
-        assert self._desk is not None, "a teacher that is paid is asked at a desk"  # noqa: S101
+        if self._desk is None:
+            raise TypeError("a teacher that is paid, without a desk to keep its books at")
         requests = [self._wording.request(text) for text in texts]
         if self._ledger is None:
             path = self._desk.books / f"{self._voice[:24]}.jsonl"
@@ -227,7 +228,7 @@ class Line:
         Raises:
             MismatchError: always.
         """
-        raise self._unseen("network")
+        raise unseen("an API", "network")
 
     def tokenizer_json(self) -> str:
         """There is none to see.
@@ -235,7 +236,7 @@ class Line:
         Raises:
             MismatchError: always.
         """
-        raise self._unseen("tokenizer")
+        raise unseen("an API", "tokenizer")
 
     def _key(self) -> str:
         name = self._settings.api_key_env
@@ -247,8 +248,3 @@ class Line:
             todo = f"Put the key into it: export {name}=…"
             raise InputError(Problem(f"environment variable {name}", found, "the key of the API", todo))
         return key
-
-    def _unseen(self, what: str) -> MismatchError:
-        todo = "Choose a student that needs none (`bag`), or a teacher that is here (`huggingface`, `finetuned`)."
-        expected = f"a teacher whose {what} can be seen"
-        return MismatchError(Problem("student", f"an API, which shows no {what}", expected, todo))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds: full jitter below a bound that doubles (Brooker 2015)
 _LONGEST_ASKED = 600.0  # seconds that a server may ask to wait; beyond them a person decides
 _MUTE = 20  # replies without any answer after which asking on would be money for nothing
-_TODO = {
+_REMEDIES = {
     400: "See that the server knows the model, and answers in this way (`api`, `answers`, `top_logprobs`).",
     401: "Put a valid key into the environment variable that `api_key_env` names.",
     402: "The account has no credit left.",
@@ -96,7 +96,7 @@ class _Dispatch:
         self._silent: Counter[str] = Counter()
         self._answered = 0
         self._problem: StillroomError | None = None
-        self._chance = random.Random()  # noqa: S311  nothing rests on it but who comes first
+        self._chance = random.Random()  # noqa: S311  it only spreads waits: no secret and no result rests on it
 
     async def run(self) -> None:
         """Send all; where one can't be, those under way come home, for they are paid for, and then it is told."""
@@ -106,7 +106,8 @@ class _Dispatch:
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         limits = httpx.Limits(max_connections=self._workers, max_keepalive_connections=self._workers)
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=None) as client:  # noqa: S113  ours is whole
+        # `_attempt` bounds each request as a whole; the client's own limit would be one for each of its parts.
+        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=None) as client:  # noqa: S113
             await asyncio.gather(*(self._work(client) for _ in range(self._workers)))
         for name, counts in (("tried again after", self._failures), ("no answer", self._silent)):
             if counts:
@@ -192,7 +193,7 @@ class _Dispatch:
             cost = Decimal(0)
         await self._settle(reserve, cost=cost, status=status, **told)
         if response is not None and response.status_code < 500 and response.status_code != 429:
-            todo = _TODO.get(response.status_code, "See what the server's own documentation says of this status.")
+            todo = _REMEDIES.get(response.status_code, "See what the server's own documentation says of this status.")
             raise OutsideError(Problem("teacher", f"status {status} from the server", "an answer", todo))
         return _Failure(status, None if response is None else _asked_to_wait(response.headers.get("retry-after")))
 

@@ -16,7 +16,7 @@ from stillroom.core import plugins, signals
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk
 from tests.conftest import LABELS, sentences
-from tests.teachers.servers import PRICES
+from tests.teachers.endpoint.servers import PRICES
 
 pytestmark = pytest.mark.slow
 TEXTS = [text for text, _ in sentences()[::30]]

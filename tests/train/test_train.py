@@ -14,76 +14,15 @@ import pytest
 from stillroom import corpus, fitness, learner, teach, train, transfer, transfer_set
 from stillroom.augmentations.masking import Masking
 from stillroom.core import plugins, recipe
-from stillroom.core.artifact import Artifact, Store
+from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, MismatchError
 from stillroom.core.progress import Event
 from stillroom.corpora.table import Table
 from stillroom.objectives import Objective
-from stillroom.students import Student
-from stillroom.tasks.classification import Classification
 from stillroom.teachers import Examples
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences, write_csv
-
-TASK = Classification(labels=LABELS)
-SMALL: dict[str, dict[str, Any]] = {
-    "static": {"dimensions": 16, "hidden": 16, "epochs": 3, "batch_size": 16, "learning_rate": 2e-2},
-    "bag": {"features": {"kind": "ngrams", "bits": 12}, "epochs": 3, "batch_size": 16},
-    "cnn": {"dimensions": 16, "channels": 8, "epochs": 3, "batch_size": 16},
-    "bigru": {"dimensions": 16, "units": 8, "epochs": 3, "batch_size": 16},
-    "transformer": {"layers": 2, "epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
-}
-HEARD = {"logits", "gold"}
-MIXTURE: tuple[Objective, ...] = tuple(plugins.build("objectives", one) for one in TASK.objectives())
-
-
-class Ground:
-    """A corpus, a teacher, and what it said of the training and of the held-out rows."""
-
-    def __init__(self, store: Store, rows: corpus.Corpus, teacher: Artifact, loaded: Checkpoint) -> None:
-        self.store, self.rows, self.teacher, self.loaded = store, rows, teacher, loaded
-        settings = recipe.Transfer(precision="fp32", shard_rows=100)
-        self.said, self.held = (
-            transfer.collect(loaded, teacher=teacher, parts=parts, task=TASK, settings=settings, seed=1, store=store)
-            for parts in ((rows.train, rows.dev), (rows.test,))
-        )
-
-    def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer_set.TransferSet:
-        """What the teacher said, with whatever the mixture asks for."""
-        settings = recipe.Transfer(precision="fp32", shard_rows=100)
-        wanted = transfer.wanted(mixture, student=student, loaded=self.loaded)
-        return transfer.collect(self.loaded, teacher=self.teacher, parts=(self.rows.train, self.rows.dev), task=TASK,
-                                settings=settings, seed=1, store=self.store, wanted=wanted)  # fmt: skip
-
-    def fit(self, student: Student, store: Store, **changes: Any) -> Artifact:
-        studied = teach.study(student, self.loaded, teacher=self.teacher, store=self.store)
-        chosen: dict[str, Any] = {
-            "said": self.said,
-            "objectives": MIXTURE,
-            "settings": recipe.Train(checkpoint_seconds=0.0),
-            "corpus": self.rows.learnable,
-            **changes,
-        }
-        return train.fit(student, task=TASK, studied=studied, seed=3, store=store, **chosen)
-
-
-@pytest.fixture(scope="module")
-def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder = tmp_path_factory.mktemp("train")
-    store = Store(folder / "work")
-    path = write_csv(folder / "toy.csv", sentences())
-    rows = corpus.load(Table(labelled=str(path), dev_share=0.2, test_share=0.2), task=TASK, store=store)
-    teacher = store.obtain("teacher", settings={}, inputs={}, make=lambda draft: None)
-    return Ground(store, rows, teacher, Checkpoint(classifier_folder, name="tiny", task=TASK))
-
-
-def made(kind: str, **settings: Any) -> Student:
-    found: Student = plugins.build("students", {"kind": kind, **SMALL[kind], **settings})
-    return found
-
-
-def logged(found: Artifact) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (found.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+from tests.train.scenes import HEARD, MIXTURE, SMALL, TASK, Ground, inside, logged, made
 
 
 def test_test_rows_are_refused(ground: Ground, tmp_path: Path) -> None:
@@ -305,119 +244,4 @@ def test_a_recipe_whose_student_is_to_read_other_tokens_is_refused_before_anythi
     for change in ({"min_count": 1}, {"vocabulary": "teacher"}):
         fitness.check(recipe.parse({**toy, "student": {**toy["student"], **change}}))
     toy["objective"][1] = {"kind": "cosine"}
-    fitness.check(recipe.parse(toy))
-
-
-#: Each objective that looks inside, as it is fitted here.
-INSIDE: dict[str, dict[str, Any]] = {
-    "attention": {},
-    "contrastive": {"queue": 40},
-    "cosine": {},
-    "hidden": {},
-    "minilm_relation": {"relation_heads": 4},
-    "relational": {},
-}
-
-
-def inside(kind: str, **settings: Any) -> Objective:
-    found: Objective = plugins.build("objectives", {"kind": kind, **INSIDE.get(kind, {}), **settings})
-    return found
-
-
-def test_every_objective_that_looks_inside_is_here() -> None:
-    kinds = [kind for kind in plugins.names("objectives") if inside(kind).needs - {"logits", "label", "gold", "peer"}]
-    assert kinds == sorted(INSIDE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(INSIDE))
-def test_a_look_inside_moves_the_student_alone(ground: Ground, tmp_path: Path, kind: str) -> None:
-    student, mixture = made("transformer", epochs=3, learning_rate=3e-4), (inside(kind),)
-    found = ground.fit(student, Store(tmp_path), said=ground.inside(student, mixture), objectives=mixture)
-    losses = [line["terms"][kind] for line in logged(found)]
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.slow
-def test_relations_are_learned_by_who_has_fewer_heads_than_the_teacher(ground: Ground, tmp_path: Path) -> None:
-    """Half of the heads are gone, so queries are half as wide: both sides are split into as many heads anew."""
-    student = made("transformer", epochs=3, learning_rate=3e-4, heads=1)
-    mixture = (inside("minilm_relation", relation_heads=4),)
-    found = ground.fit(student, Store(tmp_path), said=ground.inside(student, mixture), objectives=mixture)
-    losses = [line["terms"]["minilm_relation"] for line in logged(found)]
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.slow
-def test_looks_inside_survive_an_end(ground: Ground, tmp_path: Path) -> None:
-    """Broken off in the first epoch, where a queue is half full and projections are on their way, and gone on with."""
-    student, mixture = made("transformer"), tuple(inside(kind) for kind in sorted(INSIDE))
-    chosen = {"said": ground.inside(student, mixture), "objectives": mixture}
-    calm = ground.fit(student, Store(tmp_path / "calm"), **chosen)
-    seen = 0
-
-    def interrupt(event: Event) -> None:
-        nonlocal seen
-        seen += event.stage == "student" and event.done > 0
-        if seen == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ground.fit(student, Store(tmp_path / "broken"), report=interrupt, **chosen)
-    again = ground.fit(student, Store(tmp_path / "broken"), **chosen)
-    assert logged(again) == logged(calm)
-    assert again.digest == calm.digest
-
-
-@pytest.mark.slow
-def test_layers_may_be_matched_by_transport_beside_what_is_said(ground: Ground, tmp_path: Path) -> None:
-    mixture = (inside("hidden", layers="emd", weight=0.5), *MIXTURE)
-    student = made("transformer")
-    said = ground.inside(student, mixture)
-    assert said.recorded == {"logits", "hidden.1", "hidden.2", "hidden.3"}
-    lines = logged(ground.fit(student, Store(tmp_path), said=said, objectives=mixture))
-    assert lines[-1]["terms"]["hidden"] < lines[0]["terms"]["hidden"]
-    assert lines[-1]["terms"]["forward_kl"] < lines[0]["terms"]["forward_kl"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["contrastive", "cosine", "relational"])
-def test_a_student_of_another_width_learns_vectors(ground: Ground, tmp_path: Path, kind: str) -> None:
-    """Sixteen numbers against the teacher's thirty-two: what lies between is learned, or not needed."""
-    mixture = (inside(kind),)
-    said = ground.inside(made("static"), mixture)
-    losses = [line["terms"][kind] for line in
-              logged(ground.fit(made("static"), Store(tmp_path), said=said, objectives=mixture))]  # fmt: skip
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize("kind", ["attention", "hidden", "minilm_relation"])
-def test_a_student_that_shows_no_layers_is_refused(ground: Ground, tmp_path: Path, kind: str) -> None:
-    mixture = (inside(kind),)
-    with pytest.raises(MismatchError, match="shows none"):
-        ground.inside(made("static"), mixture)
-    said = ground.inside(made("transformer"), mixture)
-    with pytest.raises(MismatchError):
-        ground.fit(made("static"), Store(tmp_path), said=said, objectives=mixture)
-
-
-def test_stages_and_slopes_of_a_mixture_are_seen_in_the_log(ground: Ground, tmp_path: Path) -> None:
-    """The first half looks at vectors, the second at what is said, ever sharper and with ever more weight."""
-    mixture = (
-        inside("cosine", ends=0.5),
-        inside("jensen_shannon", starts=0.5, weight=0.2, weight_end=1.0, temperature=4.0, temperature_end=1.0),
-    )
-    student = made("static", epochs=4)
-    said = ground.inside(student, mixture)
-    terms = [line["terms"] for line in
-             logged(ground.fit(student, Store(tmp_path), said=said, objectives=mixture,
-                               settings=recipe.Train(patience=4)))]  # fmt: skip
-    assert [set(one) for one in terms] == [{"cosine"}, {"cosine"}, {"jensen_shannon"}, {"jensen_shannon"}]
-
-
-def test_a_recipe_of_tokens_for_a_student_without_any_is_refused_before_anything_is_asked(toy: dict[str, Any]) -> None:
-    toy["objective"] = [{"kind": "hidden"}, {"kind": "forward_kl"}]
-    with pytest.raises(MismatchError, match="looks at hidden of a static student"):
-        fitness.check(recipe.parse(toy))
-    toy["objective"][0] = {"kind": "contrastive"}
     fitness.check(recipe.parse(toy))

@@ -1,0 +1,113 @@
+"""Settings, and the journey of a teacher that bills."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import traceback
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillroom import pipeline
+from stillroom.core import plugins, recipe
+from stillroom.core.errors import InputError, MissingExtra, OutsideError, RecipeError
+from stillroom.core.progress import Event, silent
+from tests.conftest import sentences
+from tests.teachers.endpoint.scenes import GOOD, KEY, ask, endpoint, journey, opened
+from tests.teachers.endpoint.servers import PRICES, serving
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            ({"api_key_env": KEY}, "never the key itself"),
+            ({"base_url": f"https://user:{KEY}@host/v1"}, "without user, password or query"),
+            ({"base_url": f"https://host/v1?key={KEY}"}, "without user, password or query"),
+            ({"prompt": "{labels}"}, "`{text}` once"),
+            ({"max_spend": math.inf}, "finite"),
+            ({"price_per_million_input_tokens": -1.0}, "greater than or equal to 0"),
+        ],
+    )
+    def test_what_can_not_be_is_refused_and_no_key_is_shown(self, settings: dict[str, Any], told: str) -> None:
+        with pytest.raises(RecipeError, match=told) as caught:
+            endpoint("http://host/v1", **settings)
+        assert KEY not in str(caught.value)
+
+    @pytest.mark.parametrize("missing", [*PRICES, "max_spend"])
+    def test_nobody_spends_for_want_of_a_setting(self, missing: str) -> None:
+        chosen = {"kind": "endpoint", "base_url": "http://host/v1", "model": "m", "max_spend": 1.0, **PRICES}
+        del chosen[missing]
+        with pytest.raises(RecipeError, match=missing):
+            plugins.build("teachers", chosen)
+
+    @pytest.mark.parametrize("key", [None, "", "two words", "schlüssel-0123"])
+    def test_a_key_is_asked_for_when_it_is_needed(
+        self, tmp_path: Path, key: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SOME_KEY", raising=False)
+        if key is not None:
+            monkeypatch.setenv("SOME_KEY", key)
+        with serving() as server, pytest.raises(InputError, match="SOME_KEY") as caught:
+            ask(opened(endpoint(server, api_key_env="SOME_KEY"), tmp_path), [GOOD])
+        assert server.bodies == []
+        assert not key or key not in "".join(traceback.format_exception(caught.value))
+
+    def test_the_extra_is_missed_before_anything_starts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        there = importlib.util.find_spec
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "httpx" else there(name))
+        with pytest.raises(MissingExtra, match=r"stillroom\[api\]"):
+            pipeline.run(recipe.parse(journey(tmp_path, endpoint("http://host/v1"))), work=tmp_path / "work")
+        assert not (tmp_path / "work").exists()
+
+
+class TestTheJourney:
+    def test_texts_without_an_answer_are_left_out_and_counted(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with serving(lambda number: {7: "refusal", 11: "empty", 13: "refusal"}.get(number, "")) as server:
+            made = recipe.parse(journey(tmp_path, endpoint(server)))
+            run = pipeline.run(made, work=tmp_path / "work", until="transfer", report=events.append)
+        manifest = run.artifacts["transfer"].manifest
+        facts, ledger = manifest["facts"], manifest["circumstances"]["ledger"]
+        assert facts["unanswered"] == {"empty": 1, "refusal": 2}
+        assert facts["texts"] + 3 == ledger["texts"] == len(server.bodies)
+        assert ledger["spend"] == pytest.approx(float(server.billed))
+        assert ledger["tokens"] > 0
+        voice = run.artifacts["teacher"].manifest["facts"]["voice"]
+        assert (voice["model"], voice["prompt_version"], voice["sampling"]["temperature"]) == ("lab/tiny", "1", 0.0)
+        notes = " ".join(event.note for event in events)
+        assert "no answer for 3 of" in notes
+        assert "a text costs" in notes
+        assert not any(text in notes for text, _ in sentences())
+
+    def test_a_higher_cap_goes_on_where_the_lower_one_stopped(self, tmp_path: Path) -> None:
+        with serving() as server:
+            low, high = (endpoint(server, max_spend=cap) for cap in (0.0015, 1.0))
+            with pytest.raises(OutsideError, match="max_spend"):
+                pipeline.run(recipe.parse(journey(tmp_path, low)), work=tmp_path / "work", until="transfer")
+            assert 0 < server.billed <= Decimal("0.0015")
+            stopped = len(server.bodies)
+            made = recipe.parse(journey(tmp_path, high))
+            said = pipeline.run(made, work=tmp_path / "work", until="transfer").artifacts["transfer"]
+            assert len({json.dumps(body) for body in server.bodies}) == len(server.bodies), "nobody was asked twice"
+            assert stopped < len(server.bodies) == said.manifest["facts"]["texts"]
+            made = recipe.parse(journey(tmp_path, high, transfer={"shard_rows": 5}))
+            pipeline.run(made, work=tmp_path / "work", until="transfer")
+            assert len(server.bodies) == said.manifest["facts"]["texts"], "nor for other shards"
+
+    @pytest.mark.slow
+    def test_what_was_paid_reaches_the_costs(self, tmp_path: Path) -> None:
+        more = {"evaluate": {"resamples": 200, "min_slice_rows": 20}, "cost": {"texts": 16, "repeats": 3}}
+        refused = {3: "refusal", 31: "refusal"}
+        with serving(lambda number: refused.get(number, "")) as server:
+            made = recipe.parse(journey(tmp_path, endpoint(server, concurrency=1), **more))
+            run = pipeline.run(made, work=tmp_path / "work", report=silent)
+        ledger = run.artifacts["transfer"].circumstances["ledger"]
+        price = run.summary["teacher"]["cost"]["price_per_million_texts"]
+        assert price == pytest.approx(ledger["spend"] / ledger["texts"] * 1e6)
+        assert run.artifacts["evaluate"].manifest["facts"]["unanswered"] == 1
+        assert any("refusal 1; of those to test on 1" in note for note in run.summary["notes"])
