@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import pytest
 import torch
+from onnx import load
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from stillroom.formats import onnx
 from stillroom.students.bigru.network import BiGru
 from tests.contracts.test_students import begun, in_torch, stirred
 
@@ -56,3 +59,26 @@ def test_the_order_of_distant_words_matters(classifier_folder: Path, tmp_path: P
     middle = " ".join(["in every scene"] * 3)
     one, other = in_torch(network, [f"great {middle} dull", f"dull {middle} great"])
     assert np.abs(one - other).max() > 1e-4
+
+
+@pytest.mark.slow  # tracing one takes seconds
+def test_one_exported_after_another_reads_texts_of_any_length_too(tmp_path: Path) -> None:
+    for number in range(2):  # torch remembers how it wrote the layer before
+        path = tmp_path / f"{number}.onnx"
+        module = Whole(BiGru(4, 3).eval())
+        onnx.trace(module, path, inputs=onnx.example(), outputs=("logits",))
+        sizes = [one.dim_param for found in load(path).graph.input for one in found.type.tensor_type.shape.dim]
+        assert sizes == ["batch", "length"] * 2
+
+
+@final
+class Whole(nn.Module):
+    """The body over vectors that are made of ids."""
+
+    def __init__(self, body: BiGru) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.body(ids.unsqueeze(-1).float().expand(-1, -1, 3), mask)
+        return found
