@@ -128,7 +128,7 @@ def cell(here: Ground, student: Student, said: transfer_set.TransferSet, *, line
                       store=here.store)  # fmt: skip
     test = here.rows.test.table(["text", "label"])
     network = student.reopen(found.folder, task=here.task)
-    logits, _ = export.in_torch(network, test["text"].to_pylist(), classes=len(here.task.outputs))
+    logits, _ = export.in_torch(network, test["text"].to_pylist(), task=here.task)
     accuracy = float(np.mean(logits.argmax(axis=1) == test["label"].to_numpy()))
     return {"accuracy": accuracy, "test_rows": test.num_rows, "seconds": time.perf_counter() - started}
 

@@ -54,13 +54,14 @@ def model_folder(folder: Path) -> Path:
     """MiniLM with a fresh head for two labels, as `transformers` saves it."""
     import torch
 
+    from stillroom.shapes.pooled import Pooled
     from stillroom.teachers import _pretrained
 
     base = _pretrained.locate(BASE, where="bench")
     torch.manual_seed(0)
     names = {0: "negative", 1: "positive"}
     network = _pretrained.load_network(
-        base, fresh_head=True, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()}
+        base, form=Pooled(), fresh_head=True, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()}
     )
     network.save_pretrained(folder)
     shutil.copyfile(base / "tokenizer.json", folder / "tokenizer.json")

@@ -225,7 +225,7 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
     said = transfer.collect(loaded, teacher=teacher, parts=(rows.train, rows.unlabelled, rows.dev), task=built.task,
                             settings=built.transfer, seed=7, store=store)  # fmt: skip
     asking = time.process_time() - started
-    mixture = tuple(plugins.build("objectives", one) for one in built.task.objectives())
+    mixture = tuple(plugins.build("objectives", dict(one)) for one in built.task.objectives())
     for kind in kinds:
         settings, formats = OURS[kind]
         student = plugins.build("students", {"kind": kind, **settings})
@@ -245,7 +245,7 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
 
 def answering(predictor: runtime.Predictor) -> Answer:
     """Labels by place."""
-    return lambda texts: predictor.logits(list(texts)).argmax(axis=1)
+    return lambda texts: predictor.outputs(list(texts)).argmax(axis=1)
 
 
 def rate(answer: Answer, texts: Sequence[str], *, at_once: int = BATCH) -> float:

@@ -10,10 +10,13 @@ from sklearn.metrics import accuracy_score, f1_score
 from stillroom import comparison
 from stillroom.core import recipe
 from stillroom.core.errors import InputError
+from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Event
+from stillroom.metrics import Answers
 from stillroom.table import Table
 
 METRICS = ("accuracy", "macro_f1", "ece", "nll")
+LABELS = ("a", "b", "c")
 SETTINGS = recipe.Evaluate(resamples=400, min_slice_rows=50)
 #: How much noise lies over what each system knows.
 NOISE = {"teacher": 0.0, "student": 0.6, "undistilled": 1.6, "baseline": 3.0}
@@ -25,17 +28,16 @@ def table(*, test: int = 800, outside: int = 200, seed: int = 0, noise: dict[str
     rows = test + outside
     gold = rng.integers(0, 3, rows)
     known = rng.normal(size=(rows, 3)) + 2.5 * (gold[:, None] == np.arange(3))
+    said = {
+        system: softmax((known + strength * rng.normal(size=known.shape)).astype(np.float32))
+        for system, strength in (NOISE if noise is None else noise).items()
+    }
     return Table(
         ids=tuple(f"r{row}" for row in range(rows)),
-        gold=gold,
         domain=("films",) * test + ("tweets",) * outside,
         outside=np.arange(rows) >= test,
         lengths=rng.integers(5, 200, rows),
-        logits={
-            system: (known + strength * rng.normal(size=known.shape)).astype(np.float32)
-            for system, strength in (NOISE if noise is None else noise).items()
-        },
-        labels=("a", "b", "c"),
+        said={name: Answers(gold, one, said.get("teacher", one), labels=LABELS) for name, one in said.items()},
         columns={"year": tuple(str(2000 + row % 2) for row in range(rows))},
     )
 
@@ -69,8 +71,9 @@ class TestWhatIsTold:
     def test_the_headline_counts_test_rows_only(self, told: dict[str, Any]) -> None:
         whole = table()
         assert told["rows"] == {"test": 800, "outside": 200}
-        for system, logits in whole.logits.items():
-            gold, said = whole.gold[:800], logits[:800].argmax(axis=1)
+        for system, answers in whole.said.items():
+            assert isinstance(answers, Answers)
+            gold, said = answers.gold[:800], answers.probabilities[:800].argmax(axis=1)
             scores = told["systems"][system]["scores"]
             assert scores["accuracy"]["value"] == pytest.approx(accuracy_score(gold, said), rel=1e-6)
             assert scores["macro_f1"]["value"] == pytest.approx(f1_score(gold, said, average="macro"), rel=1e-6)
@@ -187,8 +190,9 @@ class TestPlantedFaults:
     def test_gold_shuffled_in_a_domain_makes_it_the_worst_slice_for_a_student_that_learned_it(self) -> None:
         """The student fitted the shuffled labels of one domain, the teacher the true ones."""
         whole = table(noise={"teacher": 0.0, "student": 0.3})
-        shuffled = np.random.default_rng(1).permutation(whole.logits["student"][800:])
-        whole.logits["student"][800:] = shuffled
+        student = whole.said["student"]
+        assert isinstance(student, Answers)
+        student.probabilities[800:] = np.random.default_rng(1).permutation(student.probabilities[800:])
         told = compare(whole)
         assert (told["worst_slice"]["family"], told["worst_slice"]["name"]) == ("domain", "tweets")
         assert told["worst_slice"]["retention"]["high"] < told["retention"]["accuracy"]["low"]

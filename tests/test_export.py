@@ -245,7 +245,7 @@ def test_golden_answers_are_made_up_texts_with_the_default_runner_s_answers(stag
     found = stage.bundle(tmp_path, golden=5)
     rows = [json.loads(line) for line in (found.folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == [row.text for row in TASK.toy()][:5]
-    answers = stillroom.load(found.folder).logits([row["text"] for row in rows])
+    answers = stillroom.load(found.folder).outputs([row["text"] for row in rows])
     np.testing.assert_allclose([row["logits"] for row in rows], answers, atol=1e-6)
 
 

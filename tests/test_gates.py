@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from stillroom import comparison, gates
 from stillroom.core import recipe
-from stillroom.table import Table
+from stillroom.core.probabilities import softmax
+from stillroom.metrics import Answers
+from stillroom.table import SYSTEMS, Table
 
 
 def figure(value: float, low: float, high: float, n: int = 400) -> dict[str, Any]:
@@ -190,17 +192,13 @@ def compared(*, metrics: tuple[str, ...] = ("accuracy",), forget: float = 0.0, r
     student = np.where(forgotten[:, None], rng.permuted(teacher, axis=1), teacher)
     table = Table(
         ids=tuple(map(str, range(rows))),
-        gold=gold,
         domain=("films",) * rows,
         outside=np.zeros(rows, dtype=np.bool_),
         lengths=rng.integers(5, 99, rows),
-        logits={
-            "teacher": teacher.astype(np.float32),
-            "student": student.astype(np.float32),
-            "undistilled": student.astype(np.float32),
-            "baseline": student.astype(np.float32),
+        said={
+            system: Answers(gold, softmax(one), softmax(teacher), labels=("a", "b", "c"))
+            for system, one in [("teacher", teacher), *((name, student) for name in SYSTEMS[1:])]
         },
-        labels=("a", "b", "c"),
         columns={},
     )
     settings = recipe.Evaluate(resamples=300, min_slice_rows=100)

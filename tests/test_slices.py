@@ -5,6 +5,8 @@ import pytest
 
 from stillroom import slices
 from stillroom.core import plugins, recipe
+from stillroom.core.probabilities import softmax
+from stillroom.metrics import Answers
 from stillroom.table import Table
 
 LABELS = ("a", "b", "c")
@@ -25,12 +27,13 @@ def table(*, test: int = 600, outside: int = 150, seed: int = 0, lost: tuple[str
     student = np.where(forgets[:, None], np.roll(teacher, 1, axis=1), teacher)
     return Table(
         ids=tuple(f"r{row}" for row in range(rows)),
-        gold=gold,
         domain=("films",) * test + ("tweets",) * (outside // 2) + ("goods",) * (outside - outside // 2),
         outside=np.arange(rows) >= test,
         lengths=rng.integers(5, 200, rows),
-        logits={"teacher": teacher.astype(np.float32), "student": student.astype(np.float32)},
-        labels=LABELS,
+        said={
+            name: Answers(gold, softmax(one), softmax(teacher), labels=LABELS)
+            for name, one in {"teacher": teacher, "student": student}.items()
+        },
         columns={"year": tuple(str(2000 + row % 3) for row in range(rows)), "key": tuple(map(str, range(rows)))},
     )
 
@@ -127,8 +130,9 @@ class TestCompare:
     def test_the_score_of_a_class_is_its_recall(self) -> None:
         whole = table(lost=("b", 0.3))
         found = next(one for one in compare(whole) if one.slice.name == "b")
-        members = whole.test[whole.gold[whole.test] == 1]
-        recall = (whole.logits["student"][members].argmax(axis=1) == 1).mean()
+        student = whole.said["student"].take(whole.test)
+        assert isinstance(student, Answers)
+        recall = (student.probabilities[student.gold == 1].argmax(axis=1) == 1).mean()
         assert found.student.value == pytest.approx(recall)
 
     def test_a_small_slice_is_not_measurable_and_says_why(self) -> None:
@@ -141,7 +145,9 @@ class TestCompare:
 
     def test_a_slice_on_which_the_teacher_is_never_right_has_no_retention(self) -> None:
         whole = table()
-        whole.logits["teacher"][whole.gold == 2] = [5.0, 0.0, 0.0]
+        teacher = whole.said["teacher"]
+        assert isinstance(teacher, Answers)
+        teacher.probabilities[teacher.gold == 2] = [0.9, 0.05, 0.05]
         third = next(one for one in compare(whole) if one.slice.name == "c").as_dict()
         assert third["state"] == "not measurable"
         assert third["teacher"]["value"] == 0.0

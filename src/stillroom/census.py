@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillroom.duplicates import PRECEDENCE, SETTINGS, Fates, Role
+from stillroom.tasks import Task
 
 _FEW_DEV = 100
 _FEW_TEST = 500
@@ -21,10 +22,11 @@ _MANY = 0.1
 class Census:
     """Counts the rows that are kept while they are written, and reads the rest off their fates."""
 
-    def __init__(self, fates: Fates, *, labels: Sequence[str]) -> None:
-        self._fates, self._labels = fates, labels
+    def __init__(self, fates: Fates, *, task: Task) -> None:
+        self._fates, self._task, self._labels = fates, task, task.names
         self.rows: dict[Role, int] = dict.fromkeys(PRECEDENCE, 0)
-        self._label_counts = {role: np.zeros(len(labels), np.int64) for role in PRECEDENCE}
+        self._label_counts = {role: np.zeros(len(self._labels), np.int64) for role in PRECEDENCE}
+        self._with_gold = dict.fromkeys(PRECEDENCE, 0)
         self._lengths: dict[Role, Counter[int]] = {role: Counter() for role in PRECEDENCE}
         self._domains: dict[Role, Counter[str]] = {role: Counter() for role in PRECEDENCE}
         self._conflicts: list[dict[str, Any]] = [{"id": "", "where": []} for _ in fates.examples]
@@ -40,8 +42,8 @@ class Census:
     def count(self, role: Role, batch: pa.RecordBatch) -> None:
         """Take rows that are kept."""
         self.rows[role] += len(batch)
-        labels = batch.column("label").drop_null().to_numpy(zero_copy_only=False)
-        self._label_counts[role] += np.bincount(labels, minlength=len(self._labels))
+        self._label_counts[role] += self._task.tally(batch.column("label").drop_null())
+        self._with_gold[role] += len(batch) - batch.column("label").null_count
         lengths, counts = np.unique(pc.utf8_length(batch.column("text")).to_numpy(), return_counts=True)
         self._lengths[role].update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
         for pair in pc.value_counts(batch.column("domain")).to_pylist():
@@ -116,7 +118,7 @@ class Census:
             if not count:
                 notes.append(f"The split {role} has no rows: nothing is measured on it.")
                 continue
-            if not self._label_counts[role].any():
+            if not self._with_gold[role]:
                 notes.append(f"No row of {role} has a label: what the teacher says stands for it.")
                 continue
             absent = [n for n, c in zip(self._labels, self._label_counts[role], strict=True) if not c]

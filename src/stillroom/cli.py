@@ -180,7 +180,7 @@ def predict(
         answers = [{"text": text, **one.as_dict()} for text, one in found]
         sys.stdout.write(json.dumps(answers, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.writelines(f"{one.label}\t{one.score:.3f}\t{text}\n" for text, one in found)
+        sys.stdout.writelines(f"{one.as_line()}\t{text}\n" for text, one in found)
 
 
 def _lines() -> list[str]:

@@ -16,24 +16,37 @@ from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
-from stillroom.metrics import Answers, Metric, ece
+from stillroom.metrics import Answered, Metric
 from stillroom.table import BASELINE, STUDENT, SYSTEMS, TEACHER, UNDISTILLED, Table
+
+_STANDS_IN = (
+    "No row has gold, and what the teacher said stands for it: the teacher's own scores mean nothing, and what is kept "
+    "is how much of its words the student repeats."
+)
 
 
 def compare(
-    table: Table, *, metrics: Sequence[str], settings: recipe.Evaluate, seed: int, report: Report = silent
+    table: Table,
+    *,
+    metrics: Sequence[str],
+    settings: recipe.Evaluate,
+    seed: int,
+    floor: str = "its floor",
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it; the first metric is the primary one.
+
+    `floor` is what people call the baseline.
 
     Raises:
         InputError: the table lacks teacher or student, or the primary metric can't be retained.
     """
     members: list[Metric] = [plugins.build("metrics", name) for name in metrics]
     _check(table, members)
-    systems = [system for system in SYSTEMS if system in table.logits]
+    systems = [system for system in SYSTEMS if system in table.said]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
-    told = _headline(answers, members, named=table.named, settings=settings, seed=seed, meter=meter)
+    told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     findings = parts.compare(
         table,
         parts.cut(table),
@@ -45,6 +58,7 @@ def compare(
     student, confidence = answers[STUDENT], settings.confidence
     return {
         "rows": {"test": len(table.test), "outside": int(table.outside.sum())},
+        "gold": "corpus" if table.has_gold else "teacher",
         "confidence": confidence,
         "resamples": settings.resamples,
         **told,
@@ -55,10 +69,12 @@ def compare(
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
         "reliability": {
-            system: ece.reliability(answers[system]) for system in (TEACHER, STUDENT) if system not in table.named
+            system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
         },
-        "verdict": _verdict(told["difference"], told["systems"], metric=members[0].kind, confidence=confidence),
-    }
+        "verdict": _verdict(
+            told["difference"], told["systems"], metric=members[0].kind, floor=floor,
+                            has_gold=table.has_gold, confidence=confidence),
+    }  # fmt: skip
 
 
 def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
     problems = [
         Problem("table", f"no answers of the {system}", "answers of teacher and student", "Run the stage before.")
         for system in (TEACHER, STUDENT)
-        if system not in table.logits
+        if system not in table.said
     ]
     if not members or members[0].against_teacher or not members[0].higher_is_better:
         found = f"`{members[0].kind}` as the primary metric" if members else "no metric"
@@ -107,23 +123,22 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
 
 
 def _headline(
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, Answered],
     members: Sequence[Metric],
     *,
-    named: frozenset[str],
     settings: recipe.Evaluate,
     seed: int,
     meter: Meter,
 ) -> dict[str, Any]:
     """Scores, retention and differences on the test rows, a metric at a time."""
-    rows = len(answers[STUDENT].gold)
+    rows = len(answers[STUDENT])
     drawn = Resamples(rows, count=settings.resamples, rng=seeds.generator(seed, "evaluate/test"))
     systems: dict[str, Any] = {system: {"scores": {}} for system in answers}
     retention: dict[str, Any] = {}
     pairs = {f"student_minus_{other}": other for other in answers if other != STUDENT}
     difference: dict[str, Any] = {pair: {} for pair in pairs}
     for metric in members:
-        mute = named & set(answers) if metric.needs_probabilities else frozenset()
+        mute = {one for one, said in answers.items() if said.named and metric.needs_probabilities}
         estimates = drawn.estimate(
             {
                 system: Sample(metric.rows(said), metric.value)
@@ -165,12 +180,12 @@ def _unsaid(system: str, rows: int) -> Interval:
     return not_measurable(rows, f"the {system} names a label and does not say how sure it is")
 
 
-def _agreement(student: Answers, confidence: float) -> dict[str, Any]:
-    same = student.probabilities.argmax(axis=1) == student.teacher.argmax(axis=1)
+def _agreement(student: Answered, confidence: float) -> dict[str, Any]:
+    same = student.agrees
     return intervals.clopper_pearson(int(same.sum()), len(same), confidence).as_dict()
 
 
-def _mcnemar(answers: Mapping[str, Answers]) -> dict[str, Any]:
+def _mcnemar(answers: Mapping[str, Answered]) -> dict[str, Any]:
     """For each other system: rows that only it has right (b), that only the student has right (c), and the exact p."""
     student = answers[STUDENT].right
     told: dict[str, Any] = {}
@@ -184,13 +199,19 @@ def _mcnemar(answers: Mapping[str, Answers]) -> dict[str, Any]:
 
 
 def _verdict(
-    difference: Mapping[str, Any], systems: Mapping[str, Any], *, metric: str, confidence: float
+    difference: Mapping[str, Any],
+    systems: Mapping[str, Any],
+    *,
+    metric: str,
+    floor: str,
+    has_gold: bool,
+    confidence: float,
 ) -> dict[str, Any]:
     """In words: what the teacher added to this student, and whether the student stands above its floor."""
     added = difference.get(f"student_minus_{UNDISTILLED}", {}).get(metric)
     above = difference.get(f"student_minus_{BASELINE}", {}).get(metric)
     worth = _sign(added, more="helps", less="hurts")
-    floor = _sign(above, more="above", less="under")
+    stands = _sign(above, more="above", less="under")
     level = f"{100 * confidence:g} %"
     if added is None:
         first = "What the teacher added is not measured: the same student without the teacher is not there."
@@ -204,12 +225,13 @@ def _verdict(
             f"{_span(added, level)} on {added['n']:,} rows."
         )
     second = {
-        "above": "The student stands above TF-IDF with logistic regression",
-        "under": "A finding: the student stands under its floor, TF-IDF with logistic regression",
-        "no difference shown": "No difference is shown between the student and TF-IDF with logistic regression",
-    }.get(floor)
+        "above": f"The student stands above {floor}",
+        "under": f"A finding: the student stands under its floor, {floor}",
+        "no difference shown": f"No difference is shown between the student and {floor}",
+    }.get(stands)
     sentence = f"{first} {second}, {_span(above, level)}." if second else first
-    return {"sentence": sentence, "worth": worth, "difference": added, "floor": floor}
+    sentence = sentence if has_gold else f"{_STANDS_IN} {sentence}"
+    return {"sentence": sentence, "worth": worth, "difference": added, "floor": stands}
 
 
 def _sign(interval: Mapping[str, Any] | None, *, more: str, less: str) -> str:

@@ -232,7 +232,7 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
 def _settings(source: Source, task: Task) -> dict[str, Any]:
     return {
         "source": source.model_dump(mode="json", serialize_as_any=True),
-        "labels": list(task.outputs),
+        "labels": list(task.names),
         "duplicates": duplicates.SETTINGS,
     }
 
@@ -263,7 +263,7 @@ def _make(folder: Path, *, source: Source, task: Task, inputs: Mapping[str, str]
     if source.near_twins == "drop":
         fates.drop_near()
     meter.advance(0, step="writing")
-    counts = census.Census(fates, labels=task.outputs)
+    counts = census.Census(fates, task=task)
     for role in PRECEDENCE:
         _write(folder / f"{role}.parquet", role, drafts=drafts, fates=fates, counts=counts)
     shutil.rmtree(spool)

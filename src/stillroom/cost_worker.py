@@ -218,7 +218,7 @@ def _teacher(job: dict[str, Any]) -> Answer:
 def _student(job: dict[str, Any]) -> Answer:
     from stillroom import runtime
 
-    return runtime.load(job["bundle"], threads=1).logits
+    return runtime.load(job["bundle"], threads=1).outputs
 
 
 def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:

@@ -102,8 +102,8 @@ def _open(folder: Path) -> Case:
         key = told.get("stages", {}).get(stage, {}).get("key")
         if key is not None and (work / where / str(key)).is_dir():
             found[stage] = artifact.load(work / where / str(key))
-    if "evaluate" in found and "untested" in found["evaluate"].manifest["facts"]:
-        del found["evaluate"]  # there was no row to test on, so that it holds nothing to look at
+    if "evaluate" in found and {"untested", "gold"} & set(found["evaluate"].manifest["facts"]):
+        del found["evaluate"]  # no row to test on, or none with gold: it holds nothing to look at
     said = TransferSet(found["transfer"]) if "transfer" in found else None
     return Case(recipe.parse(resolved, where=str(folder / _RECIPE)), found, said, twins)
 

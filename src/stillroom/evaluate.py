@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from stillroom import comparison, gap, runtime, transfer_set
-from stillroom.core import artifact, recipe, signals
+from stillroom import comparison, floors, gap, runtime, transfer_set
+from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
 from stillroom.export import in_torch
-from stillroom.floor import baseline
+from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
 from stillroom.table import BASELINE, STUDENT, TEACHER, UNDISTILLED, align, write_table
 from stillroom.tasks import Task
@@ -28,8 +27,8 @@ from stillroom.transfer_set import TransferSet
 STAGE = "evaluation"
 FILE = "evaluation.json"
 TABLE = "table.parquet"
-Answers = dict[str, tuple[Sequence[str], NDArray[Any]]]
-"""Ids and logits, by who gave them."""
+Answers = dict[str, tuple[Sequence[str], Outputs]]
+"""Ids and outputs, by who gave them."""
 
 _AT_ONCE = 1024
 _NEVER = -1e4  # a logit that leaves a label no probability at all
@@ -57,7 +56,7 @@ def judge(
     between both is measured; where there is no row to test on, every figure says so.
 
     Raises:
-        InputError: rows without gold, or answers that do not fit the rows.
+        InputError: some rows without gold, or answers that do not fit the rows.
     """
 
     def make(draft: Draft) -> None:
@@ -76,12 +75,15 @@ def judge(
             draft.facts["untested"] = reason
         else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
-            table = align(rows, answers, labels=task.outputs, named=named)
-            found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed, report=report)
+            familiar = task.familiar(corpus.train.table(["text", "label"]))
+            table = align(rows, answers, task=task, named=named, familiar=familiar)
+            found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
+                                       floor=floors.of(task).name, report=report)  # fmt: skip
+            draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))
-            real = _tested(rows, answers, role=corpus.test.role)
+            real = _tested(rows, answers, task=task, role=corpus.test.role)
             found["gap"] = gap.measure(there, real, names_labels_only=said.names_labels_only,
                                        settings=settings, seed=seed)  # fmt: skip
         artifact.write_json(draft.folder / FILE, found)
@@ -122,12 +124,12 @@ def _answers(
 ) -> Answers:
     """What everybody said of the rows; the twin and the floor only where there is gold to fit them to."""
     ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
-    answers = {TEACHER: (ids, _teacher(heard, ids)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
+    answers = {TEACHER: (ids, _teacher(heard, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
     if twin is not None:
-        answers[UNDISTILLED] = (ids, in_torch(twin, texts, classes=len(task.outputs))[0])
+        answers[UNDISTILLED] = (ids, in_torch(twin, texts, task=task)[0])
         meter.advance(len(texts))
         gold = corpus.train.table(["text", "label"])
-        answers[BASELINE] = (ids, baseline(gold, texts, classes=len(task.outputs), seed=seed))
+        answers[BASELINE] = (ids, floors.of(task).say(gold, texts, task=task, seed=seed))
         meter.advance(len(texts))
     return answers
 
@@ -138,10 +140,10 @@ def _answered(rows: pa.Table, heard: _Told) -> pa.Table:
     return rows.filter(pa.array([one.partition("-")[0] in known for one in rows["id"].to_pylist()], type=pa.bool_()))
 
 
-def _teacher(heard: _Told, ids: Sequence[str]) -> NDArray[np.float32]:
+def _teacher(heard: _Told, ids: Sequence[str], task: Task) -> Outputs:
     """What the teacher said of each row; where a test repeats a text, its later ids end in -2, -3 and so on."""
     place = {one: number for number, one in enumerate(heard.ids)}
-    return heard.logits[[place[one.partition("-")[0]] for one in ids]]
+    return task.form.take(heard.logits, np.array([place[one.partition("-")[0]] for one in ids], dtype=np.int64))
 
 
 @final
@@ -151,41 +153,43 @@ class _Told:
 
     ids: Sequence[str]
     texts: Sequence[str]
-    logits: NDArray[np.float32]
+    logits: Outputs
 
 
 def _told(said: TransferSet, task: Task, *, part: str | None = None) -> _Told:
     """What a transfer set holds, or one part of it.
 
-    A label alone is written as logits so far apart that no other label has a share; the table is told of it.
+    What is only named is written as logits so far apart that nothing else has a share; the table is told of it.
     """
+    form, outputs = task.form, len(task.outputs)
     ids: list[str] = []
     texts: list[str] = []
-    logits = [np.empty((0, len(task.outputs)), dtype=np.float32)]
+    parts: list[Outputs] = []
     for shard in said.shards():
         if not shard.num_rows or part not in (None, transfer_set.part(shard)):
             continue
-        found = signals.answers(shard)
+        found = form.answers(shard)
         if said.names_labels_only:
-            found = np.where(np.arange(len(task.outputs)) == found[:, None], 0.0, _NEVER).astype(np.float32)
+            named = form.values(found)[:, None]
+            found = form.with_values(found, np.where(np.arange(outputs) == named, 0.0, _NEVER).astype(np.float32))
         ids += shard["id"].to_pylist()
         texts += shard["text"].to_pylist()
-        logits.append(found)
-    return _Told(ids, texts, np.concatenate(logits))
+        parts.append(found)
+    return _Told(ids, texts, form.join(parts, outputs=outputs))
 
 
-def _tested(rows: pa.Table, answers: Answers, *, role: str) -> gap.Side:
+def _tested(rows: pa.Table, answers: Answers, *, task: Task, role: str) -> gap.Side:
     """The test rows, without those outside, as a side of the gap."""
     places = np.flatnonzero(np.array(rows["role"].to_pylist()) == role)
     ids, texts = (rows[name].take(places).to_pylist() for name in ("id", "text"))
-    return gap.Side(ids, texts, *(answers[system][1][places] for system in (TEACHER, STUDENT)))
+    return gap.Side(ids, texts, *(task.form.take(answers[system][1], places) for system in (TEACHER, STUDENT)))
 
 
-def _student(bundle: Artifact, texts: Sequence[str], meter: Meter, *, task: Task) -> NDArray[np.float32]:
+def _student(bundle: Artifact, texts: Sequence[str], meter: Meter, *, task: Task) -> Outputs:
     """What the bundle says, through the runner that serves it."""
     predictor = runtime.Predictor(bundle)
-    found = [np.empty((0, len(task.outputs)), dtype=np.float32)]
+    found: list[Outputs] = []
     for start in range(0, len(texts), _AT_ONCE):
-        found.append(predictor.logits(texts[start : start + _AT_ONCE]))
+        found.append(predictor.outputs(texts[start : start + _AT_ONCE]))
         meter.advance(len(found[-1]))
-    return np.concatenate(found)
+    return task.form.join(found, outputs=len(task.outputs))

@@ -15,7 +15,6 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from stillroom import runtime
 from stillroom.core import artifact, batches, plugins, recipe
@@ -26,8 +25,9 @@ from stillroom.corpus import Dev, Rows
 from stillroom.documents import Evidence
 from stillroom.documents.model_card import ModelCard
 from stillroom.formats import Checks
-from stillroom.metrics import Answers, Metric
+from stillroom.metrics import Metric
 from stillroom.runtime.runners import Runner, Serve
+from stillroom.shapes import Outputs, Shape
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 
@@ -127,7 +127,7 @@ def _write(
             path.unlink()
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.
-    _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner)
+    _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner, form=task.form)
     return kept
 
 
@@ -144,7 +144,7 @@ def _card(
     sizes = {one.name: sum((draft.folder / name).stat().st_size for name in one.files) / 1e6 for one in kept}
     told = {
         "task": task.kind,
-        "labels": list(task.outputs),
+        "labels": list(task.names),
         "student": {
             "kind": student.kind,
             "parameters": trained.manifest["facts"]["parameters"],
@@ -170,10 +170,10 @@ def _candidates(
 ) -> list[_Candidate]:
     texts: list[str] = rows["text"].to_pylist()
     meter = Meter(report, stage="export", total=1 + len(settings.formats), unit="forms")
-    reference, per_second = in_torch(network, texts, classes=len(task.outputs))
+    reference, per_second = in_torch(network, texts, task=task)
     judge = _Judge(task, rows, texts=texts, reference=reference)
     found: list[_Candidate] = []
-    native = student.runner(draft.folder, texts=texts)
+    native = student.runner(draft.folder, texts=texts) if task.shape in student.serves_itself else None
     if native is not None:
         own = tuple(sorted(path.name for path in draft.folder.iterdir()))
         checks, speed = judge.checks(native.open(draft.folder, threads=1), before=per_second)
@@ -204,11 +204,12 @@ def _candidates(
 class _Judge:
     """Compares a served student with the student in torch, on dev."""
 
-    def __init__(self, task: Task, rows: pa.Table, *, texts: Sequence[str], reference: NDArray[np.float32]) -> None:
+    def __init__(self, task: Task, rows: pa.Table, *, texts: Sequence[str], reference: Outputs) -> None:
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
-        labels = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
-        self._gold = np.where(labels >= 0, labels, reference.argmax(axis=1))
-        self._reference = reference
+        gold = task.gold(rows["label"])
+        # What the student names in torch stands for gold where there is none.
+        self._gold = np.where(task.known(gold), gold, task.named(reference))
+        self._task, self._reference = task, reference
         self.texts, self.metric = texts, self._metric.kind
         self._score = self.score(reference)
 
@@ -219,20 +220,21 @@ class _Judge:
 
     def gap(self, serve: Serve) -> float:
         """The largest difference of a logit, at several batch sizes and lengths."""
-        gaps = [np.abs(serve(self.texts[:size]) - self._reference[:size]).max() for size in (None, 1, 3, 17)]
+        form, count = self._task.form, len(self.texts)
+        gaps = [
+            form.gap(serve(self.texts[:size]), form.take(self._reference, np.arange(min(size, count))))
+            for size in (count, 1, 3, 17)
+        ]
         return float(np.max(gaps))  # where any is no number, neither is this: Python's own `max` would pass it over
 
-    def loss(self, logits: NDArray[np.float32]) -> float:
+    def loss(self, said: Outputs) -> float:
         """How much worse than in torch."""
-        loss = self._score - self.score(logits)
+        loss = self._score - self.score(said)
         return loss if self._metric.higher_is_better else -loss
 
-    def score(self, logits: NDArray[np.float32]) -> float:
+    def score(self, said: Outputs) -> float:
         """The metric."""
-        odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        table = odds / odds.sum(axis=1, keepdims=True)
-        answers = Answers(gold=self._gold, probabilities=table, teacher=table)
-        return self._metric.score(answers)
+        return self._metric.score(self._task.answered(self._gold, said, said))
 
 
 def _texts_per_second(serve: Serve, texts: Sequence[str]) -> float:
@@ -244,22 +246,22 @@ def _texts_per_second(serve: Serve, texts: Sequence[str]) -> float:
     return len(texts) / float(np.median(seconds))
 
 
-def in_torch(network: Network, texts: Sequence[str], *, classes: int) -> tuple[NDArray[np.float32], float]:
+def in_torch(network: Network, texts: Sequence[str], *, task: Task) -> tuple[Outputs, float]:
     """What the student says in torch, on one thread, and how quickly."""
     import torch
 
     threads = torch.get_num_threads()
-    logits = np.empty((len(texts), classes), dtype=np.float32)
     torch.set_num_threads(1)
     try:
         started = time.perf_counter()
         with torch.inference_mode():
-            ids = network.encode(texts)
+            ids, words = task.form.read(network, texts)
+            sheet = task.form.sheet(len(texts), outputs=len(task.outputs), words=words)
             module = network.module.eval()
             for rows in batches.by_tokens([len(one) for one in ids], budget=batches.ON_CPU):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                logits[rows] = module(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy()
-        return logits, len(texts) / (time.perf_counter() - started)
+                sheet.put(rows, module(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy())
+        return sheet.outputs, len(texts) / (time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)
 
@@ -311,10 +313,8 @@ def _numbers(checks: Checks) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in vars(checks).items()}
 
 
-def _golden(draft: Draft, *, texts: Sequence[str], runner: Runner) -> None:
-    logits = runner.open(draft.folder, threads=1)(texts)
-    rows = [
-        {"text": text, "logits": [round(float(one), 6) for one in row]} for text, row in zip(texts, logits, strict=True)
-    ]
+def _golden(draft: Draft, *, texts: Sequence[str], runner: Runner, form: Shape) -> None:
+    told = form.lines(runner.open(draft.folder, threads=1)(texts))
+    rows = [{"text": text, **line} for text, line in zip(texts, told, strict=True)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     artifact.write_text(draft.folder / runtime.GOLDEN, lines)

@@ -30,7 +30,7 @@ def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
 def objectives(recipe: Recipe) -> tuple[Objective, ...]:
     """The recipe's mixture, or the task's own where it names none."""
     own = recipe.task.objectives(_said(recipe))
-    return recipe.objective or tuple(plugins.build("objectives", one) for one in own)
+    return recipe.objective or tuple(plugins.build("objectives", dict(one)) for one in own)
 
 
 def _said(recipe: Recipe) -> frozenset[str]:
@@ -54,7 +54,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
 
     Raises:
         MissingExtra: something is not installed; every package at once.
-        InputError: files that texts are to be made with are not there; all at once.
+        InputError: files that texts are to be made with, or students to start from, are not there; all at once.
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
@@ -66,9 +66,11 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     if missing:
         raise MissingExtra(*(problem for one in missing for problem in one.problems))
     absent: list[Problem] = []
-    for rule in recipe.transfer.augment if "transfer" in stages else ():
+    looked_for = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
+    looked_for += [one.sources for one in (recipe.student, recipe.peer) if one is not None and "train" in stages]
+    for look in looked_for:
         try:
-            rule.digests()
+            look()
         except InputError as error:
             absent += error.problems
     if absent:
@@ -100,11 +102,15 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if task.shape not in student.shapes:
         found = f"a {student.kind} student, which gives {', '.join(sorted(student.shapes))}"
         problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
-    if student.follows_tokenizer and not teacher.shows_network:
+    if task.shape not in teacher.shapes:
+        found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.shapes))}"
+        todo = "Choose another teacher."
+        problems.append(Problem("teacher", found, f"one that answers with {task.shape} for {task.kind}", todo))
+    if student.follows and not teacher.shows_network:
         found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
-        todo = "Choose the student `bag`, or a teacher that is here."
+        todo = "Name a network to start from (`student.start`), choose the student `bag`, or a teacher that is here."
         problems.append(Problem("student", found, "a teacher that it can start from", todo))
-    if not student.serves_itself and not recipe.export.formats:
+    if task.shape not in student.serves_itself and not recipe.export.formats:
         todo = 'Add `formats = ["onnx"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
     for number, form in enumerate(recipe.export.formats):
@@ -117,7 +123,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
         problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
     said = {GOLD} | _said(recipe) | ({PEER} if recipe.peer else set())
-    heard = signals.implied(student.signals) | {GOLD, PEER}
+    # Who starts from another network than the teacher reads other tokens than it.
+    given = frozenset(one for one in student.signals if student.follows or not signals.token_axes(one))
+    heard = signals.implied(given) | {GOLD, PEER}
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)
         if missing:
@@ -144,6 +152,9 @@ def _unmakeable(recipe: Recipe) -> list[Problem]:
     teacher, problems = recipe.teacher, []
     for number, rule in enumerate(recipe.transfer.augment):
         where = f"transfer.augment[{number}]"
+        if recipe.task.shape not in rule.shapes:
+            found, todo = f"`{rule.kind}` for {recipe.task.kind}", "Take it out; more texts without labels serve too."
+            problems.append(Problem(where, found, "a task of one label a text", todo))
         if not teacher.answers_any_text:
             found, todo = f"`{rule.kind}` for a {teacher.kind} teacher", "Take it out, or choose another teacher."
             expected = "no texts that are made, for a teacher that knows none but those of the corpus"
@@ -224,7 +235,7 @@ def _peerless(recipe: Recipe) -> list[Problem]:
     if not any(PEER in one.needs for one in objectives(recipe)):
         todo = 'Add an objective of kind "mutual", or take out [peer].'
         problems.append(Problem("peer", "a second student that no objective hears", "an objective that does", todo))
-    if task.shape not in peer.shapes or (peer.follows_tokenizer and not recipe.teacher.shows_network):
+    if task.shape not in peer.shapes or (peer.follows and not recipe.teacher.shows_network):
         found = f"a {peer.kind} student, which can't be begun here"
         problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
     if recipe.train.rounds > 1:

@@ -147,7 +147,7 @@ def _log(trained: Artifact) -> list[dict[str, Any]]:
 
 def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     """Every figure of a run, each from the artifact that measured it. Nothing is typed in."""
-    from stillroom import __version__, cost, floor
+    from stillroom import __version__, cost, floors
     from stillroom.evaluate import FILE as EVALUATION
 
     scores = artifacts["evaluate"].read_json(EVALUATION)
@@ -173,10 +173,10 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "recipe_digest": recipe.digest,
         "stillroom": __version__,
         "created": artifacts["cost"].circumstances["started"],
-        "labels": list(recipe.task.outputs),
+        "labels": list(recipe.task.names),
         **sides,
         "undistilled": systems.get("undistilled"),
-        "baseline": {"name": floor.NAME, **systems["baseline"]} if "baseline" in systems else None,
+        "baseline": {"name": floors.of(recipe.task).name, **systems["baseline"]} if "baseline" in systems else None,
         **scores,
         "speedup": cost.speedup({side: costs[side]["rounds"] for side in ("teacher", "student")}) if timed else None,
         **{name: costs[name] for name in ("break_even_texts", "price", "hidden", "machine")},

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import batches, plugins, signals
-from stillroom.metrics import Answers, Metric
+from stillroom.metrics import Metric
 from stillroom.objectives import PEER, Objective, Target, terms
 from stillroom.students import Network
 from stillroom.tasks import Task
@@ -57,7 +57,7 @@ class Learner:
         self._objectives, self._accelerator, self._team = objectives, accelerator, Team(accelerator)
         self._terms = terms(objectives)
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
-        self._classes = len(task.outputs)
+        self._task, self._form, self._classes = task, task.form, len(task.outputs)
         self._wants = [
             one.wants(student_layers=self.network.layers, teacher_layers=self.train.layers) for one in objectives
         ]
@@ -140,18 +140,19 @@ class Learner:
 
         device = said["logits"].device
         told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
-        if examples.logits is not None:
-            told["logits"] = torch.from_numpy(examples.logits[rows])
-        if any("label" in wants.teacher for wants in self._wants):
-            named = told["logits"].argmax(dim=1) if examples.labels is None else torch.from_numpy(examples.labels[rows])
-            told["label"] = named
+        lengths = [len(examples.ids[row]) for row in rows]
+        answered = {name: torch.from_numpy(one) for name, one in examples.batch(rows, length=max(lengths)).items()}
+        gold, mask = answered.pop("gold"), answered.pop("mask")
+        told |= answered
+        if "label" not in told and any("label" in wants.teacher for wants in self._wants):
+            told["label"] = told["logits"].argmax(dim=-1)
         if others:
             told[PEER] = torch.stack(list(others)).mean(dim=0)
         tokens = batches.pad([examples.ids[row] for row in rows])[1] if signals.over_tokens(self.wanted) else None
         return Target(
             signals={name: one.to(device) for name, one in told.items()},
-            gold=torch.from_numpy(examples.gold[rows]).to(device),
-            mask=torch.ones(len(rows), dtype=torch.bool, device=device),
+            gold=gold.to(device),
+            mask=mask.to(device),
             tokens=None if tokens is None else torch.from_numpy(tokens).to(device),
         )
 
@@ -188,18 +189,20 @@ class Learner:
         import torch
 
         self.turn(training=False)
-        logits = torch.zeros((len(self.dev.ids), self._classes))
+        sheet = self._form.sheet(len(self.dev.ids), outputs=self._classes, words=self.dev.words)
+        values = self._form.values(sheet.outputs)
+        values[:] = 0.0  # each process writes a share of it
         loss = 0.0
         with torch.inference_mode():
             order = batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED)
             for rows in order[self._team.place :: self._team.count]:
                 said = self._forward(*batches.pad([self.dev.ids[row] for row in rows]))
-                logits[rows] = said["logits"].cpu()
+                sheet.put(rows, said["logits"].cpu().numpy())
                 terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
                 loss += float(sum(terms.values())) * len(rows)
-            logits, loss = self._team.total(logits), float(self._team.total(torch.tensor(loss, dtype=torch.float64)))
-        probabilities = torch.softmax(logits.double(), dim=-1).numpy()
-        score, gold = dev_score(self._metric, self.dev, probabilities)
+            values[:] = self._team.total(torch.from_numpy(values)).numpy()
+            loss = float(self._team.total(torch.tensor(loss, dtype=torch.float64)))
+        score, gold = self.dev.score(self._metric, sheet.outputs, task=self._task)
         return {self._metric.kind: score, "loss": loss / len(self.dev.ids), "rows": float(gold)}
 
     def keep_if_better(self, dev: Mapping[str, float]) -> bool:
@@ -233,13 +236,3 @@ class Learner:
         for whose, module in ((_NETWORK, self.network.module), *self.learned.items()):
             own = {name: one for name, one in self.best.items() if name.startswith(f"{whose}/")}
             module.load_state_dict({name.partition("/")[2]: one for name, one in own.items()}, strict=False)
-
-
-def dev_score(metric: Metric, dev: Examples, probabilities: NDArray[np.float64]) -> tuple[float, int]:
-    """A metric on dev against gold, or against the teacher where there is no gold at all; and the rows it counts."""
-    known = dev.gold >= 0
-    gold = dev.gold
-    if not known.any() and dev.named is not None:
-        known, gold = np.ones(len(gold), dtype=bool), dev.named
-    answers = Answers(gold=gold[known], probabilities=probabilities[known], teacher=probabilities[known])
-    return metric.score(answers), int(known.sum())

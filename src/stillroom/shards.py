@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stillroom import augment
 from stillroom.core import artifact, signals
 from stillroom.core.errors import InputError, Problem
+from stillroom.shapes import Shape
 
 _COUNTS = b"made"  # where a shard of made texts tells what became of them
 _UNANSWERED = b"unanswered"  # where a shard tells how many texts were asked about and have no answer, by why
@@ -43,7 +44,9 @@ class Shard:
         return folder / f"{self.name}.parquet"
 
 
-def answered(shard: Shard, said: Mapping[str, NDArray[Any]]) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, int]]:
+def answered(
+    shard: Shard, said: Mapping[str, NDArray[Any]], *, form: Shape
+) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, int]]:
     """What is left of a shard without the texts that have no answer; and how many these are, by why."""
     why = said.get(signals.UNANSWERED)
     told = {name: one for name, one in said.items() if name not in signals.BESIDE}
@@ -52,15 +55,15 @@ def answered(shard: Shard, said: Mapping[str, NDArray[Any]]) -> tuple[Shard, dic
     keep = why == ""
     made = shard.made and replace(shard.made, rows=np.asarray(shard.made.rows)[keep].tolist())
     counts = Counter(str(one) for one in why[~keep])
-    return replace(_only(shard, keep), made=made), _rows(told, keep), dict(sorted(counts.items()))
+    return replace(_only(shard, keep), made=made), _rows(told, keep, form), dict(sorted(counts.items()))
 
 
 def sift(
-    shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, of_rows: NDArray[Any]
+    shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, of_rows: NDArray[Any], form: Shape
 ) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, Any]]:
     """What is left of a shard of made texts now that the teacher has spoken of them; and the count."""
     keep, counts = made.keep(said["logits"] if "logits" in said else said["label"], of_rows=of_rows)
-    return _only(shard, keep), _rows(said, keep), counts
+    return _only(shard, keep), _rows(said, keep, form), counts
 
 
 def _only(shard: Shard, keep: NDArray[np.bool_]) -> Shard:
@@ -68,9 +71,11 @@ def _only(shard: Shard, keep: NDArray[np.bool_]) -> Shard:
     return replace(shard, ids=[shard.ids[place] for place in left], texts=[shard.texts[place] for place in left])
 
 
-def _rows(said: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    kept = {}
+def _rows(said: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_], form: Shape) -> dict[str, NDArray[Any]]:
+    kept = form.keep(said, keep)
     for name, one in said.items():
+        if name in kept:
+            continue
         axes = signals.token_axes(name)
         kept[name] = one[np.repeat(keep, said[signals.TOKENS] ** axes) if axes else keep]
     return kept
@@ -81,6 +86,7 @@ def write(
     shard: Shard,
     said: Mapping[str, NDArray[Any]],
     *,
+    form: Shape,
     counts: Mapping[str, Any] | None = None,
     unanswered: Mapping[str, int] | None = None,
 ) -> None:
@@ -90,7 +96,7 @@ def write(
         InputError: the teacher said something that is not finite in half precision.
     """
     path = shard.path(folder)
-    further = {name: one for name, one in said.items() if name not in signals.ANSWERS}
+    further = {name: one for name, one in said.items() if name not in signals.ANSWERED}
     if further:  # first: it is the table that says that a shard is whole
         _write_further(path.with_suffix(".safetensors"), shard, further)
     columns = {
@@ -98,15 +104,12 @@ def write(
         "text": pa.array(shard.texts, type=pa.string()),
         "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
     }
-    if "logits" in said:
+    answers = {name: one for name, one in said.items() if name in signals.ANSWERED}
+    if "logits" in answers:
         with np.errstate(over="ignore"):
-            half = said["logits"].astype(np.float16)
-        _refuse_not_finite(shard, half)
-        flat = pa.array(half.reshape(-1), type=pa.float16())
-        columns["logits"] = pa.FixedSizeListArray.from_arrays(flat, half.shape[1])
-    else:
-        columns["label"] = pa.array(said["label"], type=pa.int32())
-    table = pa.table(columns)
+            answers["logits"] = answers["logits"].astype(np.float16)
+        _refuse_not_finite(shard, form.finite(form.heard(answers)))
+    table = pa.table(columns | form.columns(answers))
     told = {_COUNTS: counts, _UNANSWERED: unanswered or None}
     if found := {name: artifact.canonical(one) for name, one in told.items() if one is not None}:
         table = table.replace_schema_metadata(found)
@@ -128,13 +131,13 @@ def _write_further(path: Path, shard: Shard, said: Mapping[str, NDArray[Any]]) -
     draft.rename(path)
 
 
-def _refuse_not_finite(shard: Shard, logits: NDArray[np.float16]) -> None:
+def _refuse_not_finite(shard: Shard, finite: NDArray[np.bool_]) -> None:
     """Nothing can be learned from what is no number, and one such row would spoil every weight of a student.
 
     Raises:
         InputError: the teacher said something that is not finite in half precision.
     """
-    odd = [shard.ids[row] for row in np.flatnonzero(~np.isfinite(logits).all(axis=1)).tolist()]
+    odd = [shard.ids[row] for row in np.flatnonzero(~finite).tolist()]
     if odd:
         found = f"outputs that are not finite in half precision for {len(odd)} texts (ids {', '.join(odd[:5])} …)"
         todo = "Look at the teacher: its weights, or what was recorded of it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from stillroom import intervals
 from stillroom.core import recipe
-from stillroom.core.probabilities import softmax
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
-from stillroom.metrics import Floats, Metric
+from stillroom.metrics import Answered, Floats, Metric, Narrow
 from stillroom.table import STUDENT, TEACHER, Table
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
@@ -33,6 +32,12 @@ class Slice:
     family: str
     name: str
     members: Rows
+    narrow: Narrow | None = None
+    """What leaves alone the part of these rows that the slice is about; None: all of it."""
+
+    def of(self, answers: Mapping[str, Answered]) -> dict[str, Answered]:
+        """What was said of its rows, all else left out."""
+        return {system: said if self.narrow is None else self.narrow(said) for system, said in answers.items()}
 
 
 @final
@@ -68,13 +73,18 @@ def cut(table: Table) -> list[Slice]:
     A family that would put all its rows into one slice says nothing new and is left out.
     """
     test = table.test
-    families = [
-        _by_value("class", [table.labels[code] for code in table.gold[test].tolist()], test),
+    teacher = table.said[TEACHER].take(test)
+    families = [_by_value(family, values, test) for family, values in teacher.kinds().items()]
+    inside: dict[str, list[Slice]] = {}
+    for family, name, members, narrow in teacher.parts():
+        inside.setdefault(family, []).append(Slice(family, name, test[members], narrow))
+    families += inside.values()
+    families += [
         _by_fifths("length", table.lengths[test].astype(np.float64), test, told=lambda end: f"{end:.0f}"),
         _by_value("domain", _domains(table), np.arange(len(table.ids))),
     ]
-    if TEACHER not in table.named:
-        confidence = softmax(table.logits[TEACHER][test]).max(axis=1)
+    confidence = teacher.confidence
+    if confidence is not None:
         families.append(_by_fifths("teacher_confidence", confidence, test, told=lambda end: f"{end:.3f}"))
     for name, values in sorted(table.columns.items()):
         if len(set(values)) <= _MOST_VALUES:
@@ -97,7 +107,7 @@ def compare(
             {
                 f"{system}/{part.name}": Sample(metric.rows(answers), metric.value, part.members)
                 for part in measurable
-                for system, answers in table.answers(part.members, (TEACHER, STUDENT)).items()
+                for system, answers in part.of(table.answers(part.members, (TEACHER, STUDENT))).items()
             }
         )
         for part in parts:
@@ -137,7 +147,7 @@ def _finding(
     settings: recipe.Evaluate,
     needed: int,
 ) -> Finding:
-    answers = table.answers(part.members, (TEACHER, STUDENT))[STUDENT]
+    answers = part.of(table.answers(part.members, (STUDENT,)))[STUDENT]
     flipped = flips(answers.teacher_right & ~answers.right, settings.confidence)
     teacher, student = pair
     if teacher is None or student is None:

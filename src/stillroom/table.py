@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom.core.errors import InputError, Problem, translating_full_disk
-from stillroom.core.probabilities import softmax
-from stillroom.metrics import Answers
+from stillroom.metrics import Answered
+from stillroom.tasks import Task
 
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
@@ -33,30 +33,27 @@ _REDO = "Remove the evaluation's inputs and run again: each system answers each 
 @final
 @dataclass(frozen=True)
 class Table:
-    """Rows in one order for all systems. `logits` are `[rows, labels]` each, `gold` positions of labels.
+    """Rows in one order for all systems, and what each of them said.
 
     `outside` rows are of another domain than the task's: they have slices of their own and count in no headline.
     `lengths` are characters. `columns` are what else the corpus says of a row, to slice by; "" where it says nothing.
     """
 
     ids: tuple[str, ...]
-    gold: NDArray[np.int64]
     domain: tuple[str, ...]
     outside: NDArray[np.bool_]
     lengths: NDArray[np.int64]
-    logits: Mapping[str, NDArray[np.float32]]
-    labels: tuple[str, ...]
+    said: Mapping[str, Answered]
     columns: Mapping[str, tuple[str, ...]]
-    named: frozenset[str] = frozenset()
-    """The systems that only named a label: their logits say which, and nothing of how sure they were."""
+    has_gold: bool = True
+    """Whether gold is the corpus's; False: no row has any, and what the teacher named stands for it."""
 
     def __post_init__(self) -> None:
         sizes = {
-            "gold": len(self.gold),
             "domain": len(self.domain),
             "outside": len(self.outside),
             "lengths": len(self.lengths),
-            **{f"logits of the {system}": len(logits) for system, logits in self.logits.items()},
+            **{f"answers of the {system}": len(said) for system, said in self.said.items()},
             **{f"column {name}": len(values) for name, values in self.columns.items()},
         }
         problems = [
@@ -73,85 +70,90 @@ class Table:
         """The positions of the rows that the headline counts."""
         return np.flatnonzero(~self.outside)
 
-    def answers(self, rows: NDArray[np.int64], systems: Iterable[str]) -> dict[str, Answers]:
-        """What some systems (the teacher among them) said of some rows, as metrics take it."""
-        said = {system: softmax(self.logits[system][rows]) for system in systems}
-        return {system: Answers(self.gold[rows], said[system], said[TEACHER]) for system in said}
+    def answers(self, rows: NDArray[np.int64], systems: Iterable[str]) -> dict[str, Answered]:
+        """What some systems said of some rows, as metrics take it."""
+        return {system: self.said[system].take(rows) for system in systems}
 
 
 def align(
     rows: pa.Table,
-    answers: Mapping[str, tuple[Sequence[str], NDArray[Any]]],
+    answers: Mapping[str, tuple[Sequence[str], Any]],
     *,
-    labels: Sequence[str],
+    task: Task,
     named: frozenset[str] = frozenset(),
+    familiar: Collection[str] = frozenset(),
 ) -> Table:
-    """The table made from rows and from each system's `(ids, logits)`, whatever order those are in.
+    """The table made from rows and from each system's `(ids, outputs)`, whatever order those are in.
 
-    `rows` has the columns id, text, label (a name or its position in `labels`), domain and role ("test" or "outside");
-    its columns that begin with "column." become columns to slice by.
+    `rows` has the columns id, text, label, domain and role ("test" or "outside"); its columns that begin with "column."
+    become columns to slice by. `named` are the systems whose outputs say what they name and nothing of how sure they
+    are. The teacher is among the systems. `familiar` is what the task knows from training rows. Where no row at all has
+    gold, what the teacher named stands for it.
 
     Raises:
-        InputError: rows without gold, or systems that did not answer exactly these rows; all problems at once.
+        InputError: some rows without gold, or systems that did not answer exactly these rows; all problems at once.
     """
     absent = [name for name in _NEEDED if name not in rows.column_names]
     if absent:
         found = f"columns {', '.join(rows.column_names)}"
         raise InputError(Problem("rows", found, f"also {', '.join(absent)}", "Load the corpus again."))
     ids = tuple(str(value) for value in rows["id"].to_pylist())
-    gold, problems = _gold(rows["label"], ids, labels)
-    problems += _doubled("rows", ids) + _roles(rows["role"].to_pylist(), ids)
-    for system, (said, logits) in answers.items():
-        problems += _fits(f"answers of the {system}", said, np.asarray(logits), ids=ids, classes=len(labels))
+    gold = task.gold(rows["label"])
+    known = task.known(gold)
+    problems = (
+        (_unknown(known, ids) if known.any() else []) + _doubled("rows", ids) + _roles(rows["role"].to_pylist(), ids)
+    )
+    for system, (said, outputs) in answers.items():
+        problems += _fits(f"answers of the {system}", said, outputs, ids=ids, task=task)
     if problems:
         raise InputError(*problems)
+    form = task.form
+    ordered = {system: form.take(outputs, _places(ids, said)) for system, (said, outputs) in answers.items()}
+    texts = rows["text"].to_pylist()
+    gold = gold if known.any() else task.named(ordered[TEACHER])
     return Table(
         ids=ids,
-        gold=gold,
         domain=tuple(value or "" for value in rows["domain"].to_pylist()),
         outside=np.array([role == "outside" for role in rows["role"].to_pylist()], dtype=np.bool_),
         lengths=pc.utf8_length(rows["text"]).fill_null(0).to_numpy().astype(np.int64),
-        logits={system: _ordered(ids, said, logits) for system, (said, logits) in answers.items()},
-        labels=tuple(labels),
+        said={
+            system: task.answered(
+                gold, outputs, ordered[TEACHER], named=system in named, texts=texts, familiar=familiar
+            )
+            for system, outputs in ordered.items()
+        },
         columns={
             name.removeprefix(_COLUMN): tuple("" if value is None else str(value) for value in rows[name].to_pylist())
             for name in rows.column_names
             if name.startswith(_COLUMN)
         },
-        named=named,
+        has_gold=bool(known.any()),
     )
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write the table as Parquet, without texts: gold label, slices, and each system's probabilities (or label)."""
+    """Write the table as Parquet, without texts: gold, slices, and what each system said of how probable what is."""
+    first = next(iter(table.said.values()))
     columns: dict[str, pa.Array] = {
         "id": pa.array(table.ids),
-        "gold": pa.array([table.labels[code] for code in table.gold.tolist()]),
+        "gold": first.told_gold(),
         "domain": pa.array(table.domain),
         "outside": pa.array(table.outside),
         "length": pa.array(table.lengths),
     }
     columns |= {f"{_COLUMN}{name}": pa.array(values) for name, values in table.columns.items()}
-    for system, logits in table.logits.items():
-        if system in table.named:
-            columns[f"label.{system}"] = pa.array([table.labels[code] for code in logits.argmax(axis=1).tolist()])
-            continue
-        flat = pa.array(softmax(logits).astype(np.float32).ravel())
-        fixed = pa.FixedSizeListArray.from_arrays(flat, len(table.labels))
-        columns[f"probabilities.{system}"] = fixed.cast(pa.list_(pa.float32()))
-    told = pa.table(columns).replace_schema_metadata({"labels": json.dumps(table.labels, ensure_ascii=False)})
+    for system, said in table.said.items():
+        columns |= {f"{name}.{system}": column for name, column in said.told().items()}
+    told = pa.table(columns).replace_schema_metadata({"labels": json.dumps(first.labels, ensure_ascii=False)})
     with translating_full_disk(path.parent):
         pq.write_table(told, path, compression="zstd")
 
 
-def _gold(column: Any, ids: Sequence[str], labels: Sequence[str]) -> tuple[NDArray[np.int64], list[Problem]]:
-    positions: dict[Any, int] = {label: code for code, label in enumerate(labels)}
-    positions |= {code: code for code in range(len(labels))}
-    codes = [positions.get(value, -1) for value in column.to_pylist()]
-    unknown = [row for row, code in zip(ids, codes, strict=True) if code < 0]
+def _unknown(known: NDArray[np.bool_], ids: Sequence[str]) -> list[Problem]:
+    unknown = [row for row, fine in zip(ids, known.tolist(), strict=True) if not fine]
     found = f"no known label in {_rows(len(unknown))} ({_few(unknown)})"
     problem = Problem("rows, label", found, "one of the task's labels", "Only rows with gold can be scored.")
-    return np.array(codes, dtype=np.int64), [problem] if unknown else []
+    return [problem] if unknown else []
 
 
 def _roles(roles: Sequence[Any], ids: Sequence[str]) -> list[Problem]:
@@ -164,7 +166,7 @@ def _roles(roles: Sequence[Any], ids: Sequence[str]) -> list[Problem]:
     return []
 
 
-def _fits(where: str, said: Sequence[str], logits: NDArray[Any], *, ids: Sequence[str], classes: int) -> list[Problem]:
+def _fits(where: str, said: Sequence[str], outputs: Any, *, ids: Sequence[str], task: Task) -> list[Problem]:
     """What keeps one system's answers from being joined to the rows."""
     problems = _doubled(where, said)
     missing = sorted(set(ids) - set(said))
@@ -175,19 +177,21 @@ def _fits(where: str, said: Sequence[str], logits: NDArray[Any], *, ids: Sequenc
     if strange:
         found = f"answers to {_rows(len(strange))} not among them ({_few(strange)})"
         problems.append(Problem(where, found, "answers to the rows only", _REDO))
-    if logits.shape != (len(said), classes):
-        expected = f"[{len(said)}, {classes}]: one row an id, one column a label"
-        problems.append(Problem(where, f"logits of shape {list(logits.shape)}", expected, _REDO))
-    elif not np.isfinite(logits).all():
-        bad = [row for row, fine in zip(said, np.isfinite(logits).all(axis=1).tolist(), strict=True) if not fine]
+    if unfit := task.form.unfit(outputs, texts=len(said), outputs=len(task.outputs)):
+        problems.append(Problem(where, *unfit, _REDO))
+    else:
+        fine = task.form.finite(outputs)
+        bad = [row for row, good in zip(said, fine.tolist(), strict=True) if not good]
         found = f"NaN or infinity in {_rows(len(bad))} ({_few(bad)})"
-        problems.append(Problem(where, found, "finite logits", "Its training or its export went wrong: look there."))
+        todo = "Its training or its export went wrong: look there."
+        problems += [Problem(where, found, "finite logits", todo)] if bad else []
     return problems
 
 
-def _ordered(ids: Sequence[str], said: Sequence[str], logits: NDArray[Any]) -> NDArray[np.float32]:
+def _places(ids: Sequence[str], said: Sequence[str]) -> NDArray[np.int64]:
+    """Where in what a system said each row stands."""
     place = {row: number for number, row in enumerate(said)}
-    return np.asarray(logits, dtype=np.float32)[[place[row] for row in ids]]
+    return np.array([place[row] for row in ids], dtype=np.int64)
 
 
 def _doubled(where: str, ids: Iterable[str]) -> list[Problem]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import artifact, batches, signals
@@ -109,7 +108,7 @@ class Pupil:
 
     def identify(self) -> Identity:
         """The student's digests."""
-        tokenizer = self._studied.manifest["facts"].get("tokenizer") if self._student.follows_tokenizer else None
+        tokenizer = self._studied.manifest["facts"].get("tokenizer") if self._student.follows else None
         return Identity(f"{self._student.kind} student", self._trained.digest, tokenizer, self._task.outputs, "")
 
     def ask(
@@ -123,13 +122,13 @@ class Pupil:
         """Its logits."""
         import torch
 
-        ids = self._network.encode(texts)
-        logits = np.empty((len(ids), len(self._task.outputs)), dtype=np.float32)
+        ids, words = self._task.form.read(self._network, texts)
+        sheet = self._task.form.sheet(len(ids), outputs=len(self._task.outputs), words=words)
         with torch.inference_mode():
             for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
                 padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
-                logits[rows] = self._network.module(padded, mask).float().numpy()
-        return {"logits": logits}, sum(len(one) for one in ids)
+                sheet.put(rows, self._network.module(padded, mask).float().numpy())
+        return self._task.form.said(sheet.outputs), sum(len(one) for one in ids)
 
     def network(self) -> Any:
         """Whoever starts from a network starts from the first teacher's.
@@ -164,9 +163,9 @@ def study(
 
     def make(draft: Draft) -> None:
         student.study(loaded, draft.folder, report=report)
-        if student.follows_tokenizer:
+        if student.follows:
             draft.facts["tokenizer"] = artifact.sha256(loaded.tokenizer_json().encode())
 
-    return store.obtain(
-        "studied", settings={"studies": student.studies or student.kind}, inputs={"teacher": teacher.digest}, make=make
-    )
+    # Of a start of its own, whoever the teacher is.
+    inputs = student.sources() or {"teacher": teacher.digest}
+    return store.obtain("studied", settings={"studies": student.studies or student.kind}, inputs=inputs, make=make)

@@ -80,8 +80,5 @@ class Timetable:
 
 def _easiest_first(examples: Examples) -> NDArray[np.int64] | None:
     """Rows by how sure the teacher is of them, the surest first; None where no teacher said how sure it is."""
-    if examples.logits is None:
-        return None
-    shifted = examples.logits - examples.logits.max(axis=1, keepdims=True)
-    surest = 1.0 / np.exp(shifted).sum(axis=1)
-    return np.argsort(-surest, kind="stable")
+    surest = examples.sureness
+    return None if surest is None else np.argsort(-surest, kind="stable")

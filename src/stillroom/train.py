@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -19,6 +19,7 @@ from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Report, silent
+from stillroom.core.words import Words
 from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
@@ -99,7 +100,7 @@ def fit(
         refuse_unsaid(said, objectives)
     for one, taken in ((student, studied), *([peer] if peer else [])):
         if said is not None:
-            tokenizer = taken.manifest["facts"].get("tokenizer") if one.follows_tokenizer else None
+            tokenizer = taken.manifest["facts"].get("tokenizer") if one.follows else None
             refuse_other_teacher(said, tokenizer=tokenizer, task=task)
 
     def make(draft: Draft) -> None:
@@ -156,7 +157,7 @@ def undistilled(
     What the teacher added is the difference between the two. Where no row has gold, there is no twin. `begun_with` is
     the student's transfer set: the twin begins with its texts too, and learns from none that is made.
     """
-    if not _gold(corpus.train):
+    if not corpus.train.table(["label"]).drop_null().num_rows:
         return None
     objectives: tuple[Objective, ...] = (plugins.build("objectives", "hard_label"),)
     return fit(student, task=task, corpus=corpus, said=None, objectives=objectives,
@@ -241,7 +242,7 @@ def begin(
     """A student before its first step, with its train and dev rows."""
     texts = _texts(corpus, said or begun_with)
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
-    return network, *examples(network, corpus, said, objectives, classes=len(task.outputs))
+    return network, *examples(network, corpus, said, objectives, task=task)
 
 
 def _texts(corpus: corpora.Learnable, said: TransferSet | None) -> Iterator[str]:
@@ -265,7 +266,7 @@ def examples(
     said: TransferSet | None,
     objectives: Sequence[Objective],
     *,
-    classes: int,
+    task: Task,
 ) -> tuple[Examples, Examples]:
     """Train and dev rows for a network: everything that the teacher spoke of, or the rows with gold alone.
 
@@ -279,58 +280,73 @@ def examples(
     """
     for rows in (corpus.train, corpus.unlabelled, corpus.dev):
         corpora.refuse_test(rows)
-    gold = {part.role: _gold(part) for part in (corpus.train, corpus.dev)}
-    made = _from_said(network, said, gold, objectives, classes) if said else _from_gold(network, corpus)
+    if said is None:
+        made = tuple(Examples.of_gold(network, part, task=task) for part in (corpus.train, corpus.dev))
+    else:
+        made = _from_said(network, said, corpus, objectives, task)
     for role, part in zip(("train", "dev"), made, strict=True):
         if not part.ids:
             todo = "Give labels, or ask a teacher about them."
             raise InputError(Problem(f"corpus.{role}", "no row that says what is right", "at least one", todo))
-    return made
+    return made[0], made[1]
 
 
-def _gold(rows: corpora.Rows[Any]) -> dict[str, int]:
+def _gold(rows: corpora.Rows[Any], task: Task) -> dict[str, Any]:
+    """The gold of each row that has any, by id."""
     table = rows.table(["id", "label"]).drop_null()
-    return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    return dict(zip(table["id"].to_pylist(), task.gold(table["label"]), strict=True))
 
 
-def _from_gold(network: Network, corpus: corpora.Learnable) -> tuple[Examples, Examples]:
-    tables = [part.table(["text", "label"]).drop_null() for part in (corpus.train, corpus.dev)]
-    train, dev = (
-        Examples(network.encode(table["text"].to_pylist()), table["label"].to_numpy().astype(np.int64), None)
-        for table in tables
-    )
-    return train, dev
+@final
+@dataclass
+class _Heard:
+    """What was said of one part of the rows, shard after shard."""
+
+    ids: list[Any] = field(default_factory=list)
+    gold: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    words: list[Words | None] = field(default_factory=list)
+    places: list[signals.Place] = field(default_factory=list)
 
 
 def _from_said(
-    network: Network, said: TransferSet, gold: dict[str, dict[str, int]], objectives: Sequence[Objective], classes: int
+    network: Network, said: TransferSet, corpus: corpora.Learnable, objectives: Sequence[Objective], task: Task
 ) -> tuple[Examples, Examples]:
     asked = [one.wants(student_layers=network.layers, teacher_layers=said.layers).teacher for one in objectives]
     wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS
-    parts: dict[str, tuple[list[Any], list[int], list[NDArray[Any]], list[signals.Place]]] = {}
+    gold = {part.role: _gold(part, task) for part in (corpus.train, corpus.dev)}
+    parts = {"train": _Heard(), "dev": _Heard()}
     for shard in said.shards():
         role = str(shard["part"][0]) if shard.num_rows else "train"
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
-        ids, labels, answers, places = parts.setdefault("dev" if role == "dev" else "train", ([], [], [], []))
-        ids += network.encode(shard["text"].to_pylist())
+        heard = parts["dev" if role == "dev" else "train"]
+        ids, words = task.form.read(network, shard["text"].to_pylist())
         known = gold.get(role, {})
-        labels += [known.get(one, -1) for one in shard["id"].to_pylist()]
-        answers.append(signals.answers(shard))
+        rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
+        heard.ids += ids
+        heard.words.append(words)
+        heard.gold.append(task.place(rows, words))
+        heard.answers.append(task.form.aligned(task.form.answers(shard), words))
         if shard.num_rows and wanted:
-            places += said.further(shard)
+            heard.places += said.further(shard)
     made = []
-    for name in ("train", "dev"):
-        ids, labels, found, places = parts.get(name, ([], [], [], []))
-        gold_ = np.array(labels, dtype=np.int64)
-        further = {one: signals.Recorded(one, places) for one in wanted}
-        if said.names_labels_only:
-            named = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-            made.append(Examples(ids, gold_, None, further, said.layers, named))
-        else:
-            table = np.concatenate(found) if found else np.zeros((0, classes), dtype=np.float32)
-            made.append(Examples(ids, gold_, table, further, said.layers))
-        _refuse_other_tokens(ids, further)
+    for heard in parts.values():
+        further = {one: signals.Recorded(one, heard.places) for one in wanted}
+        places = [one for one in heard.words if one is not None]
+        nothing = np.zeros(0, np.int64) if said.names_labels_only else np.zeros((0, len(task.outputs)), np.float32)
+        answers: NDArray[Any] = np.concatenate(heard.answers) if heard.answers else nothing
+        examples = Examples(
+            heard.ids,
+            np.concatenate([np.zeros(0, dtype=np.int64), *heard.gold]),
+            None if said.names_labels_only else answers,
+            further,
+            said.layers,
+            answers if said.names_labels_only else None,
+            Words.join(places) if places else None,
+        )
+        _refuse_other_tokens(heard.ids, further)
+        made.append(examples)
     return made[0], made[1]
 
 

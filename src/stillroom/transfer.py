@@ -25,6 +25,7 @@ from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
 from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.shapes import Shape
 from stillroom.shards import Shard
 from stillroom.students import Student
 from stillroom.tasks import Task
@@ -72,7 +73,7 @@ def collect(
     def make(draft: Draft) -> None:
         identity = loaded.identify()
         refuse_other_labels(identity.labels, task=task, where="teacher")
-        probe = _probe(loaded, draft, parts, settings=settings)
+        probe = _probe(loaded, draft, parts, form=task.form, settings=settings)
         report(Event(STAGE, note=f"asking in {probe['precision']}: {probe['reason']}"))
         workshop = None
         if rules:
@@ -82,8 +83,17 @@ def collect(
         meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
         if identity.price_per_million_texts is None:
             _project(loaded, parts, settings=settings, precision=probe["precision"], meter=meter)
-        _ask(loaded, draft, some, settings=settings, precision=probe["precision"], wanted=wanted, meter=meter)
-        _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules, report=report)
+        _ask(
+            loaded,
+            draft,
+            some,
+            settings=settings,
+            precision=probe["precision"],
+            wanted=wanted,
+            form=task.form,
+            meter=meter,
+        )
+        _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules, form=task.form, report=report)
         draft.circumstances["licences"] = _licences(identity, rights or {})
         draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
 
@@ -99,7 +109,7 @@ def collect(
 
 
 def _probe(
-    loaded: LoadedTeacher, draft: Draft, parts: Sequence[Rows[Any]], *, settings: recipe.Transfer
+    loaded: LoadedTeacher, draft: Draft, parts: Sequence[Rows[Any]], *, form: Shape, settings: recipe.Transfer
 ) -> dict[str, Any]:
     """Which precision to ask in: the quicker one only where it was seen to agree. Kept: a rerun does not ask again."""
     path = draft.folder / _PROBE
@@ -114,10 +124,10 @@ def _probe(
     elif settings.precision == "auto":
         texts = _first_texts(parts)
         both = [
-            softmax(loaded.ask(texts, precision=one, tokens_per_batch=settings.tokens_per_batch)[0]["logits"])
-            for one in ("fp32", "bf16")
+            softmax(form.values(form.heard(said)))
+            for said in (_asked(loaded, texts, "fp32", settings), _asked(loaded, texts, "bf16", settings))
         ]
-        gap = float(np.abs(both[0] - both[1]).max()) if texts else 0.0
+        gap = float(np.abs(both[0] - both[1]).max(initial=0.0))
         precision: Precision = "bf16" if gap <= settings.bound else "fp32"
         asked = {
             "precision": precision,
@@ -128,6 +138,12 @@ def _probe(
         }
     artifact.write_json(path, asked)
     return asked
+
+
+def _asked(
+    loaded: LoadedTeacher, texts: Sequence[str], precision: Precision, settings: recipe.Transfer
+) -> Mapping[str, Any]:
+    return loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)[0]
 
 
 def _first_texts(parts: Sequence[Rows[Any]]) -> list[str]:
@@ -163,6 +179,7 @@ def _ask(
     settings: recipe.Transfer,
     precision: Precision,
     wanted: frozenset[str],
+    form: Shape,
     meter: Meter,
 ) -> None:
     price = loaded.identify().price_per_million_texts
@@ -185,11 +202,11 @@ def _ask(
         # Before the shard: whoever is killed between both writes the line again, and it is the last that counts.
         with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(line) + "\n")
-        shard, said, unanswered = shards.answered(shard, said)
+        shard, said, unanswered = shards.answered(shard, said, form=form)
         if shard.made is not None:
             of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
-            shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows)
-        shards.write(draft.folder, shard, said, counts=counts, unanswered=unanswered)
+            shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows, form=form)
+        shards.write(draft.folder, shard, said, form=form, counts=counts, unanswered=unanswered)
         spent += line["spend"]
         meter.advance(asked, **_spend(spent))
 
@@ -227,6 +244,7 @@ def _close(
     parts: Sequence[Rows[Any]],
     wanted: frozenset[str],
     rules: Sequence[Augmentation],
+    form: Shape,
     report: Report,
 ) -> None:
     """Put into the manifest what makes the set understandable on its own; time and money stand outside the digest."""
@@ -249,7 +267,9 @@ def _close(
             "signals": {
                 name: {
                     "dtype": "int32" if name == "label" else "float16",
-                    "axes": signals.axes(name),
+                    "axes": list(form.axes[: 1 if name == "label" else None])
+                    if name in signals.ANSWERS
+                    else signals.axes(name),
                     "storage": signals.storage(name),
                 }
                 | ({"classes": list(identity.labels)} if name in signals.ANSWERS else {})

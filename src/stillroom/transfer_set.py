@@ -53,8 +53,14 @@ class TransferSet:
 
     @property
     def answer(self) -> str:
-        """The column of the answers: `logits`, or `label`."""
+        """The signal of the answers: `logits`, or `label`."""
         return "label" if self.names_labels_only else "logits"
+
+    @property
+    def answered(self) -> list[str]:
+        """The columns that the answers stand in."""
+        axes = self.artifact.manifest["facts"]["signals"][self.answer]["axes"]
+        return [self.answer, *([signals.WORDS] if axes[0] == "word" else [])]
 
     def shards(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position).

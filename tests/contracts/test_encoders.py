@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
-from stillroom.runtime.encoders import Encode, Encoder
+from stillroom.runtime.encoders import Encode, Encoder, WordEncoder
+from stillroom.runtime.encoders.cased import Cased
+from stillroom.runtime.encoders.tokens import Tokens
 from tests.conftest import sentences
 
 NAMES = plugins.names("runtime.encoders")
 #: Settings of each member, several of some; a new one adds its line.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "cased": [{"tokens": {"special": False}, "size": 9000}],
     "ngrams": [{"bits": 10}, {"bits": 10, "word_pairs": False, "shortest": 2, "longest": 2}],
     "tokens": [{"special": True, "max_tokens": 16}, {"special": False}],
     "tokens_and_ngrams": [{"tokens": {"special": False}, "ngrams": {"bits": 10}, "first": 9000}],
@@ -69,7 +72,9 @@ def test_every_text_gets_ids_that_its_student_has_a_row_for(
     encoder: Encoder, encode: Encode, encoder_folder: Path
 ) -> None:
     vocabulary = json.loads((encoder_folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    rows = {"tokens": len(vocabulary), "ngrams": 1 << 10, "tokens_and_ngrams": 9000 + (1 << 10)}[encoder.kind]
+    rows = {"tokens": len(vocabulary), "ngrams": 1 << 10, "tokens_and_ngrams": 9000 + (1 << 10), "cased": 9000 * 4}[
+        encoder.kind
+    ]
     found = encode(TEXTS)
     assert len(found) == len(TEXTS)
     for text, ids in zip(TEXTS, found, strict=True):
@@ -119,3 +124,50 @@ def test_a_limit_on_tokens_keeps_what_stands_around_a_text(encoder_folder: Path)
     assert len(short) == 6 < len(full)
     assert (short[0], short[-1]) == (full[0], full[-1])
     np.testing.assert_array_equal(short[:-1], full[:5])
+
+
+WORDY = [case for case in CASES if issubclass(plugins.member("runtime.encoders", case["kind"]), WordEncoder)]
+
+
+@pytest.mark.parametrize("settings", WORDY, ids=str)
+class TestWords:
+    def test_ids_are_those_of_the_encoding_and_words_stand_where_their_tokens_do(
+        self, settings: dict[str, Any], encoder_folder: Path
+    ) -> None:
+        encoder: WordEncoder = plugins.build("runtime.encoders", settings)
+        ids, words = encoder.open_words(encoder_folder)(TEXTS)
+        plain = encoder.open(encoder_folder)(TEXTS)
+        assert [one.tolist() for one in ids] == [one.tolist() for one in plain]
+        assert len(words) == len(TEXTS)
+        for row, (text, one) in enumerate(zip(TEXTS, ids, strict=True)):
+            own = words.take(np.array([row]))
+            assert (own.places[:, 0] < own.places[:, 1]).all()
+            assert (own.places[1:, 0] >= own.places[:-1, 1]).all(), "from left to right, without sharing a character"
+            assert (np.diff(own.tokens) > 0).all()
+            assert own.tokens.max(initial=-1) < len(one)
+            assert own.places.max(initial=0) <= len(text)
+            assert all(text[start:end].strip() == text[start:end] for start, end in own.places.tolist())
+
+    def test_each_text_is_read_alone(self, settings: dict[str, Any], encoder_folder: Path) -> None:
+        read = plugins.build("runtime.encoders", settings).open_words(encoder_folder)
+        whole = read(TEXTS)[1]
+        for row in (0, 5, 8, len(TEXTS) - 1):
+            alone, own = read([TEXTS[row]])[1], whole.take(np.array([row]))
+            np.testing.assert_array_equal(alone.places, own.places)
+            np.testing.assert_array_equal(alone.tokens, own.tokens)
+
+
+def test_words_are_what_is_between_spaces_and_signs(encoder_folder: Path) -> None:
+    text = "The film, it's GREAT"
+    words = Tokens(special=True).open_words(encoder_folder)([text])[1]
+    assert [text[start:end] for start, end in words.places.tolist()] == ["The", "film", ",", "it", "'", "s", "GREAT"]
+
+
+def test_how_a_token_is_written_stands_in_its_id(encoder_folder: Path) -> None:
+    encode = Tokens(special=False).open(encoder_folder)
+    size = 10_000
+    cased = Cased(tokens=Tokens(special=False), size=size).open(encoder_folder)
+    for text, ways in (("a great film", [0, 0, 0]), ("A Great FILM", [1, 1, 2]), ("gReat", [3]), ("", [0])):
+        (plain,), (told,) = encode([text.lower()]), cased([text])
+        assert (told % size).tolist() == plain.tolist()
+        assert (told // size).tolist() == ways

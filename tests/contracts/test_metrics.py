@@ -1,6 +1,8 @@
 """What every metric promises, held over every member that is found."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillroom.core import plugins
+from stillroom.core.tagging import Span
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answers, Metric
+from stillroom.metrics._spans import Spans, array
 
 NAMES = plugins.names("metrics")
 
 
-def answers(seed: int, *, rows: int = 400, classes: int = 4) -> Answers:
+def labels(seed: int, *, rows: int = 400, classes: int = 4) -> Answers:
     rng = np.random.default_rng(seed)
     gold = rng.integers(0, classes, rows)
     tables = []
@@ -24,6 +28,37 @@ def answers(seed: int, *, rows: int = 400, classes: int = 4) -> Answers:
         odds = np.exp(noise * rng.normal(size=(rows, classes)) + 1.5 * (gold[:, None] == np.arange(classes)))
         tables.append(odds / odds.sum(axis=1, keepdims=True))
     return Answers(gold=gold, probabilities=tables[0], teacher=tables[1])
+
+
+def spans(seed: int, *, rows: int = 400, classes: int = 4) -> Spans:
+    """Up to four spans a row; student and teacher lose, move and rename some."""
+    rng = np.random.default_rng(seed)
+
+    def some() -> tuple[Span, ...]:
+        starts = np.flatnonzero(rng.random(4) < 0.5).tolist()
+        return tuple(Span(10 * at, 10 * at + 5, str(rng.integers(classes))) for at in starts)
+
+    def changed(gold: tuple[Span, ...]) -> tuple[Span, ...]:
+        kept = [one for one in gold if rng.random() < 0.8]
+        moved = [one if rng.random() < 0.7 else Span(one.start + 1, one.end + 1, one.label) for one in kept]
+        return (*moved, Span(50, 55, "0")) if rng.random() < 0.1 else tuple(moved)
+
+    # One row has a span on all sides, so that no figure is without a value.
+    gold = [(Span(0, 5, "0"),), *(some() for _ in range(rows - 1))]
+    said, teacher = ([gold[0], *(changed(one) for one in gold[1:])] for _ in range(2))
+    return Spans(array(gold), array(said), array(teacher))
+
+
+MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans}
+
+
+def answers(metric: Metric, seed: int, **sizes: int) -> Any:
+    """Answers of the kind that a metric is of."""
+    return MAKERS[metric.answers](seed, **sizes)
+
+
+#: The field that holds what a student says.
+SAID = {"labels": "probabilities", "spans": "said"}
 
 
 @pytest.fixture(params=NAMES)
@@ -59,21 +94,20 @@ def test_is_in_the_docs_as_it_is(metric: Metric) -> None:
 @settings(max_examples=25, deadline=None)
 def test_stays_in_range(name: str, seed: int, rows: int, classes: int) -> None:
     metric = plugins.build("metrics", name)
-    value = metric.score(answers(seed, rows=rows, classes=classes))
+    value = metric.score(answers(metric, seed, rows=rows, classes=classes))
     assert metric.low - 1e-12 <= value <= metric.high + 1e-12
 
 
 def test_the_order_of_rows_does_not_matter(metric: Metric) -> None:
-    said = answers(1)
-    order = np.random.default_rng(2).permutation(len(said.gold))
-    moved = Answers(said.gold[order], said.probabilities[order], said.teacher[order])
-    assert metric.score(moved) == pytest.approx(metric.score(said), rel=1e-12)
+    said = answers(metric, 1)
+    order = np.random.default_rng(2).permutation(len(said))
+    assert metric.score(said.take(order)) == pytest.approx(metric.score(said), rel=1e-12)
 
 
 def test_is_a_function_of_sums(metric: Metric) -> None:
-    said = answers(3)
+    said = answers(metric, 3)
     rows = metric.rows(said)
-    assert rows.shape[0] == len(said.gold)
+    assert rows.shape[0] == len(said)
     assert rows.dtype == np.float64
     halves = rows[:150].sum(axis=0) + rows[150:].sum(axis=0)
     assert float(metric.value(halves)) == pytest.approx(metric.score(said), rel=1e-12)
@@ -81,21 +115,20 @@ def test_is_a_function_of_sums(metric: Metric) -> None:
 
 def test_rows_may_count_more_than_once(metric: Metric) -> None:
     """Weights on rows do what rows repeated do: so a resample is scored as if it were a table."""
-    said = answers(4, rows=120)
+    said = answers(metric, 4, rows=120)
     weights = np.random.default_rng(5).integers(0, 4, 120)
     twice = np.repeat(np.arange(120), weights)
-    repeated = Answers(said.gold[twice], said.probabilities[twice], said.teacher[twice])
-    assert float(metric.value(weights @ metric.rows(said))) == pytest.approx(metric.score(repeated), rel=1e-12)
+    assert float(metric.value(weights @ metric.rows(said))) == pytest.approx(metric.score(said.take(twice)), rel=1e-12)
 
 
 def test_all_ones_are_the_plain_metric(metric: Metric) -> None:
-    said = answers(6)
+    said = answers(metric, 6)
     rows = metric.rows(said)
     assert float(metric.value(np.ones(len(rows)) @ rows)) == pytest.approx(metric.score(said), rel=1e-12)
 
 
 def test_values_are_vectorised_over_leading_axes(metric: Metric) -> None:
-    rows = metric.rows(answers(7, rows=60))
+    rows = metric.rows(answers(metric, 7, rows=60))
     sums = np.random.default_rng(8).integers(0, 3, (2, 5, 60)) @ rows
     together = metric.value(sums)
     assert together.shape == (2, 5)
@@ -104,12 +137,12 @@ def test_values_are_vectorised_over_leading_axes(metric: Metric) -> None:
 
 
 def test_no_rows_have_no_value(metric: Metric) -> None:
-    rows = metric.rows(answers(9))
+    rows = metric.rows(answers(metric, 9))
     assert math.isnan(float(metric.value(np.zeros(rows.shape[1]))))
 
 
 def test_can_be_resampled(metric: Metric) -> None:
-    said = answers(10)
+    said = answers(metric, 10)
     drawn = Resamples(400, count=300, rng=np.random.default_rng(11))
     estimate = drawn.estimate({"figure": Sample(metric.rows(said), metric.value)})["figure"]
     assert estimate.value == pytest.approx(metric.score(said), rel=1e-12)
@@ -120,19 +153,19 @@ def test_can_be_resampled(metric: Metric) -> None:
 
 
 def test_a_student_that_is_its_teacher(metric: Metric) -> None:
-    said = answers(12)
-    same = Answers(said.gold, said.teacher, said.teacher)
+    said = answers(metric, 12)
+    same = replace(said, **{SAID[metric.answers]: said.teacher})
     perfect: dict[str, Any] = {"agreement": 1.0, "negative_flips": 0.0, "positive_flips": 0.0}
     if metric.against_teacher:
         assert metric.score(same) == perfect.get(metric.kind, metric.high if metric.higher_is_better else metric.low)
     else:
         # Whoever the teacher is says nothing about a metric against gold.
-        other = Answers(said.gold, said.probabilities, np.roll(said.teacher, 1, axis=0))
+        other = replace(said, teacher=np.roll(said.teacher, 1, axis=0))
         assert metric.score(other) == metric.score(said)
 
 
 def test_a_share_of_rows_has_hits_and_rows(metric: Metric) -> None:
-    rows = metric.rows(answers(13))
+    rows = metric.rows(answers(metric, 13))
     if metric.share_of_rows:
         assert rows.shape[1] == 2
         assert set(np.unique(rows[:, 0])) <= {0.0, 1.0}

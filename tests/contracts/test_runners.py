@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
 from stillroom.runtime.lexicon import Lexicon, Readings
 from stillroom.runtime.runners import Runner, Serve, exits
 from stillroom.runtime.runners.exits import Exits
+from stillroom.shapes import Outputs
+from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 
 TASK = Classification(labels=LABELS)
+#: Another task for runners whose students answer otherwise, by kind; the others are of `TASK`.
+TASKS: dict[str, Task] = {"onnx_words": TokenLabelling(labels=("PER", "LOC"))}
 NAMES = plugins.names("runtime.runners")
 STATIC = {"kind": "static", "dimensions": 16, "hidden": 8}
 #: Students that the members serve, the member's name first; a new one adds its line.
@@ -40,10 +44,11 @@ CASES: dict[str, dict[str, Any]] = {
     "cnn": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "cnn, whole texts": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "onnx": {**STATIC, "features": {"bits": 10}},
+    "onnx_words": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "exits": {"kind": "transformer", "layers": 2, "exits": [1]},
 }
 #: Which format writes for a runner that serves no student's own weights.
-FORMATS = {"onnx": "onnx", "exits": "onnx_exits"}
+FORMATS = {"onnx": "onnx", "onnx_words": "onnx", "exits": "onnx_exits"}
 ODD = [
     "",
     " ",
@@ -80,7 +85,18 @@ class Case:
     folder: Path
     runner: Runner
     serve: Serve
-    answers: NDArray[np.float32]
+    task: Task
+    answers: Outputs
+
+    def agree(self, found: Outputs, expected: Outputs) -> None:
+        """Both are the same, of the same texts."""
+        form = self.task.form
+        assert len(found) == len(expected)
+        assert form.gap(found, expected) < 1e-3
+        np.testing.assert_allclose(form.values(found), form.values(expected), atol=1e-4, rtol=5e-4)
+
+    def join(self, parts: list[Outputs]) -> Outputs:
+        return self.task.form.join(parts, outputs=len(self.task.outputs))
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +132,20 @@ def make(wordy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 def _case(name: str, teacher: Checkpoint, folders: pytest.TempPathFactory) -> Case:
     kind, _, variant = name.partition(", ")
+    task = TASKS.get(kind, TASK)
     studied, folder = folders.mktemp("studied"), folders.mktemp("served")
     student = plugins.build("students", CASES[name])
     student.study(teacher, studied)
-    network = student.begin(task=TASK, studied=studied, texts=iter(TEXTS), seed=4)
+    network = student.begin(task=task, studied=studied, texts=iter(TEXTS), seed=4)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in network.module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
     network.save(folder)
-    runner = student.runner(folder, texts=[text for text, _ in sentences()])
     if kind in FORMATS:
-        runner, _ = plugins.build("formats", FORMATS[kind]).write(student.reopen(folder, task=TASK), folder)
+        runner, _ = plugins.build("formats", FORMATS[kind]).write(student.reopen(folder, task=task), folder)
+    else:
+        runner = student.runner(folder, texts=[text for text, _ in sentences()])
     if kind == "exits":
         runner = _leaving_everywhere(runner, folder)
     if variant == "whole texts":
@@ -136,7 +154,7 @@ def _case(name: str, teacher: Checkpoint, folders: pytest.TempPathFactory) -> Ca
         assert runner.by_chunks, "the quick way is the one that is held to its promises"
     assert runner.kind == kind
     serve = runner.open(folder, threads=1)
-    return Case(folder, runner, serve, serve(TEXTS))
+    return Case(folder, runner, serve, task, serve(TEXTS))
 
 
 def _leaving_everywhere(runner: Exits, folder: Path) -> Exits:
@@ -169,10 +187,6 @@ def hasty_threads() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def agree(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=5e-4)
-
-
 def test_there_are_members() -> None:
     assert {"bag", "static", "onnx"} <= set(NAMES)
 
@@ -186,42 +200,45 @@ def test_is_its_own_settings(case: Case) -> None:
 
 
 def test_answers_every_text_with_numbers(case: Case) -> None:
-    assert case.answers.shape == (len(TEXTS), len(LABELS))
-    assert case.answers.dtype == np.float32
-    assert np.isfinite(case.answers).all()
-    assert len(np.unique(case.answers.round(5), axis=0)) > len(TEXTS) / 2, "and not with the same ones"
-    assert case.serve([]).shape == (0, len(LABELS))
+    form, outputs = case.task.form, len(case.task.outputs)
+    assert form.unfit(case.answers, texts=len(TEXTS), outputs=outputs) is None
+    values = form.values(case.answers)
+    assert values.dtype == np.float32
+    assert np.isfinite(values).all()
+    assert len(np.unique(values.round(5), axis=0)) > len(TEXTS) / 2, "and not with the same ones"
+    assert form.unfit(case.serve([]), texts=0, outputs=outputs) is None
 
 
 def test_keeps_the_order(case: Case) -> None:
     order = np.random.default_rng(1).permutation(len(TEXTS))
-    agree(case.serve([TEXTS[place] for place in order]), case.answers[order])
+    case.agree(case.serve([TEXTS[place] for place in order]), case.task.form.take(case.answers, order))
 
 
 def test_one_by_one_is_as_together(case: Case) -> None:
-    agree(np.concatenate([case.serve([text]) for text in TEXTS]), case.answers)
+    case.agree(case.join([case.serve([text]) for text in TEXTS]), case.answers)
 
 
 def test_many_copies_are_answered_alike(case: Case) -> None:
     """More texts than are taken at a time, whatever that number is."""
     texts = [text for text, _ in sentences()] * 2
-    found = case.serve(texts)
-    agree(found[len(texts) // 2 :], found[: len(texts) // 2])
+    found, half = case.serve(texts), np.arange(len(texts) // 2)
+    case.agree(case.task.form.take(found, half + len(half)), case.task.form.take(found, half))
 
 
 def test_white_space_around_and_between_words_says_nothing(case: Case) -> None:
-    plain = case.serve(["a great film"])
+    values = case.task.form.values
+    plain = values(case.serve(["a great film"]))
     for spaced in (" a great film", "a great film\n", "a  great \t film", "a\ngreat\r\nfilm"):
-        agree(case.serve([spaced]), plain)
+        np.testing.assert_allclose(values(case.serve([spaced])), plain, atol=1e-4, rtol=5e-4)
 
 
 def test_is_the_same_after_all_that_it_has_read(case: Case) -> None:
     case.serve([f"a word{number} that nobody knows{number * 7}" for number in range(3000)])
-    agree(case.serve(TEXTS), case.answers)
+    case.agree(case.serve(TEXTS), case.answers)
 
 
 def test_more_threads_change_nothing(case: Case) -> None:
-    agree(case.runner.open(case.folder, threads=2)(TEXTS), case.answers)
+    case.agree(case.runner.open(case.folder, threads=2)(TEXTS), case.answers)
 
 
 @pytest.fixture
@@ -240,13 +257,13 @@ def test_may_be_asked_from_several_threads_at_once(case: Case, hasty_threads: No
     expected = [case.serve(texts) for texts in asked]
     serve = case.runner.open(case.folder, threads=1)
 
-    def ask(texts: list[str]) -> NDArray[np.float32]:
-        return np.concatenate([serve(texts[start : start + 2]) for start in range(0, len(texts), 2)])
+    def ask(texts: list[str]) -> Outputs:
+        return case.join([serve(texts[start : start + 2]) for start in range(0, len(texts), 2)])
 
     with ThreadPoolExecutor(8) as pool:
         for found, wanted in zip(pool.map(ask, asked), expected, strict=True):
-            agree(found, wanted)
-    agree(serve(TEXTS), case.answers)
+            case.agree(found, wanted)
+    case.agree(serve(TEXTS), case.answers)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +280,13 @@ def test_none_needs_torch(make: Callable[[str], Case], names: list[str]) -> None
         "said = [plugins.build('runtime.runners', one['settings']).open(Path(one['folder']), threads=1)(job['texts'])"
         " for one in job['jobs']]\n"
         "heavy = sorted({'torch', 'transformers', 'scipy', 'sklearn', 'onnx'} & set(sys.modules))\n"
-        "print(json.dumps({'heavy': heavy, 'said': [one.tolist() for one in said]}))"
+        "values = [getattr(one, 'values', one) for one in said]\n"
+        "print(json.dumps({'heavy': heavy, 'said': [one.tolist() for one in values]}))"
     )
     told = json.dumps({"jobs": jobs, "texts": TEXTS})
     done = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["heavy"] == []
     for one, said in zip(cases, found["said"], strict=True):
-        agree(np.array(said, dtype=np.float32), one.answers)
+        expected = one.task.form.values(one.answers)
+        np.testing.assert_allclose(np.array(said, dtype=np.float32), expected, atol=1e-4, rtol=5e-4)

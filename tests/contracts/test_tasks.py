@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
+from stillroom.core.tagging import Tagged
+from stillroom.core.words import Words
+from stillroom.floors import of as floor_of
 from stillroom.tasks import Task
 
 #: Settings that a task can't do without; a new one adds its line.
-SETTINGS: dict[str, dict[str, Any]] = {"classification": {"labels": ("no", "perhaps", "yes")}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "classification": {"labels": ("no", "perhaps", "yes")},
+    "token_labelling": {"labels": ("person", "place")},
+}
+#: What is no gold for `TEXT`, and a word of why.
+TEXT = "Mira saw Oslo"
+WRONG: dict[str, list[tuple[Any, str]]] = {
+    "classification": [("a label that nobody gave", "label"), (7, "label"), ([], "label")],
+    "token_labelling": [
+        ("Mira", "Mira"),
+        ([{"start": 0, "end": 4}], "start"),
+        ([{"start": 0, "end": 4, "label": "persn"}], "persn"),
+        ([[0, 14, "person"]], "0 to 14"),
+        ([[4, 4, "person"]], "4 to 4"),
+        ([[0, 4, "person"], [3, 8, "place"]], "0 to 4 and from 3 to 8"),
+        ([["0", 4, "person"]], "person"),
+    ],
+}
 NAMES = plugins.names("tasks")
 
 
@@ -23,12 +45,37 @@ def task(request: pytest.FixtureRequest) -> Task:
     return found
 
 
-def logits(task: Task, rows: int, *, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.random.default_rng(seed).normal(size=(rows, len(task.outputs))).astype(np.float32) * 4
+def words(texts: list[str]) -> Words:
+    """Words between spaces, as who splits there reads them."""
+    places, counts = [], []
+    for text in texts:
+        found = [(at, at + len(word)) for at, word in zip(_starts(text), text.split(), strict=True)]
+        places += found
+        counts.append(len(found))
+    tokens = np.concatenate([np.arange(one) for one in counts])
+    return Words(tokens, np.array(places, dtype=np.int32).reshape(-1, 2), np.array(counts, dtype=np.int64))
+
+
+def _starts(text: str) -> list[int]:
+    return [at for at in range(len(text)) if text[at] != " " and (at == 0 or text[at - 1] == " ")]
+
+
+def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) -> Any:
+    """Logits by chance, in the task's shape."""
+    there = words(texts) if task.shape == "tokens" else None
+    answers = len(texts) if there is None else len(there.tokens)
+    logits = np.random.default_rng(seed).normal(size=(answers, len(task.outputs))).astype(np.float32) * scale
+    return task.form.spread(logits, there)
+
+
+def toy(task: Task) -> tuple[list[str], pa.Table]:
+    rows = task.toy()
+    labels = pa.array([task.code(row.label) for row in rows], type=task.gold_type())
+    return [row.text for row in rows], pa.table({"text": [row.text for row in rows], "label": labels})
 
 
 def test_there_are_members() -> None:
-    assert "classification" in NAMES
+    assert {"classification", "token_labelling"} <= set(NAMES)
 
 
 def test_is_its_own_settings(task: Task) -> None:
@@ -42,7 +89,7 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
     assert task.metrics
     for name in task.metrics:
         plugins.build("metrics", name)
-    mixture = [plugins.build("objectives", one) for one in task.objectives()]
+    mixture = [plugins.build("objectives", dict(one)) for one in task.objectives()]
     assert sum(one.weight for one in mixture) > 0
     for one in mixture:
         assert one.needs <= task.signals | {"gold"}
@@ -50,44 +97,124 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
 
 def test_labels_and_outputs_are_one_code(task: Task) -> None:
     assert len(set(task.outputs)) == len(task.outputs) > 1
-    assert [task.code(name) for name in task.outputs] == list(range(len(task.outputs)))
-    assert task.code("a label that nobody gave") is None
+    assert task.names
+    assert len(set(task.names)) == len(task.names)
+
+
+def test_what_is_no_gold_is_refused_with_a_reason(task: Task) -> None:
+    for label, word in WRONG[task.kind]:
+        told = task.fault(label, TEXT)
+        assert told is not None, label
+        found, expected, todo = told
+        assert word in f"{found} {expected}"
+        assert expected
+        assert todo
 
 
 def test_its_toy_rows_are_rows_of_it(task: Task) -> None:
     rows = task.toy()
-    codes = {task.code(row.label) for row in rows}
-    assert None not in codes
-    assert len(codes) == len(task.outputs), "every output occurs"
+    assert all(task.fault(row.label, row.text) is None for row in rows)
     assert all(row.text.strip() for row in rows)
     assert len({row.text for row in rows}) == len(rows)
     assert rows == task.toy()
+    _, table = toy(task)
+    counts = task.tally(table["label"].combine_chunks())
+    assert (counts > 0).all(), "every label occurs"
 
 
-def test_predictions_are_probabilities_in_order(task: Task) -> None:
-    raw = logits(task, 20)
-    found = task.decode(raw)
-    assert len(found) == 20
-    for row, one in zip(raw, found, strict=True):
-        assert tuple(one.scores) == task.outputs
-        assert sum(one.scores.values()) == pytest.approx(1, abs=1e-6)
-        assert one.label == task.outputs[int(row.argmax())]
-        assert one.score == max(one.scores.values()) == one.scores[one.label]
-        assert one.as_dict() == {"label": one.label, "score": one.score, "scores": dict(one.scores)}
+def test_gold_is_what_was_written(task: Task) -> None:
+    """Through a file and laid on what a student answers, it is named again as it was."""
+    texts, table = toy(task)
+    gold = task.gold(table["label"])
+    assert task.known(gold).all()
+    there = words(texts) if task.shape == "tokens" else None
+    placed = task.place(gold, there)
+    assert placed.min() >= 0
+    assert placed.max() < len(task.outputs)
+    again = task.named(task.form.spread(placed, there))
+    assert again.tolist() == gold.tolist()
+    none = task.golds([None] * len(texts))
+    assert not task.known(none).any()
+    assert (task.place(none, there) == -1).all()
 
 
-def test_a_prediction_knows_neither_its_neighbours_nor_a_shift(task: Task) -> None:
-    raw = logits(task, 5)
-    for row, one in zip(raw, task.decode(raw), strict=True):
-        assert task.decode(row[None])[0] == one
-        shifted = task.decode(row[None] + 3)[0]
-        assert shifted.label == one.label
-        assert shifted.score == pytest.approx(one.score, rel=1e-5)
+def test_who_names_gold_is_right_and_another_is_not(task: Task) -> None:
+    texts, table = toy(task)
+    gold = task.gold(table["label"])
+    there = words(texts) if task.shape == "tokens" else None
+    certain = 20.0 * np.eye(len(task.outputs), dtype=np.float32)[task.place(gold, there)]
+    said = task.form.spread(certain, there)
+    chance = outputs(task, texts, seed=3)
+    answered, guessed = (task.answered(gold, one, said, texts=texts) for one in (said, chance))
+    assert len(answered) == len(texts)
+    assert answered.right.all()
+    assert answered.teacher_right.all()
+    assert guessed.agrees.tolist() == guessed.right.tolist(), "the teacher is right"
+    metric = plugins.build("metrics", task.metrics[0])
+    assert metric.score(answered) == metric.high
+    assert metric.score(guessed) < 0.7
+    rows = np.array([3, 1])
+    assert answered.take(rows).right.tolist() == [True, True]
+    assert len(guessed.take(rows)) == 2
+    assert {name: len(values) for name, values in answered.kinds().items()}
+
+
+def test_every_prediction_can_be_told(task: Task) -> None:
+    texts, _ = toy(task)
+    found = task.decode(outputs(task, texts), texts)
+    assert len(found) == len(texts)
+    for one in found:
+        assert json.loads(json.dumps(one.as_dict(), allow_nan=False)) == one.as_dict()
+        assert one.as_line()
+    alone = [task.decode(task.form.take(outputs(task, texts), np.array([row])), [text])[0]
+             for row, text in enumerate(texts)]  # fmt: skip
+    assert alone == found, "a prediction knows no neighbours"
+    assert task.decode(task.form.join([], outputs=len(task.outputs)), []) == []
 
 
 def test_outputs_of_any_size_stay_numbers(task: Task) -> None:
-    raw = np.zeros((2, len(task.outputs)), dtype=np.float32)
-    raw[:, 0] = (6e4, -6e4)
-    for one in task.decode(raw):
-        assert np.isfinite(list(one.scores.values())).all()
-    assert task.decode(raw[:0]) == []
+    texts, _ = toy(task)
+    for one in task.decode(outputs(task, texts, scale=6e4), texts):
+        json.dumps(one.as_dict(), allow_nan=False)
+
+
+def test_its_floor_learns_the_toy(task: Task) -> None:
+    texts, table = toy(task)
+    said = floor_of(task).say(table, texts, task=task, seed=7)
+    gold = task.gold(table["label"])
+    assert task.form.finite(said).all()
+    assert plugins.build("metrics", task.metrics[0]).score(task.answered(gold, said, said)) > 0.9
+
+
+class TestLabels:
+    def test_predictions_are_probabilities_in_order(self) -> None:
+        task: Any = plugins.build("tasks", {"kind": "classification", **SETTINGS["classification"]})
+        raw = outputs(task, ["a"] * 20)
+        for row, one in zip(raw, task.decode(raw), strict=True):
+            assert tuple(one.scores) == task.outputs
+            assert sum(one.scores.values()) == pytest.approx(1, abs=1e-6)
+            assert one.label == task.outputs[int(row.argmax())]
+            assert one.score == max(one.scores.values()) == one.scores[one.label]
+            assert task.decode(row[None] + 3)[0].label == one.label
+
+
+class TestSpans:
+    def test_predictions_are_spans_of_the_text_from_left_to_right(self) -> None:
+        task: Any = plugins.build("tasks", {"kind": "token_labelling", **SETTINGS["token_labelling"]})
+        texts = ["Mira saw Oslo and the sea again", "nothing", "one two three four five six"]
+        for text, one in zip(texts, task.decode(outputs(task, texts), texts), strict=True):
+            assert list(one.spans) == sorted(one.spans, key=lambda span: span.start)
+            for span in one.spans:
+                assert text[span.start : span.end] == span.text
+                assert 0 <= span.score <= 1
+            assert all(a.end <= b.start for a, b in zip(one.spans, one.spans[1:], strict=False))
+
+    def test_tags_that_make_no_sense_alone_are_never_read(self) -> None:
+        """The likeliest tag of the second word continues a person, the first word's begins a place."""
+        task: Any = plugins.build("tasks", {"kind": "token_labelling", **SETTINGS["token_labelling"]})
+        logits = np.full((1, 2, 5), -9.0, dtype=np.float32)
+        logits[0, 0, 3], logits[0, 0, 1] = 2.0, 1.5  # B-place, then B-person
+        logits[0, 1, 2], logits[0, 1, 4] = 3.0, 0.0  # I-person, then I-place
+        said = Tagged(logits[0], np.array([[0, 4], [5, 8]], dtype=np.int32), np.array([2]))
+        found = task.decode(said, ["Mira Lin"])[0]
+        assert [(one.text, one.label) for one in found.spans] == [("Mira Lin", "person")]

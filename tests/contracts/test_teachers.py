@@ -16,9 +16,11 @@ from stillroom.core import plugins, signals
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.corpora.table import Table
+from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
-from tests.conftest import LABELS, sentences, write_csv
+from tests.conftest import LABELS, TAGGER, sentences
 from tests.teachers.endpoint.servers import PRICES, Server
 
 TASK = Classification(labels=LABELS)
@@ -49,7 +51,10 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "recorded": make_recorded,
+    "spacy": lambda folder, encoder, classifier: {"model": TAGGER, "labels": {"PERSON": "PER", "GPE": "LOC"}},
 }
+#: The task of a teacher that answers otherwise; the others are of `TASK`.
+TASKS: dict[str, Task] = {"spacy": TokenLabelling(labels=("PER", "LOC"))}
 
 
 @dataclass(frozen=True)
@@ -59,26 +64,27 @@ class Ready:
     teacher: Teacher
     found: Artifact
     loaded: LoadedTeacher
+    task: Task
     rows: corpus.Corpus
     store: Store
 
 
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
-    folder = tmp_path_factory.mktemp("teachers")
-    path = write_csv(folder / "toy.csv", sentences())
-    source = Table(labelled=str(path), dev_share=0.2, test_share=0.4)
-    return corpus.load(source, task=TASK, store=Store(folder / "work"))
+def rows(folder: Path, task: Task) -> corpus.Corpus:
+    """Rows of a task, from its toy where they are not the sentences of other tests."""
+    path = folder / "toy.jsonl"
+    labelled = sentences() if task is TASK else [(row.text, row.label) for row in task.toy()]
+    path.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in labelled))
+    source = Table(labelled=str(path), dev_share=0.3, test_share=0.3)
+    return corpus.load(source, task=task, store=Store(folder / "work"))
 
 
-def prepare(teacher: Teacher, rows: corpus.Corpus, store: Store, task: Classification = TASK) -> Artifact:
+def prepare(teacher: Teacher, rows: corpus.Corpus, store: Store, task: Task = TASK) -> Artifact:
     return teach.prepare(teacher, task=task, corpus=rows.learnable, fit=loop.fit, seed=2, store=store)
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def ready(
     request: pytest.FixtureRequest,
-    rows: corpus.Corpus,
     encoder_folder: Path,
     classifier_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -87,9 +93,11 @@ def ready(
     folder = tmp_path_factory.mktemp(request.param)
     settings = MAKERS[request.param](folder, encoder_folder, classifier_folder)
     teacher: Teacher = plugins.build("teachers", {"kind": request.param, **settings})
-    store = Store(folder / "work")
-    found = prepare(teacher, rows, store)
-    return Ready(teacher, found, teacher.open(found.folder, task=TASK, desk=Desk(store.books)), rows, store)
+    store, task = Store(folder / "work"), TASKS.get(request.param, TASK)
+    known = rows(folder, task)
+    found = prepare(teacher, known, store, task)
+    loaded = teacher.open(found.folder, task=task, desk=Desk(store.books))
+    return Ready(teacher, found, loaded, task, known, store)
 
 
 def texts() -> list[str]:
@@ -112,26 +120,33 @@ def test_is_made_ready_once_from_inputs_known_before(ready: Ready) -> None:
     assert inputs == ready.teacher.inputs(ready.rows.learnable)
     assert all(len(digest) == 64 for digest in inputs.values())
     assert ready.found.manifest["inputs"] == inputs
-    assert prepare(ready.teacher, ready.rows, ready.store).folder == ready.found.folder
+    assert prepare(ready.teacher, ready.rows, ready.store, ready.task).folder == ready.found.folder
 
 
 def test_answers_each_text_alone_and_in_order(ready: Ready) -> None:
     for precision in ready.loaded.precisions:
         said, tokens = ready.loaded.ask(texts(), precision=precision, tokens_per_batch=256)
-        assert set(said) - signals.BESIDE == {"logits"} <= set(ready.teacher.signals)
-        logits = said["logits"]
-        assert logits.shape == (len(texts()), len(LABELS))
-        assert logits.dtype == np.float32
-        assert np.isfinite(logits).all()
+        answer = ready.loaded.identify().answers
+        assert set(said) - signals.BESIDE - {signals.WORDS, signals.COUNTS} == {answer} <= set(ready.teacher.signals)
+        form, found = ready.task.form, ready.task.form.heard(said)
+        assert len(found) == len(texts())
+        values = form.values(found)
+        if answer == "logits":
+            assert form.unfit(found, texts=len(texts()), outputs=len(ready.task.outputs)) is None
+            assert values.dtype == np.float32
+            assert np.isfinite(values).all()
+        else:
+            assert set(values.tolist()) <= set(range(len(ready.task.outputs)))
         assert tokens >= 0
-        back = ready.loaded.ask(texts()[::-1], precision=precision, tokens_per_batch=256)[0]["logits"]
-        np.testing.assert_allclose(back[::-1], logits, atol=1e-5 if precision == "fp32" else 5e-2)
+        back = form.heard(ready.loaded.ask(texts()[::-1], precision=precision, tokens_per_batch=256)[0])
+        again = form.values(form.take(back, np.arange(len(texts()))[::-1]))
+        np.testing.assert_allclose(again, values, atol=1e-5 if precision == "fp32" else 5e-2)
     assert ready.loaded.precisions[0] == "fp32", "the one to be trusted comes first"
 
 
 def test_no_text_no_answer(ready: Ready) -> None:
     said, tokens = ready.loaded.ask([], precision="fp32", tokens_per_batch=256)
-    assert said["logits"].shape == (0, len(LABELS))
+    assert len(ready.task.form.heard(said)) == 0
     assert tokens == 0
 
 
@@ -140,9 +155,9 @@ def test_says_who_it_is(ready: Ready) -> None:
     assert known.name
     assert "/" not in known.name, "where somebody keeps it is nobody else's business"
     assert len(known.weights) == 64
-    assert known.labels == TASK.outputs
+    assert known.labels == ready.task.outputs
     assert json.loads(json.dumps(known.as_dict()))
-    again = ready.teacher.open(ready.found.folder, task=TASK).identify()
+    again = ready.teacher.open(ready.found.folder, task=ready.task).identify()
     assert again == known
 
 
@@ -160,7 +175,7 @@ def test_shows_its_network_and_tokenizer_or_says_that_it_has_none(ready: Ready) 
 
 def test_a_task_that_names_its_outputs_otherwise_is_refused_or_followed(ready: Ready, tmp_path: Path) -> None:
     """Never silently taken in the wrong order: it is refused, or fitted to the new order."""
-    swapped = Classification(labels=LABELS[::-1])
+    swapped: Task = plugins.build("tasks", {"kind": ready.task.kind, "labels": ready.task.names[::-1]})
     refused = ""
     try:
         found = prepare(ready.teacher, ready.rows, Store(tmp_path), swapped)

@@ -14,6 +14,7 @@ from stillroom.core.errors import MismatchError, NoNetwork, OutsideError
 from stillroom.corpora import Row, sample
 from stillroom.corpora.sample import Sample
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.token_labelling import TokenLabelling
 from tests.corpora import examples
 from tests.corpora.examples import TASK
 
@@ -84,6 +85,17 @@ def test_refuses_another_tasks_labels() -> None:
 
 
 @pytest.mark.usefixtures("no_pip")
+def test_editorials_have_no_labels_and_serve_any_task(archive: Path, tmp_path: Path) -> None:
+    task = TokenLabelling(labels=("PER",))
+    found = corpus.load(Sample(name="editorials"), task=task, store=Store(tmp_path / "work"))
+    for rows in (found.train, found.dev, found.test, found.outside):
+        assert rows.count
+        assert rows.table(["label"])["label"].null_count == rows.count
+    assert set(found.test.table(["domain"])["domain"].to_pylist()) == {"editorials"}
+    assert set(found.outside.table(["domain"])["domain"].to_pylist()) == {"tweets"}
+    assert found.unlabelled.count
+
+
 def test_the_key_is_known_without_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STILLROOM_CACHE", str(tmp_path / "empty"))
     digests = Sample(name="reviews").digests()

@@ -60,7 +60,7 @@ class TestFound:
         by_run, by_bundle = stillroom.load(travelled.run.folder), stillroom.load(str(bundle))
         assert by_run.folder.resolve() == by_bundle.folder.resolve() == bundle.resolve()
         assert by_run.digest == by_bundle.digest == travelled.run.artifacts["export"].digest
-        np.testing.assert_array_equal(by_run.logits(TEXTS), by_bundle.logits(TEXTS))
+        np.testing.assert_array_equal(by_run.outputs(TEXTS), by_bundle.outputs(TEXTS))
 
     @pytest.mark.parametrize(
         ("where", "name"), [("runs", "toy"), ("runs/toy", "."), ("", "runs/toy"), ("runs/toy/dossier", "..")]
@@ -76,7 +76,7 @@ class TestFound:
         assert stillroom.load(tmp_path / "latest").digest == travelled.run.artifacts["export"].digest
 
     def test_wherever_it_was_carried_to(self, copy: Path, predictor: Predictor) -> None:
-        np.testing.assert_array_equal(stillroom.load(copy, verify=True).logits(TEXTS), predictor.logits(TEXTS))
+        np.testing.assert_array_equal(stillroom.load(copy, verify=True).outputs(TEXTS), predictor.outputs(TEXTS))
 
 
 class TestRefused:
@@ -175,7 +175,7 @@ class TestVerified:
 
 class TestAsked:
     def test_a_prediction_is_the_task_s_word_on_the_logits(self, predictor: Predictor) -> None:
-        logits = predictor.logits(TEXTS)
+        logits = predictor.outputs(TEXTS)
         assert logits.shape == (len(TEXTS), len(LABELS))
         assert predictor.predict(TEXTS) == predictor.task.decode(logits)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -191,7 +191,7 @@ class TestAsked:
 
     def test_no_texts(self, predictor: Predictor) -> None:
         assert predictor.predict([]) == []
-        assert predictor.logits([]).shape == (0, len(LABELS))
+        assert predictor.outputs([]).shape == (0, len(LABELS))
 
     def test_any_sequence_of_strings(self, predictor: Predictor) -> None:
         assert predictor.predict(tuple(TEXTS)) == predictor.predict(TEXTS)
@@ -218,7 +218,7 @@ class TestAsked:
     )
     def test_what_is_no_list_of_texts(self, predictor: Predictor, texts: Any, where: str, found: str) -> None:
         asked: Callable[[Any], Any]
-        for asked in (predictor.predict, predictor.logits):
+        for asked in (predictor.predict, predictor.outputs):
             with pytest.raises(InputError) as refused:
                 asked(texts)
             (problem,) = refused.value.problems

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stillroom import corpus as corpora
@@ -42,6 +41,6 @@ def test_a_teacher_that_only_names_labels_can_be_followed(toy: dict[str, Any], t
     assert bench.said.names_labels_only
     gold = bench.corpus.dev.table(["label"])["label"].to_pylist()
     assert bench.jury.gold.tolist() == gold, "it is always right"
-    np.testing.assert_array_equal(bench.jury.teacher, np.eye(2)[gold])
+    assert bench.jury.teacher.tolist() == gold
     assert bench.jury.score(bench.jury.statistics(None)) == 1.0
-    assert bench.jury.score(bench.jury.statistics(-bench.jury.teacher)) == 0.0
+    assert bench.jury.score(bench.jury.statistics(1 - bench.jury.teacher)) == 0.0

@@ -89,7 +89,7 @@ def test_three_layers_of_six_and_six_of_twelve() -> None:
 
 
 def test_kept_layers_are_the_teachers_own(studied: Path) -> None:
-    theirs = _pretrained.load_network(studied).base_model.encoder.layer
+    theirs = _pretrained.load_network(studied, form=TASK.form).base_model.encoder.layer
     module: Any = begun(studied, layers=2).module
     ours = next(one for name, one in module.named_modules() if name.endswith("encoder.layer"))
     for own, layer in zip(ours, (theirs[0], theirs[2]), strict=True):
@@ -99,7 +99,7 @@ def test_kept_layers_are_the_teachers_own(studied: Path) -> None:
 
 def test_heads_and_units_that_change_nothing_are_what_goes(studied: Path) -> None:
     """One head's way out and some units' way down are zero: without them the network says exactly the same."""
-    inner = _pretrained.load_network(studied)
+    inner = _pretrained.load_network(studied, form=TASK.form)
     with torch.no_grad():
         for number, layer in enumerate(pruning.parts(inner)):
             width = layer.out.in_features // 2
@@ -132,7 +132,7 @@ def test_its_work_is_counted_where_its_weights_lie(studied: Path) -> None:
 
 def test_importance_is_the_gradient_of_a_switch(studied: Path) -> None:
     """Against finite differences: a switch on a head, turned a little, moves the log-probability by so much."""
-    inner = _pretrained.load_network(studied).double()
+    inner = _pretrained.load_network(studied, form=TASK.form).double()
     network = begun(studied)
     ids = network.encode(TEXTS[:1])
     found = pruning.importance(inner, ids, seed=3)
@@ -204,7 +204,7 @@ def test_what_cannot_be_cut_is_refused(
 
 def stirred(folder: Path) -> Any:
     """The classifier with weights of some size, and with gains and biases that are not those of a new network."""
-    inner = _pretrained.load_network(folder)
+    inner = _pretrained.load_network(folder, form=TASK.form)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, weight in inner.named_parameters():

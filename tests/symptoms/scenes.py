@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from stillroom import doctor, table
 from stillroom.core import artifact
 from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.probabilities import softmax
+from stillroom.metrics import Answers
 from tests.conftest import LABELS
 
 ROWS = {"train": 200, "dev": 80, "test": 160}
@@ -99,14 +101,16 @@ class Pair:
     def _evaluation(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
         rows, count = ids["test"], ROWS["test"]
         said = {"teacher": self.logits["test"], **self.others}
+        gold, teacher = self.gold["test"], softmax(said["teacher"].astype(np.float32))
         told = table.Table(
             tuple(rows),
-            self.gold["test"],
             ("",) * count,
             np.zeros(count, dtype=np.bool_),
             np.ones(count, dtype=np.int64),
-            {name: one.astype(np.float32) for name, one in said.items()},
-            LABELS,
+            {
+                name: Answers(gold, softmax(one.astype(np.float32)), teacher, labels=LABELS)
+                for name, one in said.items()
+            },
             {},
         )
         table.write_table(told, draft.folder / "table.parquet")

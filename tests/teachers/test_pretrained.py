@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stillroom.core.errors import InputError, NoNetwork
+from stillroom.shapes.pooled import Pooled
 from stillroom.teachers import _pretrained
 from stillroom.teachers.huggingface import HuggingFace
 from tests.conftest import LABELS
@@ -47,7 +48,7 @@ def test_code_of_its_own_is_never_run(copy: Path, tmp_path: Path, kind: str) -> 
         opened(copy).ask(["a film"], precision="fp32", tokens_per_batch=64)
     else:
         assert "code" in refusal(InputError, lambda: prepared(copy, tmp_path))
-        assert "code" in refusal(InputError, lambda: _pretrained.load_network(copy))
+        assert "code" in refusal(InputError, lambda: _pretrained.load_network(copy, form=Pooled()))
     assert not (tmp_path / "sprung").exists()
     assert not [name for name in sys.modules if name.startswith("transformers_modules.")]
 
@@ -57,7 +58,7 @@ def test_a_head_that_chance_would_have_drawn_is_refused(encoder_folder: Path, tm
     folder = Path(shutil.copytree(encoder_folder, tmp_path / "model"))
     configure(folder, id2label=dict(enumerate(LABELS)), label2id={name: n for n, name in enumerate(LABELS)})
     assert "classifier" in refusal(InputError, lambda: opened(folder))
-    _pretrained.load_network(folder, fresh_head=True)
+    _pretrained.load_network(folder, form=Pooled(), fresh_head=True)
 
 
 def test_an_encoder_that_chance_would_have_drawn_is_refused_under_a_fresh_head_too(copy: Path) -> None:
@@ -66,7 +67,7 @@ def test_an_encoder_that_chance_would_have_drawn_is_refused_under_a_fresh_head_t
     weights = load_file(copy / "model.safetensors")
     kept = {name: one for name, one in weights.items() if "layer.1." not in name}
     save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
-    assert "layer.1" in refusal(InputError, lambda: _pretrained.load_network(copy, fresh_head=True))
+    assert "layer.1" in refusal(InputError, lambda: _pretrained.load_network(copy, form=Pooled(), fresh_head=True))
 
 
 def test_damaged_weights_are_told(copy: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, fitness, learner, teach, train, transfer, transfer_set
+from stillroom import corpus, fitness, teach, train, transfer, transfer_set
 from stillroom.augmentations.masking import Masking
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store
@@ -21,7 +21,7 @@ from stillroom.corpora.table import Table
 from stillroom.objectives import Objective
 from stillroom.teachers import Examples
 from stillroom.teachers.huggingface import Checkpoint
-from tests.conftest import LABELS, sentences, write_csv
+from tests.conftest import sentences, write_csv
 from tests.train.scenes import HEARD, MIXTURE, SMALL, TASK, Ground, inside, logged, made
 
 
@@ -107,7 +107,7 @@ def test_the_best_epoch_on_dev_is_what_is_kept(ground: Ground, tmp_path: Path) -
     dev = ground.rows.dev.table(["text", "label"])
     from stillroom.export import in_torch
 
-    logits, _ = in_torch(network, dev["text"].to_pylist(), classes=len(LABELS))
+    logits, _ = in_torch(network, dev["text"].to_pylist(), task=TASK)
     accuracy = float(np.mean(logits.argmax(axis=1) == dev["label"].to_numpy()))
     assert accuracy == pytest.approx(max(scores), abs=0.02)
 
@@ -155,12 +155,12 @@ def test_the_log_tells_where_it_began_and_how_hard_each_term_pulled(ground: Grou
 def test_dev_without_gold_is_judged_by_the_teacher() -> None:
     metric = plugins.build("metrics", "accuracy")
     teacher = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], dtype=np.float32)
-    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    said = np.log([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     ids = [np.array([1], dtype=np.int32)] * 3
     without = Examples(ids, np.array([-1, -1, -1]), teacher)
-    assert learner.dev_score(metric, without, said) == (pytest.approx(2 / 3), 3)
+    assert without.score(metric, said, task=TASK) == (pytest.approx(2 / 3), 3)
     one_gold = Examples(ids, np.array([1, -1, -1]), teacher)
-    assert learner.dev_score(metric, one_gold, said) == (0.0, 1)
+    assert one_gold.score(metric, said, task=TASK) == (0.0, 1)
 
 
 def test_nothing_to_learn_from_is_an_error(ground: Ground, tmp_path: Path) -> None:

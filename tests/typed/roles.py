@@ -49,7 +49,7 @@ def what_fits_takes_no_corpus(corpus: Corpus, teacher: Teacher, rest: Any) -> No
     train.born_again(rest, rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.undistilled(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.begin(rest, rest, corpus, None, [], **rest)  # type: ignore[arg-type]
-    train.examples(rest, corpus, None, [], classes=2)  # type: ignore[arg-type]
+    train.examples(rest, corpus, None, [], task=rest)  # type: ignore[arg-type]
     teach.prepare(teacher, corpus=corpus, **rest)  # type: ignore[arg-type]
     teacher.prepare(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     teacher.inputs(corpus)  # type: ignore[arg-type]

@@ -45,6 +45,8 @@ class Ground:
 class Augmentation(Member, ABC):
     """A way of making texts, with its settings."""
 
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    """The shapes of answers that its texts may be asked for: one label a text, which is to stay what it was."""
     packages: ClassVar[tuple[str, ...]] = ()
     """What it needs to be installed beside what a student is trained with."""
 

@@ -11,19 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, counted, is_word
-from stillroom.core import artifact
-from stillroom.core.errors import InputError, Problem, missing_extra
-from stillroom.teachers import _pretrained
+from stillroom.teachers import _pretrained, spacy
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Token
 
 _WHERE = "transfer.augment.tagger"
-_TAGGERS = {"tagger", "morphologizer"}
-#: The parts of a pipeline that tagging takes; parser, entities and lemmas are not loaded.
-_PARTS = _TAGGERS | {"tok2vec", "transformer", "attribute_ruler"}
-
 #: The words of a part of speech, and their counts summed up.
 Pool = tuple[list[str], NDArray[np.float64]]
 
@@ -46,14 +40,11 @@ class SamePosSwap(Augmentation):
 
     def digests(self) -> dict[str, str]:
         """The digest of the pipeline's files."""
-        folder = self._folder()
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        told = {str(path.relative_to(folder)): artifact.file_sha256(path) for path in files}
-        return {"tagger": artifact.sha256(artifact.canonical(told))}
+        return {"tagger": spacy.tree_digest(self._folder())}
 
     def open(self, ground: Ground) -> Make:
         """The pipeline, and the words of the rows by their part of speech."""
-        tagger = _load(self._folder())
+        tagger = spacy.load(self._folder(), where=_WHERE, part="tagger", parts=frozenset({"morphologizer"}))
         pools = _pools(tagger, ground.texts())
 
         def make(text: str, rng: np.random.Generator) -> Sequence[str]:
@@ -96,23 +87,3 @@ def _pools(tagger: Language, texts: Iterable[str]) -> dict[str, Pool]:
     return {
         tag: (list(own), np.cumsum(list(own.values()), dtype=np.float64)) for tag, own in found.items() if len(own) > 1
     }
-
-
-def _load(folder: Path) -> Language:
-    try:
-        import spacy
-    except ImportError as error:
-        raise missing_extra("spacy", package="spacy", needed_by=_WHERE) from error
-    expected = "a spaCy pipeline with a tagger"
-    try:
-        parts = spacy.util.load_meta(folder / "meta.json").get("pipeline", [])
-        found = spacy.load(folder, exclude=[one for one in parts if one not in _PARTS])
-    except (OSError, ValueError, KeyError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise InputError(
-            Problem(str(folder), told, expected, "Install it again, for this version of spaCy.")
-        ) from error
-    if not _TAGGERS & set(found.pipe_names):
-        told = f"a pipeline of {', '.join(parts) or 'nothing'}"
-        raise InputError(Problem(str(folder), told, expected, "Take another one."))
-    return found

@@ -1,6 +1,6 @@
 """What a teacher can say of a text, by name: how each signal is shaped, stored end to end, and laid out for a batch.
 
-    logits         [rows, classes]
+    logits         [rows, classes]                  of words, [words, tags]: beside them stand `words` and `counts`
     label          [rows]                           the position of the label that it names
     embedding      [rows, width]                    mean of the last layer over the tokens
     hidden.3       [rows, length, width]            after layer 3; `hidden.0` is what goes into the first layer
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 LOGITS = frozenset({"logits"})
 #: What a teacher says of every text: one of these.
 ANSWERS = frozenset({"logits", "label"})
+#: What answers are made of.
+ANSWERED = ANSWERS | {"words", "counts"}
 TOKENS = "tokens"
+#: Where answers are about words: the characters of each, `[words, 2]`, and how many words each text has.
+WORDS, COUNTS = "words", "counts"
 PRICE = "price"
 UNANSWERED = "unanswered"
 #: What stands beside signals and is none.
@@ -80,10 +84,8 @@ def token_axes(name: str) -> int:
 
 
 def axes(name: str) -> list[str]:
-    """The names of a signal's axes, as the manifest of a transfer set states them."""
+    """The names of the axes of a signal that is no answer, as the manifest of a transfer set states them."""
     return {
-        "logits": ["row", "class"],
-        "label": ["row"],
         "embedding": ["row", "width"],
         "hidden": ["token", "width"],
         "relations": ["token", "part", "width"],

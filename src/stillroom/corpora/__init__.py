@@ -30,7 +30,8 @@ class Row:
     """One row as it was found: `where` names its place for people, such as `reviews.tsv, line 12`."""
 
     text: str
-    label: str | None
+    label: Any
+    """What its task can read as gold; None where there is none."""
     where: str
     columns: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, final
@@ -73,13 +73,16 @@ class Sample(Source):
 
     A quarter of the other domains' rows, by the hash of their text, are labelled slices of the test; of the rest only
     the text is used. A rating above 0 is `positive`.
+
+    As `editorials`, sentences of a newspaper's editorials, and tweets, all without labels, for a teacher that needs
+    none: what it says stands for gold.
     """
 
     fetches: ClassVar[bool] = True
 
     kind: Literal["sample"] = "sample"
-    name: Literal["reviews"]
-    """Which sample."""
+    name: Literal["reviews", "editorials"]
+    """Which sample: `reviews` with their ratings as labels, or `editorials` (and tweets) without labels."""
 
     source: str = "Hutto and Gilbert 2014, VADER (ICWSM)"
     """Where the text comes from, as one would cite it."""
@@ -103,6 +106,14 @@ class Sample(Source):
 
     def streams(self, task: Task) -> Iterator[Stream]:
         """Labelled movie reviews; of each other domain, unlabelled text and labelled rows outside."""
+        if self.name == "editorials":
+            texts = _texts(_archive())
+            split: Split
+            for split, domain in (("labelled", "editorials"), ("outside", "tweets"), ("unlabelled", "tweets")):
+                part = next(one for one in _OTHERS if one.domain == domain)
+                rows = (replace(row, label=None) for row in _rows(texts, part, split))
+                yield Stream(split, part.domain, rows, gold=False)
+            return
         if set(task.outputs) != _LABELS:
             listed = ", ".join(f"`{label}`" for label in task.outputs[:10])
             todo = 'Set labels = ["negative", "positive"] under [task].'

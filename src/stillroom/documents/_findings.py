@@ -73,7 +73,7 @@ def _flips(evidence: Evidence) -> Iterator[str]:
         yield f"It is right where its teacher is wrong on {units.PERCENT.told(mended)}{count}."
     agreed = evidence.figure("agreement")
     if agreed.value is not None:
-        yield f"Both give the same label on {units.PERCENT.told(agreed)} of the test rows."
+        yield f"Both give the same answer on {units.PERCENT.told(agreed)} of the test rows."
 
 
 def _why_not(figure: Figure) -> str:

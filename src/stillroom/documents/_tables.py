@@ -180,7 +180,7 @@ def gap(evidence: Evidence) -> Table:
         )
     ]
     for shown, note, what in (
-        ("Agreement", "student and teacher name the same label", "agreement"),
+        ("Agreement", "student and teacher give the same answer", "agreement"),
         ("Confidence", "the teacher’s mean highest probability", "confidence"),
     ):
         made, real, less = (evidence.figure("gap", what, one) for one in ("made", "real", "real_minus_made"))

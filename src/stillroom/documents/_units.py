@@ -177,9 +177,5 @@ def of_measure(path: str) -> Unit:
 
 def label(name: str) -> str:
     """A metric's name as people read it, with which way is better."""
-    found = metric(name)
-    return (
-        name.replace("_", "-")
-        if found is None
-        else f"{name.replace('_', '-')} {'↑' if found.higher_is_better else '↓'}"
-    )
+    found, told = metric(name), name.replace("_", "-").replace("f1", "F1")
+    return told if found is None else f"{told} {'↑' if found.higher_is_better else '↓'}"

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from stillroom.runtime.runners import Runner
+    from stillroom.shapes import Outputs
     from stillroom.students import Network
 
 
@@ -45,10 +43,10 @@ class Judge(Protocol):
     def metric(self) -> str:
         """The task's first metric."""
 
-    def score(self, logits: NDArray[np.float32]) -> float:
+    def score(self, said: Outputs) -> float:
         """The metric of these answers."""
 
-    def loss(self, logits: NDArray[np.float32]) -> float:
+    def loss(self, said: Outputs) -> float:
         """How much worse it is than that of the student in torch; negative where it is better."""
 
 

@@ -7,19 +7,20 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 from pydantic import Field
 
+from stillroom.core import plugins
 from stillroom.core.errors import OutsideError, Problem, missing_extra
 from stillroom.formats import Checks, Format
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.runners.onnx import Onnx as OnnxRunner
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from stillroom.runtime.runners import Runner
+    from stillroom.shapes import Shape
     from stillroom.students import Network
 
 FILE = "model.onnx"
@@ -36,13 +37,20 @@ class Onnx(Format):
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Export the graph, unless a format before this one has."""
         path = graph(network, folder)
-        return OnnxRunner(encoder=network.encoder, file=path.name), files(folder, path)
+        return runner(network, path), files(folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are not the student's."""
         if checks.largest_difference <= self.tolerance:
             return ""
         return f"logits differ by {checks.largest_difference:.2g}; the tolerance is {self.tolerance:g}"
+
+
+def runner(network: Network, path: Path) -> Runner:
+    """What serves a network that was exported to this file."""
+    shape: Shape = plugins.build("shapes", network.shape)
+    member = plugins.member("runtime.runners", shape.graph_runner)
+    return cast("Runner", member.model_validate({"encoder": network.encoder, "file": path.name}))
 
 
 def files(folder: Path, *paths: Path) -> tuple[str, ...]:
@@ -108,7 +116,8 @@ def _refuse_fixed(model: Any) -> None:
     Raises:
         OutsideError: it is one.
     """
-    fixed = [one.name for one in model.graph.input if any(size.dim_value for size in one.type.tensor_type.shape.dim)]
+    sizes = {one.name: list(one.type.tensor_type.shape.dim)[:2] for one in model.graph.input}
+    fixed = [name for name, both in sizes.items() if any(size.dim_value for size in both)]
     if fixed:
         found = f"a graph whose inputs {', '.join(fixed)} have a fixed size"
         todo = "Leave the format out, and tell us which student this was."

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal, final
 from pydantic import Field
 
 from stillroom.formats import Checks, Format
-from stillroom.formats.onnx import files, graph
-from stillroom.runtime.runners.onnx import Onnx as OnnxRunner
+from stillroom.formats.onnx import files, graph, runner
 
 if TYPE_CHECKING:
     from stillroom.runtime.runners import Runner
@@ -43,7 +42,7 @@ class OnnxInt8(Format):
         """Quantize the graph, weights per channel, activations as they come."""
         path = folder / FILE
         quantize(graph(network, folder), path, weight_bits=self.weight_bits)
-        return OnnxRunner(encoder=network.encoder, file=path.name), files(folder, path)
+        return runner(network, path), files(folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are no numbers, a metric that does not hold, or no gain in speed."""

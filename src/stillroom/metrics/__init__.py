@@ -7,21 +7,85 @@ bootstrap of a whole table is then one matrix product: weights `[resamples, rows
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core.plugins import Member
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Floats = NDArray[np.float64]
+
+
+class Answered(ABC):
+    """What one system said of the rows of a table, beside gold and what the teacher said, all in the same order."""
+
+    labels: tuple[str, ...]
+    named: bool
+    """Whether the system only named what it names, and said nothing of how sure it is."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many rows."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The same of these rows."""
+
+    @property
+    @abstractmethod
+    def right(self) -> NDArray[np.bool_]:
+        """Where what it names is what gold names, nothing left out and nothing too much."""
+
+    @property
+    @abstractmethod
+    def teacher_right(self) -> NDArray[np.bool_]:
+        """The same of the teacher."""
+
+    @property
+    @abstractmethod
+    def agrees(self) -> NDArray[np.bool_]:
+        """Where it names what the teacher names."""
+
+    @property
+    @abstractmethod
+    def confidence(self) -> Floats | None:
+        """How sure it is of each row; None where it does not say."""
+
+    def reliability(self) -> list[dict[str, Any]] | None:
+        """How often it is right where it is so sure, a bin at a time; None where that can't be told."""
+        return None
+
+    @abstractmethod
+    def kinds(self) -> Mapping[str, Sequence[str]]:
+        """What gold makes of each row, by the name of a family of slices; rows with "" are in no slice of it."""
+
+    def parts(self) -> Iterator[tuple[str, str, NDArray[np.int64], Narrow]]:
+        """Slices of what stands inside rows: family, name, the rows that have any of it, and what leaves that alone."""
+        return iter(())
+
+    @abstractmethod
+    def told(self) -> dict[str, pa.Array]:
+        """What the system said as columns of a file, by the start of their names."""
+
+    @abstractmethod
+    def told_gold(self) -> pa.Array:
+        """Gold as a column of a file."""
+
+
+#: What is said of rows, with all but a part of it left out.
+Narrow = Callable[[Any], Any]
 
 
 @final
 @dataclass(frozen=True)
-class Answers:
-    """What one system said of the rows of a table, beside gold and what the teacher said, all in the same order.
+class Answers(Answered):
+    """Answers that are one label a row.
 
     `probabilities` and `teacher` are `[rows, classes]`; `gold` is `[rows]`, positions of labels.
     """
@@ -29,6 +93,15 @@ class Answers:
     gold: NDArray[np.int64]
     probabilities: Floats
     teacher: Floats
+    labels: tuple[str, ...] = ()
+    named: bool = False
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+    def take(self, rows: NDArray[np.int64]) -> Answers:
+        """The same of these rows."""
+        return replace(self, gold=self.gold[rows], probabilities=self.probabilities[rows], teacher=self.teacher[rows])
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -40,10 +113,48 @@ class Answers:
         """The same of the teacher."""
         return np.asarray(self.teacher.argmax(axis=1) == self.gold)
 
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        """Where both name the same label."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.teacher.argmax(axis=1))
+
+    @property
+    def confidence(self) -> Floats | None:
+        """The largest probability."""
+        return None if self.named else self.probabilities.max(axis=1)
+
+    def reliability(self) -> list[dict[str, Any]] | None:
+        """The bins of the expected calibration error."""
+        from stillroom.metrics import ece
+
+        return None if self.named else ece.reliability(self)
+
+    def kinds(self) -> Mapping[str, Sequence[str]]:
+        """The gold label."""
+        return {"class": [self.labels[code] for code in self.gold.tolist()]}
+
+    def told(self) -> dict[str, pa.Array]:
+        """Probabilities, or the label."""
+        import pyarrow as pa
+
+        if self.named:
+            return {"label": pa.array([self.labels[code] for code in self.probabilities.argmax(axis=1).tolist()])}
+        flat = pa.array(self.probabilities.astype(np.float32).ravel())
+        fixed = pa.FixedSizeListArray.from_arrays(flat, self.probabilities.shape[1])
+        return {"probabilities": fixed.cast(pa.list_(pa.float32()))}
+
+    def told_gold(self) -> pa.Array:
+        """The label."""
+        import pyarrow as pa
+
+        return pa.array([self.labels[code] for code in self.gold.tolist()])
+
 
 class Metric(Member, ABC):
     """A figure of merit for the answers of one system."""
 
+    answers: ClassVar[str] = "labels"
+    """Of which answers it is: `labels`, one a text, or `spans`."""
     higher_is_better: ClassVar[bool]
     low: ClassVar[float]
     high: ClassVar[float]
@@ -60,14 +171,14 @@ class Metric(Member, ABC):
     """The implementation of another library that a test holds it to."""
 
     @abstractmethod
-    def rows(self, answers: Answers) -> Floats:
-        """The statistics of each row, `[rows, k]`."""
+    def rows(self, answers: Any) -> Floats:
+        """The statistics of each row, `[rows, k]`, from the `Answered` that its tasks give."""
 
     @abstractmethod
     def value(self, sums: Floats) -> Floats:
         """The metric from sums of statistics over rows, `[..., k]` to `[...]`; NaN where there are no rows."""
 
-    def score(self, answers: Answers) -> float:
+    def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""
         return float(self.value(self.rows(answers).sum(axis=0)))
 

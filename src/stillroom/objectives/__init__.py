@@ -47,10 +47,12 @@ class Target:
 
     @property
     def counted(self) -> Bool[Tensor, "rows length"]:
-        """The tokens that count: those of rows that count."""
+        """The tokens that count: those of texts that count."""
         if self.tokens is None:
             raise TypeError("a target without tokens, for an objective that looks at them")
-        return self.tokens & self.mask.unsqueeze(-1)
+        # Where words are answered for, the mask says which of them; a text counts for those that it has.
+        rows = self.mask if self.mask.dim() == 1 else self.mask.any(dim=-1)
+        return self.tokens & rows.unsqueeze(-1)
 
 
 @final

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import ArtifactError, InputError, Problem
 
 if TYPE_CHECKING:
     from stillroom.runtime.runners import Runner
-    from stillroom.tasks import Prediction, Task
+    from stillroom.shapes import Outputs
+    from stillroom.tasks import Task
 
 BUNDLE = "bundle.json"
 GOLDEN = "golden.jsonl"
@@ -35,6 +33,7 @@ class Predictor:
                 Problem(str(bundle.folder), f"no runner `{name}`", f"one of: {known}", "Name one of them.")
             )
         self.task: Task = plugins.build("tasks", described["task"])
+        self._form = self.task.form
         self.runner = name
         self.digest = bundle.digest
         self.folder = bundle.folder
@@ -42,21 +41,18 @@ class Predictor:
         member: Runner = plugins.build("runtime.runners", described["runners"][name]["settings"])
         self._serve = member.open(bundle.folder, threads=threads)
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The raw outputs, `[texts, outputs]`, in the order of the texts."""
+    def outputs(self, texts: Sequence[str]) -> Outputs:
+        """The raw outputs in the order of the texts, in the shape of the task: for one label a text, logits."""
         _refuse_unreadable(texts)
-        if not texts:
-            return np.empty((0, len(self.task.outputs)), dtype=np.float32)
-        return self._serve(texts)
+        return self._serve(texts) if texts else self._form.join([], outputs=len(self.task.outputs))
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    def predict(self, texts: Sequence[str]) -> list[Any]:
         """A prediction for each text, in the order of the texts.
 
         Raises:
             InputError: not a list of strings.
         """
-        logits = self.logits(texts)
-        return self.task.decode(logits) if len(logits) else []
+        return self.task.decode(self.outputs(texts), texts)
 
     def verify(self) -> None:
         """Check this machine's answers against those that the bundle was shipped with.
@@ -65,8 +61,7 @@ class Predictor:
             ArtifactError: an answer differs by more than the runner's stated parity, or there are none to check.
         """
         texts, expected = self._golden()
-        actual = self.logits(texts)
-        gap = float(np.abs(actual - expected).max())
+        gap = self._form.gap(self.outputs(texts), expected)
         if not gap <= self.parity:  # a gap that is no number is no agreement
             raise ArtifactError(
                 Problem(
@@ -77,21 +72,20 @@ class Predictor:
                 )
             )
 
-    def _golden(self) -> tuple[list[str], NDArray[np.float32]]:
+    def _golden(self) -> tuple[list[str], Outputs]:
         path = self.folder / GOLDEN
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            texts = [row["text"] for row in rows]
-            logits = np.array([row["logits"] for row in rows], dtype=np.float32)
+            texts, expected = [row["text"] for row in rows], self._form.of_lines(rows)
+            unfit = self._form.unfit(expected, texts=len(texts), outputs=len(self.task.outputs))
         except (ValueError, KeyError, TypeError):
-            texts, logits = [], np.empty(0, dtype=np.float32)
-        whole = all(isinstance(text, str) for text in texts) and logits.shape == (len(texts), len(self.task.outputs))
-        if not texts or not whole:
+            texts, expected, unfit = [], None, None
+        if not texts or unfit or not all(isinstance(text, str) for text in texts):
             expected = f"texts with {len(self.task.outputs)} outputs each"
             raise ArtifactError(
                 Problem(str(path), "no golden answers that can be read", expected, "Export the bundle again.")
             )
-        return texts, logits
+        return texts, expected
 
 
 def _refuse_unreadable(texts: Sequence[str]) -> None:

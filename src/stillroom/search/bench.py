@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
 from stillroom import cost, export, fitness, loop, runtime, teach, train, transfer, transfer_set
-from stillroom.core import artifact, plugins, probabilities, seeds, signals
+from stillroom.core import artifact, plugins, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
 from stillroom.core.recipe import Recipe
 from stillroom.corpus import Dev, Rows
 from stillroom.journey import Run
-from stillroom.metrics import Answers, Floats, Metric
+from stillroom.metrics import Floats, Metric
 from stillroom.search.ladder import Candidate
+from stillroom.shapes import Outputs
 from stillroom.tasks import Task
 from stillroom.teachers import Desk
 from stillroom.transfer_set import TransferSet
@@ -55,10 +56,10 @@ class Jury:
     """The dev rows with what is right on them: gold, or what the teacher said where there is no gold at all."""
 
     metric: Metric
-    classes: int
+    task: Task
     texts: Sequence[str]
-    gold: NDArray[np.int64]
-    teacher: Floats
+    gold: NDArray[Any]
+    teacher: Outputs
 
     @classmethod
     def call(cls, dev: Rows[Dev], said: TransferSet, *, task: Task) -> Self:
@@ -69,23 +70,24 @@ class Jury:
         """
         corpora.refuse_test(dev)
         rows = dev.table(["id", "text", "label"])
-        heard = [one for one in said.shards(["id", "part", said.answer]) if transfer_set.part(one) == dev.role]
-        table = np.concatenate([signals.answers(one) for one in heard])
+        form = task.form
+        heard = [one for one in said.shards(["id", "part", *said.answered]) if transfer_set.part(one) == dev.role]
+        table = form.join([form.answers(one) for one in heard], outputs=len(task.outputs))
         places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
-        answers = table[[places[one] for one in rows["id"].to_pylist()]]
-        teacher = probabilities.of(answers, classes=len(task.outputs))
-        gold = np.array([-1 if one is None else one for one in rows["label"].to_pylist()], dtype=np.int64)
-        known = np.flatnonzero(gold >= 0)
+        answers = form.take(table, np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64))
+        gold = task.gold(rows["label"])
+        known = np.flatnonzero(task.known(gold))
         if not len(known):
-            known, gold = np.arange(len(gold)), signals.named(answers)
+            known, gold = np.arange(len(gold)), task.named(answers)
         texts = rows["text"].to_pylist()
         metric: Metric = plugins.build("metrics", task.metrics[0])
-        return cls(metric, len(task.outputs), [texts[row] for row in known], gold[known], teacher[known])
+        return cls(metric, task, [texts[row] for row in known], gold[known], form.take(answers, known))
 
-    def statistics(self, logits: NDArray[np.floating[Any]] | None) -> Floats:
+    def statistics(self, said: Outputs | None) -> Floats:
         """What the metric says of each row for such answers to the first rows, or for the teacher's to all."""
-        said = self.teacher if logits is None else probabilities.softmax(logits)
-        return self.metric.rows(Answers(self.gold[: len(said)], said, self.teacher[: len(said)]))
+        heard = self.teacher if said is None else said
+        rows = np.arange(len(heard))
+        return self.metric.rows(self.task.answered(self.gold[rows], heard, self.task.form.take(self.teacher, rows)))
 
     def score(self, statistics: Floats) -> float:
         """The metric itself."""
@@ -253,7 +255,7 @@ class Bench:
                     stopped.network.save(where)
                 size = sum(one.stat().st_size for one in where.rglob("*") if one.is_file()) / 1e6
                 network = candidate.student.reopen(where, task=task)
-                logits, rate = export.in_torch(network, self.jury.texts[:_FEW], classes=self.jury.classes)
+                logits, rate = export.in_torch(network, self.jury.texts[:_FEW], task=self.jury.task)
             facts = {"score": self._best(log), "texts_per_second": rate, "disk_mb": size, "paused": paused}
             self._write(draft, self.jury.statistics(logits), facts)
 
@@ -296,12 +298,10 @@ class Bench:
 
         def make(draft: Draft) -> None:
             timed = cost.lightly(recipe.teacher, self.teacher, bundle, timed_on, task=task, beside=beside_teacher)
-            found = [self.jury.statistics(runtime.Predictor(bundle).logits(list(self.jury.texts)))]
+            found = [self.jury.statistics(runtime.Predictor(bundle).outputs(list(self.jury.texts)))]
             for one in others:
                 network = candidate.student.reopen(one.folder, task=task)
-                found.append(
-                    self.jury.statistics(export.in_torch(network, self.jury.texts, classes=self.jury.classes)[0])
-                )
+                found.append(self.jury.statistics(export.in_torch(network, self.jury.texts, task=self.jury.task)[0]))
             rate = timed["student"]["texts_per_second"]
             facts = {
                 **timed["student"],

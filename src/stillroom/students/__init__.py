@@ -18,13 +18,14 @@ from pydantic import Field
 from stillroom.core import signals
 from stillroom.core.plugins import Member
 from stillroom.core.progress import Report, silent
-from stillroom.tasks import Shape, Task
+from stillroom.tasks import Task
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from stillroom.core.words import Words
     from stillroom.runtime.encoders import Encoder
     from stillroom.runtime.runners import Runner
     from stillroom.teachers import LoadedTeacher
@@ -50,11 +51,15 @@ class Network(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The weights. Called with `(ids, mask)`, both `[batch, length]`, it gives logits `[batch, classes]`."""
+        """The weights. Called with `(ids, mask)`, both `[batch, length]`, it gives logits, `[batch, …, outputs]`."""
 
     @property
     def encoder(self) -> Encoder:
         """How it reads texts: the runtime uses the same."""
+
+    @property
+    def shape(self) -> str:
+        """The shape of what it answers."""
 
     @property
     def layers(self) -> int:
@@ -96,12 +101,19 @@ class Staged(Network, Protocol):
         """
 
 
+class ReadsWords(Network, Protocol):
+    """A network that answers for each word of a text: logits `[batch, length, tags]`, to be read at its first token."""
+
+    def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
+        """The ids of each text, as `encode` gives them, and its words."""
+
+
 class Student(Member, ABC):
     """A student's settings."""
 
-    shapes: ClassVar[frozenset[Shape]]
+    shapes: ClassVar[frozenset[str]]
     follows_tokenizer: ClassVar[bool]
-    """Whether it reads with the teacher's tokenizer, so that another teacher's words would not fit it."""
+    """Whether it reads with the tokenizer of what it starts from: its teacher, where it has no start of its own."""
 
     signals: ClassVar[frozenset[str]] = signals.LOGITS
     """The kinds of signals that it gives in training; those over tokens only where it reads the teacher's tokens."""
@@ -109,8 +121,8 @@ class Student(Member, ABC):
     studies: ClassVar[str] = ""
     """What `study` writes, by a name that kinds which study the same thing share; "": each its own."""
 
-    serves_itself: ClassVar[bool] = True
-    """Whether its own weights can be served without torch; else it needs an export format."""
+    serves_itself: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    """The shapes in which its own weights can be served without torch; in others it needs an export format."""
 
     learns_rounding: ClassVar[bool] = False
     """Whether an export in eight bits computes with the layers that it is trained with, so that it can learn to."""
@@ -121,6 +133,19 @@ class Student(Member, ABC):
     """Texts a step."""
     learning_rate: float = Field(gt=0)
     """The peak, after a linear warm-up and before a linear decay."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it reads with its teacher's tokenizer, so that another teacher's words would not fit it."""
+        return self.follows_tokenizer
+
+    def sources(self) -> dict[str, str]:
+        """The digests of what it starts from instead of its teacher; none: it starts from the teacher, or from nothing.
+
+        Raises:
+            InputError: that is not there.
+        """
+        return {}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Write into `folder` what it needs of the teacher beside answers: done once a teacher, whatever the settings.

@@ -1,4 +1,4 @@
-"""Students that read token vectors in their order: the tables, a body that makes one vector of a text, a head."""
+"""Students that read token vectors in their order: the tables, a body over them, a head."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stillroom.core import seeds
+from stillroom.core.words import Words
+from stillroom.runtime.encoders.cased import WAYS, Cased
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.students import Ids, _optimizers
 from stillroom.students._vocabulary import ENCODER
@@ -27,7 +29,7 @@ _SCALE = 4.0
 
 
 class Body(Protocol):
-    """What makes one vector of a text; a module of torch."""
+    """What makes one vector of a text, or one of each of its tokens; a module of torch."""
 
     @property
     def width(self) -> int:
@@ -35,8 +37,8 @@ class Body(Protocol):
 
     def __call__(
         self, vectors: Float[Tensor, "batch length dimensions"], mask: Bool[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch width"]:
-        """One vector a text, from its tokens' vectors; those of padding are zero, and stand at the end."""
+    ) -> Float[Tensor, "batch *length width"]:
+        """One vector a text, or a token, from its tokens' vectors; those of padding are zero, and stand at the end."""
 
     def flops(self, ids: int) -> float:
         """Floating-point operations for one text of so many ids."""
@@ -48,10 +50,16 @@ Build = Callable[[int], Body]
 
 @final
 class Tables(nn.Module):
-    """A vector and a log-weight a token, both trained, with sparse gradients."""
+    """A vector and a log-weight a token, both trained, with sparse gradients.
 
-    def __init__(self, vectors: NDArray[np.float32], weights: NDArray[np.float32], *, dropout: float) -> None:
+    Where tokens tell how they are written, a vector for each of the `ways` is added.
+    """
+
+    def __init__(
+        self, vectors: NDArray[np.float32], weights: NDArray[np.float32], *, dropout: float, ways: int = 1
+    ) -> None:
         super().__init__()
+        self.ways = nn.Parameter(torch.zeros(ways, vectors.shape[1])) if ways > 1 else None
         self.vectors = nn.Embedding.from_pretrained(torch.from_numpy(vectors), freeze=False, sparse=True)
         log_weights = torch.from_numpy(np.log(weights))[:, None]
         self.log_weights = nn.Embedding.from_pretrained(log_weights, freeze=False, sparse=True)
@@ -64,9 +72,17 @@ class Tables(nn.Module):
         """The weighted vectors. A token that is left out in training keeps its place, with a vector of zeros."""
         if self.training and self.dropout:
             mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.dropout)
-        weights = self.scale * self.log_weights(ids).exp() * mask.unsqueeze(-1)
-        weighted: Tensor = weights * self.vectors(ids)
+        plain = ids if self.ways is None else ids % len(self.vectors.weight)
+        weights = self.scale * self.log_weights(plain).exp() * mask.unsqueeze(-1)
+        weighted: Tensor = weights * self.vectors(plain)
+        if self.ways is not None:
+            weighted = weighted + self.ways[ids // len(self.vectors.weight)] * mask.unsqueeze(-1)
         return weighted
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return len(self.vectors.weight)
 
     def folded(self) -> Float[Tensor, "tokens dimensions"]:
         """The same as one row a token."""
@@ -77,18 +93,27 @@ class Tables(nn.Module):
 
 @final
 class Rows(nn.Module):
-    """What `Tables` become: one row a token."""
+    """What `Tables` become: one row a token, and one a way to write it."""
 
-    def __init__(self, rows: Float[Tensor, "tokens dimensions"]) -> None:
+    def __init__(
+        self, rows: Float[Tensor, "tokens dimensions"], ways: Float[Tensor, "ways dimensions"] | None = None
+    ) -> None:
         super().__init__()
         self.rows = nn.Parameter(rows)
+        self.ways = None if ways is None else nn.Parameter(ways)
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return len(self.rows)
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch length dimensions"]:
         """The rows."""
-        found: Tensor = self.rows[ids] * mask.unsqueeze(-1)
-        return found
+        size = len(self.rows)
+        found = self.rows[ids] if self.ways is None else self.rows[ids % size] + self.ways[ids // size]
+        return found * mask.unsqueeze(-1)
 
 
 @final
@@ -104,28 +129,31 @@ class Reader(nn.Module):
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits."""
+    ) -> Float[Tensor, "batch *length classes"]:
+        """Logits, of a text or of each token."""
         return self.both(ids, mask)[0]
 
     def both(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
-    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch width"]]:
-        """Logits, and the vector of a text that they are made from."""
-        pooled = self.body(self.tables(ids, mask), mask)
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits, pooled
+    ) -> tuple[Float[Tensor, "batch *length classes"], Float[Tensor, "batch *length width"]]:
+        """Logits, and the vectors that they are made from."""
+        vectors = self.body(self.tables(ids, mask), mask)
+        logits: Tensor = self.head(self.dropout(vectors))
+        return logits, vectors
 
 
 @final
 class ReaderNetwork:
     """A reader with its tokenizer, kept in the file of its kind."""
 
-    def __init__(self, module: Reader, tokenizer: Path, *, file: str) -> None:
+    def __init__(self, module: Reader, tokenizer: Path, *, file: str, shape: str = "pooled") -> None:
         self.module = module
-        self.encoder = ENCODER
+        self.shape = shape
+        # Spans are told by capitals too; of a text as a whole they say little.
+        self.encoder = ENCODER if module.tables.ways is None else Cased(tokens=ENCODER, size=module.tables.size)
         self._tokenizer, self._file = tokenizer, file
-        self._encode = ENCODER.open(tokenizer.parent)
+        self._encode = self.encoder.open(tokenizer.parent)
+        self._read = self.encoder.open_words(tokenizer.parent)
 
     @property
     def layers(self) -> int:
@@ -141,12 +169,16 @@ class ReaderNetwork:
         """The token ids of each text, without special tokens."""
         return self._encode(texts)
 
+    def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
+        """The same, and their words."""
+        return self._read(texts)
+
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
     ) -> dict[str, Tensor]:
-        """Logits, and the vector of a text."""
-        logits, pooled = self.module.both(ids, mask)
-        return {"logits": logits, "embedding": pooled}
+        """Logits, and what they are made from."""
+        logits, vectors = self.module.both(ids, mask)
+        return {"logits": logits, "embedding": vectors}
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The head, the body, the tables."""
@@ -165,7 +197,9 @@ class ReaderNetwork:
         """Write one row a token in half precision, the other weights as they are, and the tokenizer."""
         if not isinstance(self.module.tables, Tables):
             raise AssertionError("only a student in training is saved; one that came back is on disk already")
-        weights = {"rows": self.module.tables.folded().to(torch.float16)}
+        tables = self.module.tables
+        weights = {"rows": tables.folded().to(torch.float16)}
+        weights |= {} if tables.ways is None else {"ways": tables.ways.detach()}
         for part, module in (("body", self._body()), ("head", self.module.head)):
             weights |= {f"{part}.{name}": one.detach() for name, one in module.named_parameters()}
         save_file({name: one.contiguous() for name, one in weights.items()}, folder / self._file)
@@ -190,15 +224,16 @@ def fresh(
     """A student before its first step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, "students/readers"))
-        tables = Tables(vectors, weights, dropout=token_dropout)
+        tables = Tables(vectors, weights, dropout=token_dropout, ways=WAYS if task.shape == "tokens" else 1)
         module = Reader(tables, build(vectors.shape[1]), classes=len(task.outputs), dropout=dropout)
-    return ReaderNetwork(module, tokenizer, file=file)
+    return ReaderNetwork(module, tokenizer, file=file, shape=task.shape)
 
 
-def reopen(build: Build, folder: Path, *, file: str) -> ReaderNetwork:
+def reopen(build: Build, folder: Path, *, file: str, shape: str) -> ReaderNetwork:
     """The student in a folder."""
     weights = load_file(folder / file)
-    rows = Rows(weights.pop("rows").float())
+    tables = {name: weights.pop(name).float() for name in ("rows", "ways") if name in weights}
+    rows = Rows(**tables)
     module = Reader(rows, build(rows.rows.shape[1]), classes=len(weights["head.bias"]))
-    module.load_state_dict({"tables.rows": rows.rows.data, **weights})
-    return ReaderNetwork(module, folder / TOKENIZER, file=file)
+    module.load_state_dict({**{f"tables.{name}": one for name, one in tables.items()}, **weights})
+    return ReaderNetwork(module, folder / TOKENIZER, file=file, shape=shape)

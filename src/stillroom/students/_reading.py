@@ -1,4 +1,4 @@
-"""What students that read token vectors in their order share: all but the body that makes one vector of a text."""
+"""What students that read token vectors in their order share: all but the body that is laid over them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import Field
 
 from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.students import Network, Student
-from stillroom.tasks import Shape, Task
+from stillroom.students import Network
+from stillroom.students._started import Started
+from stillroom.tasks import Task
 
 if TYPE_CHECKING:
     from stillroom.students._readers import Build
     from stillroom.teachers import LoadedTeacher
 
 
-class Reading(Student, ABC):
+class Reading(Started, ABC):
     """A student of the teacher's token vectors: they start as those of `static` do, and are trained under a body."""
 
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
-    follows_tokenizer: ClassVar[bool] = True
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
@@ -40,14 +40,14 @@ class Reading(Student, ABC):
     """Share of tokens whose vector is left out in training; they keep their places."""
 
     @abstractmethod
-    def body(self) -> Build:
-        """What makes its body, given the dimensions of the vectors."""
+    def body(self, shape: str) -> Build:
+        """What makes its body for such answers, given the dimensions of the vectors."""
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
-        """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""
+        """Keep the tokenizer that it starts with, and a vector for each token of its vocabulary."""
         from stillroom.students import _vocabulary
 
-        _vocabulary.collect(teacher, folder, report=report)
+        _vocabulary.collect(self.origin(teacher), folder, report=report)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher's token vectors, reduced and weighted, under a fresh body and a fresh head."""
@@ -55,7 +55,7 @@ class Reading(Student, ABC):
 
         vectors, weights, _ = _vocabulary.start(studied, texts, dimensions=self.dimensions)
         return _readers.fresh(
-            self.body(),
+            self.body(task.shape),
             vectors,
             weights,
             dropout=self.dropout,
@@ -70,4 +70,4 @@ class Reading(Student, ABC):
         """The student in a folder, with one row a token."""
         from stillroom.students import _readers
 
-        return _readers.reopen(self.body(), folder, file=self.file)
+        return _readers.reopen(self.body(task.shape), folder, file=self.file, shape=task.shape)

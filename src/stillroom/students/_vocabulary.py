@@ -1,4 +1,4 @@
-"""What a student of token vectors takes from its teacher: each token of the vocabulary, read alone."""
+"""What a student of token vectors takes from a network: each token of the vocabulary, read alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 
 if TYPE_CHECKING:
-    from stillroom.teachers import LoadedTeacher
+    from stillroom.students._started import Origin
 
 FILE = "vocabulary.safetensors"
 #: How students of token vectors read: special tokens say nothing where there is no attention.
@@ -26,17 +26,17 @@ _SIF = 1e-3  # the `a` in a / (a + p); Arora et al. found 1e-4 to 1e-3 good
 _TEXTS = 4096
 
 
-def collect(teacher: LoadedTeacher, folder: Path, *, report: Report) -> None:
-    """Write the teacher's tokenizer, and the mean of its last hidden states over each token read alone."""
+def collect(origin: Origin, folder: Path, *, report: Report) -> None:
+    """Write a network's tokenizer, and the mean of its last hidden states over each token read alone."""
     import torch
 
-    (folder / TOKENIZER).write_text(teacher.tokenizer_json(), encoding="utf-8")
-    body = teacher.network().base_model.eval()
+    (folder / TOKENIZER).write_text(origin.tokenizer_json(), encoding="utf-8")
+    body = origin.network().base_model.eval()
     start, end = _around(folder / TOKENIZER)
     size = int(body.get_input_embeddings().weight.shape[0])
     meter = Meter(report, stage="vocabulary", total=size, unit="tokens")
     vectors = np.empty((size, int(body.config.hidden_size)), dtype=np.float16)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled="bf16" in teacher.precisions):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled="bf16" in origin.precisions):
         for first in range(0, size, _BATCH):
             tokens = torch.arange(first, min(size, first + _BATCH))
             ids = torch.stack([torch.full_like(tokens, token) for token in start] + [tokens]

@@ -12,18 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stillroom import floors
 from stillroom.core import batches, plugins, signals
 from stillroom.core.artifact import Artifact
 from stillroom.core.plugins import Member
 from stillroom.core.recipe import Recipe
-from stillroom.tasks import Shape
 
 if TYPE_CHECKING:
     from stillroom.metrics import Metric
@@ -43,7 +43,7 @@ FOLDERS = {
     "cost": "cost",
 }
 #: Every shape of student output, for symptoms that do not look at single answers.
-ANY: frozenset[Shape] = frozenset(get_args(Shape))
+ANY: frozenset[str] = frozenset(plugins.names("shapes"))
 #: Parts of the texts that nobody learns from. All others are learned from: rows, and what was made of them, which has
 #: the name of the rule that made it.
 HELD_OUT = ("dev", "test", "outside")
@@ -217,7 +217,7 @@ class Case:
         """The table of `evaluate`, its test rows alone."""
         table = pq.read_table(self.artifacts["evaluate"].folder / "table.parquet")
         table = table.filter(pa.compute.invert(table["outside"]))
-        place = {label: number for number, label in enumerate(self.recipe.task.outputs)}
+        place = {label: number for number, label in enumerate(self.recipe.task.names)}
 
         def places(column: str) -> NDArray[np.int64]:
             return np.array([place[label] for label in table[column].to_pylist()], dtype=np.int64)
@@ -249,6 +249,11 @@ class Case:
         found: Metric = plugins.build("metrics", self.recipe.task.metrics[0])
         return found
 
+    @property
+    def floor(self) -> str:
+        """What the student has to stand above."""
+        return floors.of(self.recipe.task).name
+
     @cached_property
     def network(self) -> Network:
         """The student, in torch."""
@@ -275,7 +280,7 @@ class Symptom(Member, ABC):
 
     needs: ClassVar[frozenset[str]]
     """The stages whose artifacts it looks at."""
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """The shapes of student output that it can read: one label a text, unless it says otherwise."""
     threshold: ClassVar[str]
     """When it speaks, and why there."""

@@ -35,7 +35,7 @@ class ColdStart(Symptom):
         student, teacher = case.recipe.student, case.recipe.teacher
         # What it keeps of a teacher that has layers: a student without any of its own starts its head anew by design.
         keeps = student.depth(1) > 0
-        if not teacher.shows_network or (student.follows_tokenizer and not keeps):
+        if not teacher.shows_network or (student.follows_tokenizer and not (student.follows and keeps)):
             return
         before = case.log[0].get("before")
         metric = case.metric.kind

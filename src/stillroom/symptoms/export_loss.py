@@ -29,7 +29,7 @@ class ExportLoss(Symptom):
         dev = case.rows("dev").slice(0, _ASKED)
         texts = dev["text"].to_pylist()
         predictor = runtime.Predictor(case.artifacts["export"])
-        torch, shipped = case.answers(case.network.encode(texts)), predictor.logits(texts)
+        torch, shipped = case.answers(case.network.encode(texts)), predictor.outputs(texts)
         labels = np.array([-1 if one is None else one for one in dev["label"].to_pylist()])
         gold = np.where(labels >= 0, labels, torch.argmax(axis=1))
         was, now = torch.argmax(axis=1) == gold, shipped.argmax(axis=1) == gold

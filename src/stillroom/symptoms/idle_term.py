@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, final
 
 from stillroom.objectives import GOLD, PEER, Objective, terms
 from stillroom.symptoms import ANY, Case, Finding, Seen, Severity, Symptom
-from stillroom.tasks import Shape
 
 _STILL = 1e-6  # a term that changes by less of itself over all epochs does not move
 
@@ -17,7 +16,7 @@ class IdleTerm(Symptom):
     """A term of the loss teaches nothing: it has no weight, no rows, no gradient, or it never moves."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "train"})
-    shapes: ClassVar[frozenset[Shape]] = ANY
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = (
         "a gradient of exactly 0 while the term is not; a value that changes by less than 10⁻⁶ of itself; no row with "
         "gold for a term that needs it; a term that is in no line of the log"

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, final
 
 from stillroom.objectives import Objective
 from stillroom.symptoms import ANY, Case, Fact, Finding, Seen, Severity, Symptom
-from stillroom.tasks import Shape
 
 _ROSE = 0.05  # of the first epoch's loss: a rise that is more than noise between batches, also once little is left
 _HARDLY = 0.05  # of the dev loss before any step
@@ -27,7 +26,7 @@ class LearningRate(Symptom):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
-    shapes: ClassVar[frozenset[Shape]] = ANY
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = (
         "rises of the loss by 5 % of the first epoch's in half of the epochs; 5 % of the dev loss before any step in "
         "all; in the second half 90 % of the first half's fall for each unit of rate times epochs, and 3 % of the "

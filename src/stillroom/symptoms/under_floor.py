@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, final
 
 from stillroom.symptoms import ANY, Case, Finding, Seen, Symptom
-from stillroom.tasks import Shape
 
 _OTHERS = {
     "baseline": (
-        "TF-IDF with logistic regression",
+        "",
         "Counting words does better: the distillation failed, or the task asks for no more than words.",
         "Look at the other findings first; where there are none, use the floor, or a larger student.",
         ("student", "train.epochs"),
@@ -29,7 +28,7 @@ class UnderFloor(Symptom):
     """The student stands under its floor, or under itself without a teacher, as the evaluation has it."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"evaluate"})
-    shapes: ClassVar[frozenset[Shape]] = ANY
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = "the whole interval of the paired difference is below zero"
     false_alarms: ClassVar[str] = "half of 1 − `evaluate.confidence` for each comparison: 2.5 % as it comes"
 
@@ -39,7 +38,8 @@ class UnderFloor(Symptom):
         """The two differences that the verdict speaks of."""
         told = case.artifacts["evaluate"].read_json("evaluation.json")
         metric = case.metric.kind
-        for other, (name, cause, change, keys) in _OTHERS.items():
+        for other, (named, cause, change, keys) in _OTHERS.items():
+            name = named or case.floor
             place = f"student_minus_{other}"
             found = told["difference"].get(place, {}).get(metric)
             if found is None or found["value"] is None:

@@ -10,7 +10,7 @@ from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
 
 @final
 class WeakTeacher(Symptom):
-    """The teacher stands under a floor: TF-IDF with logistic regression on test, or its own frozen encoder on dev."""
+    """The teacher stands under a floor: the task's own on test, or its own frozen encoder on dev."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
     threshold: ClassVar[str] = (
@@ -23,9 +23,9 @@ class WeakTeacher(Symptom):
 
     def look(self, case: Case) -> Iterator[Seen]:
         """What the teacher's stage noted, and the table of the evaluation."""
-        facts = case.artifacts["teacher"].manifest["facts"]
-        if facts.get("warning") and facts.get("dev_accuracy", 0.0) < facts.get("floor_dev_accuracy", 1.0):
-            names = ("dev_accuracy", "floor_dev_accuracy", "learning_rate")
+        facts, metric = case.artifacts["teacher"].manifest["facts"], case.metric.kind
+        if facts.get("warning") and facts.get(f"dev_{metric}", 0.0) < facts.get(f"floor_dev_{metric}", 1.0):
+            names = (f"dev_{metric}", f"floor_dev_{metric}", "learning_rate")
             yield Finding(
                 self.kind,
                 "warning",
@@ -36,7 +36,7 @@ class WeakTeacher(Symptom):
                 tuple(case.fact(name, facts[name], "teacher", f"facts.{name}") for name in names if name in facts),
             )
         if "evaluate" not in case.artifacts:
-            yield self.unseen("no evaluation: the teacher was not held against TF-IDF")
+            yield self.unseen("no evaluation: the teacher was not held against the floor")
             return
         judged = case.judged
         if "baseline" not in judged.named:
@@ -50,8 +50,8 @@ class WeakTeacher(Symptom):
         yield Finding(
             self.kind,
             "error",
-            f"The teacher is right on {teacher.mean():.1%} of {len(teacher):,} test rows; TF-IDF with logistic "
-            f"regression on {floor.mean():.1%}.",
+            f"The teacher is right on {teacher.mean():.1%} of {len(teacher):,} test rows; {case.floor} on "
+            f"{floor.mean():.1%}.",
             "The teacher does not know this task: it was fitted too little, or on other texts or labels.",
             "Choose or fit a better teacher; a student of this one learns its mistakes. Where there is gold, use it.",
             ("teacher", "objective"),

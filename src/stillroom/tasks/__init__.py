@@ -3,50 +3,69 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import plugins
 from stillroom.core.plugins import Member
 
-Shape = Literal["pooled", "tokens", "decoder", "causal"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.metrics import Answered
+    from stillroom.shapes import Outputs, Shape
 
 
-@final
-@dataclass(frozen=True)
-class Prediction:
-    """What a student says of one text: the label, its probability, and the probability of every label."""
-
-    label: str
-    score: float
-    scores: Mapping[str, float]
+class Prediction(Protocol):
+    """What a student says of one text."""
 
     def as_dict(self) -> dict[str, Any]:
         """The prediction as a program reads it."""
-        return {"label": self.label, "score": self.score, "scores": dict(self.scores)}
+
+    def as_line(self) -> str:
+        """The prediction as people read it, beside the text."""
 
 
 @final
 @dataclass(frozen=True)
 class ToyRow:
-    """A row of a task's toy corpus."""
+    """A row of a task's toy corpus, its label as a source of rows gives it."""
 
     text: str
-    label: str
+    label: Any
 
 
 class Task(Member, ABC):
-    """What is asked of a student, with the task's settings as fields."""
+    """What is asked of a student, with the task's settings as fields.
 
-    shape: ClassVar[Shape]
-    """The student output that it needs."""
+    Gold is an array, a row an item: `code` makes an item of what a source of rows calls a label, `gold_type` is how it
+    is kept, and `gold` reads it again.
+    """
+
+    shape: ClassVar[str]
+    """The student output that it needs: a name from the family `shapes`."""
     signals: ClassVar[frozenset[str]]
     """The teacher outputs that serve it."""
+    floor: ClassVar[str]
+    """What a student has to stand above to be worth anything: a name from the family `floors`."""
     metrics: ClassVar[tuple[str, ...]]
     """Names from the family `metrics`, the one that dev chooses by first."""
+
+    @property
+    def form(self) -> Shape:
+        """The shape of its outputs."""
+        found: Shape = plugins.build("shapes", self.shape)
+        return found
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The labels that people give."""
 
     @property
     @abstractmethod
@@ -54,15 +73,68 @@ class Task(Member, ABC):
         """The name of each output, in the order in which a student and a teacher give them."""
 
     @abstractmethod
-    def code(self, label: str) -> int | None:
-        """The position of a gold label among the outputs, or None where it is unknown."""
+    def gold_type(self) -> pa.DataType:
+        """How the gold of a row is kept; a row without any has null."""
 
     @abstractmethod
-    def decode(self, logits: NDArray[np.float32]) -> list[Prediction]:
-        """Predictions from student outputs, `[rows, outputs]`. Numpy only: the runtime uses it too."""
+    def code(self, label: Any) -> Any | None:
+        """What is kept of a gold label, or None where it is not one: `fault` says why."""
 
     @abstractmethod
-    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[dict[str, Any], ...]:
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """Why this is no gold for that text: what was found, what was expected, what to do. None: it is."""
+
+    @abstractmethod
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """How often each of `names` is given in some rows that have gold."""
+
+    @abstractmethod
+    def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
+        """The gold of rows, as `gold_type` keeps it."""
+
+    @abstractmethod
+    def golds(self, items: Sequence[Any]) -> NDArray[Any]:
+        """Gold from items of it, None where a row has none."""
+
+    @abstractmethod
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """Gold as the answers of whoever answers there: positions among the outputs, −1 where there is no gold."""
+
+    @abstractmethod
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which rows have gold."""
+
+    @abstractmethod
+    def named(self, said: Outputs) -> NDArray[Any]:
+        """What outputs name, as if it were gold."""
+
+    def familiar(self, train: pa.Table) -> Collection[str]:
+        """What is known from the `text` and `label` of training rows, for slices of what is new; nothing."""
+        return frozenset()
+
+    @abstractmethod
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Outputs,
+        teacher: Outputs,
+        *,
+        named: bool = False,
+        texts: Sequence[str] = (),
+        familiar: Collection[str] = frozenset(),
+    ) -> Answered:
+        """What was said of rows, as this task's metrics take it.
+
+        `named`: `said` names something and does not say how sure it is. `texts` and what is `familiar` from training
+        are needed for slices alone.
+        """
+
+    @abstractmethod
+    def decode(self, said: Outputs, texts: Sequence[str]) -> list[Any]:
+        """A `Prediction` for each text from a student's outputs. Numpy only: the runtime uses it too."""
+
+    @abstractmethod
+    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
         """The mixture for a recipe that names none, with a teacher that gives these kinds of signals."""
 
     @abstractmethod

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from stillroom.core import signals
-from stillroom.tasks import Prediction, Shape, Task, ToyRow
+from stillroom.core import probabilities, signals
+from stillroom.core.errors import nearest
+from stillroom.tasks import Task, ToyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.metrics import Answers
+
+
+@final
+@dataclass(frozen=True)
+class LabelPrediction:
+    """The label of a text, its probability, and the probability of every label."""
+
+    label: str
+    score: float
+    scores: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as a program reads it."""
+        return {"label": self.label, "score": self.score, "scores": dict(self.scores)}
+
+    def as_line(self) -> str:
+        """The label and how sure the student is of it."""
+        return f"{self.label}\t{self.score:.3f}"
 
 
 @final
 class Classification(Task):
     """One label out of several for a text."""
 
-    shape: ClassVar[Shape] = "pooled"
+    shape: ClassVar[str] = "pooled"
     signals: ClassVar[frozenset[str]] = signals.KINDS
+    floor: ClassVar[str] = "tf_idf"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
 
     kind: Literal["classification"] = "classification"
@@ -34,21 +61,84 @@ class Classification(Task):
         return labels
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The labels."""
         return self.labels
 
-    def code(self, label: str) -> int | None:
+    def gold_type(self) -> pa.DataType:
+        """The position of the label."""
+        import pyarrow as pa
+
+        return pa.int32()
+
+    def code(self, label: Any) -> int | None:
         """The position of a label, or None."""
         return self.labels.index(label) if label in self.labels else None
 
-    def decode(self, logits: NDArray[np.float32]) -> list[Prediction]:
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """It is not among the labels."""
+        if self.code(label) is not None:
+            return None
+        listed = ", ".join(f"`{name}`" for name in self.labels[:10])
+        listed += f" … ({len(self.labels)})" if len(self.labels) > 10 else ""
+        todo = f"{nearest(str(label), self.labels)} Correct the row, or add the label to `task.labels`."
+        # Where columns are mixed up, what stands there may be a text.
+        shown = str(label) if len(str(label)) <= 40 else f"{str(label)[:39]}…"
+        return f"the label `{shown}`", f"one of {listed}", todo
+
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """How often each label is given."""
+        counts: NDArray[np.int64] = np.bincount(gold.to_numpy(zero_copy_only=False), minlength=len(self.labels))
+        return counts
+
+    def gold(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
+        """Positions of labels, −1 where a row has none."""
+        return self.golds(column.to_pylist())
+
+    def golds(self, items: Sequence[Any]) -> NDArray[np.int64]:
+        """The same from a list."""
+        return np.array([-1 if one is None else one for one in items], dtype=np.int64)
+
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """One a text, as it is."""
+        return np.asarray(gold, dtype=np.int64)
+
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there is a position."""
+        return np.asarray((gold >= 0) & (gold < len(self.labels)))
+
+    def named(self, said: Any) -> NDArray[np.int64]:
+        """The label of each answer, the first of the highest logits."""
+        return signals.named(said)
+
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Any,
+        teacher: Any,
+        *,
+        named: bool = False,
+        texts: Sequence[str] = (),
+        familiar: Collection[str] = frozenset(),
+    ) -> Answers:
+        """Probabilities beside gold and those of the teacher."""
+        from stillroom.metrics import Answers
+
+        table, its = (probabilities.of(one, classes=len(self.labels)) for one in (said, teacher))
+        return Answers(gold, table, its, labels=self.labels, named=named)
+
+    def decode(self, said: Any, texts: Sequence[str] = ()) -> list[LabelPrediction]:
         """Softmax over the labels, the most probable one first named."""
-        shifted = logits - logits.max(axis=1, keepdims=True)
+        shifted = said - said.max(axis=1, keepdims=True, initial=-np.inf)
         odds = np.exp(shifted)
         table = odds / odds.sum(axis=1, keepdims=True)
         return [
-            Prediction(self.labels[best], float(row[best]), dict(zip(self.labels, row.tolist(), strict=True)))
+            LabelPrediction(self.labels[best], float(row[best]), dict(zip(self.labels, row.tolist(), strict=True)))
             for row, best in zip(table, table.argmax(axis=1).tolist(), strict=True)
         ]
 

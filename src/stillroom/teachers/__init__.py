@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,16 @@ from stillroom.core import signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.plugins import Member
+from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Report, silent
+from stillroom.core.words import Words
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Learnable
+    from stillroom.corpus import Learnable, Rows
+    from stillroom.metrics import Metric
     from stillroom.objectives import Objective
+    from stillroom.shapes import Outputs
     from stillroom.students import Ids, Network
 
 Precision = Literal["fp32", "bf16"]
@@ -112,9 +116,11 @@ class Desk:
 @final
 @dataclass(frozen=True)
 class Examples:
-    """Rows in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its answers.
+    """Texts in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its answers.
 
     Those are logits, or labels where it said no more. What else it said stays on disk until a batch asks for it.
+    Gold and answers are one a text; where words are labelled, one a word, all texts end to end, with NaN (or −1) for
+    words that the teacher said nothing of.
     """
 
     ids: list[Ids]
@@ -124,11 +130,71 @@ class Examples:
     layers: int = 0
     """How many layers the teacher has, where it spoke of them."""
     labels: NDArray[np.int64] | None = None
+    words: Words | None = None
+    """Where the network answers in each text; None: once for the text as a whole."""
 
     @property
     def named(self) -> NDArray[np.int64] | None:
-        """The label that the teacher names for each row; None where no teacher was asked."""
+        """The label that the teacher names with each answer; None where no teacher was asked."""
         return self.labels if self.logits is None else self.logits.argmax(axis=1).astype(np.int64)
+
+    @property
+    def sureness(self) -> NDArray[np.float64] | None:
+        """How sure the teacher is of each text: its largest probability, the mean of it over words; None: not told."""
+        if self.logits is None:
+            return None
+        surest: NDArray[np.float64] = softmax(self.logits).max(axis=1)
+        if self.words is None:
+            return surest
+        owners = np.repeat(np.arange(len(self.words)), self.words.counts)
+        heard = np.isfinite(surest)
+        texts, total = (
+            np.bincount(owners[heard], weights=one, minlength=len(self.words)) for one in (None, surest[heard])
+        )
+        return np.divide(total, texts, out=np.ones(len(self.words)), where=texts > 0)
+
+    @classmethod
+    def of_gold(cls, network: Network, rows: Rows[Any], *, task: Task) -> Self:
+        """The rows that have gold, for a network that no teacher tells anything."""
+        table = rows.table(["text", "label"]).drop_null()
+        ids, words = task.form.read(network, table["text"].to_pylist())
+        return cls(ids, task.place(task.gold(table["label"]), words), None, words=words)
+
+    def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
+        """A metric against gold, or against the teacher where there is no gold at all; and the texts that it counts."""
+        form = task.form
+        gold = task.named(form.spread(self.gold, self.words))
+        known = task.known(gold)
+        if not known.any() and self.named is not None:
+            gold = task.named(form.spread(self.named, self.words))
+            known = np.ones(len(gold), dtype=np.bool_)
+        rows = np.flatnonzero(known)
+        these = form.take(said, rows)
+        return metric.score(task.answered(gold[rows], these, these)), len(rows)
+
+    def batch(self, rows: NDArray[np.int64], *, length: int) -> dict[str, NDArray[Any]]:
+        """`gold`, `mask` (which answers count) and what the teacher answered of these texts.
+
+        `[rows, …]`, or, where words are labelled, `[rows, length, …]` with each word at its first token.
+        """
+        kept = {"gold": self.gold, "logits": self.logits, "label": self.labels}
+        given = {name: one for name, one in kept.items() if one is not None}
+        if self.words is None:
+            return {name: one[rows] for name, one in given.items()} | {"mask": np.ones(len(rows), dtype=np.bool_)}
+        numbers, owners, tokens = self.words.of(rows)
+        heard = np.ones(len(numbers), dtype=np.bool_)
+        if self.logits is not None:
+            heard &= np.isfinite(self.logits[numbers, 0])
+        if self.labels is not None:
+            heard &= self.labels[numbers] >= 0
+        numbers, owners, tokens = numbers[heard], owners[heard], tokens[heard]
+        mask = np.zeros((len(rows), length), dtype=np.bool_)
+        mask[owners, tokens] = True
+        tables = {"mask": mask}
+        for name, one in given.items():
+            tables[name] = np.full((len(rows), length, *one.shape[1:]), -1 if name == "gold" else 0, dtype=one.dtype)
+            tables[name][owners, tokens] = one[numbers]
+        return tables
 
 
 @final
@@ -176,6 +242,9 @@ class Fit(Protocol):
 
 class Teacher(Member, ABC):
     """A teacher's settings, and what follows from them."""
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    """The shapes in which it can answer."""
 
     @property
     def computes(self) -> bool:

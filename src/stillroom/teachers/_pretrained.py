@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, MismatchError, NoNetwork, Problem, missing_extra, nearest
+
+if TYPE_CHECKING:
+    from stillroom.shapes import Shape
+    from stillroom.teachers import Precision
 
 _PACKAGE = "package:"
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # never *.bin, which is pickle, nor *.py, which is code
@@ -82,8 +86,34 @@ def tokenizer_file(folder: Path) -> Path:
     return path
 
 
-def load_network(folder: Path, *, fresh_head: bool = False, **changes: Any) -> Any:
-    """The classifier in a folder, in fp32, from safetensors only, never with code of its own.
+@final
+class Encoder:
+    """An encoder in a folder, for students that start from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Fp32, and bf16 where the CPU has instructions for it."""
+        return ("fp32", "bf16") if cpu_computes_in_bf16() else ("fp32",)
+
+    def network(self) -> Any:
+        """Its weights, without a head."""
+        return _load(self._folder, "AutoModel", fresh_head=True)
+
+    def tokenizer_json(self) -> str:
+        """Its tokenizer, without truncation and padding, which are not its own."""
+        from tokenizers import Tokenizer
+
+        plain = Tokenizer.from_file(str(tokenizer_file(self._folder)))
+        plain.no_padding()
+        plain.no_truncation()
+        return str(plain.to_str())
+
+
+def load_network(folder: Path, *, form: Shape, fresh_head: bool = False, **changes: Any) -> Any:
+    """The network in a folder that answers in a shape, in fp32, from safetensors only, never with code of its own.
 
     With `fresh_head` the weights above the encoder may be missing: they are then drawn by chance, to be fitted.
 
@@ -91,17 +121,21 @@ def load_network(folder: Path, *, fresh_head: bool = False, **changes: Any) -> A
         InputError: it can't be loaded so, or weights are missing, which would otherwise be drawn by chance unsaid.
         MissingExtra: `transformers` is not here.
     """
+    return _load(folder, form.head, fresh_head=fresh_head, **changes)
+
+
+def _load(folder: Path, head: str, *, fresh_head: bool, **changes: Any) -> Any:
     try:
         import torch
+        import transformers
         from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
     except ImportError as error:
         raise missing_extra("train", package="transformers", needed_by=str(folder)) from error
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        network, found = AutoModelForSequenceClassification.from_pretrained(
+        network, found = getattr(transformers, head).from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
@@ -112,10 +146,10 @@ def load_network(folder: Path, *, fresh_head: bool = False, **changes: Any) -> A
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unusable(folder, error) from error
-    body = f"{network.base_model_prefix}."
+    body = "" if network is network.base_model else f"{network.base_model_prefix}."
     missing = sorted(found["missing_keys"])
     if fresh_head:
-        missing = [name for name in missing if name.startswith(body) and ".pooler." not in name]
+        missing = [name for name in missing if name.startswith(body) and "pooler." not in name]
     if missing:
         told = f"no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
         todo = "Take a checkpoint that was fitted to this task, or let `finetuned` fit this one."

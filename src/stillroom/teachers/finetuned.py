@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import artifact, batches, seeds, signals
+from stillroom.core import artifact, batches, plugins, seeds, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
@@ -19,11 +19,12 @@ from stillroom.tasks import Task
 from stillroom.teachers import Desk, Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
 
 if TYPE_CHECKING:
-    from stillroom.corpus import Learnable
+    from stillroom.corpus import Learnable, Rows
     from stillroom.students.transformer.network import TransformerNetwork
 
 _PILOT_STEPS = 24
 _FLOOR_TOKENS = 3072
+_FLOOR_SHARE = 1e-6  # of what the floor has never seen
 _FLOOR_ROWS = 4096  # enough to tell an under-fitted teacher; more would cost more than they tell
 
 
@@ -34,6 +35,8 @@ class FineTuned(Teacher):
     A teacher can under-fit without anyone noticing, so it is held against its own floor: logistic regression on the
     frozen encoder's mean vectors. When it does not beat that on dev, the log, the manifest and the report say so.
     """
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
 
     kind: Literal["finetuned"] = "finetuned"
     base: str
@@ -78,15 +81,9 @@ class FineTuned(Teacher):
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Fit it, and hold it against its floor."""
         base = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
-        train, train_texts = _gold(corpus.train)
-        dev, dev_texts = _gold(corpus.dev)
         bf16 = _pretrained.cpu_computes_in_bf16()
-
-        def examples(network: TransformerNetwork, texts: list[str], gold: NDArray[np.int64]) -> Examples:
-            return Examples(network.encode(texts), gold, None)
-
         network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
-        rows, judges = examples(network, train_texts, train), examples(network, dev_texts, dev)
+        rows, judges = (_gold(network, part, task=task) for part in (corpus.train, corpus.dev))
         plan = Plan(self.epochs, self.batch_size, self.learning_rates[0], self.patience, seed, bf16)
         rate, pilots = self._choose_rate(draft, base, rows, judges, task=task, fit=fit, plan=plan, report=report)
         plan = Plan(self.epochs, self.batch_size, rate, self.patience, seed, bf16)
@@ -95,9 +92,10 @@ class FineTuned(Teacher):
                   folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
         network.save(draft.folder)
         some = _some(rows, seed=seed)
-        floor = _floor(base, some, judges, bf16=bf16, seed=seed, report=report)
-        draft.facts |= {"floor_dev_accuracy": floor, "floor_rows": len(some.ids)}
-        self._note(draft, log=log, pilots=pilots, rate=rate, report=report)
+        floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
+        metric = task.metrics[0]
+        draft.facts |= {f"floor_dev_{metric}": floor, "floor_rows": len(some.ids)}
+        self._note(draft, metric, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
 
@@ -118,6 +116,7 @@ class FineTuned(Teacher):
             names = dict(enumerate(task.outputs))
             inner = _pretrained.load_network(
                 base,
+                form=task.form,
                 fresh_head=True,
                 num_labels=len(names),
                 id2label=names,
@@ -128,7 +127,7 @@ class FineTuned(Teacher):
                 module.p = self.dropout
         inner.get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
         shutil.copyfile(_pretrained.tokenizer_file(base), folder / "tokenizer.json")
-        made = network.TransformerNetwork(inner, folder, max_tokens=self.max_tokens)
+        made = network.TransformerNetwork(inner, folder, shape=task.shape, max_tokens=self.max_tokens)
         self._freeze(made)
         return made
 
@@ -178,15 +177,16 @@ class FineTuned(Teacher):
     def _note(
         self,
         draft: Draft,
+        metric: str,
         *,
         log: list[dict[str, Any]],
         pilots: list[dict[str, Any]],
         rate: float,
         report: Report,
     ) -> None:
-        best = max(float(line["dev"]["accuracy"]) for line in log)
-        floor, rows = (draft.facts[name] for name in ("floor_dev_accuracy", "floor_rows"))
-        draft.facts |= {"learning_rate": rate, "pilots": pilots, "dev_accuracy": best}
+        best = max(float(line["dev"][metric]) for line in log)
+        floor, rows = (draft.facts[name] for name in (f"floor_dev_{metric}", "floor_rows"))
+        draft.facts |= {"learning_rate": rate, "pilots": pilots, f"dev_{metric}": best}
         artifact.write_text(
             draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log)
         )
@@ -205,51 +205,65 @@ def _gold_only() -> list[Any]:
     return [HardLabel()]
 
 
-def _gold(rows: Any) -> tuple[NDArray[np.int64], list[str]]:
-    """Gold labels and texts of the rows that have one.
+def _gold(network: TransformerNetwork, rows: Rows[Any], *, task: Task) -> Examples:
+    """The rows that have gold, as the network reads them.
 
     Raises:
         InputError: none has.
     """
-    table = rows.table(["text", "label"]).drop_null()
-    if table.num_rows == 0:
+    found = Examples.of_gold(network, rows, task=task)
+    if not found.ids:
         todo = "Give labels, or a teacher that is fitted already."
         raise InputError(Problem(f"corpus.{rows.role}", "no row with a label", "gold labels to fit on", todo))
-    return table["label"].to_numpy().astype(np.int64), table["text"].to_pylist()
+    return found
 
 
 def _some(examples: Examples, *, seed: int) -> Examples:
-    """At most so many rows as the floor is fitted on, drawn by chance."""
+    """At most so many texts as the floor is fitted on, drawn by chance."""
     rng = seeds.generator(seed, "teachers/finetuned/floor")
     rows = np.sort(rng.permutation(len(examples.ids))[:_FLOOR_ROWS])
-    return Examples([examples.ids[row] for row in rows], examples.gold[rows], None)
+    ids = [examples.ids[row] for row in rows]
+    if examples.words is None:
+        return Examples(ids, examples.gold[rows], None)
+    return Examples(ids, examples.gold[examples.words.of(rows)[0]], None, words=examples.words.take(rows))
 
 
-def _floor(base: Path, train: Examples, dev: Examples, *, bf16: bool, seed: int, report: Report) -> float:
-    """Dev accuracy of logistic regression on the frozen encoder's mean vectors."""
+def _floor(base: Path, train: Examples, dev: Examples, *, task: Task, bf16: bool, seed: int, report: Report) -> float:
+    """The dev metric of logistic regression on the frozen encoder's vectors: a text's mean, or those of its words."""
     from sklearn.linear_model import LogisticRegression
 
-    if len(set(train.gold.tolist())) == 1:  # nothing to tell apart: logistic regression would refuse
-        return float((dev.gold == train.gold[0]).mean())
-    encoder = _pretrained.load_network(base, fresh_head=True).base_model
-    meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
-    vectors = {name: _means(encoder, part, bf16=bf16, meter=meter) for name, part in (("train", train), ("dev", dev))}
-    model = LogisticRegression(max_iter=500, C=10.0, random_state=seeds.derive(seed, "floor") % 2**32)
-    model.fit(vectors["train"], train.gold)
-    return float(model.score(vectors["dev"], dev.gold))
+    outputs = len(task.outputs)
+    seen = np.unique(train.gold)
+    shares = np.full((len(dev.gold), outputs), _FLOOR_SHARE)
+    if len(seen) == 1:  # nothing to tell apart: logistic regression would refuse
+        shares[:, seen] = 1.0
+    else:
+        encoder = _pretrained.load_network(base, form=task.form, fresh_head=True).base_model
+        meter = Meter(report, stage="teacher's floor", total=len(train.ids) + len(dev.ids), unit="texts")
+        vectors = [_vectors(encoder, part, task=task, bf16=bf16, meter=meter) for part in (train, dev)]
+        some = np.sort(seeds.generator(seed, "floor/words").permutation(len(train.gold))[: 4 * _FLOOR_ROWS])
+        model = LogisticRegression(max_iter=500, C=10.0, random_state=seeds.derive(seed, "floor") % 2**32)
+        model.fit(vectors[0][some], train.gold[some])
+        shares[:, model.classes_] = np.maximum(model.predict_proba(vectors[1]), _FLOOR_SHARE)
+    said = task.form.spread(np.log(shares).astype(np.float32), dev.words)
+    return dev.score(plugins.build("metrics", task.metrics[0]), said, task=task)[0]
 
 
-def _means(encoder: Any, examples: Examples, *, bf16: bool, meter: Meter) -> NDArray[np.float32]:
+def _vectors(encoder: Any, examples: Examples, *, task: Task, bf16: bool, meter: Meter) -> NDArray[np.float32]:
     import torch
 
-    found = np.empty((len(examples.ids), int(encoder.config.hidden_size)), dtype=np.float32)
+    words = examples.words
+    found = np.empty((len(examples.gold), int(encoder.config.hidden_size)), dtype=np.float32)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for rows in batches.by_tokens([len(one) for one in examples.ids], budget=_FLOOR_TOKENS):
             padded, mask = batches.pad([examples.ids[row] for row in rows])
             masked = torch.from_numpy(mask)
-            hidden = encoder(input_ids=torch.from_numpy(padded), attention_mask=masked.long()).last_hidden_state
-            total = (hidden.float() * masked.unsqueeze(-1)).sum(dim=1)
-            mean = total / masked.sum(dim=1, keepdim=True)
-            found[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+            hidden = encoder(input_ids=torch.from_numpy(padded), attention_mask=masked.long()).last_hidden_state.float()
+            if words is None:
+                mean = (hidden * masked.unsqueeze(-1)).sum(dim=1) / masked.sum(dim=1, keepdim=True)
+                found[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+            else:
+                numbers, owners, tokens = words.of(rows)
+                found[numbers] = torch.nn.functional.normalize(hidden, dim=2).numpy()[owners, tokens]
             meter.advance(len(rows))
     return found

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.progress import Report
+from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.tasks import Task
 from stillroom.teachers import (
     Desk,
@@ -36,6 +37,8 @@ _TEACHER = "teacher.json"
 @final
 class HuggingFace(Teacher):
     """A fine-tuned classifier in the layout of `transformers`; remote code is never run, pickled weights never read."""
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
 
     kind: Literal["huggingface"] = "huggingface"
     model: str
@@ -78,7 +81,7 @@ class HuggingFace(Teacher):
 
 @final
 class Checkpoint:
-    """A classifier in a folder, in fp32 and, where the CPU computes in it, in bf16."""
+    """A classifier of texts or of words in a folder, in fp32 and, where the CPU computes in it, in bf16."""
 
     def __init__(
         self,
@@ -97,8 +100,10 @@ class Checkpoint:
         self._task = task
         self._tokenizer = Tokenizer.from_file(str(_pretrained.tokenizer_file(folder)))
         self._tokenizer.no_padding()
-        self._networks: dict[Precision, Any] = {"fp32": _pretrained.load_network(folder)}
-        self._tokenizer.enable_truncation(_pretrained.longest_input(self.network()))
+        self._networks: dict[Precision, Any] = {"fp32": _pretrained.load_network(folder, form=task.form)}
+        encoder = Tokens(special=True, max_tokens=_pretrained.longest_input(self.network()))
+        written = self._tokenizer.to_str()
+        self.encode, self.read = encoder.read(written), encoder.read_words(written)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -137,19 +142,20 @@ class Checkpoint:
         import torch
 
         network = self._in(precision)
-        ids = [np.array(one.ids, dtype=np.int32) for one in self._tokenizer.encode_batch_fast(list(texts))]
-        logits = np.empty((len(ids), len(self._task.outputs)), dtype=np.float32)
+        form = self._task.form
+        ids, words = form.read(self, texts)
+        sheet = form.sheet(len(ids), outputs=len(self._task.outputs), words=words)
         further: dict[str, list[Any]] = {name: [None] * len(ids) for name in sorted(wanted - signals.LOGITS)}
         with torch.inference_mode():
             for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
                 padded, mask = batches.pad([ids[row] for row in rows])
                 found = _listening.listen(network, torch.from_numpy(padded), torch.from_numpy(mask), wanted)
-                logits[rows] = found["logits"].float().numpy()
+                sheet.put(rows, found["logits"].float().numpy())
                 for name, kept in further.items():
                     told = found[name].float().numpy().astype(np.float16)
                     for place, row in enumerate(rows):
                         kept[row] = _unpadded(told[place], tokens=len(ids[row]), axes=signals.token_axes(name))
-        said: dict[str, NDArray[Any]] = {"logits": logits}
+        said: dict[str, NDArray[Any]] = form.said(sheet.outputs)
         said |= {name: _end_to_end(kept, axes=signals.token_axes(name)) for name, kept in further.items() if ids}
         if signals.over_tokens(wanted):
             said[signals.TOKENS] = np.array([len(one) for one in ids], dtype=np.int64)

@@ -298,7 +298,7 @@ def _answer(path: Path) -> str:
 def _label(line: dict[str, Any], *, task: Task, where: str) -> int | Problem:
     """The position of the label that one line names."""
     label = line["label"]
-    place = task.code(label) if isinstance(label, str) else None
+    place: int | None = task.code(label) if isinstance(label, str) else None
     if place is None or not isinstance(line.get("text"), str):
         expected = f"a text, and one of {', '.join(task.outputs)}"[:200]
         return Problem(f"{where}, `label`", f"`{label}`"[:60], expected, "Correct the line.")

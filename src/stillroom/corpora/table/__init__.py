@@ -1,4 +1,4 @@
-"""Rows in the user's files: csv, tsv, jsonl, parquet, a folder of the `datasets` library; local, globbed or remote."""
+"""Rows in the user's files: csv, tsv, jsonl, parquet, conll, a folder of the `datasets` library; here or remote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from stillroom.core.artifact import canonical, sha256
 from stillroom.core.errors import CorpusError, Problem
 from stillroom.corpora import Row, Source, Split, Stream
-from stillroom.corpora.table import columnar, lines, places
+from stillroom.corpora.table import columnar, conll, lines, places
 from stillroom.corpora.table.columns import Wanted
 from stillroom.tasks import Task
 
@@ -55,8 +55,10 @@ class Table(Source):
     """The name of the main domain."""
     encoding: str = "utf-8"
     """How the text files are encoded."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll"] = "auto"
     """What the files are; `auto` goes by the ending of their names."""
+    scheme: Literal["auto", "IOB1", "IOB2", "BILOU", "IO"] = "auto"
+    """How the tags of `conll` files are to be read; `auto` looks at them first."""
     quoting: Literal["auto", "yes", "no"] = "auto"
     """Whether `"` groups: `auto` says yes in csv and no in tsv, where it is most often just a character."""
 
@@ -158,8 +160,21 @@ class Table(Source):
                 )
                 if file.format == "jsonl":
                     yield from lines.jsonl(decoded, wanted=wanted)
+                elif file.format == "conll":
+                    tagged = wanted.label is not None
+                    scheme = self._scheme(file) if tagged else "IO"
+                    yield from conll.rows(decoded, scheme=scheme, tagged=tagged, drop_empty=self.empty == "drop")
                 else:
                     yield from lines.separated(decoded, wanted=wanted, **self._dialect(file.format))
+
+    def _scheme(self, file: places.File) -> conll.Scheme:
+        """The scheme of a file's tags."""
+        if self.scheme != "auto":
+            return self.scheme
+        with places.opened(file) as stream:
+            return conll.scheme_of(
+                lines.Lines(stream, name=file.name, encoding=self.encoding, max_characters=self.max_characters)
+            )
 
     def _dialect(self, form: str) -> Mapping[str, Any]:
         quoted = self.quoting == "yes" or (self.quoting == "auto" and form == "csv")

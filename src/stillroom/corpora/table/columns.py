@@ -57,7 +57,9 @@ class Wanted:
                 "a text",
                 "Set `corpus.text` to the column of texts, or write the value as a string.",
             )
-        label = plain(values[self.label]) if self.label else None
+        label = values[self.label] if self.label else None
+        if not isinstance(label, list | dict):  # what is none of these, a task reads as it stands: spans, say
+            label = plain(label)
         kept = {name: plain(values.get(name)) for name in self.columns}
         return Row(text, label, where, {name: value for name, value in kept.items() if value is not None})
 

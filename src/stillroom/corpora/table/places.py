@@ -23,6 +23,9 @@ _ENDINGS = {
     ".tab": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -111,7 +114,7 @@ def _file(name: str, target: str, system: Any, form: str) -> File:
         if form == "" or (form == "parquet" and target.endswith(".gz")):
             found = f"the ending `{os.path.splitext(target)[1]}`"
             expected = f"{', '.join(_ENDINGS)} (those of lines also with .gz)"
-            todo = "Say what it is: format = one of csv, tsv, jsonl, parquet."
+            todo = "Say what it is: format = one of csv, tsv, jsonl, parquet, conll."
             raise CorpusError(Problem(name, found, expected, todo))
     return File(name, target, system, form)
 

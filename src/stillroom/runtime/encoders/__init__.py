@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core.plugins import Member
+from stillroom.core.words import Words
 
 Ids = NDArray[np.int32]
 #: Texts to the ids of each.
 Encode = Callable[[Sequence[str]], list[Ids]]
 #: Chunks (runs of characters between spaces) to all their ids end to end, and how many each has.
 EncodeChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
+#: Texts to the ids of each, and their words.
+ReadWords = Callable[[Sequence[str]], tuple[list[Ids], Words]]
 
 
 class Encoder(Member, ABC):
@@ -24,3 +27,11 @@ class Encoder(Member, ABC):
     @abstractmethod
     def open(self, folder: Path) -> Encode:
         """The encoding, with whatever files it needs from a student's folder. Every text gets at least one id."""
+
+
+class WordEncoder(Encoder, ABC):
+    """How a student reads text whose words it labels."""
+
+    @abstractmethod
+    def open_words(self, folder: Path) -> ReadWords:
+        """The encoding, with the words of each text and the token that each begins with."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from stillroom.runtime.encoders import Encode, EncodeChunks, Encoder, Ids
+from stillroom.core.words import Words
+from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, ReadWords, WordEncoder
 
 FILE = "tokenizer.json"
 
 
 @final
-class Tokens(Encoder):
+class Tokens(WordEncoder):
     """Token ids from the `tokenizer.json` in the student's folder."""
 
     kind: Literal["tokens"] = "tokens"
@@ -34,14 +36,34 @@ class Tokens(Encoder):
 
     def read(self, written: str) -> Encode:
         """The same for a tokenizer as `tokenizer.json` would hold it."""
-        return self._encode(self._ready(Tokenizer.from_str(written)))
+        return self._encode(self.ready(Tokenizer.from_str(written)))
+
+    def open_words(self, folder: Path) -> ReadWords:
+        """The same with the words that the tokens make."""
+        return self.read_words((folder / FILE).read_text(encoding="utf-8"))
+
+    def read_words(self, written: str) -> ReadWords:
+        """The same for a tokenizer as `tokenizer.json` would hold it.
+
+        A word is what the tokenizer cuts a text into before it looks for tokens. Of a text that is cut at `max_tokens`,
+        the words beyond are not read.
+        """
+        tokenizer = self.ready(Tokenizer.from_str(written))
+        nothing = np.array([self.unknown], dtype=np.int32)
+
+        def read(texts: Sequence[str]) -> tuple[list[Ids], Words]:
+            found = tokenizer.encode_batch(list(texts), add_special_tokens=self.special)
+            ids = [np.array(one.ids, dtype=np.int32) if one.ids else nothing for one in found]
+            return ids, words_of(found)
+
+        return read
 
     def open_both(self, folder: Path) -> tuple[Encode, EncodeChunks]:
         """The tokenizer for texts, and for chunks that it would split anyway, which it reads in half the time.
 
         Opened once for both: that is a tenth of a first prediction.
         """
-        tokenizer = self._ready(Tokenizer.from_file(str(folder / FILE)))
+        tokenizer = self.ready(Tokenizer.from_file(str(folder / FILE)))
         return self._encode(tokenizer), _encode_chunks(tokenizer)
 
     def _encode(self, tokenizer: Tokenizer) -> Encode:
@@ -53,13 +75,36 @@ class Tokens(Encoder):
 
         return encode
 
-    def _ready(self, tokenizer: Tokenizer) -> Tokenizer:
+    def ready(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer without padding, and cut where it is to be."""
         tokenizer.no_padding()
         if self.max_tokens is None:
             tokenizer.no_truncation()
         else:
             tokenizer.enable_truncation(self.max_tokens)
         return tokenizer
+
+
+def words_of(found: Sequence[Encoding]) -> Words:
+    """The words of encoded texts: what each token is a part of, and the characters from the first part to the last.
+
+    A token that is of no word (one that was added around a text) is of none, and so is a word without characters.
+    """
+    counts = np.array([len(one) for one in found], dtype=np.int64)
+    owners = chain.from_iterable(one.word_ids for one in found)
+    of = np.array([-1 if one is None else one for one in owners], dtype=np.int64)
+    offsets = chain.from_iterable(chain.from_iterable(one.offsets for one in found))
+    characters = np.fromiter(offsets, np.int32, 2 * len(of)).reshape(-1, 2)
+    texts = np.repeat(np.arange(len(found)), counts)
+    begins = np.ones(len(of), dtype=np.bool_)
+    begins[1:] = (of[1:] != of[:-1]) | (texts[1:] != texts[:-1])
+    ends = np.append(begins[1:], True)[: len(of)]
+    first, last = np.flatnonzero(begins & (of >= 0)), np.flatnonzero(ends & (of >= 0))
+    places = np.stack([characters[first, 0], characters[last, 1]], axis=1)
+    there = places[:, 1] > places[:, 0]
+    first, places = first[there], places[there]
+    starts = np.cumsum(counts) - counts
+    return Words(first - starts[texts[first]], places, np.bincount(texts[first], minlength=len(found)))
 
 
 def _encode_chunks(tokenizer: Tokenizer) -> EncodeChunks:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from stillroom.core.plugins import Member
 
-Serve = Callable[[Sequence[str]], NDArray[np.float32]]
+#: Texts to outputs in the shape of the task, in order.
+Serve = Callable[[Sequence[str]], Any]
 
 
 class Runner(Member, ABC):
@@ -19,4 +18,4 @@ class Runner(Member, ABC):
 
     @abstractmethod
     def open(self, folder: Path, *, threads: int) -> Serve:
-        """The student in a bundle's folder: texts to logits, `[texts, classes]`, in order."""
+        """The student in a bundle's folder."""

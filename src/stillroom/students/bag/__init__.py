@@ -11,14 +11,14 @@ from pydantic import Field
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.runners.bag import Bag as BagRunner
 from stillroom.students import Network, Span, Student
-from stillroom.tasks import Shape, Task
+from stillroom.tasks import Task
 
 
 @final
 class Bag(Student):
     """Hashed word and character n-grams under a linear layer. It needs nothing of the teacher but its answers."""
 
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
     follows_tokenizer: ClassVar[bool] = False
 
     kind: Literal["bag"] = "bag"

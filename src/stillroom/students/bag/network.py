@@ -52,6 +52,11 @@ class BagNetwork:
         self._encode = settings.features.open(Path())
 
     @property
+    def shape(self) -> str:
+        """One answer a text."""
+        return "pooled"
+
+    @property
     def layers(self) -> int:
         """None: it has no inside."""
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
 
@@ -12,7 +12,7 @@ from stillroom.students import Span
 from stillroom.students._reading import Reading
 
 if TYPE_CHECKING:
-    from stillroom.students._readers import Build
+    from stillroom.students._readers import Body, Build
 
 
 @final
@@ -23,7 +23,7 @@ class BiGru(Reading):
     one before it.
     """
 
-    serves_itself: ClassVar[bool] = False
+    serves_itself: ClassVar[frozenset[str]] = frozenset()
 
     file: ClassVar[str] = "bigru.safetensors"
 
@@ -46,8 +46,9 @@ class BiGru(Reading):
         units = {"units": Span(max(1, self.units // 2), self.units * 2, log=True, whole=True)}
         return {**super().spans(), **units, "dropout": Span(0.1, 0.6), "token_dropout": Span(0.0, 0.3)}
 
-    def body(self) -> Build:
-        """The recurrent layer."""
+    def body(self, shape: str) -> Build:
+        """The recurrent layer: its highest and mean states over a text, or those at each token."""
         from stillroom.students.bigru import network
 
-        return partial(network.BiGru, self.units)
+        bodies: Mapping[str, Callable[..., Body]] = {"pooled": network.BiGru, "tokens": network.LocalBiGru}
+        return partial(bodies[shape], self.units)

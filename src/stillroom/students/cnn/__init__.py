@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
@@ -16,7 +16,7 @@ from stillroom.students import Span
 from stillroom.students._reading import Reading
 
 if TYPE_CHECKING:
-    from stillroom.students._readers import Build
+    from stillroom.students._readers import Body, Build
 
 _SAME = 1e-3  # of a logit: what sums in another order may differ by
 
@@ -59,11 +59,15 @@ class Cnn(Reading):
         channels = {"channels": Span(max(1, self.channels // 2), self.channels * 2, log=True, whole=True)}
         return {**super().spans(), **channels, "dropout": Span(0.2, 0.6), "token_dropout": Span(0.0, 0.3)}
 
-    def body(self) -> Build:
-        """Convolutions of each window."""
+    def body(self, shape: str) -> Build:
+        """Convolutions of each window: their highest answers over a text, or those at each token."""
         from stillroom.students.cnn import network
 
-        return partial(network.Convolutions, self.windows, self.channels)
+        bodies: Mapping[str, Callable[..., Body]] = {
+            "pooled": network.Convolutions,
+            "tokens": network.LocalConvolutions,
+        }
+        return partial(bodies[shape], self.windows, self.channels)
 
     def runner(self, folder: Path, *, texts: Sequence[str]) -> CnnRunner:
         """Numpy; by chunks where on these texts that gives what reading them whole gives."""

@@ -13,8 +13,9 @@ from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.static import Static as StaticRunner
-from stillroom.students import Network, Span, Student, _trimming
-from stillroom.tasks import Shape, Task
+from stillroom.students import Network, Span, _trimming
+from stillroom.students._started import Started
+from stillroom.tasks import Task
 
 if TYPE_CHECKING:
     from stillroom.teachers import LoadedTeacher
@@ -23,15 +24,14 @@ _SAME = 1e-3  # of a logit: what sums in another order may differ by
 
 
 @final
-class Static(Student):
+class Static(Started):
     """A vector a token, averaged, and a small head.
 
     The vectors start from the teacher's own vocabulary pass (each token alone through the teacher), reduced by PCA and
     weighted by smooth inverse frequency (Arora et al. 2017); vectors and weights are then trained.
     """
 
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
-    follows_tokenizer: ClassVar[bool] = True
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
@@ -71,10 +71,10 @@ class Static(Student):
         return {**super().spans(), **widths, "dropout": Span(0.0, 0.5), "token_dropout": Span(0.0, 0.3)}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
-        """Keep the teacher's tokenizer and its vector for each token of its vocabulary."""
+        """Keep the tokenizer that it starts with, and a vector for each token of its vocabulary."""
         from stillroom.students import _vocabulary
 
-        _vocabulary.collect(teacher, folder, report=report)
+        _vocabulary.collect(self.origin(teacher), folder, report=report)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher's token vectors, reduced and weighted, under a fresh head."""

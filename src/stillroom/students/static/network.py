@@ -149,6 +149,11 @@ class StaticNetwork:
         self._encode = self.encoder.read(tokenizer)
 
     @property
+    def shape(self) -> str:
+        """One answer a text."""
+        return "pooled"
+
+    @property
     def layers(self) -> int:
         """None: it has no inside."""
         return 0

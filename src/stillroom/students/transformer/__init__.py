@@ -10,20 +10,20 @@ from pydantic import Field, model_validator
 
 from stillroom.core import signals
 from stillroom.core.progress import Report, silent
-from stillroom.students import Network, Span, Student
-from stillroom.tasks import Shape, Task
+from stillroom.students import Network, Span
+from stillroom.students._started import Started
+from stillroom.tasks import Task
 
 if TYPE_CHECKING:
     from stillroom.teachers import LoadedTeacher
 
 
 @final
-class Transformer(Student):
+class Transformer(Started):
     """Maximally spaced layers of the teacher, first and last included, its embeddings and its head."""
 
-    shapes: ClassVar[frozenset[Shape]] = frozenset({"pooled"})
-    follows_tokenizer: ClassVar[bool] = True
-    serves_itself: ClassVar[bool] = False
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    serves_itself: ClassVar[frozenset[str]] = frozenset()
 
     learns_rounding: ClassVar[bool] = True
 
@@ -74,10 +74,10 @@ class Transformer(Student):
         return {**super().spans(), **({"width": narrower} if narrower else {})}
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
-        """Keep the teacher's network and tokenizer."""
+        """Keep the network that it starts from, and its tokenizer."""
         from stillroom.students.transformer import network
 
-        network.keep(teacher, folder)
+        network.keep(self.origin(teacher), folder)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher with fewer layers, heads, units, directions and tokens.
@@ -87,7 +87,7 @@ class Transformer(Student):
         """
         from stillroom.students.transformer import network
 
-        return network.begun(self, studied, texts, seed=seed)
+        return network.begun(self, studied, texts, task=task, seed=seed)
 
     def depth(self, teacher_layers: int) -> int:
         """The layers that it keeps."""
@@ -108,4 +108,4 @@ class Transformer(Student):
         """The student in a folder."""
         from stillroom.students.transformer import network
 
-        return network.reopen(folder)
+        return network.reopen(folder, task=task)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from stillroom.core import signals
+from stillroom.core import seeds, signals
 from stillroom.core.errors import MismatchError, Problem
+from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids, _trimming
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from stillroom.shapes import Shape
+    from stillroom.students._started import Origin
     from stillroom.students.transformer import Transformer
-    from stillroom.teachers import LoadedTeacher
+    from stillroom.tasks import Task
 
 
 @final
 class Classifier(nn.Module):
-    """A sequence classifier, called as every student is."""
+    """A classifier of texts or of their tokens, called as every student is."""
 
     def __init__(self, inner: Any, exits: nn.ModuleDict) -> None:
         super().__init__()
@@ -36,8 +39,8 @@ class Classifier(nn.Module):
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits."""
+    ) -> Float[Tensor, "batch *length classes"]:
+        """Logits, of a text or of each token."""
         logits: Tensor = self.inner(input_ids=ids, attention_mask=mask.long()).logits
         return logits
 
@@ -51,16 +54,18 @@ class TransformerNetwork:
         inner: Any,
         folder: Path,
         *,
+        shape: str = "pooled",
         max_tokens: int | None = None,
         tokenizer: str | None = None,
         cut: Mapping[str, int] | None = None,
         heads: nn.ModuleDict | None = None,
     ) -> None:
         self.module = Classifier(inner, nn.ModuleDict() if heads is None else heads)
+        self.shape = shape
         self.encoder = _encoder(inner, max_tokens=max_tokens)
         # In the folder stands the teacher's; a student may read with what is left of it.
         self._tokenizer = tokenizer or (folder / TOKENIZER).read_text(encoding="utf-8")
-        self._encode = self.encoder.read(self._tokenizer)
+        self._encode, self._read = self.encoder.read(self._tokenizer), self.encoder.read_words(self._tokenizer)
         self._cut = dict(cut or {})
 
     @property
@@ -80,6 +85,10 @@ class TransformerNetwork:
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, special tokens included, cut at the longest input."""
         return self._encode(texts)
+
+    def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
+        """The same, and their words."""
+        return self._read(texts)
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
@@ -124,10 +133,10 @@ class TransformerNetwork:
         (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
 
 
-def keep(teacher: LoadedTeacher, folder: Path) -> None:
-    """Write the teacher's classifier and tokenizer."""
-    teacher.network().save_pretrained(folder, safe_serialization=True)
-    (folder / TOKENIZER).write_text(teacher.tokenizer_json(), encoding="utf-8")
+def keep(origin: Origin, folder: Path) -> None:
+    """Write a network and its tokenizer."""
+    origin.network().save_pretrained(folder, safe_serialization=True)
+    (folder / TOKENIZER).write_text(origin.tokenizer_json(), encoding="utf-8")
 
 
 def spaced(*, layers: int, of: int) -> list[int]:
@@ -135,9 +144,12 @@ def spaced(*, layers: int, of: int) -> list[int]:
     return [of - 1] if layers == 1 else np.linspace(0, of - 1, layers).round().astype(int).tolist()
 
 
-def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: int) -> TransformerNetwork:
+def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Task, seed: int) -> TransformerNetwork:
     """The kept teacher with fewer layers and, where that is asked for, narrower ones and fewer tokens."""
-    inner, tokenizer = _load(folder), (folder / TOKENIZER).read_text(encoding="utf-8")
+    inner, tokenizer = (
+        _begun(folder, task, fresh=bool(settings.start), seed=seed),
+        (folder / TOKENIZER).read_text(encoding="utf-8"),
+    )
     asked = {"heads": settings.heads, "feed_forward": settings.feed_forward, "width": settings.width}
     cut = {name: number for name, number in asked.items() if number is not None}
     seen = None
@@ -160,7 +172,7 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, seed: in
     if settings.freeze_embeddings:
         inner.get_input_embeddings().weight.requires_grad_(False)
     heads = exits.made(inner, settings.exits, seed=seed)
-    return TransformerNetwork(inner, folder, tokenizer=tokenizer, cut=cut, heads=heads)
+    return TransformerNetwork(inner, folder, shape=task.shape, tokenizer=tokenizer, cut=cut, heads=heads)
 
 
 def _thin(inner: Any, *, layers: int) -> list[int]:
@@ -191,12 +203,13 @@ def _trim(inner: Any, tokenizer: str, seen: survey.Survey, *, min_count: int) ->
     return trimmed.tokenizer
 
 
-def reopen(folder: Path) -> TransformerNetwork:
+def reopen(folder: Path, *, task: Task) -> TransformerNetwork:
     """The student in a folder."""
-    inner, cut = shape.reopen(folder) if (folder / shape.FILE).is_file() else (_load(folder), {})
+    form = task.form
+    inner, cut = shape.reopen(folder, form=form) if (folder / shape.FILE).is_file() else (_load(folder, form), {})
     # It is judged and exported from here on: spelled out, attention makes a graph of fewer nodes, a twentieth quicker.
     inner.set_attn_implementation("eager")
-    return TransformerNetwork(inner, folder, cut=cut, heads=exits.reopen(folder))
+    return TransformerNetwork(inner, folder, shape=task.shape, cut=cut, heads=exits.reopen(folder))
 
 
 def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
@@ -204,5 +217,16 @@ def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
     return Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
 
 
-def _load(folder: Path) -> Any:
-    return _pretrained.load_network(folder)
+def _begun(folder: Path, task: Task, *, fresh: bool, seed: int) -> Any:
+    """What was kept, with its head; one that was no teacher's has none, and gets one for the task, to be fitted."""
+    if not fresh:
+        return _load(folder, task.form)
+    names = dict(enumerate(task.outputs))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, "students/transformer/head"))
+        return _pretrained.load_network(folder, form=task.form, fresh_head=True, num_labels=len(names),
+                                        id2label=names, label2id={name: at for at, name in names.items()})  # fmt: skip
+
+
+def _load(folder: Path, form: Shape) -> Any:
+    return _pretrained.load_network(folder, form=form)

@@ -114,6 +114,8 @@ def _gated(
     finally:
         for one in hooks:
             one.remove()
+    if logits.dim() > 2:  # an answer a token
+        logits = logits[mask]
     drawn = torch.multinomial(torch.softmax(logits.detach(), dim=-1), 1, generator=generator)
     said = torch.log_softmax(logits, dim=-1).gather(1, drawn).sum()
     gradients = torch.autograd.grad(said, [caught[place] for place in range(len(linear))])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from stillroom.core import artifact
+from stillroom.shapes import Shape
 from stillroom.students.transformer import projection, pruning
 
 FILE = "cut.json"
@@ -29,15 +30,15 @@ def keep(inner: Any, cut: Mapping[str, int], folder: Path) -> None:
     artifact.write_json(folder / FILE, dict(cut))
 
 
-def reopen(folder: Path) -> tuple[Any, dict[str, int]]:
+def reopen(folder: Path, *, form: Shape) -> tuple[Any, dict[str, int]]:
     """The network in a folder, and what was kept of it."""
+    import transformers
     from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     cut: dict[str, int] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with torch.random.fork_rng(devices=[]):
-        inner = AutoModelForSequenceClassification.from_config(config)
+        inner = getattr(transformers, form.head).from_config(config)
     if "heads" in cut or "feed_forward" in cut:
         pruning.reshape(inner, heads=cut.get("heads"), feed_forward=cut.get("feed_forward"))
     if "width" in cut:

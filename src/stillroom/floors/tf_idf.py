@@ -1,52 +1,54 @@
-"""The floor: what counting words gets, for next to nothing. A student under it was not worth distilling."""
+"""Logistic regression on how often words and pairs of words stand in a text, those that stand everywhere less."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillroom.core import seeds
 from stillroom.core.errors import InputError, Problem, missing_extra
+from stillroom.floors import Floor
 
-NAME = "TF-IDF with logistic regression"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.tasks import Task
 
 #: Words of one letter count too: "I" and "a" carry something, and some scripts have little else.
 _WORD = r"(?u)\w+"
 
 
-def baseline(train: pa.Table, texts: Sequence[str], *, classes: int, seed: int) -> NDArray[np.float32]:
-    """Log-probabilities, `[texts, classes]`, of a logistic regression on TF-IDF of words and word pairs.
+@final
+class TfIdf(Floor):
+    """Logistic regression on TF-IDF of words and pairs of words: log-probabilities `[texts, classes]`.
 
-    `train` has the columns text and label (a position; null or negative where there is no gold: such rows don't count).
     A class that it has no row of gets the share of half a row.
-
-    Raises:
-        InputError: no row has gold.
-        MissingExtra: scikit-learn is not installed.
     """
-    known = [
-        (text, label)
-        for text, label in zip(train["text"].to_pylist(), train["label"].to_pylist(), strict=True)
-        if label is not None and label >= 0
-    ]
-    if not known:
-        raise InputError(
-            Problem("train", "no row with a label", "at least one", "The baseline is fitted on gold rows.")
-        )
-    gold = np.array([label for _, label in known], dtype=np.int64)
-    floor = 0.5 / len(known)
-    shares = np.full((len(texts), classes), floor)
-    seen = np.unique(gold)
-    if len(seen) == 1 or not len(texts):
-        shares[:, seen] = 1.0
-    else:
-        fitted = _fitted([text for text, _ in known], gold, texts, seed=seed)
-        shares[:, seen] = np.maximum(fitted, floor)
-    return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True)), dtype=np.float32)
+
+    name: ClassVar[str] = "TF-IDF with logistic regression"
+
+    kind: Literal["tf_idf"] = "tf_idf"
+
+    def say(self, train: pa.Table, texts: Sequence[str], *, task: Task, seed: int) -> NDArray[np.float32]:
+        """Log-probabilities; rows without gold don't count."""
+        found = task.gold(train["label"])
+        rows = np.flatnonzero(task.known(found))
+        if not len(rows):
+            todo = "The floor is fitted on gold rows."
+            raise InputError(Problem("train", "no row with a label", "at least one", todo))
+        known = train["text"].take(rows).to_pylist()
+        gold, least = found[rows], 0.5 / len(rows)
+        shares = np.full((len(texts), len(task.outputs)), least)
+        seen = np.unique(gold)
+        if len(seen) == 1 or not len(texts):
+            shares[:, seen] = 1.0
+        else:
+            shares[:, seen] = np.maximum(_fitted(known, gold, texts, seed=seed), least)
+        return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True)), dtype=np.float32)
 
 
 def _fitted(known: Sequence[str], gold: NDArray[np.int64], texts: Sequence[str], *, seed: int) -> NDArray[np.float64]:

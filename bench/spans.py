@@ -1,0 +1,177 @@
+"""What students that label spans keep of a fitted MiniLM, and how much quicker they are.
+
+    python bench/spans.py [--sets broad_twitter_corpus snips_slu] [--students bigru cnn transformer] [--seeds 3]
+                          [--dev] [--work work/spans] [--shared ../shared] [--json]
+
+Names of people, places and organisations in tweets (Derczynski et al. 2016: test section F, dev the second half of H),
+and slots of spoken commands (Coucke et al. 2018). The teacher is fitted once a set; each student is fitted with every
+seed and meets the test once. Speed is that of the bundle against the fp32 teacher in torch on one thread, tokenization
+included, in turns. Intervals are Student's t over seeds at 95 %; `gain` is what the teacher's words added to gold
+alone. With `--dev` nothing is tested: the best dev score of each student is shown, to choose by.
+
+Where the sets are not on this machine, it says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import gzip
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives import interval, shown
+from parts import BASE, NotHereError
+from stillroom import pipeline
+from stillroom.core import recipe
+from stillroom.core.progress import Event
+
+ROOT = Path(__file__).parents[1]
+#: Students as dev chose them.
+STUDENTS: dict[str, dict[str, Any]] = {
+    "bigru": {"kind": "bigru", "units": 256, "dimensions": 256, "epochs": 20},
+    "cnn": {"kind": "cnn", "epochs": 16},
+    "transformer": {"kind": "transformer", "layers": 2, "epochs": 10, "learning_rate": 3e-4},
+}
+TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
+ASKED = (97.0, 20)
+
+
+def corpus_of(name: str, folder: Path, *, shared: Path) -> tuple[list[str], dict[str, Any]]:
+    """The labels of a set and its corpus.
+
+    Raises:
+        NotHereError: its files are not on this machine.
+    """
+    here = shared / "data" / "ner" / name
+    if not here.is_dir():
+        raise NotHereError(f"no {here}")
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "broad_twitter_corpus":
+        halves = _halves(here / "h.conll", folder)
+        train = [str(here / one) for one in ("a.conll", "b.conll", "e.conll", "g.conll.gz")]
+        return ["PER", "LOC", "ORG"], {"kind": "table", "train": [*train, halves[0]], "dev": halves[1],
+                                       "test": str(here / "f.conll"), "empty": "drop"}  # fmt: skip
+    paths, labels = {}, set()
+    for split, ours in (("train", "train"), ("valid", "dev"), ("test", "test")):
+        words, tags = (_lines(here / f"{split}.seq.{side}.txt") for side in ("in", "out"))
+        paths[ours] = str(folder / f"{ours}.conll")
+        with Path(paths[ours]).open("w", encoding="utf-8") as file:
+            for own, given in zip(words, tags, strict=True):
+                pairs = zip(own.split(), given.split(), strict=True)
+                file.write("".join(f"{word}\t{tag}\n" for word, tag in pairs) + "\n")
+                labels |= {tag[2:] for tag in given.split() if tag != "O"}
+    return sorted(labels), {"kind": "table", **paths}
+
+
+def _lines(path: Path) -> list[str]:
+    packed = path.with_name(f"{path.name}.gz")
+    with gzip.open(packed, "rt", encoding="utf-8") if packed.is_file() else path.open(encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def _halves(path: Path, folder: Path) -> tuple[str, str]:
+    """The texts of a section in two files."""
+    texts = [block for block in path.read_text(encoding="utf-8").split("\n\n") if block.strip()]
+    found = []
+    for number, some in enumerate((texts[: len(texts) // 2], texts[len(texts) // 2 :])):
+        found.append(folder / f"{path.stem}-{number}.conll")
+        found[-1].write_text("\n\n".join(some) + "\n", encoding="utf-8")
+    return str(found[0]), str(found[1])
+
+
+def asked(name: str, student: str, seed: int, *, shared: Path, work: Path) -> recipe.Recipe:
+    """The recipe of one run. The teacher is the same for every seed."""
+    labels, corpus = corpus_of(name, work / "rows" / name, shared=shared)
+    return recipe.parse(
+        {
+            "name": f"{name}-{student}-{seed}",
+            "seed": seed,
+            "task": {"kind": "token_labelling", "labels": labels},
+            "corpus": corpus,
+            "teacher": {
+                "kind": "finetuned",
+                "base": BASE,
+                "epochs": TEACHERS[name],
+                "patience": 2,
+                "freeze_embeddings": False,
+            },
+            "student": STUDENTS[student],
+            "export": {"formats": ["onnx", "onnx_int8"]},
+        }
+    )
+
+
+def tell(event: Event) -> None:
+    """A note on a line of its own."""
+    if event.note:
+        print(f"{event.stage}: {event.note}", file=sys.stderr)
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each run's figures; from disk where it was finished before."""
+    for name, student, seed in itertools.product(arguments.sets, arguments.students, range(arguments.seeds)):
+        try:
+            wanted = asked(name, student, seed, shared=arguments.shared, work=arguments.work)
+        except NotHereError as error:
+            print(f"{name}: skipped, {error}", file=sys.stderr)
+            continue
+        until = "train" if arguments.dev else "gates"
+        run = pipeline.run(wanted, work=arguments.work, until=until, report=tell)
+        lines = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        found: dict[str, Any] = {"set": name, "student": student, "seed": seed,
+                                 "dev": max(json.loads(line)["dev"]["span_f1"] for line in lines)}  # fmt: skip
+        if not arguments.dev:
+            told = run.summary
+            worth = told["verdict"]["difference"]
+            found |= {
+                "teacher": told["teacher"]["scores"]["span_f1"]["value"],
+                "f1": told["student"]["scores"]["span_f1"]["value"],
+                "kept": told["retention"]["span_f1"]["value"],
+                "floor": told["baseline"]["scores"]["span_f1"]["value"],
+                "speedup": told["speedup"]["value"],
+                "p50_ms": told["student"]["cost"]["latency_ms"]["p50"],
+                "disk_mb": told["student"]["cost"]["disk_mb"],
+                "gain": None if worth is None else worth["value"],
+            }
+        yield found
+
+
+def main() -> None:
+    """Print one table, or with --json its lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=list(TEACHERS), default=list(TEACHERS), help="which sets")
+    parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS), help="which students")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
+    parser.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
+    parser.add_argument("--work", type=Path, default=Path("work/spans"), help="where runs are kept")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the sets are")
+    parser.add_argument("--json", action="store_true", help="print each run as JSON")
+    arguments = parser.parse_args()
+    found = list(cells(arguments))
+    if arguments.json or arguments.dev:
+        print(json.dumps(found, indent=None if arguments.json else 2))
+        return
+    print("| set | student | seeds | span F1 % | kept % | asked | × teacher | asked | p50 ms | MB | gain, points |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for name, student in dict.fromkeys((one["set"], one["student"]) for one in found):
+        own = [one for one in found if (one["set"], one["student"]) == (name, student)]
+        f1, kept, gain = (shown(*interval([one[figure] for one in own]), sign=sign)
+                          for figure, sign in (("f1", ""), ("kept", ""), ("gain", "+")))  # fmt: skip
+        times, p50, megabytes = (float(np.median([one[figure] for one in own]))
+                                 for figure in ("speedup", "p50_ms", "disk_mb"))  # fmt: skip
+        print(f"| {name} | {student} | {len(own)} | {f1} | {kept} | ≥ {ASKED[0]:g} | {times:.0f} | ≥ {ASKED[1]} "
+              f"| {p50:.2f} | {megabytes:.1f} | {gain} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Token ids that also tell how each token is written, for tokenizers that lower every letter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+from pydantic import Field
+from tokenizers import Tokenizer
+
+from stillroom.core.words import Words
+from stillroom.runtime.encoders import Encode, Ids, ReadWords, WordEncoder
+from stillroom.runtime.encoders.tokens import FILE, Tokens, words_of
+
+#: How a token can be written: without capitals, with one at its start, in capitals alone, with some inside.
+WAYS = 4
+
+
+@final
+class Cased(WordEncoder):
+    """The tokens of a text, each as `id + way · size`: what it is, and in which of four ways it is written.
+
+    Names are told by their capitals, and a tokenizer that lowers every letter hides them.
+    """
+
+    kind: Literal["cased"] = "cased"
+    tokens: Tokens
+    """How texts become tokens."""
+    size: int = Field(ge=1)
+    """How many tokens there are."""
+
+    def open(self, folder: Path) -> Encode:
+        """The tokenizer in a folder."""
+        read = self.open_words(folder)
+        return lambda texts: read(texts)[0]
+
+    def open_words(self, folder: Path) -> ReadWords:
+        """The same with the words that the tokens make."""
+        tokenizer = self.tokens.ready(Tokenizer.from_file(str(folder / FILE)))
+        nothing = np.array([self.tokens.unknown], dtype=np.int32)
+
+        def read(texts: Sequence[str]) -> tuple[list[Ids], Words]:
+            found = tokenizer.encode_batch(list(texts), add_special_tokens=self.tokens.special)
+            ids = []
+            for text, one in zip(texts, found, strict=True):
+                plain = np.array(one.ids, dtype=np.int32)
+                if text == text.lower():  # most texts of some sources: nothing to look at
+                    ids.append(plain if len(plain) else nothing)
+                    continue
+                ways = np.array([_way(text[start:end]) for start, end in one.offsets], dtype=np.int32)
+                ids.append(plain + np.int32(self.size) * ways if len(plain) else nothing)
+            return ids, words_of(found)
+
+        return read
+
+
+def _way(written: str) -> int:
+    """0: without capitals, 1: one at its start, 2: capitals alone (two or more), 3: some inside."""
+    if written.islower() or written == written.lower():
+        return 0
+    if len(written) > 1 and written.isupper():
+        return 2
+    return 1 if written[0].isupper() and written[1:] == written[1:].lower() else 3

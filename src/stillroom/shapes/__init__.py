@@ -1,0 +1,130 @@
+"""Family: the shape of what is put out for a text: how outputs lie in memory, in files, and in the batches of a fit.
+
+Whoever handles outputs, and does not care what they mean, asks the shape: so a stage is the same for every task.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core.plugins import Member
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.students import Ids
+
+#: What was put out for several texts; `len` of it is how many. Its shape knows more.
+Outputs = Any
+
+
+class Reader(Protocol):
+    """Whoever reads texts as ids; for words, also where they are."""
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
+
+
+class Sheet(Protocol):
+    """Takes a network's answers batch by batch, in whatever order the batches come."""
+
+    def put(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """Take the answers to these texts, padded as the network gives them."""
+
+    @property
+    def outputs(self) -> Outputs:
+        """All of them, in the order of the texts."""
+
+
+class Shape(Member, ABC):
+    """A shape of outputs."""
+
+    axes: ClassVar[tuple[str, ...]]
+    """The names of the axes of a teacher's logits as they are kept, the last one that of the outputs."""
+
+    head: ClassVar[str]
+    """The class of `transformers` whose head answers so."""
+    graph_runner: ClassVar[str]
+    """The kind of runner that serves a student of this shape once it is exported as a graph."""
+
+    @abstractmethod
+    def join(self, parts: Sequence[Outputs], *, outputs: int) -> Outputs:
+        """What was put out for several lots of texts, as one; of none, what is put out for no text."""
+
+    @abstractmethod
+    def take(self, said: Outputs, rows: NDArray[np.int64]) -> Outputs:
+        """The same for some of the texts, in this order."""
+
+    @abstractmethod
+    def values(self, said: Outputs) -> NDArray[Any]:
+        """The numbers alone, `[answers, outputs]`; or `[answers]`, where something is named without numbers."""
+
+    @abstractmethod
+    def with_values(self, said: Outputs, values: NDArray[Any]) -> Outputs:
+        """The same outputs with other numbers."""
+
+    @abstractmethod
+    def unfit(self, said: Outputs, *, texts: int, outputs: int) -> tuple[str, str] | None:
+        """Why these can't be what was put out for so many texts: what was found, what was expected. None: they can."""
+
+    @abstractmethod
+    def finite(self, said: Outputs) -> NDArray[np.bool_]:
+        """For which texts all numbers are finite."""
+
+    @abstractmethod
+    def gap(self, one: Outputs, other: Outputs) -> float:
+        """The largest difference of a number between two outputs for the same texts; NaN where any is no number."""
+
+    @abstractmethod
+    def lines(self, said: Outputs) -> list[dict[str, Any]]:
+        """A text an item, as JSON can hold it, to six decimals."""
+
+    @abstractmethod
+    def of_lines(self, lines: Sequence[Mapping[str, Any]]) -> Outputs:
+        """The outputs that `lines` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it did not write these.
+        """
+
+    @abstractmethod
+    def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
+        """A teacher's answers, out of all that it says: logits, or what it names."""
+
+    @abstractmethod
+    def said(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
+        """Logits as a teacher says them."""
+
+    @abstractmethod
+    def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
+        """A teacher's answers as columns of a shard, numbers in half precision."""
+
+    @abstractmethod
+    def answers(self, shard: pa.Table) -> Outputs:
+        """A teacher's answers, from those columns."""
+
+    @abstractmethod
+    def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """A teacher's answers to some of the texts alone."""
+
+    @abstractmethod
+    def read(self, network: Reader, texts: Sequence[str]) -> tuple[list[Ids], Words | None]:
+        """How a network reads texts, and where in them it answers; None: once for a text as a whole."""
+
+    @abstractmethod
+    def sheet(self, texts: int, *, outputs: int, words: Words | None) -> Sheet:
+        """A sheet for the answers of a network that reads so many texts so."""
+
+    @abstractmethod
+    def aligned(self, said: Outputs, words: Words | None) -> NDArray[Any]:
+        """Answers as whoever reads the texts so gives them, `[answers, …]`: NaN (of names, −1) where there are none."""
+
+    @abstractmethod
+    def spread(self, values: NDArray[Any], words: Words | None) -> Outputs:
+        """The outputs of whoever reads the texts so, from the values of its answers."""

@@ -1,0 +1,240 @@
+"""Spans of a text with a label each: names, places, slots."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from stillroom.core import probabilities, tagging
+from stillroom.core.errors import nearest
+from stillroom.core.tagging import Span, Tagged
+from stillroom.tasks import Task, ToyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.metrics._spans import Spans
+
+_EXPECTED = "a list of spans, each with `start`, `end` (characters) and `label`"
+
+
+@final
+@dataclass(frozen=True)
+class FoundSpan:
+    """A span that a student found: its characters (code points, `end` past the last), its text, its label."""
+
+    start: int
+    end: int
+    text: str
+    label: str
+    score: float
+    """How probable the label is on the least sure of its words."""
+
+
+@final
+@dataclass(frozen=True)
+class SpanPrediction:
+    """The spans of a text, from left to right; they do not overlap."""
+
+    spans: tuple[FoundSpan, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as a program reads it."""
+        return {"spans": [asdict(one) for one in self.spans]}
+
+    def as_line(self) -> str:
+        """Each span with its label."""
+        return (
+            "; ".join(f"{one.label}: {one.text} ({one.start}–{one.end}, {one.score:.3f})" for one in self.spans) or "–"
+        )
+
+
+@final
+class TokenLabelling(Task):
+    """Spans of a text with a label each, which do not overlap: names, places, slots.
+
+    A student answers for each word with tags of IOB2; only tags that make sense together are ever read.
+    """
+
+    shape: ClassVar[str] = "tokens"
+    signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
+    floor: ClassVar[str] = "word_features"
+    metrics: ClassVar[tuple[str, ...]] = ("span_f1", "span_f1_partial")
+
+    kind: Literal["token_labelling"] = "token_labelling"
+    labels: tuple[str, ...] = Field(min_length=1)
+    """Every label, in the order in which the teacher gives its outputs."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("distinct labels")
+        return labels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """`O`, and for each label a tag for the first word of a span and one for the others."""
+        return tagging.tags(self.labels)
+
+    def gold_type(self) -> pa.DataType:
+        """A list of spans."""
+        import pyarrow as pa
+
+        return pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
+
+    def code(self, label: Any) -> list[dict[str, Any]] | None:
+        """The spans from left to right, or None where they can't be read as such."""
+        found = _spans(label)
+        return None if found is None else [asdict(one) for one in sorted(found)]
+
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """No list of spans, a label that is not known, characters that are not there, or spans that overlap."""
+        found = _spans(label)
+        if found is None:
+            shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
+            return f"`{shown}`", _EXPECTED, 'Write it as [{"start": 0, "end": 5, "label": "…"}], or [] for none.'
+        unknown = sorted({one.label for one in found} - set(self.labels))
+        if unknown:
+            todo = f"{nearest(unknown[0], self.labels)} Correct the row, or add the label to `task.labels`."
+            return f"the label `{unknown[0]}`", f"one of {', '.join(f'`{one}`' for one in self.labels)}"[:300], todo
+        outside = [one for one in found if not 0 <= one.start < one.end <= len(text)]
+        if outside:
+            one = outside[0]
+            expected = f"characters inside the text's {len(text)}, the end past the last"
+            return f"a span from {one.start} to {one.end}", expected, "Count code points, from 0."
+        ordered = sorted(found)
+        for one, other in itertools.pairwise(ordered):
+            if other.start < one.end:
+                told = f"spans from {one.start} to {one.end} and from {other.start} to {other.end}"
+                return told, "spans that do not overlap", "Keep one of them."
+        return None
+
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """How many spans each label has."""
+        place = {label: number for number, label in enumerate(self.labels)}
+        given = gold.flatten().field("label").to_pylist() if len(gold) else []
+        counts: NDArray[np.int64] = np.bincount([place[one] for one in given], minlength=len(self.labels))
+        return counts
+
+    def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
+        """Tuples of spans, None where a row has no gold."""
+        rows = column.to_pylist()
+        return self.golds([None if row is None else tuple(Span(**one) for one in row) for row in rows])
+
+    def golds(self, items: Sequence[Any]) -> NDArray[Any]:
+        """The same from a list."""
+        from stillroom.metrics import _spans as spans
+
+        return spans.array(items)
+
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there is a tuple."""
+        return np.array([one is not None for one in gold], dtype=np.bool_)
+
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """The tag of each word; −1 on the words of a row without gold."""
+        if words is None:
+            raise TypeError("spans can only be learned by whoever reads words")
+        rows = [() if one is None else one for one in gold]
+        found = tagging.on_words(rows, words.places, words.counts, self.labels)
+        found[np.repeat(~self.known(gold), words.counts)] = -1
+        return found
+
+    def named(self, said: Tagged) -> NDArray[Any]:
+        """The spans of each text, None where a word has no tag."""
+        tags = said.values if said.values.ndim == 1 else tagging.best(said.values, said.counts)
+        owners = np.repeat(np.arange(len(said)), said.counts)
+        without = np.bincount(owners[tags < 0], minlength=len(said)) > 0
+        found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
+        return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
+
+    def familiar(self, train: pa.Table) -> Collection[str]:
+        """What the spans of training rows look like, in lower case."""
+        pairs = zip(train["text"].to_pylist(), self.gold(train["label"]), strict=True)
+        return {text[one.start : one.end].lower() for text, some in pairs for one in some or ()}
+
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Tagged,
+        teacher: Tagged,
+        *,
+        named: bool = False,
+        texts: Sequence[str] = (),
+        familiar: Collection[str] = frozenset(),
+    ) -> Spans:
+        """Spans beside gold and those of the teacher."""
+        from stillroom.metrics._spans import Spans
+
+        sure = None
+        if said.values.ndim > 1 and not named:
+            owners = np.repeat(np.arange(len(said)), said.counts)
+            surest = probabilities.softmax(said.values).max(axis=1)
+            sure = np.bincount(owners, weights=surest, minlength=len(said)) / np.maximum(said.counts, 1)
+        its = self.named(said)
+        theirs = its if teacher is said else self.named(teacher)
+        return Spans(gold, its, theirs, self.labels, named, sure, texts, familiar)
+
+    def decode(self, said: Tagged, texts: Sequence[str]) -> list[SpanPrediction]:
+        """The likeliest tags that make sense together, as spans."""
+        return [
+            SpanPrediction(
+                tuple(FoundSpan(one.start, one.end, text[one.start : one.end], one.label, score) for one, score in some)
+            )
+            for text, some in zip(texts, tagging.read(said, self.labels), strict=True)
+        ]
+
+    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
+        """Mostly what the teacher says of each word, with some gold."""
+        soft = {"kind": "forward_kl", "weight": 0.9, "temperature": 2.0}
+        named = {"kind": "pseudo_label", "weight": 0.9}
+        return (soft if "logits" in said else named, {"kind": "hard_label", "weight": 0.1})
+
+    def toy(self) -> Sequence[ToyRow]:
+        """Sentences in which a word before a span gives its label away."""
+        rows = []
+        for number, label in enumerate(self.labels):
+            for opening in ("today we met", "they spoke of", "nobody forgot", "all wrote about"):
+                for name in ("mira", "oslo bay", "tarn", "lund"):
+                    text = f"{opening} kind{number} {name} again"
+                    start = len(opening) + len(f" kind{number} ")
+                    rows.append(ToyRow(text, [{"start": start, "end": start + len(name), "label": label}]))
+        return [*rows, *(ToyRow(f"{one} nothing at all", []) for one in ("we saw", "they heard", "nobody said"))]
+
+
+def _spans(label: Any) -> list[Span] | None:
+    """Spans from what a source of rows gives: `Span`s, tables, triples, or these as JSON; None: it is none of them."""
+    if isinstance(label, str):
+        try:
+            label = json.loads(label)
+        except ValueError:
+            return None
+    if not isinstance(label, list | tuple):
+        return None
+    found = []
+    for one in label:
+        if isinstance(one, Span):
+            found.append(one)
+            continue
+        values = [one.get(name) for name in ("start", "end", "label")] if isinstance(one, Mapping) else one
+        if not isinstance(values, list | tuple) or len(values) != 3:
+            return None
+        start, end, name = values
+        if not (isinstance(start, int) and isinstance(end, int) and isinstance(name, str)):
+            return None
+        found.append(Span(start, end, name))
+    return found

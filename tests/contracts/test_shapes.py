@@ -1,0 +1,155 @@
+"""What every shape of outputs promises, held over every member: what goes in comes out, and texts stay apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stillroom.core import plugins, signals
+from stillroom.core.errors import RecipeError
+from stillroom.core.words import Words
+from stillroom.shapes import Shape
+from tests.contracts.test_tasks import words
+
+NAMES = plugins.names("shapes")
+OUTPUTS = 5
+TEXTS = ["one two three", "four", "five six", "seven eight nine ten"]
+
+
+@pytest.fixture(params=NAMES)
+def form(request: pytest.FixtureRequest) -> Shape:
+    found: Shape = plugins.build("shapes", request.param)
+    return found
+
+
+def there(form: Shape) -> Words | None:
+    """The words of the texts, where the shape is about words."""
+    return None if form.axes[0] == "row" else words(TEXTS)
+
+
+def answers(form: Shape) -> int:
+    found = there(form)
+    return len(TEXTS) if found is None else len(found.tokens)
+
+
+def said(form: Shape, *, seed: int = 0) -> Any:
+    values = np.random.default_rng(seed).normal(size=(answers(form), OUTPUTS)).astype(np.float32)
+    return form.spread(values.astype(np.float16).astype(np.float32), there(form))
+
+
+def same(form: Shape, one: Any, other: Any) -> bool:
+    return len(one) == len(other) and form.gap(one, other) == 0.0
+
+
+def test_there_are_members() -> None:
+    assert {"pooled", "tokens"} <= set(NAMES)
+
+
+def test_is_its_own_settings(form: Shape) -> None:
+    assert type(form).__doc__
+    assert plugins.build("shapes", form.model_dump(mode="json")) == form
+    with pytest.raises(RecipeError, match="a key that nothing reads"):
+        plugins.build("shapes", {**form.model_dump(mode="json"), "nonsense": 1})
+    assert form.graph_runner in plugins.names("runtime.runners")
+
+
+def test_taken_apart_and_joined_it_is_the_same(form: Shape) -> None:
+    whole = said(form)
+    assert len(whole) == len(TEXTS)
+    parts = [form.take(whole, np.array(rows, dtype=np.int64)) for rows in ([0], [1, 2], [3])]
+    assert same(form, form.join(parts, outputs=OUTPUTS), whole)
+    assert len(form.join([], outputs=OUTPUTS)) == 0
+    order = np.array([2, 0, 3, 1, 2])
+    alone = [form.take(whole, np.array([row])) for row in order]
+    assert same(form, form.take(whole, order), form.join(alone, outputs=OUTPUTS))
+
+
+def test_other_sizes_are_told(form: Shape) -> None:
+    whole = said(form)
+    assert form.unfit(whole, texts=len(TEXTS), outputs=OUTPUTS) is None
+    for sizes in ({"texts": 3, "outputs": OUTPUTS}, {"texts": len(TEXTS), "outputs": 2}):
+        told = form.unfit(whole, **sizes)
+        assert told is not None
+        assert all(told)
+
+
+def test_a_number_that_is_none_is_of_its_text_alone(form: Shape) -> None:
+    values = np.array(form.values(said(form)))
+    values[-1, 2] = np.nan
+    odd = form.with_values(said(form), values)
+    assert form.finite(odd).tolist() == [True, True, True, False]
+    assert np.isnan(form.gap(odd, said(form)))
+    values[-1, 2] = form.values(said(form))[-1, 2] + 0.5
+    assert form.gap(form.with_values(said(form), values), said(form)) == pytest.approx(0.5)
+
+
+def test_it_can_be_written_as_lines(form: Shape) -> None:
+    lines = [json.loads(json.dumps(line)) for line in form.lines(said(form))]
+    again = form.of_lines(lines)
+    assert len(again) == len(TEXTS)
+    assert form.gap(again, said(form)) < 1e-6
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        form.of_lines([{"logits": "none"}])
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["logits", "names"])
+def test_a_shard_keeps_it(form: Shape, named: bool, tmp_path: Path) -> None:
+    """Of a teacher that says how sure it is, and of one that only names; whole, and without some of the texts."""
+    told = form.said(said(form))
+    if named:
+        told["label"] = told.pop("logits").argmax(axis=1)
+    else:
+        told["logits"] = told["logits"].astype(np.float16)
+    assert set(told) <= signals.ANSWERED
+    keep = np.array([True, False, True, True])
+    for given, rows in ((told, np.arange(4)), (form.keep(told, keep), np.flatnonzero(keep))):
+        pq.write_table(pa.table(form.columns(given)), tmp_path / "shard.parquet")
+        read = form.answers(pq.read_table(tmp_path / "shard.parquet"))
+        assert same(form, read, form.take(form.heard(told), rows))
+        assert form.values(read).ndim == (1 if named else 2)
+
+
+def test_a_sheet_takes_batches_in_any_order(form: Shape) -> None:
+    """Whoever answers pads; padding is written nowhere."""
+    found = there(form)
+    sheet = form.sheet(len(TEXTS), outputs=OUTPUTS, words=found)
+    whole, values = said(form), form.values(said(form))
+    for rows in (np.array([3, 0]), np.array([2, 1])):
+        if found is None:
+            sheet.put(rows, values[rows])
+            continue
+        table = np.full((len(rows), 9, OUTPUTS), 99.0, dtype=np.float32)
+        numbers, owners, tokens = found.of(rows)
+        table[owners, tokens] = values[numbers]
+        sheet.put(rows, table)
+    assert same(form, sheet.outputs, whole)
+
+
+def test_what_was_said_is_the_same_to_who_reads_the_same(form: Shape) -> None:
+    np.testing.assert_array_equal(form.aligned(said(form), there(form)), form.values(said(form)))
+
+
+class TestWords:
+    FORM: Shape = plugins.build("shapes", "tokens")
+
+    def test_names_are_laid_on_other_words_too(self) -> None:
+        whole = self.FORM.spread(np.array([1, 2, 0]), words(["Anna-Maria Lind came"]))
+        pieces = Words(np.arange(5), np.array([[0, 4], [4, 10], [11, 15], [16, 20], [21, 24]], dtype=np.int32),
+                       np.array([5]))  # fmt: skip
+        assert self.FORM.aligned(whole, pieces).tolist() == [1, 2, 2, 0, -1]
+
+    def test_of_what_nobody_spoke_there_is_no_number(self) -> None:
+        whole = self.FORM.spread(np.zeros((1, OUTPUTS), np.float32), words(["Oslo"]))
+        found = self.FORM.aligned(whole, words(["Oslo again"]))
+        assert np.isfinite(found[0]).all()
+        assert np.isnan(found[1]).all()
+
+    def test_other_words_are_another_answer(self) -> None:
+        one, other = (self.FORM.spread(np.zeros((2, OUTPUTS), np.float32), words([text])) for text in ("a b", "aa b"))
+        assert self.FORM.gap(one, other) == np.inf

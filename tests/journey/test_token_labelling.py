@@ -1,0 +1,131 @@
+"""The journey of a student that finds spans: with tiny parts, and with a real teacher on real tweets."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillroom
+from stillroom import gates, pipeline
+from stillroom.core import recipe
+from stillroom.journey import Run
+from stillroom.tasks.token_labelling import TokenLabelling
+from tests.conftest import _ENDINGS, _OPENINGS, _WORDS
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "ner" / "broad_twitter_corpus"
+LABELS = ("BAD", "GOOD")
+STUDENTS: dict[str, dict[str, Any]] = {
+    "bigru": {"kind": "bigru", "dimensions": 16, "units": 12, "epochs": 20, "batch_size": 8, "learning_rate": 1e-2},
+    "cnn": {"kind": "cnn", "dimensions": 16, "channels": 8, "epochs": 20, "batch_size": 8, "learning_rate": 1e-2},
+    "transformer": {"kind": "transformer", "layers": 2, "epochs": 6, "batch_size": 8, "learning_rate": 1e-3},
+}
+
+
+def lines() -> list[str]:
+    """Texts with one name of one or two words, of the one sort or the other, and some without any."""
+    rng = np.random.default_rng(4)
+    found = []
+    for opening, ending in itertools.product(_OPENINGS, _ENDINGS):
+        for label, words in zip(LABELS, _WORDS.values(), strict=True):
+            for more in ("", "", " scene"):
+                name = f"{rng.choice(words)}{more}"
+                span = {"start": len(opening) + 1, "end": len(opening) + 1 + len(name), "label": label}
+                found.append(json.dumps({"text": f"{opening} {name} {ending}", "spans": [span]}))
+        found.append(json.dumps({"text": f"{opening} {ending}", "spans": []}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def toy(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("spans") / "rows.jsonl"
+    path.write_text("\n".join(lines()), encoding="utf-8")
+    return {
+        "name": "spans",
+        "seed": 3,
+        "task": {"kind": "token_labelling", "labels": list(LABELS)},
+        "corpus": {"kind": "table", "labelled": str(path), "label": "spans", "dev_share": 0.2, "test_share": 0.3},
+        "teacher": {"kind": "finetuned", "base": str(encoder_folder), "learning_rates": [5e-3], "epochs": 14,
+                    "patience": 14, "batch_size": 8},
+        "student": STUDENTS["bigru"],
+        "export": {"formats": ["onnx"]},
+        "transfer": {"shard_rows": 64},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def run(toy: dict[str, Any], work: Path) -> Run:
+    return pipeline.run(recipe.parse(toy), work=work)
+
+
+def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, Any]) -> None:
+    for side in ("teacher", "student", "undistilled", "baseline"):
+        assert run.summary[side]["scores"]["span_f1"]["value"] > 0.9, side
+    missing = set(gates.vocabulary(recipe.parse(toy).task.metrics)) - set(gates.measures(run.summary))
+    assert not {one for one in missing if not one.startswith(("worst_slice", "difference", "gap"))}
+    families = {one["family"] for one in run.artifacts["evaluate"].read_json("evaluation.json")["slices"]}
+    assert {"label", "span_length", "spans"} <= families
+    assert "logistic regression on word features" in run.summary["verdict"]["sentence"]
+    assert run.summary["corpus"]["labels"]["test"]["GOOD"] > 10
+    assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_the_transfer_set_keeps_what_was_said_of_words(run: Run) -> None:
+    manifest = run.artifacts["transfer"].manifest["facts"]["signals"]
+    assert manifest["logits"]["axes"] == ["word", "tag"]
+    assert manifest["logits"]["classes"] == ["O", "B-BAD", "I-BAD", "B-GOOD", "I-GOOD"]
+
+
+def test_its_bundle_finds_spans_without_torch(run: Run) -> None:
+    predictor = stillroom.load(run.folder, verify=True)
+    assert isinstance(predictor.task, TokenLabelling)
+    text = "The film was GREAT scene, as ever!"
+    (found,) = predictor.predict([text])
+    assert [(one.label, one.text, one.start) for one in found.spans] == [("GOOD", "GREAT scene", 13)]
+    assert found.as_dict()["spans"][0]["end"] == 24
+    assert predictor.predict(["", "today", text])[2] == found
+    assert predictor.predict([]) == []
+
+
+def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> None:
+    again = pipeline.run(recipe.parse(toy), work=work)
+    assert {stage: one.digest for stage, one in again.artifacts.items()} == {
+        stage: one.digest for stage, one in run.artifacts.items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cnn", "transformer"])
+def test_other_students_find_them_too(kind: str, run: Run, toy: dict[str, Any], work: Path) -> None:
+    """On the same transfer set, in eight bits as well."""
+    formats = [{"kind": "onnx"}, {"kind": "onnx_int8", "min_speed": 1.0, "max_loss": 1.0}]
+    settings = {**toy, "name": kind, "student": STUDENTS[kind], "export": {"formats": formats}}
+    found = pipeline.run(recipe.parse(settings), work=work)
+    assert found.artifacts["transfer"].key == run.artifacts["transfer"].key
+    assert found.summary["student"]["scores"]["span_f1"]["value"] > 0.9
+    for runner in found.artifacts["export"].read_json("bundle.json")["runners"]:
+        stillroom.load(found.folder, verify=True, runner=runner)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [{"rounds": 2}, {"curriculum": 0.5}, {"quantization_aware": 0.5}], ids=str)
+def test_schemes_of_training_serve_spans_too(scheme: dict[str, Any], toy: dict[str, Any], work: Path) -> None:
+    settings = {**toy, "name": "scheme", "train": scheme, "student": STUDENTS["bigru"]}
+    if "quantization_aware" in scheme:
+        settings |= {"student": STUDENTS["transformer"], "export": {"formats": ["onnx", "onnx_int8"]}}
+    found = pipeline.run(recipe.parse(settings), work=work, until="evaluate")
+    assert (
+        found.artifacts["evaluate"].read_json("evaluation.json")["systems"]["student"]["scores"]["span_f1"]["value"]
+        > 0.8
+    )
