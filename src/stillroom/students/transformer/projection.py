@@ -72,8 +72,10 @@ def stretches(inner: Any) -> list[Stretch]:
         found.append(Stretch(linear.into, (*begins, linear.out), *_norm(inner, layer, _AFTER_HEADS)))
         found.append(Stretch((linear.up,), (linear.down,), *_norm(inner, layer, _AFTER_UNITS)))
         begins = []
-    head = next((one for path, one in inner.named_modules() if path.endswith(_HEADS)), None)
-    if not isinstance(head, nn.Linear):
+    # Where tokens are answered for, the head is one linear map.
+    heads = (one for path, one in inner.named_modules() if path.endswith(_HEADS) or path == "classifier")
+    head = next((one for one in heads if isinstance(one, nn.Linear)), None)
+    if head is None:
         raise _refused(inner)
     return [*found, Stretch((head,), ())]
 
