@@ -60,6 +60,7 @@ OBJECTIVES: dict[str, list[dict[str, Any]]] = {
 }
 TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
 ASKED = (97.0, 20)
+SEED = 7  # of the teacher
 KINDS = ("bigru", "transformer")
 
 
@@ -106,27 +107,18 @@ def _halves(path: Path, folder: Path) -> tuple[str, str]:
     return str(found[0]), str(found[1])
 
 
-def asked(name: str, student: str, seed: int, *, shared: Path, work: Path) -> recipe.Recipe:
-    """The recipe of one run. The teacher is the same for every seed."""
+def fitted(name: str, *, shared: Path, work: Path) -> dict[str, Any]:
+    """The recipe of a set up to its teacher, which is fitted once and then the same for every student and seed."""
     labels, corpus = corpus_of(name, work / "rows" / name, shared=shared)
-    return recipe.parse(
-        {
-            "name": f"{name}-{student}-{seed}",
-            "seed": seed,
-            "task": {"kind": "token_labelling", "labels": labels},
-            "corpus": corpus,
-            "teacher": {
-                "kind": "finetuned",
-                "base": BASE,
-                "epochs": TEACHERS[name],
-                "patience": 2,
-                "freeze_embeddings": False,
-            },
-            "student": STUDENTS[name, student],
-            "objective": OBJECTIVES[name],
-            "export": {"formats": ["onnx", "onnx_int8"]},
-        }
+    settings = {"kind": "finetuned", "base": BASE, "epochs": TEACHERS[name], "patience": 2, "freeze_embeddings": False}
+    task = {"kind": "token_labelling", "labels": labels}
+    plain = {"name": f"{name}-teacher", "seed": SEED, "task": task, "corpus": corpus, "student": {"kind": "bigru"}}
+    formats = {"formats": ["onnx", "onnx_int8"]}
+    run = pipeline.run(
+        recipe.parse({**plain, "teacher": settings, "export": formats}), work=work, until="teacher", report=tell
     )
+    return {**plain, "teacher": {"kind": "huggingface", "model": str(run.artifacts["teacher"].folder)},
+            "export": formats}  # fmt: skip
 
 
 def tell(event: Event) -> None:
@@ -137,14 +129,17 @@ def tell(event: Event) -> None:
 
 def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each run's figures; from disk where it was finished before."""
-    for name, student, seed in itertools.product(arguments.sets, arguments.students, range(arguments.seeds)):
+    begun: dict[str, dict[str, Any]] = {}
+    for name in arguments.sets:
         try:
-            wanted = asked(name, student, seed, shared=arguments.shared, work=arguments.work)
+            begun[name] = fitted(name, shared=arguments.shared, work=arguments.work)
         except NotHereError as error:
             print(f"{name}: skipped, {error}", file=sys.stderr)
-            continue
+    for name, student, seed in itertools.product(begun, arguments.students, range(arguments.seeds)):
+        wanted = {**begun[name], "name": f"{name}-{student}-{seed}", "seed": seed,
+                  "student": STUDENTS[name, student], "objective": OBJECTIVES[name]}  # fmt: skip
         until = "train" if arguments.dev else "gates"
-        run = pipeline.run(wanted, work=arguments.work, until=until, report=tell)
+        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell)
         lines = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
         found: dict[str, Any] = {"set": name, "student": student, "seed": seed,
                                  "dev": max(json.loads(line)["dev"]["span_f1"] for line in lines)}  # fmt: skip
