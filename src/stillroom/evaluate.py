@@ -75,7 +75,7 @@ def judge(
             draft.facts["untested"] = reason
         else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
-            familiar = task.familiar(corpus.train.table(["text", "label"]))
+            familiar = task.familiar(corpus.train.batches())
             table = align(rows, answers, task=task, named=named, familiar=familiar)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
                                        floor=floors.of(task).name, report=report)  # fmt: skip

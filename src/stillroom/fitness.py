@@ -99,8 +99,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
     """Every reason why task, teacher, student and objectives do not go together."""
     task, student, teacher = recipe.task, recipe.student, recipe.teacher
     problems: list[Problem] = []
-    if task.shape not in student.shapes:
-        found = f"a {student.kind} student, which gives {', '.join(sorted(student.shapes))}"
+    if task.shape not in student.gives:
+        found = f"a {student.kind} student, which gives {', '.join(sorted(student.gives))} as it is set"
         problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
     if task.shape not in teacher.shapes:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.shapes))}"
@@ -132,6 +132,11 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}`, which needs {', '.join(missing)}"
             expected = f"one that makes do with {', '.join(sorted(said))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or teacher."))
+        foreign = sorted(objective.needs - signals.implied(task.signals) - {GOLD, PEER})
+        if foreign:
+            found = f"`{objective.kind}`, which needs {', '.join(foreign)}"
+            expected = f"one that makes do with what serves {task.kind}: {', '.join(sorted(task.signals))}"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective."))
         deaf = sorted(objective.needs - heard)
         if deaf and not missing:
             found = f"`{objective.kind}`, which looks at {', '.join(deaf)} of a {student.kind} student"
@@ -183,6 +188,10 @@ def _unteachable(recipe: Recipe) -> list[Problem]:
         problems.append(Problem("corpus", "rows to test on alone", "rows to learn from and to choose by", todo))
     if not recipe.corpus.makes_texts:
         return problems
+    if recipe.task.shape != "pooled":
+        found = f"the corpus `{recipe.corpus.kind}`, whose texts are made, for {recipe.task.kind}"
+        todo = "Give texts that somebody wrote; they need no labels."
+        problems.append(Problem("corpus", found, "a task of one label a text", todo))
     found = f"a {teacher.kind} teacher with the corpus `{recipe.corpus.kind}`, whose texts are made"
     if teacher.needs_gold:
         todo = "Name one that was fitted before: `huggingface`, with its folder."
@@ -235,7 +244,7 @@ def _peerless(recipe: Recipe) -> list[Problem]:
     if not any(PEER in one.needs for one in objectives(recipe)):
         todo = 'Add an objective of kind "mutual", or take out [peer].'
         problems.append(Problem("peer", "a second student that no objective hears", "an objective that does", todo))
-    if task.shape not in peer.shapes or (peer.follows and not recipe.teacher.shows_network):
+    if task.shape not in peer.gives or (peer.follows and not recipe.teacher.shows_network):
         found = f"a {peer.kind} student, which can't be begun here"
         problems.append(Problem("peer", found, "one that fits the task and the teacher", "Choose another."))
     if recipe.train.rounds > 1:

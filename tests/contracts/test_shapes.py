@@ -15,6 +15,7 @@ from stillroom.core import plugins, signals
 from stillroom.core.errors import RecipeError
 from stillroom.core.words import Words
 from stillroom.shapes import Shape
+from stillroom.teachers import Examples
 from tests.contracts.test_tasks import words
 
 NAMES = plugins.names("shapes")
@@ -153,3 +154,17 @@ class TestWords:
     def test_other_words_are_another_answer(self) -> None:
         one, other = (self.FORM.spread(np.zeros((2, OUTPUTS), np.float32), words([text])) for text in ("a b", "aa b"))
         assert self.FORM.gap(one, other) == np.inf
+
+
+def test_some_examples_are_those_rows(form: Shape) -> None:
+    """Ids, gold, answers and words of some texts, in another order."""
+    found, count = there(form), answers(form)
+    ids = [np.full(9, row, dtype=np.int32) for row in range(len(TEXTS))]
+    logits = np.arange(count * OUTPUTS, dtype=np.float32).reshape(count, OUTPUTS)
+    whole = Examples(ids, np.arange(count), logits, words=found)
+    rows = np.array([2, 0])
+    some = whole.some(rows)
+    assert [one[0] for one in some.ids] == [2, 0]
+    expected, told = (one.batch(at, length=9) for one, at in ((whole, rows), (some, np.arange(2))))
+    for name in ("gold", "logits", "mask"):
+        np.testing.assert_array_equal(told[name], expected[name])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stillroom
-from stillroom import gates, pipeline
+from stillroom import gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.journey import Run
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -129,6 +129,17 @@ def test_schemes_of_training_serve_spans_too(scheme: dict[str, Any], toy: dict[s
         found.artifacts["evaluate"].read_json("evaluation.json")["systems"]["student"]["scores"]["span_f1"]["value"]
         > 0.8
     )
+
+
+@pytest.mark.slow
+def test_a_search_among_students_of_words(toy: dict[str, Any], tmp_path: Path) -> None:
+    """Kinds that answer once a text are left aside; looks and fits are of words."""
+    asked = {**toy, "name": "searched", "search": {"minutes": 0.5, "proposals": 0}}
+    told = search.explore(recipe.parse(asked), work=tmp_path).told
+    assert told["metric"] == "span_f1"
+    kinds = {one["student"]["kind"] for one in told["points"]}
+    assert kinds <= set(STUDENTS)
+    assert len(kinds) > 1
 
 
 def real(**corpus: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def _pipeline(teacher: Spacy) -> Any:
 
 def test_a_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.cfg"):
-        Spacy(model=str(tmp_path)).inputs(None)  # type: ignore[arg-type]
+        Spacy(model=str(tmp_path)).inputs(None)  # type: ignore[arg-type]  # it looks at no row
 
 
 def rows(folder: Path, encoder: Path) -> dict[str, Any]:
@@ -105,3 +105,23 @@ def test_a_student_of_another_network_learns_from_it(student: str, tmp_path: Pat
     told = run.artifacts["evaluate"].read_json("evaluation.json")
     assert told["systems"]["teacher"]["scores"]["span_f1"]["value"] > 0.8
     assert told["retention"]["span_f1"]["value"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"student": {"kind": "transformer", "layers": 2, "exits": [1]}}, "student"),
+        ({"student": {"kind": "bag"}}, "student"),
+        ({"objective": [{"kind": "cosine"}, {"kind": "forward_kl"}]}, "objective[0]"),
+        ({"transfer": {"augment": [{"kind": "masking"}]}}, "transfer.augment[0]"),
+        ({"corpus": {"kind": "vocabulary", "tokenizer": "x"}}, "corpus"),
+        ({"teacher": {"kind": "recorded", "outputs": "said.jsonl"}}, "teacher"),
+    ],
+    ids=str,
+)
+def test_what_is_for_one_label_a_text_is_refused_for_spans(
+    changes: dict[str, Any], where: str, tmp_path: Path, encoder_folder: Path
+) -> None:
+    asked = rows(tmp_path, encoder_folder) | {"teacher": {"kind": "finetuned", "base": str(encoder_folder)}}
+    told = refusal(MismatchError, lambda: fitness.check(recipe.parse(asked | changes)))
+    assert f"{where}:" in told or told.startswith(where)

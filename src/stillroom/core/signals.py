@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 LOGITS = frozenset({"logits"})
 #: What a teacher says of every text: one of these.
 ANSWERS = frozenset({"logits", "label"})
-#: What answers are made of.
-ANSWERED = ANSWERS | {"words", "counts"}
 TOKENS = "tokens"
 #: Where answers are about words: the characters of each, `[words, 2]`, and how many words each text has.
 WORDS, COUNTS = "words", "counts"
+#: What answers are made of.
+ANSWERED = ANSWERS | {WORDS, COUNTS}
 PRICE = "price"
 UNANSWERED = "unanswered"
 #: What stands beside signals and is none.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core.probabilities import log_softmax, softmax
+from stillroom.core.words import EndToEnd
 
 Floats = NDArray[np.float32]
 _LEAST = 1e-6  # the share of a tag that what was said rules out
@@ -33,7 +33,7 @@ class Span:
 
 @final
 @dataclass(frozen=True)
-class Tagged:
+class Tagged(EndToEnd):
     """What was said of the words of several texts, end to end: logits `[words, tags]`, or the tags named, `[words]`."""
 
     values: NDArray[Any]
@@ -42,20 +42,10 @@ class Tagged:
     counts: NDArray[np.int64]
     """How many words each text has, `[texts]`."""
 
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """The number of each text's first word, and how many words there are."""
-        return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
-
     def take(self, rows: NDArray[np.int64]) -> Tagged:
         """The same of some texts, in this order."""
-        counts = self.counts[rows]
-        inside = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        numbers = np.repeat(self.starts[rows], counts) + inside
-        return Tagged(self.values[numbers], self.words[numbers], counts)
+        numbers = self.numbers(rows)[0]
+        return Tagged(self.values[numbers], self.words[numbers], self.counts[rows])
 
 
 def tags(labels: Sequence[str]) -> tuple[str, ...]:

@@ -11,15 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@final
-@dataclass(frozen=True)
-class Words:
-    """The words of several texts, end to end. Whoever labels words answers at the first token of each."""
+class EndToEnd:
+    """What belongs to the words of several texts, the words of all of them end to end."""
 
-    tokens: NDArray[np.int64]
-    """The number of each word's first token in its text, `[words]`."""
-    places: NDArray[np.int32]
-    """The characters of each, first and past the last, `[words, 2]`."""
     counts: NDArray[np.int64]
     """How many words each text has, `[texts]`."""
 
@@ -31,17 +25,39 @@ class Words:
         """The number of each text's first word, and how many words there are."""
         return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
-    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The words of some texts: their numbers, which of these texts each is in, and its token there."""
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """The text that each word is in."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def numbers(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The words of some texts, and which of these texts each is in."""
         counts = self.counts[rows]
         owners = np.repeat(np.arange(len(rows)), counts)
         inside = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        numbers = self.starts[rows][owners] + inside
+        return self.starts[rows][owners] + inside, owners
+
+
+@final
+@dataclass(frozen=True)
+class Words(EndToEnd):
+    """The words of several texts, end to end. Whoever labels words answers at the first token of each."""
+
+    tokens: NDArray[np.int64]
+    """The number of each word's first token in its text, `[words]`."""
+    places: NDArray[np.int32]
+    """The characters of each, first and past the last, `[words, 2]`."""
+    counts: NDArray[np.int64]
+    """How many words each text has, `[texts]`."""
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The words of some texts: their numbers, which of these texts each is in, and its token there."""
+        numbers, owners = self.numbers(rows)
         return numbers, owners, self.tokens[numbers]
 
     def take(self, rows: NDArray[np.int64]) -> Words:
         """The same of some texts, in this order."""
-        numbers = self.of(rows)[0]
+        numbers = self.numbers(rows)[0]
         return Words(self.tokens[numbers], self.places[numbers], self.counts[rows])
 
     @staticmethod

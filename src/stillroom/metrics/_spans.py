@@ -1,17 +1,18 @@
-"""Answers that are spans of each text."""
+"""Answers that are spans of each text, and what their metrics share."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core.tagging import Span
-from stillroom.metrics import Answered, Floats, Narrow
+from stillroom.metrics import Answered, Floats, Metric, Narrow, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,3 +147,28 @@ def _column(rows: Rows) -> pa.Array:
     kept = [[{"start": one.start, "end": one.end, "label": one.label} for one in some] for some in rows]
     fields = [("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]
     return pa.array(kept, type=pa.list_(pa.struct(fields)))
+
+
+class SpanMetric(Metric, ABC):
+    """F1 over all spans of all rows: `2·credit / (gold + said)`."""
+
+    answers: ClassVar[str] = "spans"
+    higher_is_better: ClassVar[bool] = True
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 1.0
+    min_rows: ClassVar[int] = 30
+    against_teacher: ClassVar[bool] = False
+
+    @abstractmethod
+    def credit(self, gold: set[Span], said: set[Span]) -> float:
+        """What the spans of one row count that were found: at most one a span."""
+
+    def rows(self, answers: Spans) -> Floats:
+        """Of each row: what was found, and spans of gold and of the system together."""
+        pairs = ((set(gold), set(said)) for gold, said in zip(answers.gold, answers.said, strict=True))
+        counts = [(self.credit(gold, said), len(gold) + len(said)) for gold, said in pairs]
+        return np.array(counts, dtype=np.float64).reshape(-1, 2)
+
+    def value(self, sums: Floats) -> Floats:
+        """F1; NaN where there is no span at all."""
+        return ratio(2.0 * sums[..., 0], sums[..., 1])

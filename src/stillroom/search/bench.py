@@ -203,13 +203,8 @@ class Bench:
         begin = time.perf_counter() - began
         bits = export.weight_bits(self.recipe.export)
         plan = train.plan(student, self.recipe.train, seed=self.recipe.seed, taught=True, weight_bits=bits)
-        few = replace(
-            dev,
-            ids=dev.ids[:_JUDGED],
-            gold=dev.gold[:_JUDGED],
-            logits=None if dev.logits is None else dev.logits[:_JUDGED],
-            labels=None if dev.labels is None else dev.labels[:_JUDGED],
-        )
+        # Of the first rows, what else was recorded stands where it stood.
+        few = replace(dev.some(np.arange(min(_JUDGED, len(dev.ids)))), further=dev.further)
         moments: list[float] = []
 
         def clocked(event: Event) -> None:

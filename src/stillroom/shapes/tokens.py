@@ -80,7 +80,7 @@ class Tokens(Shape):
     def finite(self, said: Tagged) -> NDArray[np.bool_]:
         """Where every word's line is."""
         odd = ~np.isfinite(said.values).all(axis=1)
-        owners = np.repeat(np.arange(len(said)), said.counts)
+        owners = said.owners
         return np.asarray(np.bincount(owners[odd], minlength=len(said)) == 0)
 
     def gap(self, one: Tagged, other: Tagged) -> float:

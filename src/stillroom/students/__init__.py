@@ -135,6 +135,11 @@ class Student(Member, ABC):
     """The peak, after a linear warm-up and before a linear decay."""
 
     @property
+    def gives(self) -> frozenset[str]:
+        """The shapes that it gives with these settings."""
+        return self.shapes
+
+    @property
     def follows(self) -> bool:
         """Whether it reads with its teacher's tokenizer, so that another teacher's words would not fit it."""
         return self.follows_tokenizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, final
 
@@ -24,6 +25,8 @@ from stillroom.tasks import Task
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
+
+    from stillroom.runtime.encoders import ReadWords
 
 _SCALE = 4.0
 
@@ -153,7 +156,6 @@ class ReaderNetwork:
         self.encoder = ENCODER if module.tables.ways is None else Cased(tokens=ENCODER, size=module.tables.size)
         self._tokenizer, self._file = tokenizer, file
         self._encode = self.encoder.open(tokenizer.parent)
-        self._read = self.encoder.open_words(tokenizer.parent)
 
     @property
     def layers(self) -> int:
@@ -172,6 +174,10 @@ class ReaderNetwork:
     def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
         """The same, and their words."""
         return self._read(texts)
+
+    @cached_property
+    def _read(self) -> ReadWords:
+        return self.encoder.open_words(self._tokenizer.parent)
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]

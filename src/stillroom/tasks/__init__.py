@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
@@ -108,8 +108,8 @@ class Task(Member, ABC):
     def named(self, said: Outputs) -> NDArray[Any]:
         """What outputs name, as if it were gold."""
 
-    def familiar(self, train: pa.Table) -> Collection[str]:
-        """What is known from the `text` and `label` of training rows, for slices of what is new; nothing."""
+    def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
+        """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""
         return frozenset()
 
     @abstractmethod

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from stillroom.core import probabilities, signals
 from stillroom.core.errors import nearest
-from stillroom.tasks import Task, ToyRow
+from stillroom.tasks import ToyRow
+from stillroom.tasks._labels import Labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +42,7 @@ class LabelPrediction:
 
 
 @final
-class Classification(Task):
+class Classification(Labels):
     """One label out of several for a text."""
 
     shape: ClassVar[str] = "pooled"
@@ -52,18 +53,6 @@ class Classification(Task):
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)
     """Every label, in the order in which the teacher gives its outputs."""
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels):
-            raise ValueError("distinct labels")
-        return labels
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -141,12 +130,6 @@ class Classification(Task):
             LabelPrediction(self.labels[best], float(row[best]), dict(zip(self.labels, row.tolist(), strict=True)))
             for row, best in zip(table, table.argmax(axis=1).tolist(), strict=True)
         ]
-
-    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[dict[str, Any], ...]:
-        """Mostly what the teacher says, with some gold; soft labels where it has any (Hinton et al. 1503.02531)."""
-        soft = {"kind": "forward_kl", "weight": 0.9, "temperature": 2.0}
-        named = {"kind": "pseudo_label", "weight": 0.9}
-        return (soft if "logits" in said else named, {"kind": "hard_label", "weight": 0.1})
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which one word gives the label away."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from stillroom.core import probabilities, tagging
 from stillroom.core.errors import nearest
 from stillroom.core.tagging import Span, Tagged
-from stillroom.tasks import Task, ToyRow
+from stillroom.tasks import ToyRow
+from stillroom.tasks._labels import Labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +59,7 @@ class SpanPrediction:
 
 
 @final
-class TokenLabelling(Task):
+class TokenLabelling(Labels):
     """Spans of a text with a label each, which do not overlap: names, places, slots.
 
     A student answers for each word with tags of IOB2; only tags that make sense together are ever read.
@@ -72,18 +73,6 @@ class TokenLabelling(Task):
     kind: Literal["token_labelling"] = "token_labelling"
     labels: tuple[str, ...] = Field(min_length=1)
     """Every label, in the order in which the teacher gives its outputs."""
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels):
-            raise ValueError("distinct labels")
-        return labels
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -157,15 +146,19 @@ class TokenLabelling(Task):
     def named(self, said: Tagged) -> NDArray[Any]:
         """The spans of each text, None where a word has no tag."""
         tags = said.values if said.values.ndim == 1 else tagging.best(said.values, said.counts)
-        owners = np.repeat(np.arange(len(said)), said.counts)
+        owners = said.owners
         without = np.bincount(owners[tags < 0], minlength=len(said)) > 0
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
 
-    def familiar(self, train: pa.Table) -> Collection[str]:
+    def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What the spans of training rows look like, in lower case."""
-        pairs = zip(train["text"].to_pylist(), self.gold(train["label"]), strict=True)
-        return {text[one.start : one.end].lower() for text, some in pairs for one in some or ()}
+        return {
+            text[one.start : one.end].lower()
+            for rows in train
+            for text, some in zip(rows["text"].to_pylist(), self.gold(rows["label"]), strict=True)
+            for one in some or ()
+        }
 
     def answered(
         self,
@@ -182,7 +175,7 @@ class TokenLabelling(Task):
 
         sure = None
         if said.values.ndim > 1 and not named:
-            owners = np.repeat(np.arange(len(said)), said.counts)
+            owners = said.owners
             surest = probabilities.softmax(said.values).max(axis=1)
             sure = np.bincount(owners, weights=surest, minlength=len(said)) / np.maximum(said.counts, 1)
         its = self.named(said)
@@ -197,12 +190,6 @@ class TokenLabelling(Task):
             )
             for text, some in zip(texts, tagging.read(said, self.labels), strict=True)
         ]
-
-    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
-        """Mostly what the teacher says of each word, with some gold."""
-        soft = {"kind": "forward_kl", "weight": 0.9, "temperature": 2.0}
-        named = {"kind": "pseudo_label", "weight": 0.9}
-        return (soft if "logits" in said else named, {"kind": "hard_label", "weight": 0.1})
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which a word before a span gives its label away."""

@@ -146,7 +146,7 @@ class Examples:
         surest: NDArray[np.float64] = softmax(self.logits).max(axis=1)
         if self.words is None:
             return surest
-        owners = np.repeat(np.arange(len(self.words)), self.words.counts)
+        owners = self.words.owners
         heard = np.isfinite(surest)
         texts, total = (
             np.bincount(owners[heard], weights=one, minlength=len(self.words)) for one in (None, surest[heard])
@@ -159,6 +159,18 @@ class Examples:
         table = rows.table(["text", "label"]).drop_null()
         ids, words = task.form.read(network, table["text"].to_pylist())
         return cls(ids, task.place(task.gold(table["label"]), words), None, words=words)
+
+    def some(self, rows: NDArray[np.int64]) -> Examples:
+        """Some of the texts, in this order, with gold and answers; what else the teacher said stays behind."""
+        answers = rows if self.words is None else self.words.numbers(rows)[0]
+        return Examples(
+            [self.ids[row] for row in rows.tolist()],
+            self.gold[answers],
+            None if self.logits is None else self.logits[answers],
+            layers=self.layers,
+            labels=None if self.labels is None else self.labels[answers],
+            words=None if self.words is None else self.words.take(rows),
+        )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
         """A metric against gold, or against the teacher where there is no gold at all; and the texts that it counts."""
@@ -311,6 +323,39 @@ def unseen(whose: str, what: str) -> MismatchError:
     expected = f"a teacher whose {what} can be seen"
     todo = "Choose a student that needs none (`bag`), or a teacher that is here (`huggingface`, `finetuned`)."
     return MismatchError(Problem("student", f"{whose}, which shows no {what}", expected, todo))
+
+
+class Closed:
+    """A teacher of whose inside nothing can be seen."""
+
+    whose: ClassVar[str]
+    """What it is, for whoever asks to see it."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it computes in is not ours to choose."""
+        return ("fp32",)
+
+    @property
+    def layers(self) -> int:
+        """None that it tells of."""
+        return 0
+
+    def network(self) -> Any:
+        """There is none to see.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise unseen(self.whose, "network")
+
+    def tokenizer_json(self) -> str:
+        """There is none to see.
+
+        Raises:
+            MismatchError: always.
+        """
+        raise unseen(self.whose, "tokenizer")
 
 
 def refuse_other_labels(found: Sequence[str], *, task: Task, where: str) -> None:

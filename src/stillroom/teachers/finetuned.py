@@ -221,11 +221,7 @@ def _gold(network: TransformerNetwork, rows: Rows[Any], *, task: Task) -> Exampl
 def _some(examples: Examples, *, seed: int) -> Examples:
     """At most so many texts as the floor is fitted on, drawn by chance."""
     rng = seeds.generator(seed, "teachers/finetuned/floor")
-    rows = np.sort(rng.permutation(len(examples.ids))[:_FLOOR_ROWS])
-    ids = [examples.ids[row] for row in rows]
-    if examples.words is None:
-        return Examples(ids, examples.gold[rows], None)
-    return Examples(ids, examples.gold[examples.words.of(rows)[0]], None, words=examples.words.take(rows))
+    return examples.some(np.sort(rng.permutation(len(examples.ids))[:_FLOOR_ROWS]))
 
 
 def _floor(base: Path, train: Examples, dev: Examples, *, task: Task, bf16: bool, seed: int, report: Report) -> float:

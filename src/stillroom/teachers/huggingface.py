@@ -30,6 +30,7 @@ from stillroom.teachers import (
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
+    from stillroom.runtime.encoders import Encode, ReadWords
 
 _TEACHER = "teacher.json"
 
@@ -101,9 +102,17 @@ class Checkpoint:
         self._tokenizer = Tokenizer.from_file(str(_pretrained.tokenizer_file(folder)))
         self._tokenizer.no_padding()
         self._networks: dict[Precision, Any] = {"fp32": _pretrained.load_network(folder, form=task.form)}
-        encoder = Tokens(special=True, max_tokens=_pretrained.longest_input(self.network()))
-        written = self._tokenizer.to_str()
-        self.encode, self.read = encoder.read(written), encoder.read_words(written)
+        self._encoder = Tokens(special=True, max_tokens=_pretrained.longest_input(self.network()))
+
+    @cached_property
+    def encode(self) -> Encode:
+        """The ids of each text, special tokens included, cut at the longest input."""
+        return self._encoder.read(self._tokenizer.to_str())
+
+    @cached_property
+    def read(self) -> ReadWords:
+        """The same, and the words of the texts."""
+        return self._encoder.read_words(self._tokenizer.to_str())
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

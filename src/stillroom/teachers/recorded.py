@@ -8,7 +8,7 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import CorpusError, InputError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels, unseen
+from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
 
 if TYPE_CHECKING:
     from stillroom.corpus import Dev, HeldOut, Learnable, Rows, Train
@@ -124,8 +124,10 @@ class Recorded(Teacher):
 
 
 @final
-class Recording:
+class Recording(Closed):
     """Recorded outputs, looked up by the text's id."""
+
+    whose: ClassVar[str] = "a recorded teacher"
 
     def __init__(
         self, path: Path, *, name: str, task: Task, licence: str, price: float, answers: Literal["logits", "label"]
@@ -142,16 +144,6 @@ class Recording:
         else:
             flat = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
             self._said = np.asarray(flat, dtype=np.float32).reshape(-1, len(task.outputs))
-
-    @property
-    def precisions(self) -> tuple[Precision, ...]:
-        """Whatever it was, it was; nothing is computed here."""
-        return ("fp32",)
-
-    @property
-    def layers(self) -> int:
-        """None that can be seen."""
-        return 0
 
     def identify(self) -> Identity:
         """Who it is, as far as the file says."""
@@ -174,22 +166,6 @@ class Recording:
             todo = "Record the teacher's outputs for every text of the corpus, test included."
             raise CorpusError(Problem(self._name, found, "an output for each text", todo))
         return {self._answers: self._said[[self._places[text] for text in ids]]}, 0
-
-    def network(self) -> Any:
-        """There is none to see.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("a recorded teacher", "network")
-
-    def tokenizer_json(self) -> str:
-        """There is none to see.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("a recorded teacher", "tokenizer")
 
 
 @final

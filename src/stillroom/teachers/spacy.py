@@ -17,7 +17,7 @@ from stillroom.core.errors import InputError, MismatchError, Problem, missing_ex
 from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained, unseen
+from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -103,11 +103,10 @@ class Spacy(Teacher):
 
 
 @final
-class Pipeline:
+class Pipeline(Closed):
     """A pipeline that is loaded when it is first asked."""
 
-    precisions: tuple[Precision, ...] = ("fp32",)
-    layers = 0
+    whose: ClassVar[str] = "a spaCy pipeline"
 
     def __init__(self, settings: Spacy, folder: Path, *, task: Task) -> None:
         self._settings, self._folder, self._task = settings, folder, task
@@ -148,22 +147,6 @@ class Pipeline:
         """Its entities that the task asks for."""
         named = [(one, self._settings.labels.get(one.label_, one.label_)) for one in doc.ents]
         return [Span(one.start_char, one.end_char, label) for one, label in named if label in self._task.names]
-
-    def network(self) -> Any:
-        """It has none of the kind that students start from.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("a spaCy pipeline", "network")
-
-    def tokenizer_json(self) -> str:
-        """The same.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("a spaCy pipeline", "tokenizer")
 
 
 def tree_digest(folder: Path) -> str:

@@ -57,6 +57,11 @@ class Transformer(Started):
         return self
 
     @property
+    def gives(self) -> frozenset[str]:
+        """A text may leave early, a word of it not."""
+        return frozenset({"pooled"}) if self.exits else self.shapes
+
+    @property
     def leaves_early(self) -> bool:
         """Where it has exits."""
         return bool(self.exits)

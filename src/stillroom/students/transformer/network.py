@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from stillroom.runtime.encoders import ReadWords
     from stillroom.shapes import Shape
     from stillroom.students._started import Origin
     from stillroom.students.transformer import Transformer
@@ -65,7 +67,7 @@ class TransformerNetwork:
         self.encoder = _encoder(inner, max_tokens=max_tokens)
         # In the folder stands the teacher's; a student may read with what is left of it.
         self._tokenizer = tokenizer or (folder / TOKENIZER).read_text(encoding="utf-8")
-        self._encode, self._read = self.encoder.read(self._tokenizer), self.encoder.read_words(self._tokenizer)
+        self._encode = self.encoder.read(self._tokenizer)
         self._cut = dict(cut or {})
 
     @property
@@ -89,6 +91,10 @@ class TransformerNetwork:
     def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
         """The same, and their words."""
         return self._read(texts)
+
+    @cached_property
+    def _read(self) -> ReadWords:
+        return self.encoder.read_words(self._tokenizer)
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
@@ -146,10 +152,8 @@ def spaced(*, layers: int, of: int) -> list[int]:
 
 def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Task, seed: int) -> TransformerNetwork:
     """The kept teacher with fewer layers and, where that is asked for, narrower ones and fewer tokens."""
-    inner, tokenizer = (
-        _begun(folder, task, fresh=bool(settings.start), seed=seed),
-        (folder / TOKENIZER).read_text(encoding="utf-8"),
-    )
+    inner = _begun(folder, task, fresh=bool(settings.start), seed=seed)
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
     asked = {"heads": settings.heads, "feed_forward": settings.feed_forward, "width": settings.width}
     cut = {name: number for name, number in asked.items() if number is not None}
     seen = None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,7 +19,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, unseen
+from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import Wording
@@ -157,24 +157,16 @@ class Endpoint(Teacher):
 
 
 @final
-class Line:
+class Line(Closed):
     """A server that is asked about what its account does not know yet."""
+
+    whose: ClassVar[str] = "an API"
 
     def __init__(self, settings: Endpoint, *, task: Task, desk: Desk | None) -> None:
         self._settings, self._task, self._desk = settings, task, desk
         self._wording = Wording(settings, task.outputs)
         self._voice = artifact.sha256(artifact.canonical(self._wording.voice()))
         self._ledger: Ledger | None = None
-
-    @property
-    def precisions(self) -> tuple[Precision, ...]:
-        """Whatever it computes in, it is not ours to choose."""
-        return ("fp32",)
-
-    @property
-    def layers(self) -> int:
-        """None that can be seen."""
-        return 0
 
     def identify(self) -> Identity:
         """The model's name; no weights can be seen, so the digest is of whom is asked and how."""
@@ -221,22 +213,6 @@ class Line:
             rows = [nothing if one is None else one for one in answers]
             said["logits"] = np.array(rows, dtype=np.float32).reshape(-1, len(nothing))
         return said, sum(one.tokens for one in replies if one)
-
-    def network(self) -> Any:
-        """There is none to see.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("an API", "network")
-
-    def tokenizer_json(self) -> str:
-        """There is none to see.
-
-        Raises:
-            MismatchError: always.
-        """
-        raise unseen("an API", "tokenizer")
 
     def _key(self) -> str:
         name = self._settings.api_key_env

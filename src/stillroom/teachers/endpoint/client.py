@@ -107,7 +107,7 @@ class _Dispatch:
             headers["authorization"] = f"Bearer {self._key}"
         limits = httpx.Limits(max_connections=self._workers, max_keepalive_connections=self._workers)
         # `_attempt` bounds each request as a whole; the client's own limit would be one for each of its parts.
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=None) as client:  # noqa: S113
+        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=None) as client:  # noqa: S113  as above
             await asyncio.gather(*(self._work(client) for _ in range(self._workers)))
         for name, counts in (("tried again after", self._failures), ("no answer", self._silent)):
             if counts:
