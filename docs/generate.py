@@ -33,6 +33,7 @@ FAMILIES = {
     **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
     "[transfer.augment]": "augmentations",
     "export.formats": "formats",
+    "export.layouts": "layouts",
 }
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
 RECIPE = """# The recipe
@@ -243,6 +244,7 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                           "held to": lambda one: one.reference}),
     "augmentations": lambda: listed("augmentations", {"": purpose}),
     "formats": lambda: listed("formats", {"": purpose}),
+    "layouts": lambda: listed("layouts", {"": purpose, "students": lambda one: names(one.students)}),
     "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
     "symptoms": lambda: listed("symptoms", {"": purpose, "speaks where": lambda one: one.threshold,
                                             "looks at": lambda one: names(one.needs),

@@ -119,6 +119,35 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_embedder(folder: Path, encoder: Path) -> Path:
+    """The encoder as sentence-transformers has it: the mean of its tokens, at length one."""
+    import json
+    import shutil
+
+    shutil.copytree(encoder, folder)
+    names = ("", "1_Pooling", "2_Normalize")
+    chain = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{module}"}
+        for n, (path, module) in enumerate(zip(names, ("Transformer", "Pooling", "Normalize"), strict=True))
+    ]
+    (folder / "modules.json").write_text(json.dumps(chain))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "model_max_length": 64})
+    )
+    for name in names[1:]:
+        (folder / name).mkdir()
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedder_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that embeds texts, of that encoder."""
+    return write_embedder(tmp_path_factory.mktemp("embedder") / "model", encoder_folder)
+
+
 @pytest.fixture(scope="session")
 def classifier_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier on that encoder, with the labels' names in its config."""

@@ -95,7 +95,7 @@ def test_many_ids_are_counted_and_few_are_named() -> None:
 
 @pytest.mark.parametrize("shape", [(6, 3), (5, 2), (6,)])
 def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="logits of shape"):
+    with pytest.raises(InputError, match="outputs of shape"):
         tables.align(rows(), {"teacher": (IDS, np.zeros(shape, dtype=np.float32))}, task=TASK)
 
 

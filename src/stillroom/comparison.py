@@ -34,7 +34,9 @@ def compare(
     floor: str = "its floor",
     report: Report = silent,
 ) -> dict[str, Any]:
-    """Everything that is told of the systems in a table, as JSON can hold it; the first metric is the primary one.
+    """Everything that is told of the systems in a table, as JSON can hold it.
+
+    The first metric that is about these rows is the primary one.
 
     `floor` is what people call the baseline.
 
@@ -46,6 +48,7 @@ def compare(
     systems = [system for system in SYSTEMS if system in table.said]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
+    members = _primary_first(members, answers[STUDENT])
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     findings = parts.compare(
         table,
@@ -63,8 +66,8 @@ def compare(
         "resamples": settings.resamples,
         **told,
         "agreement": _agreement(student, confidence),
-        "negative_flips": parts.flips(student.teacher_right & ~student.right, confidence),
-        "positive_flips": parts.flips(~student.teacher_right & student.right, confidence),
+        "negative_flips": parts.flips(student, confidence),
+        "positive_flips": parts.flips(student, confidence, better=True),
         "mcnemar": _mcnemar(answers),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
@@ -122,6 +125,14 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
         raise InputError(*problems)
 
 
+def _primary_first(members: Sequence[Metric], said: Answered) -> list[Metric]:
+    """The metrics, the first that is about any of these rows, and can be retained, before all others."""
+    fit = [one for one in members if one.higher_is_better and not one.against_teacher]
+    about = (one for one in fit if (rows := one.counted(said)) is None or len(rows))
+    first = next(about, members[0])
+    return [first, *(one for one in members if one is not first)]
+
+
 def _headline(
     answers: Mapping[str, Answered],
     members: Sequence[Metric],
@@ -141,7 +152,7 @@ def _headline(
         mute = {one for one, said in answers.items() if said.named and metric.needs_probabilities}
         estimates = drawn.estimate(
             {
-                system: Sample(metric.rows(said), metric.value)
+                system: Sample(metric.rows(said), metric.value, metric.counted(said))
                 for system, said in answers.items()
                 if not (metric.against_teacher and system == TEACHER) and system not in mute
             }
@@ -190,8 +201,9 @@ def _mcnemar(answers: Mapping[str, Answered]) -> dict[str, Any]:
     student = answers[STUDENT].right
     told: dict[str, Any] = {}
     for other, said in answers.items():
-        if other != STUDENT:
-            b, c = int((said.right & ~student).sum()), int((student & ~said.right).sum())
+        right = said.right
+        if other != STUDENT and student is not None and right is not None:
+            b, c = int((right & ~student).sum()), int((student & ~right).sum())
             told[other] = {"b": b, "c": c, "p": intervals.mcnemar(b, c)}
     for one, adjusted in zip(told.values(), intervals.holm([one["p"] for one in told.values()]), strict=True):
         one.update(p=intervals.plain(one["p"]), p_holm=intervals.plain(adjusted))

@@ -21,9 +21,9 @@ from stillroom import census, duplicates, intake
 from stillroom.core import artifact, progress
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import CorpusError, Problem
+from stillroom.core.ids import text_id
 from stillroom.corpora import Source
 from stillroom.duplicates import PRECEDENCE, Fates, Role
-from stillroom.intake import text_id
 from stillroom.tasks import Task
 
 __all__ = [

@@ -11,6 +11,7 @@ from typing import final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stillroom import comparison, floors, gap, runtime, transfer_set
 from stillroom.core import artifact, recipe
@@ -20,7 +21,7 @@ from stillroom.corpus import Corpus
 from stillroom.export import in_torch
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
-from stillroom.table import BASELINE, STUDENT, TEACHER, UNDISTILLED, align, write_table
+from stillroom.table import BASELINE, BESIDE, STUDENT, TEACHER, UNDISTILLED, align, write_table
 from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
 
@@ -60,15 +61,23 @@ def judge(
     """
 
     def make(draft: Draft) -> None:
-        every, heard = _rows(corpus), _told(held, task)
+        every = _rows(corpus, task=task)
+        heard = _told(held, task)
+        if BESIDE in every["role"].to_pylist():
+            beside = _told(said, task, only=frozenset(every.filter(pc.field("role") == BESIDE)["id"].to_pylist()))
+            heard = heard.with_more(beside, task=task)
         rows = _answered(every, heard)
         if rows.num_rows < every.num_rows:
             draft.facts["unanswered"] = every.num_rows - rows.num_rows
         made = _told(said, task, part=corpus.dev.role) if corpus.made else None
-        total = rows.num_rows * (3 if undistilled else 1) + (len(made.texts) if made else 0)
+        floor = floors.of(task)
+        meets_floor = undistilled is not None or not floor.needs_gold
+        others = (undistilled is not None) + meets_floor
+        total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0)
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
-        answers = _answers(bundle, rows, heard=heard, twin=twin, corpus=corpus, task=task, seed=seed, meter=meter)
+        answers = _answers(bundle, rows, heard=heard, twin=twin, floor=floor if meets_floor else None, corpus=corpus,
+                           task=task, seed=seed, meter=meter)  # fmt: skip
         reason = _SILENT if corpus.test.count else _UNTESTED
         found = comparison.nothing(task.metrics, settings=settings, reason=reason)
         if not corpus.test.count or not rows.num_rows:
@@ -78,7 +87,7 @@ def judge(
             familiar = task.familiar(corpus.train.batches())
             table = align(rows, answers, task=task, named=named, familiar=familiar)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
-                                       floor=floors.of(task).name, report=report)  # fmt: skip
+                                       floor=floor.name, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
         if made:
@@ -97,17 +106,26 @@ def judge(
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
-    inputs |= {"said": said.artifact.digest} if corpus.made else {}
+    inputs |= {"said": said.artifact.digest} if corpus.made or not task.learns_gold else {}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
 
-def _rows(corpus: Corpus) -> pa.Table:
-    """Test and outside rows with their role, columns that only one of them has filled with nulls."""
-    tables = []
+def _rows(corpus: Corpus, *, task: Task) -> pa.Table:
+    """Test and outside rows with their role, columns that only one of them has filled with nulls.
+
+    Beside them stand the rows without labels that their gold speaks of, if it speaks of any.
+    """
+    tables, domains = [], frozenset[str]()
     for part in (corpus.test, corpus.outside):
         table = part.table()
         tables.append(table.append_column("role", pa.array([part.role] * table.num_rows, type=pa.string())))
+        domains |= task.beside(task.gold(table["label"]))
+    if domains:
+        wanted = pc.field("domain").isin(sorted(domains))
+        kept = [batch.filter(wanted) for batch in corpus.unlabelled.batches()]
+        found = pa.Table.from_batches(kept)
+        tables.append(found.append_column("role", pa.array([BESIDE] * found.num_rows, type=pa.string())))
     return pa.concat_tables(tables, promote_options="default")
 
 
@@ -117,19 +135,22 @@ def _answers(
     *,
     heard: _Told,
     twin: Network | None,
+    floor: floors.Floor | None,
     corpus: Corpus,
     task: Task,
     seed: int,
     meter: Meter,
 ) -> Answers:
-    """What everybody said of the rows; the twin and the floor only where there is gold to fit them to."""
+    """What everybody said of the rows; the twin and the floor only where there is something to fit them to."""
     ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
     answers = {TEACHER: (ids, _teacher(heard, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
     if twin is not None:
         answers[UNDISTILLED] = (ids, in_torch(twin, texts, task=task)[0])
         meter.advance(len(texts))
-        gold = corpus.train.table(["text", "label"])
-        answers[BASELINE] = (ids, floors.of(task).say(gold, texts, task=task, seed=seed))
+    if floor is not None:
+        parts = (corpus.train,) if floor.needs_gold else (corpus.train, corpus.unlabelled)
+        known = pa.concat_tables([part.table(["text", "label"]) for part in parts])
+        answers[BASELINE] = (ids, floor.say(known, texts, task=task, seed=seed))
         meter.advance(len(texts))
     return answers
 
@@ -155,9 +176,14 @@ class _Told:
     texts: Sequence[str]
     logits: Outputs
 
+    def with_more(self, other: _Told, *, task: Task) -> _Told:
+        """Both, one after the other."""
+        said = task.form.join([self.logits, other.logits], outputs=len(task.outputs))
+        return _Told([*self.ids, *other.ids], [*self.texts, *other.texts], said)
 
-def _told(said: TransferSet, task: Task, *, part: str | None = None) -> _Told:
-    """What a transfer set holds, or one part of it.
+
+def _told(said: TransferSet, task: Task, *, part: str | None = None, only: frozenset[str] | None = None) -> _Told:
+    """What a transfer set holds, or one part of it, or only some ids.
 
     What is only named is written as logits so far apart that nothing else has a share; the table is told of it.
     """
@@ -168,6 +194,8 @@ def _told(said: TransferSet, task: Task, *, part: str | None = None) -> _Told:
     for shard in said.shards():
         if not shard.num_rows or part not in (None, transfer_set.part(shard)):
             continue
+        if only is not None:
+            shard = shard.filter(pc.field("id").isin(sorted(only)))
         found = form.answers(shard)
         if said.names_labels_only:
             named = form.values(found)[:, None]

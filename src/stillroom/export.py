@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from stillroom import runtime
+from stillroom import layouts, runtime
 from stillroom.core import artifact, batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import OutsideError, Problem
@@ -122,7 +122,11 @@ def _write(
         raise OutsideError(Problem("export", found, "one way to serve the student that passes", todo))
     default = max(kept, key=lambda one: one.texts_per_second)
     needed = {name for one in kept for name in one.files}
-    for path in draft.folder.iterdir():
+    for layout in settings.layouts:
+        folder = draft.folder / layouts.FOLDER / layout.kind
+        folder.mkdir(parents=True)
+        layout.write(network, folder)
+    for path in (path for path in draft.folder.iterdir() if path.is_file()):
         if path.name not in needed:
             path.unlink()
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
@@ -178,7 +182,7 @@ def _candidates(
         own = tuple(sorted(path.name for path in draft.folder.iterdir()))
         checks, speed = judge.checks(native.open(draft.folder, threads=1), before=per_second)
         gap = checks.largest_difference
-        objection = "" if gap <= _NATIVE_PARITY else f"logits differ from torch by {gap:.2g}"
+        objection = "" if gap <= _NATIVE_PARITY else f"outputs differ from torch by {gap:.2g}"
         found.append(_Candidate(student.kind, native, own, checks, speed, objection, gap))
     meter.advance()
     quickest_export = per_second
@@ -208,7 +212,8 @@ class _Judge:
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
         gold = task.gold(rows["label"])
         # What the student names in torch stands for gold where there is none.
-        self._gold = np.where(task.known(gold), gold, task.named(reference))
+        known = task.known(gold) & task.learns_gold
+        self._gold = np.where(known, gold, task.named(reference))
         self._task, self._reference = task, reference
         self.texts, self.metric = texts, self._metric.kind
         self._score = self.score(reference)

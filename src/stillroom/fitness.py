@@ -17,7 +17,7 @@ from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
-_IMPORTED_AS = {"scikit-learn": "sklearn"}
+_IMPORTED_AS = {"scikit-learn": "sklearn", "sentence-transformers": "sentence_transformers"}
 _EXTRAS = {"spacy": "spacy", "httpx": "api"}  # what the extra `train` does not bring
 
 
@@ -118,6 +118,11 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{form.kind}` for a {student.kind} student that answers at its end alone"
             todo = "Set `student.exits` (a transformer has them), or choose another format."
             problems.append(Problem(f"export.formats[{number}]", found, "a format without exits", todo))
+    for number, layout in enumerate(recipe.export.layouts):
+        if student.kind not in layout.students or task.shape not in layout.shapes:
+            found = f"`{layout.kind}` for a {student.kind} student and {task.kind}"
+            expected = f"a student of {', '.join(sorted(layout.students))} that gives {', '.join(layout.shapes)}"
+            problems.append(Problem(f"export.layouts[{number}]", found, expected, "Take it out."))
     problems += _unmakeable(recipe) + _unrounded(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"

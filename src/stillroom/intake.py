@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from stillroom.core import artifact
 from stillroom.core.errors import CorpusError, Problem
+from stillroom.core.ids import text_id
 from stillroom.core.progress import Meter
 from stillroom.corpora import Row, Source, Split, Stream, role_of
 from stillroom.duplicates import PRECEDENCE, Exact, Role
@@ -26,11 +27,6 @@ _SHOWN = 20
 _ALIKE = 5
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 4 << 20
-
-
-def text_id(text: str) -> str:
-    """The id of a text: equal texts have equal ids, wherever they come from."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @final

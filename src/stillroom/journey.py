@@ -240,7 +240,15 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     Raises:
         InputError: no such family.
     """
-    known = (*dict.fromkeys(FAMILIES.values()), "augmentations", "formats", "metrics", "documents", "symptoms")
+    known = (
+        *dict.fromkeys(FAMILIES.values()),
+        "augmentations",
+        "formats",
+        "layouts",
+        "metrics",
+        "documents",
+        "symptoms",
+    )
     if family is not None and family not in known:
         raise InputError(Problem("list", f"`{family}`", "a family", nearest(family, known)))
     found: dict[str, Any] = {

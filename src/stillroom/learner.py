@@ -57,7 +57,8 @@ class Learner:
         self._objectives, self._accelerator, self._team = objectives, accelerator, Team(accelerator)
         self._terms = terms(objectives)
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
-        self._task, self._form, self._classes = task, task.form, len(task.outputs)
+        self._task, self._form, self._outputs = task, task.form, len(task.outputs)
+        self.answer = task.form.answer
         self._wants = [
             one.wants(student_layers=self.network.layers, teacher_layers=self.train.layers) for one in objectives
         ]
@@ -89,7 +90,7 @@ class Learner:
             ids, mask = (torch.from_numpy(one).to(device) for one in batches.pad(self.train.ids[:1]))
             told = self.network.tell(ids, mask, self.wanted)
         student = {name: int(one.shape[-1]) for name, one in told.items()}
-        teacher = {name: one.width for name, one in self.train.further.items()} | {"logits": self._classes}
+        teacher = {name: one.width for name, one in self.train.further.items()} | {self.answer: self._outputs}
         made = {}
         for place, (one, wants) in enumerate(zip(self._objectives, self._wants, strict=True)):
             made[place] = one.learned(
@@ -138,7 +139,7 @@ class Learner:
         """What these rows are fitted to."""
         import torch
 
-        device = said["logits"].device
+        device = said[self.answer].device
         told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
         lengths = [len(examples.ids[row]) for row in rows]
         answered = {name: torch.from_numpy(one) for name, one in examples.batch(rows, length=max(lengths)).items()}
@@ -167,8 +168,8 @@ class Learner:
                 heard = {name: told for name, told in said.items() if name in wants.student}
                 taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
                 aim = Target(taught, target.gold, target.mask, target.tokens)
-                answers = [said[head] for head in (self.network.heads if one.of_answers else ("logits",))]
-                losses = [one.loss({**heard, "logits": told}, aim, self.learned.get(place)) for told in answers]
+                answers = [said[head] for head in (self.network.heads if one.of_answers else (self.answer,))]
+                losses = [one.loss({**heard, self.answer: told}, aim, self.learned.get(place)) for told in answers]
                 found[self._terms[place]] = one.weight * torch.stack(losses).sum()
         return found
 
@@ -189,7 +190,7 @@ class Learner:
         import torch
 
         self.turn(training=False)
-        sheet = self._form.sheet(len(self.dev.ids), outputs=self._classes, words=self.dev.words)
+        sheet = self._form.sheet(len(self.dev.ids), outputs=self._outputs, words=self.dev.words)
         values = self._form.values(sheet.outputs)
         values[:] = 0.0  # each process writes a share of it
         loss = 0.0
@@ -197,7 +198,7 @@ class Learner:
             order = batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED)
             for rows in order[self._team.place :: self._team.count]:
                 said = self._forward(*batches.pad([self.dev.ids[row] for row in rows]))
-                sheet.put(rows, said["logits"].cpu().numpy())
+                sheet.put(rows, said[self.answer].cpu().numpy())
                 terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
                 loss += float(sum(terms.values())) * len(rows)
             values[:] = self._team.total(torch.from_numpy(values)).numpy()

@@ -149,10 +149,10 @@ class Loop:
         said = [learner.say(rows) for learner in self.learners]
         losses: list[float] = []
         for place, learner in enumerate(self.learners):
-            others = [one["logits"].detach() for other, one in enumerate(said) if other != place]
+            others = [one[learner.answer].detach() for other, one in enumerate(said) if other != place]
             target = learner.target(learner.train, rows, said[place], others)
             terms = learner.terms(said[place], target, share=share)
-            loss = torch.stack(list(terms.values())).sum() if terms else said[place]["logits"].sum() * 0.0
+            loss = torch.stack(list(terms.values())).sum() if terms else said[place][learner.answer].sum() * 0.0
             losses.append(float(loss.detach()))
             if place == 0:
                 self._probe(terms, said[place])

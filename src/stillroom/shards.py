@@ -96,7 +96,7 @@ def write(
         InputError: the teacher said something that is not finite in half precision.
     """
     path = shard.path(folder)
-    further = {name: one for name, one in said.items() if name not in signals.ANSWERED}
+    further = {name: one for name, one in said.items() if name not in form.answering}
     if further:  # first: it is the table that says that a shard is whole
         _write_further(path.with_suffix(".safetensors"), shard, further)
     columns = {
@@ -104,10 +104,10 @@ def write(
         "text": pa.array(shard.texts, type=pa.string()),
         "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
     }
-    answers = {name: one for name, one in said.items() if name in signals.ANSWERED}
-    if "logits" in answers:
+    answers = {name: one for name, one in said.items() if name in form.answering}
+    if form.answer in answers:
         with np.errstate(over="ignore"):
-            answers["logits"] = answers["logits"].astype(np.float16)
+            answers[form.answer] = answers[form.answer].astype(np.float16)
         _refuse_not_finite(shard, form.finite(form.heard(answers)))
     table = pa.table(columns | form.columns(answers))
     told = {_COUNTS: counts, _UNANSWERED: unanswered or None}
@@ -141,7 +141,7 @@ def _refuse_not_finite(shard: Shard, finite: NDArray[np.bool_]) -> None:
     if odd:
         found = f"outputs that are not finite in half precision for {len(odd)} texts (ids {', '.join(odd[:5])} …)"
         todo = "Look at the teacher: its weights, or what was recorded of it."
-        raise InputError(Problem(f"teacher, {shard.name}", found, "logits between -65504 and 65504", todo))
+        raise InputError(Problem(f"teacher, {shard.name}", found, "numbers between -65504 and 65504", todo))
 
 
 def written(folder: Path) -> tuple[int, list[dict[str, Any]], dict[str, int]]:

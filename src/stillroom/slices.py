@@ -18,6 +18,7 @@ from stillroom.metrics import Answered, Floats, Metric, Narrow
 from stillroom.table import STUDENT, TEACHER, Table
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
+_NEITHER = "its answers are neither right nor wrong"
 #: A column with more values than this names rows rather than kinds of rows.
 _MOST_VALUES = 50
 
@@ -25,7 +26,7 @@ Rows = NDArray[np.int64]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice:
     """A part of the rows: what it was cut by, its name, and the positions of its rows in the table."""
 
@@ -98,22 +99,36 @@ def compare(
     """The metric of teacher and student on each slice, all on the same resamples of all rows of the table."""
     drawn = Resamples(len(table.ids), count=settings.resamples, rng=rng)
     needed = max(settings.min_slice_rows, metric.min_rows)
+    said = table.said[TEACHER]
+    counts = {part: _count(metric, said.take(part.members)) for part in slices}
     findings: list[Finding] = []
     # A family at a time: its slices' statistics are no more than the table's, whatever the number of families.
     for _, family in itertools.groupby(slices, key=lambda part: part.family):
         parts = list(family)
-        measurable = [part for part in parts if len(part.members) >= needed]
+        measurable = [part for part in parts if counts[part] >= needed]
         estimates = drawn.estimate(
             {
-                f"{system}/{part.name}": Sample(metric.rows(answers), metric.value, part.members)
+                f"{system}/{part.name}": _sample(metric, answers, part.members)
                 for part in measurable
                 for system, answers in part.of(table.answers(part.members, (TEACHER, STUDENT))).items()
             }
         )
         for part in parts:
             pair = [estimates.get(f"{system}/{part.name}") for system in (TEACHER, STUDENT)]
-            findings.append(_finding(table, part, pair, metric=metric, settings=settings, needed=needed))
+            sizes = {"count": counts[part], "needed": needed}
+            findings.append(_finding(table, part, pair, metric=metric, settings=settings, **sizes))
     return findings
+
+
+def _count(metric: Metric, answers: Answered) -> int:
+    """How many rows the metric is about."""
+    counted = metric.counted(answers)
+    return len(answers) if counted is None else len(counted)
+
+
+def _sample(metric: Metric, answers: Answered, members: Rows) -> Sample:
+    counted = metric.counted(answers)
+    return Sample(metric.rows(answers), metric.value, members if counted is None else members[counted])
 
 
 def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
@@ -132,8 +147,12 @@ def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
     }
 
 
-def flips(flipped: NDArray[np.bool_], confidence: float) -> dict[str, Any]:
-    """How often something flipped: the exact interval of the share, and the count."""
+def flips(said: Answered, confidence: float, *, better: bool = False) -> dict[str, Any]:
+    """How often what the teacher has right is wrong (or, `better`, the other way round): exact interval and count."""
+    right, teacher = said.right, said.teacher_right
+    if right is None or teacher is None:
+        return {**not_measurable(len(said), _NEITHER).as_dict(), "count": None}
+    flipped = right & ~teacher if better else teacher & ~right
     count = int(flipped.sum())
     return {**intervals.clopper_pearson(count, len(flipped), confidence).as_dict(), "count": count}
 
@@ -145,13 +164,14 @@ def _finding(
     *,
     metric: Metric,
     settings: recipe.Evaluate,
+    count: int,
     needed: int,
 ) -> Finding:
     answers = part.of(table.answers(part.members, (STUDENT,)))[STUDENT]
-    flipped = flips(answers.teacher_right & ~answers.right, settings.confidence)
+    flipped = flips(answers, settings.confidence)
     teacher, student = pair
     if teacher is None or student is None:
-        nothing = not_measurable(len(part.members), f"{len(part.members)} rows; {needed} are needed")
+        nothing = not_measurable(count, f"{count} rows; {needed} are needed")
         return Finding(part, nothing, nothing, nothing, flipped, None)
     retained = student / teacher
     retention = retained.interval(settings.confidence, within=(0.0, math.inf))

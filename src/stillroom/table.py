@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from stillroom.core.errors import InputError, Problem, translating_full_disk
 from stillroom.metrics import Answered
+from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
 
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
+BESIDE = "beside"
 _NEEDED = ("id", "text", "label", "domain", "role")
 _COLUMN = "column."
 _REDO = "Remove the evaluation's inputs and run again: each system answers each row once."
@@ -85,7 +87,8 @@ def align(
 ) -> Table:
     """The table made from rows and from each system's `(ids, outputs)`, whatever order those are in.
 
-    `rows` has the columns id, text, label, domain and role ("test" or "outside"); its columns that begin with "column."
+    `rows` has the columns id, text, label, domain and role ("test", "outside", or "beside" where gold only speaks of
+    them: those are answered, not judged); its columns that begin with "column."
     become columns to slice by. `named` are the systems whose outputs say what they name and nothing of how sure they
     are. The teacher is among the systems. `familiar` is what the task knows from training rows. Where no row at all has
     gold, what the teacher named stands for it.
@@ -98,30 +101,32 @@ def align(
         found = f"columns {', '.join(rows.column_names)}"
         raise InputError(Problem("rows", found, f"also {', '.join(absent)}", "Load the corpus again."))
     ids = tuple(str(value) for value in rows["id"].to_pylist())
+    roles = rows["role"].to_pylist()
     gold = task.gold(rows["label"])
-    known = task.known(gold)
-    problems = (
-        (_unknown(known, ids) if known.any() else []) + _doubled("rows", ids) + _roles(rows["role"].to_pylist(), ids)
-    )
+    known, asked = task.known(gold), task.asked(gold)
+    problems = (_unknown(known | ~asked, ids) if known.any() else []) + _doubled("rows", ids) + _roles(roles, ids)
     for system, (said, outputs) in answers.items():
         problems += _fits(f"answers of the {system}", said, outputs, ids=ids, task=task)
     if problems:
         raise InputError(*problems)
     form = task.form
     ordered = {system: form.take(outputs, _places(ids, said)) for system, (said, outputs) in answers.items()}
-    texts = rows["text"].to_pylist()
     gold = gold if known.any() else task.named(ordered[TEACHER])
+    domains = tuple(value or "" for value in rows["domain"].to_pylist())
+    outside = np.array([role == "outside" for role in roles], dtype=np.bool_)
+    about = About(rows["text"].to_pylist(), ids, domains, outside)
+    answered = {
+        system: task.answered(gold, outputs, ordered[TEACHER], named=system in named, rows=about, familiar=familiar)
+        for system, outputs in ordered.items()
+    }
+    judged = np.flatnonzero(asked)
+    rows = rows.take(judged)
     return Table(
-        ids=ids,
-        domain=tuple(value or "" for value in rows["domain"].to_pylist()),
-        outside=np.array([role == "outside" for role in rows["role"].to_pylist()], dtype=np.bool_),
+        ids=tuple(ids[row] for row in judged.tolist()),
+        domain=tuple(domains[row] for row in judged.tolist()),
+        outside=outside[judged],
         lengths=pc.utf8_length(rows["text"]).fill_null(0).to_numpy().astype(np.int64),
-        said={
-            system: task.answered(
-                gold, outputs, ordered[TEACHER], named=system in named, texts=texts, familiar=familiar
-            )
-            for system, outputs in ordered.items()
-        },
+        said=answered,
         columns={
             name.removeprefix(_COLUMN): tuple("" if value is None else str(value) for value in rows[name].to_pylist())
             for name in rows.column_names
@@ -157,10 +162,10 @@ def _unknown(known: NDArray[np.bool_], ids: Sequence[str]) -> list[Problem]:
 
 
 def _roles(roles: Sequence[Any], ids: Sequence[str]) -> list[Problem]:
-    strange = [row for row, role in zip(ids, roles, strict=True) if role not in ("test", "outside")]
+    strange = [row for row, role in zip(ids, roles, strict=True) if role not in ("test", "outside", BESIDE)]
     if strange:
         found = f"neither in {_rows(len(strange))} ({_few(strange)})"
-        return [Problem("rows, role", found, "`test` or `outside`", "Only these rows are evaluated.")]
+        return [Problem("rows, role", found, "`test`, `outside` or `beside`", "Only these rows are evaluated.")]
     if "test" not in roles:
         return [Problem("rows, role", "no `test` row", "at least one", "Give the corpus a test split.")]
     return []

@@ -109,7 +109,8 @@ class Pupil:
     def identify(self) -> Identity:
         """The student's digests."""
         tokenizer = self._studied.manifest["facts"].get("tokenizer") if self._student.follows else None
-        return Identity(f"{self._student.kind} student", self._trained.digest, tokenizer, self._task.outputs, "")
+        return Identity(f"{self._student.kind} student", self._trained.digest, tokenizer, self._task.outputs, "",
+                        answers=self._task.form.answer)  # fmt: skip
 
     def ask(
         self,
@@ -119,7 +120,7 @@ class Pupil:
         tokens_per_batch: int,
         wanted: frozenset[str] = signals.LOGITS,
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
-        """Its logits."""
+        """Its answers."""
         import torch
 
         ids, words = self._task.form.read(self._network, texts)

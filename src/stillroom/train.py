@@ -154,10 +154,11 @@ def undistilled(
 ) -> Artifact | None:
     """The student's twin, which never hears what the teacher said: same start, same epochs, gold labels alone.
 
-    What the teacher added is the difference between the two. Where no row has gold, there is no twin. `begun_with` is
+    What the teacher added is the difference between the two. Where no row has gold that can be learned, there is no
+    twin. `begun_with` is
     the student's transfer set: the twin begins with its texts too, and learns from none that is made.
     """
-    if not corpus.train.table(["label"]).drop_null().num_rows:
+    if not task.learns_gold or not corpus.train.table(["label"]).drop_null().num_rows:
         return None
     objectives: tuple[Objective, ...] = (plugins.build("objectives", "hard_label"),)
     return fit(student, task=task, corpus=corpus, said=None, objectives=objectives,
@@ -313,7 +314,7 @@ def _from_said(
     network: Network, said: TransferSet, corpus: corpora.Learnable, objectives: Sequence[Objective], task: Task
 ) -> tuple[Examples, Examples]:
     asked = [one.wants(student_layers=network.layers, teacher_layers=said.layers).teacher for one in objectives]
-    wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS
+    wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS - {said.answer}
     gold = {part.role: _gold(part, task) for part in (corpus.train, corpus.dev)}
     parts = {"train": _Heard(), "dev": _Heard()}
     for shard in said.shards():
@@ -344,6 +345,7 @@ def _from_said(
             said.layers,
             answers if said.names_labels_only else None,
             Words.join(places) if places else None,
+            task.form.answer,
         )
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)

@@ -14,14 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from stillroom import augment, shards, transfer_set
 from stillroom.augmentations import Augmentation
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
-from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
 from stillroom.objectives import GOLD, PEER, Objective
@@ -123,15 +121,12 @@ def _probe(
         asked["reason"] = "nothing quicker than fp32 here"
     elif settings.precision == "auto":
         texts = _first_texts(parts)
-        both = [
-            softmax(form.values(form.heard(said)))
-            for said in (_asked(loaded, texts, "fp32", settings), _asked(loaded, texts, "bf16", settings))
-        ]
-        gap = float(np.abs(both[0] - both[1]).max(initial=0.0))
+        both = [form.heard(_asked(loaded, texts, one, settings)) for one in ("fp32", "bf16")]
+        gap = form.drift(*both)
         precision: Precision = "bf16" if gap <= settings.bound else "fp32"
         asked = {
             "precision": precision,
-            "reason": f"probabilities differ by at most {gap:.4f} on {len(texts)} texts; the bound is {settings.bound}",
+            "reason": f"answers differ by at most {gap:.4f} on {len(texts)} texts; the bound is {settings.bound}",
             "texts": len(texts),
             "largest_difference": gap,
             "bound": settings.bound,
@@ -260,6 +255,7 @@ def _close(
         told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items())
         report(Event(STAGE, note=f"no answer for {sum(unanswered.values()):,} of {asked:,} texts, left out: {told}"))
     recorded = wanted - signals.ANSWERS | {identity.answers}
+    answers = {identity.answers, *(signals.ANSWERS & form.answering)}
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
         {
@@ -268,11 +264,11 @@ def _close(
                 name: {
                     "dtype": "int32" if name == "label" else "float16",
                     "axes": list(form.axes[: 1 if name == "label" else None])
-                    if name in signals.ANSWERS
+                    if name in answers
                     else signals.axes(name),
-                    "storage": signals.storage(name),
+                    "storage": "parquet" if name in answers else "safetensors",
                 }
-                | ({"classes": list(identity.labels)} if name in signals.ANSWERS else {})
+                | ({"classes": list(identity.labels)} if name in answers else {})
                 for name in sorted(recorded)
             },
             "precision": probe,

@@ -49,12 +49,12 @@ class TransferSet:
     @property
     def names_labels_only(self) -> bool:
         """Whether the teacher named labels and gave no logits."""
-        return "logits" not in self.recorded
+        return self.answer == "label"
 
     @property
     def answer(self) -> str:
-        """The signal of the answers: `logits`, or `label`."""
-        return "label" if self.names_labels_only else "logits"
+        """The signal of the answers: `logits`, `label`, or `embedding`."""
+        return str(self.teacher["answers"])
 
     @property
     def answered(self) -> list[str]:
@@ -75,7 +75,7 @@ class TransferSet:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""
         name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
         path = self.artifact.folder / f"{name}.safetensors"
-        if not self.recorded - signals.ANSWERS:
+        if not self.recorded - {self.answer}:
             return []
         if not signals.over_tokens(self.recorded):
             return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]

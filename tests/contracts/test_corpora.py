@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,13 @@ from stillroom import corpus
 from stillroom.core import plugins, progress
 from stillroom.core.artifact import Store
 from stillroom.corpora import Row, Source, Split
+from stillroom.corpora.beir import Beir
 from stillroom.corpora.generated import Generated
 from stillroom.corpora.sample import Sample
 from stillroom.corpora.table import Table
 from stillroom.corpora.vocabulary import Vocabulary
+from stillroom.tasks import Task
+from stillroom.tasks.embeddings import Embeddings
 from tests.corpora import examples
 from tests.corpora.examples import TASK
 
@@ -46,19 +50,41 @@ def make_generated(folder: Path, request: pytest.FixtureRequest) -> Source:
     return Generated(model=model, count=40, max_tokens=12, dev_share=0.2, real=make_table(folder, request))
 
 
+def make_beir(folder: Path, request: pytest.FixtureRequest) -> Source:
+    return Beir(folder=str(examples.write_beir(folder / "beir")), beside=make_pairs(folder))
+
+
+def make_pairs(folder: Path) -> Source:
+    """Pairs to test on, some of another domain."""
+    rows = [(f"the film number {one}", f"a picture, number {one}", one % 5) for one in range(30)]
+    for name, some in (("dev", rows[:10]), ("test", rows[10:20]), ("more", rows[20:])):
+        lines = [json.dumps({"text": text, "other": other, "label": score}) for text, other, score in some]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    paths = {name: str(folder / f"{name}.jsonl") for name in ("dev", "test")}
+    return Table(**paths, train=paths["dev"], outside={"elsewhere": str(folder / "more.jsonl")}, other="other")
+
+
 #: A source that can be read here, for each member; a new one adds its line.
 MAKERS: dict[str, Callable[[Path, pytest.FixtureRequest], Source]] = {
     "table": make_table,
     "sample": make_sample,
     "vocabulary": make_vocabulary,
     "generated": make_generated,
+    "beir": make_beir,
 }
+#: The task of a source whose labels are of another kind; the others are of `TASK`.
+TASKS: dict[str, Task] = {"beir": Embeddings(dimensions=4)}
 
 
 @pytest.fixture(params=NAMES)
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     assert request.param in MAKERS, f"MAKERS has no example of `{request.param}`"
     return MAKERS[request.param](tmp_path, request)
+
+
+def of(source: Source) -> Task:
+    """A task that reads its labels."""
+    return TASKS.get(source.kind, TASK)
 
 
 def test_there_are_members() -> None:
@@ -85,7 +111,7 @@ def test_its_rows_are_rows(source: Source) -> None:
     seen: list[list[object]] = []
     for _ in range(2):
         seen.append([])
-        for stream in source.streams(TASK):
+        for stream in source.streams(of(source)):
             assert stream.split in get_args(Split)
             for row in stream.rows:
                 assert isinstance(row, Row)
@@ -99,24 +125,25 @@ def test_its_rows_are_rows(source: Source) -> None:
 
 
 def test_makes_the_same_corpus_each_time(source: Source, tmp_path: Path) -> None:
-    one, other = (corpus.load(source, task=TASK, store=Store(tmp_path / name)) for name in ("one", "other"))
+    one, other = (corpus.load(source, task=of(source), store=Store(tmp_path / name)) for name in ("one", "other"))
     assert one.artifact.digest == other.artifact.digest
     assert min(one.unlabelled.count, one.dev.count, one.test.count, one.outside.count) > 0
-    assert (one.train.count > 0) == (not source.makes_texts)
+    assert (one.train.count > 0) == (not source.makes_texts and source.kind != "beir")
     assert one.made == source.makes_texts
     assert one.rights["inputs"] == source.digests()
 
 
 def test_prepares_the_same_rows_as_it_gives_unprepared(source: Source) -> None:
     events: list[progress.Event] = []
-    before = [row for stream in source.streams(TASK) for row in stream.rows]
-    source.prepare(TASK, report=events.append)
-    assert [row for stream in source.streams(TASK) for row in stream.rows] == before
-    assert bool(source.account(TASK)) == source.makes_texts
+    task = of(source)
+    before = [row for stream in source.streams(task) for row in stream.rows]
+    source.prepare(task, report=events.append)
+    assert [row for stream in source.streams(task) for row in stream.rows] == before
+    assert bool(source.account(task)) == source.makes_texts
 
 
 def test_its_rights_and_those_inside_it_are_recorded(source: Source, tmp_path: Path) -> None:
-    made = corpus.load(source, task=TASK, store=Store(tmp_path / "work"))
+    made = corpus.load(source, task=of(source), store=Store(tmp_path / "work"))
     for name, inside in source.inside.items():
         assert made.rights[name]["licence"] == inside.licence
         assert (f"`{name}.licence` is not stated" in made.rights["gaps"]) == (not inside.licence)

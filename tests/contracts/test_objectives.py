@@ -23,6 +23,7 @@ from tests.objectives.scenes import KINDS, STUDENT_LAYERS, TEACHER_LAYERS, heard
 #: Other values for a setting that can't simply be tripled.
 OTHER: dict[tuple[str, str], Any] = {
     ("jensen_shannon", "beta"): 0.2,
+    ("cosine", "prefixes"): (2, 5),
     ("hidden", "layers"): "last",
     ("hidden", "normalise"): True,
     ("attention", "layers"): "even",

@@ -25,13 +25,18 @@ from stillroom.runtime.runners.exits import Exits
 from stillroom.shapes import Outputs
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.embeddings import Embeddings
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers.huggingface import Checkpoint
-from tests.conftest import LABELS, sentences
+from stillroom.teachers.sentence_transformer import Embedder
+from tests.conftest import LABELS, sentences, write_embedder
 
 TASK = Classification(labels=LABELS)
 #: Another task for runners whose students answer otherwise, by kind; the others are of `TASK`.
-TASKS: dict[str, Task] = {"onnx_words": TokenLabelling(labels=("PER", "LOC"))}
+TASKS: dict[str, Task] = {
+    "onnx_words": TokenLabelling(labels=("PER", "LOC")),
+    "static_vectors": Embeddings(dimensions=32),
+}
 NAMES = plugins.names("runtime.runners")
 STATIC = {"kind": "static", "dimensions": 16, "hidden": 8}
 #: Students that the members serve, the member's name first; a new one adds its line.
@@ -41,6 +46,8 @@ CASES: dict[str, dict[str, Any]] = {
     "static": {**STATIC, "features": {"bits": 10}},
     "static, no pairs": STATIC,
     "static, whole texts": {**STATIC, "features": {"bits": 10}},
+    "static_vectors": STATIC,
+    "static_vectors, whole texts": STATIC,
     "cnn": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "cnn, whole texts": {"kind": "cnn", "dimensions": 16, "channels": 6},
     "onnx": {**STATIC, "features": {"bits": 10}},
@@ -135,7 +142,7 @@ def _case(name: str, teacher: Checkpoint, folders: pytest.TempPathFactory) -> Ca
     task = TASKS.get(kind, TASK)
     studied, folder = folders.mktemp("studied"), folders.mktemp("served")
     student = plugins.build("students", CASES[name])
-    student.study(teacher, studied)
+    student.study(answering(teacher, folders) if kind == "static_vectors" else teacher, studied)
     network = student.begin(task=task, studied=studied, texts=iter(TEXTS), seed=4)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -150,11 +157,19 @@ def _case(name: str, teacher: Checkpoint, folders: pytest.TempPathFactory) -> Ca
         runner = _leaving_everywhere(runner, folder)
     if variant == "whole texts":
         runner = plugins.build("runtime.runners", {**runner.model_dump(mode="json"), "by_chunks": False})
-    elif kind in ("static", "cnn"):
+    elif kind in ("static", "static_vectors", "cnn"):
         assert runner.by_chunks, "the quick way is the one that is held to its promises"
     assert runner.kind == kind
     serve = runner.open(folder, threads=1)
     return Case(folder, runner, serve, task, serve(TEXTS))
+
+
+def answering(teacher: Checkpoint, folders: pytest.TempPathFactory) -> Embedder:
+    """One that answers with vectors, with that teacher's words."""
+    folder = folders.mktemp("answering")
+    teacher.network().base_model.save_pretrained(folder / "encoder")
+    (folder / "encoder" / "tokenizer.json").write_text(teacher.tokenizer_json(), encoding="utf-8")
+    return Embedder(write_embedder(folder / "model", folder / "encoder"), name="tiny")
 
 
 def _leaving_everywhere(runner: Exits, folder: Path) -> Exits:
@@ -244,7 +259,7 @@ def test_more_threads_change_nothing(case: Case) -> None:
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a runner keeps of what it has read is full after a few texts, so that it starts anew again and again."""
-    for name in ("bag.Lexicon", "static.Lexicon", "cnn.Readings"):
+    for name in ("bag.Lexicon", "_adder.Lexicon", "cnn.Readings"):
         kept = Readings if name.endswith("Readings") else Lexicon
         monkeypatch.setattr(f"stillroom.runtime.runners.{name}", partial(kept, capacity=KEPT))
     monkeypatch.setattr("stillroom.runtime.runners.cnn._NUMBERS", KEPT * 6 * sum(range(1, 6)))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom.core import plugins, signals
+from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
 from stillroom.core.words import Words
 from stillroom.shapes import Shape
@@ -39,6 +39,11 @@ def answers(form: Shape) -> int:
     return len(TEXTS) if found is None else len(found.tokens)
 
 
+def names(form: Shape) -> list[bool]:
+    """Whether a teacher may only name something."""
+    return [False, True] if "label" in form.answering else [False]
+
+
 def said(form: Shape, *, seed: int = 0) -> Any:
     values = np.random.default_rng(seed).normal(size=(answers(form), OUTPUTS)).astype(np.float32)
     return form.spread(values.astype(np.float16).astype(np.float32), there(form))
@@ -49,7 +54,7 @@ def same(form: Shape, one: Any, other: Any) -> bool:
 
 
 def test_there_are_members() -> None:
-    assert {"pooled", "tokens"} <= set(NAMES)
+    assert {"pooled", "tokens", "vectors"} <= set(NAMES)
 
 
 def test_is_its_own_settings(form: Shape) -> None:
@@ -96,18 +101,20 @@ def test_it_can_be_written_as_lines(form: Shape) -> None:
     assert len(again) == len(TEXTS)
     assert form.gap(again, said(form)) < 1e-6
     with pytest.raises((ValueError, KeyError, TypeError)):
-        form.of_lines([{"logits": "none"}])
+        form.of_lines([{form.answer: "none"}])
 
 
-@pytest.mark.parametrize("named", [False, True], ids=["logits", "names"])
+@pytest.mark.parametrize("named", [False, True], ids=["numbers", "names"])
 def test_a_shard_keeps_it(form: Shape, named: bool, tmp_path: Path) -> None:
     """Of a teacher that says how sure it is, and of one that only names; whole, and without some of the texts."""
+    if named not in names(form):
+        pytest.skip("nothing in this shape can be named")
     told = form.said(said(form))
     if named:
-        told["label"] = told.pop("logits").argmax(axis=1)
+        told["label"] = told.pop(form.answer).argmax(axis=1)
     else:
-        told["logits"] = told["logits"].astype(np.float16)
-    assert set(told) <= signals.ANSWERED
+        told[form.answer] = told[form.answer].astype(np.float16)
+    assert set(told) <= form.answering
     keep = np.array([True, False, True, True])
     for given, rows in ((told, np.arange(4)), (form.keep(told, keep), np.flatnonzero(keep))):
         pq.write_table(pa.table(form.columns(given)), tmp_path / "shard.parquet")
@@ -161,10 +168,10 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     found, count = there(form), answers(form)
     ids = [np.full(9, row, dtype=np.int32) for row in range(len(TEXTS))]
     logits = np.arange(count * OUTPUTS, dtype=np.float32).reshape(count, OUTPUTS)
-    whole = Examples(ids, np.arange(count), logits, words=found)
+    whole = Examples(ids, np.arange(count), logits, words=found, answer=form.answer)
     rows = np.array([2, 0])
     some = whole.some(rows)
     assert [one[0] for one in some.ids] == [2, 0]
     expected, told = (one.batch(at, length=9) for one, at in ((whole, rows), (some, np.arange(2))))
-    for name in ("gold", "logits", "mask"):
+    for name in ("gold", form.answer, "mask"):
         np.testing.assert_array_equal(told[name], expected[name])

@@ -18,9 +18,10 @@ from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.embeddings import Embeddings
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
-from tests.conftest import LABELS, TAGGER, sentences
+from tests.conftest import LABELS, TAGGER, sentences, write_embedder
 from tests.teachers.endpoint.servers import PRICES, Server
 
 TASK = Classification(labels=LABELS)
@@ -51,10 +52,16 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "recorded": make_recorded,
+    "sentence_transformer": lambda folder, encoder, classifier: {
+        "model": str(write_embedder(folder / "model", encoder))
+    },
     "spacy": lambda folder, encoder, classifier: {"model": TAGGER, "labels": {"PERSON": "PER", "GPE": "LOC"}},
 }
 #: The task of a teacher that answers otherwise; the others are of `TASK`.
-TASKS: dict[str, Task] = {"spacy": TokenLabelling(labels=("PER", "LOC"))}
+TASKS: dict[str, Task] = {
+    "spacy": TokenLabelling(labels=("PER", "LOC")),
+    "sentence_transformer": Embeddings(dimensions=32),
+}
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def test_answers_each_text_alone_and_in_order(ready: Ready) -> None:
         form, found = ready.task.form, ready.task.form.heard(said)
         assert len(found) == len(texts())
         values = form.values(found)
-        if answer == "logits":
+        if answer == form.answer:
             assert form.unfit(found, texts=len(texts()), outputs=len(ready.task.outputs)) is None
             assert values.dtype == np.float32
             assert np.isfinite(values).all()
@@ -175,6 +182,8 @@ def test_shows_its_network_and_tokenizer_or_says_that_it_has_none(ready: Ready) 
 
 def test_a_task_that_names_its_outputs_otherwise_is_refused_or_followed(ready: Ready, tmp_path: Path) -> None:
     """Never silently taken in the wrong order: it is refused, or fitted to the new order."""
+    if not ready.task.names:
+        pytest.skip("a dimension has no name that could be swapped")
     swapped: Task = plugins.build("tasks", {"kind": ready.task.kind, "labels": ready.task.names[::-1]})
     refused = ""
     try:

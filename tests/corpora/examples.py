@@ -89,3 +89,19 @@ def write_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     path.write_bytes(outer.getvalue())
     return path
+
+
+def write_beir(folder: Path) -> Path:
+    """Documents, queries and judgements as BEIR has them: of six queries, four are judged, one with two documents."""
+    (folder / "qrels").mkdir(parents=True)
+    words = ("rivers", "metals", "birds", "storms", "harbours", "letters")
+    documents = [
+        {"_id": f"d{n}", "title": word, "text": f"all that is known of {word}"} for n, word in enumerate(words)
+    ]
+    documents += [{"_id": "d6", "title": "", "text": "rivers in winter"}]
+    queries = [{"_id": f"q{n}", "text": f"where are {word}?"} for n, word in enumerate(words)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\td{n}\t1" for n in range(4)), "q0\td6\t2", "q1\td2\t0"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return folder

@@ -24,6 +24,7 @@ OTHERWISE = {
     "repeats": {
         "relational": "a text and its repetition are a pair of distance 0, which moves the mean distance",
         "contrastive": "every other text is there twice",
+        "similarity_kl": "every other text is there twice, and each text beside its repetition",
     },
     "zero": {
         "hard_label": "the teacher's logits are no gold labels; held to its own least below",

@@ -106,7 +106,9 @@ def unit(vectors: Any) -> Any:
 
 def by_cosine(found: Scene) -> float:
     own, told = pooled(found)
-    return float(np.mean(1 - (unit(projected(found, own)) * unit(told)).sum(axis=-1)))
+    own = projected(found, own)
+    parts = [own.shape[-1], *settings_of(found).prefixes]
+    return float(np.mean([1 - (unit(own[:, :n]) * unit(told[:, :n])).sum(axis=-1) for n in parts]))
 
 
 def by_contrastive(found: Scene) -> float:
@@ -117,6 +119,16 @@ def by_contrastive(found: Scene) -> float:
         t = np.concatenate([t, unit(queue[queue.any(axis=1)])])
     scores = s @ t.T / settings_of(found).temperature
     return float(np.mean([np.log(np.exp(scores[i]).sum()) - scores[i, i] for i in range(ROWS)]))
+
+
+def by_similarity_kl(found: Scene) -> float:
+    total = 0.0
+    tables = [unit(one) @ unit(one).T / settings_of(found).temperature for one in pooled(found)]
+    for row in range(ROWS):
+        others = [place for place in range(ROWS) if place != row]
+        q, p = (np.exp(one[row, others]) / np.exp(one[row, others]).sum() for one in tables)
+        total += float((p * np.log(p / q)).sum())
+    return total / ROWS
 
 
 def tokens(found: Scene) -> Tensor:
@@ -210,6 +222,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
     "rank": by_rank,
     "relational": by_relational,
     "reverse_kl": by_reverse_kl,
+    "similarity_kl": by_similarity_kl,
 }
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "attention": [{}, {"layers": "even"}],
@@ -221,4 +234,6 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "mutual": [{"temperature": 3.0}],
     "rank": [{}, {"inter": 0.5, "intra": 3.0, "temperature": 2.0}],
     "relational": [{}, {"distance": 0.5}, {"similarity": 0.0}],
+    "cosine": [{}, {"prefixes": (2, 5)}],
+    "similarity_kl": [{}, {"temperature": 0.2}],
 }

@@ -22,6 +22,7 @@ BASE: dict[str, dict[str, Any]] = {
     "relational": {"similarity": 3.0},
     "decoupled_kl": {"temperature": 1.5},
     "contrastive": {"temperature": 0.5},
+    "similarity_kl": {"temperature": 0.5},
 }
 
 

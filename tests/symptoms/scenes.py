@@ -91,7 +91,7 @@ class Pair:
             pq.write_table(pa.table(columns), draft.folder / f"{role}.parquet")
 
     def _transfer(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
-        draft.facts["signals"] = {"logits": {}}
+        draft.facts |= {"signals": {"logits": {}}, "teacher": {"answers": "logits"}}
         for number, (role, part) in enumerate({**self.taught, "dev": "dev"}.items()):
             flat = pa.array(self.logits[role].astype(np.float16).ravel())
             columns = {"id": ids[role], "text": self.texts[role], "part": [part] * len(ids[role])}

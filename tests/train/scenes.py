@@ -73,6 +73,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "hidden": {},
     "minilm_relation": {"relation_heads": 4},
     "relational": {},
+    "similarity_kl": {},
 }
 
 

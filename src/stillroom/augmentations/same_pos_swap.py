@@ -40,7 +40,7 @@ class SamePosSwap(Augmentation):
 
     def digests(self) -> dict[str, str]:
         """The digest of the pipeline's files."""
-        return {"tagger": spacy.tree_digest(self._folder())}
+        return {"tagger": _pretrained.tree_digest(self._folder())}
 
     def open(self, ground: Ground) -> Make:
         """The pipeline, and the words of the rows by their part of speech."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillroom.core import artifact, plugins, toml
 from stillroom.core.errors import InputError, Problem, RecipeError, nearest
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from stillroom.augmentations import Augmentation
     from stillroom.corpora import Source
     from stillroom.formats import Format
+    from stillroom.layouts import Layout
     from stillroom.objectives import Objective
     from stillroom.students import Student
     from stillroom.tasks import Task
     from stillroom.teachers import Teacher
 else:
     # A member is checked by its own class before the recipe is put together: see `parse`.
-    Augmentation = Source = Format = Objective = Student = Task = Teacher = Any
+    Augmentation = Source = Format = Layout = Objective = Student = Task = Teacher = Any
 
 #: The keys of a recipe that name members, and their families.
 FAMILIES = {
@@ -123,16 +124,20 @@ class Export(Settings):
 
     formats: tuple[Format, ...] = ()
     """Names (or tables) from the family `formats`."""
+    layouts: tuple[Layout, ...] = ()
+    """Names from the family `layouts`: folders in the bundle that other libraries load."""
     golden: int = Field(16, ge=1)
     """Inputs with expected outputs that a server checks before it says that it is ready."""
 
-    @field_validator("formats", mode="before")
+    @field_validator("formats", "layouts", mode="before")
     @classmethod
-    def _members(cls, value: Any) -> Any:
+    def _members(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, list | tuple):
             return value
         try:
-            return tuple(plugins.build("formats", item) if isinstance(item, str | dict) else item for item in value)
+            return tuple(
+                plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
+            )
         except InputError as error:
             raise ValueError("; ".join(f"{p.found}: {p.todo}" for p in error.problems)) from error
 

@@ -2,7 +2,8 @@
 
     logits         [rows, classes]                  of words, [words, tags]: beside them stand `words` and `counts`
     label          [rows]                           the position of the label that it names
-    embedding      [rows, width]                    mean of the last layer over the tokens
+    embedding      [rows, width]                    mean of the last layer over the tokens; the answer itself, where
+                                                    that is a vector
     hidden.3       [rows, length, width]            after layer 3; `hidden.0` is what goes into the first layer
     relations.3    [rows, length, 3, width]         queries, keys and values of layer 3, heads side by side
     attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOGITS = frozenset({"logits"})
-#: What a teacher says of every text: one of these.
+#: What a teacher that chooses among outputs says of every text: one of these.
 ANSWERS = frozenset({"logits", "label"})
 TOKENS = "tokens"
 #: Where answers are about words: the characters of each, `[words, 2]`, and how many words each text has.
 WORDS, COUNTS = "words", "counts"
-#: What answers are made of.
-ANSWERED = ANSWERS | {WORDS, COUNTS}
 PRICE = "price"
 UNANSWERED = "unanswered"
 #: What stands beside signals and is none.
@@ -53,7 +52,12 @@ def answers(shard: pa.Table) -> NDArray[Any]:
     """What was answered to each row of a table of a transfer set: logits `[rows, classes]`, or labels `[rows]`."""
     if "label" in shard.column_names:
         return np.asarray(shard["label"].to_numpy(), dtype=np.int64)
-    column = shard["logits"].combine_chunks()
+    return rows(shard, "logits")
+
+
+def rows(shard: pa.Table, name: str) -> NDArray[np.float32]:
+    """A column of numbers of a table of a transfer set, `[rows, outputs]`."""
+    column = shard[name].combine_chunks()
     flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
     return flat.astype(np.float32).reshape(-1, column.type.list_size)
 
@@ -91,11 +95,6 @@ def axes(name: str) -> list[str]:
         "relations": ["token", "part", "width"],
         "attention": ["token pair", "head"],
     }[kind(name)]
-
-
-def storage(name: str) -> str:
-    """The kind of file that a shard keeps a signal in: answers are a column of its table, the rest are tensors."""
-    return "parquet" if name in ANSWERS else "safetensors"
 
 
 def implied(kinds: frozenset[str]) -> frozenset[str]:

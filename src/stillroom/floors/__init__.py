@@ -23,10 +23,13 @@ def of(task: Task) -> Floor:
 
 
 class Floor(Member, ABC):
-    """A cheap method, fitted to gold alone."""
+    """A cheap method that asks no teacher."""
 
     name: ClassVar[str]
     """What people call it."""
+
+    needs_gold: ClassVar[bool] = True
+    """Whether it is fitted to gold; else to texts, those without labels among them."""
 
     @abstractmethod
     def say(self, train: pa.Table, texts: Sequence[str], *, task: Task, seed: int) -> Outputs:

@@ -39,12 +39,12 @@ class Answered(ABC):
 
     @property
     @abstractmethod
-    def right(self) -> NDArray[np.bool_]:
-        """Where what it names is what gold names, nothing left out and nothing too much."""
+    def right(self) -> NDArray[np.bool_] | None:
+        """Where what it names is what gold names, nothing left out and nothing too much; None: it names nothing."""
 
     @property
     @abstractmethod
-    def teacher_right(self) -> NDArray[np.bool_]:
+    def teacher_right(self) -> NDArray[np.bool_] | None:
         """The same of the teacher."""
 
     @property
@@ -154,7 +154,7 @@ class Metric(Member, ABC):
     """A figure of merit for the answers of one system."""
 
     answers: ClassVar[str] = "labels"
-    """Of which answers it is: `labels`, one a text, or `spans`."""
+    """Of which answers it is: `labels`, one a text, `spans`, or `vectors`."""
     higher_is_better: ClassVar[bool]
     low: ClassVar[float]
     high: ClassVar[float]
@@ -164,15 +164,21 @@ class Metric(Member, ABC):
     """Whether it compares with the teacher's answers: such a metric says nothing of the teacher itself."""
     share_of_rows: ClassVar[bool] = False
     """Whether it is a plain share, its statistics `[hit or not, 1]`: such a metric gets the exact binomial interval."""
+    exact: ClassVar[bool] = True
+    """Whether weighted sums are the metric of rows repeated so often; else they are to the first order."""
     needs_probabilities: ClassVar[bool] = False
     """Whether it asks how sure a system is: of one that only names labels it is not measurable."""
     formula: ClassVar[str]
     reference: ClassVar[str]
     """The implementation of another library that a test holds it to."""
 
+    def counted(self, answers: Any) -> NDArray[np.int64] | None:
+        """The positions of the rows that it is about; None: all of them."""
+        return None
+
     @abstractmethod
     def rows(self, answers: Any) -> Floats:
-        """The statistics of each row, `[rows, k]`, from the `Answered` that its tasks give."""
+        """The statistics of each row that it is about, `[rows, k]`, from the `Answered` that its tasks give."""
 
     @abstractmethod
     def value(self, sums: Floats) -> Floats:

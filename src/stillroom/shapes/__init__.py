@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import signals
 from stillroom.core.plugins import Member
+from stillroom.core.probabilities import softmax
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +50,11 @@ class Shape(Member, ABC):
     axes: ClassVar[tuple[str, ...]]
     """The names of the axes of a teacher's logits as they are kept, the last one that of the outputs."""
 
+    answer: ClassVar[str] = "logits"
+    """The signal that its numbers go by."""
+    answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
+    """The signals that an answer can be made of; what a teacher says beside them is no answer."""
+
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
     graph_runner: ClassVar[str]
@@ -81,6 +88,15 @@ class Shape(Member, ABC):
     def gap(self, one: Outputs, other: Outputs) -> float:
         """The largest difference of a number between two outputs for the same texts; NaN where any is no number."""
 
+    def drift(self, one: Outputs, other: Outputs) -> float:
+        """By how much a teacher's answers differ between two ways of asking it: the largest gap of a probability."""
+        both = [softmax(self.values(said)) for said in (one, other)]
+        return float(np.abs(both[0] - both[1]).max(initial=0.0))
+
+    def named(self, values: NDArray[Any]) -> NDArray[Any]:
+        """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
+        return np.asarray(values.argmax(axis=1), dtype=np.int64)
+
     @abstractmethod
     def lines(self, said: Outputs) -> list[dict[str, Any]]:
         """A text an item, as JSON can hold it, to six decimals."""
@@ -95,11 +111,11 @@ class Shape(Member, ABC):
 
     @abstractmethod
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
-        """A teacher's answers, out of all that it says: logits, or what it names."""
+        """A teacher's answers, out of all that it says."""
 
     @abstractmethod
     def said(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
-        """Logits as a teacher says them."""
+        """Outputs as a teacher says them."""
 
     @abstractmethod
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:

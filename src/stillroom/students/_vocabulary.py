@@ -14,9 +14,11 @@ from safetensors.numpy import load_file, save_file
 from stillroom.core.progress import Meter, Report
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import _bridge
 
 if TYPE_CHECKING:
     from stillroom.students._started import Origin
+    from stillroom.teachers import LoadedTeacher
 
 FILE = "vocabulary.safetensors"
 #: How students of token vectors read: special tokens say nothing where there is no attention.
@@ -26,8 +28,11 @@ _SIF = 1e-3  # the `a` in a / (a + p); Arora et al. found 1e-4 to 1e-3 good
 _TEXTS = 4096
 
 
-def collect(origin: Origin, folder: Path, *, report: Report) -> None:
-    """Write a network's tokenizer, and the mean of its last hidden states over each token read alone."""
+def collect(origin: Origin, folder: Path, *, report: Report, teacher: LoadedTeacher | None = None) -> None:
+    """Write a network's tokenizer, and the mean of its last hidden states over each token read alone.
+
+    Beside them, where this teacher answers with vectors, what it answers to words.
+    """
     import torch
 
     (folder / TOKENIZER).write_text(origin.tokenizer_json(), encoding="utf-8")
@@ -45,6 +50,8 @@ def collect(origin: Origin, folder: Path, *, report: Report) -> None:
             vectors[first : first + _BATCH] = hidden.float().mean(dim=1).numpy()
             meter.advance(len(tokens))
     save_file({"vectors": vectors}, folder / FILE)
+    if teacher is not None and teacher.identify().answers == "embedding":
+        _bridge.note(teacher, origin.network(), origin.tokenizer_json(), folder, report=report)
 
 
 def start(

@@ -33,6 +33,19 @@ class Prediction(Protocol):
 
 @final
 @dataclass(frozen=True)
+class Rows:
+    """What is judged, row by row."""
+
+    texts: Sequence[str]
+    ids: Sequence[str]
+    """Equal texts have equal ids, but for a number behind the later ones."""
+    domains: Sequence[str]
+    outside: NDArray[np.bool_]
+    """Which are of another domain than the task's."""
+
+
+@final
+@dataclass(frozen=True)
 class ToyRow:
     """A row of a task's toy corpus, its label as a source of rows gives it."""
 
@@ -55,6 +68,8 @@ class Task(Member, ABC):
     """What a student has to stand above to be worth anything: a name from the family `floors`."""
     metrics: ClassVar[tuple[str, ...]]
     """Names from the family `metrics`, the one that dev chooses by first."""
+    learns_gold: ClassVar[bool] = True
+    """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 
     @property
     def form(self) -> Shape:
@@ -104,6 +119,14 @@ class Task(Member, ABC):
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Which rows have gold."""
 
+    def asked(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which rows are judged; others are there because gold speaks of them. All."""
+        return np.ones(len(gold), dtype=np.bool_)
+
+    def beside(self, gold: NDArray[Any]) -> frozenset[str]:
+        """The domains of the rows without labels that gold speaks of, so that they have to be answered too: none."""
+        return frozenset()
+
     @abstractmethod
     def named(self, said: Outputs) -> NDArray[Any]:
         """What outputs name, as if it were gold."""
@@ -120,13 +143,13 @@ class Task(Member, ABC):
         teacher: Outputs,
         *,
         named: bool = False,
-        texts: Sequence[str] = (),
+        rows: Rows | None = None,
         familiar: Collection[str] = frozenset(),
     ) -> Answered:
         """What was said of rows, as this task's metrics take it.
 
-        `named`: `said` names something and does not say how sure it is. `texts` and what is `familiar` from training
-        are needed for slices alone.
+        `named`: `said` names something and does not say how sure it is. What is `familiar` from training is needed for
+        slices alone, and so are the rows themselves, unless gold speaks of other rows.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stillroom.core import probabilities, signals
 from stillroom.core.errors import nearest
-from stillroom.tasks import ToyRow
+from stillroom.tasks import Rows, ToyRow
 from stillroom.tasks._labels import Labels
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Classification(Labels):
         teacher: Any,
         *,
         named: bool = False,
-        texts: Sequence[str] = (),
+        rows: Rows | None = None,
         familiar: Collection[str] = frozenset(),
     ) -> Answers:
         """Probabilities beside gold and those of the teacher."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from stillroom.core import probabilities, tagging
 from stillroom.core.errors import nearest
 from stillroom.core.tagging import Span, Tagged
-from stillroom.tasks import ToyRow
+from stillroom.tasks import Rows, ToyRow
 from stillroom.tasks._labels import Labels
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class TokenLabelling(Labels):
         teacher: Tagged,
         *,
         named: bool = False,
-        texts: Sequence[str] = (),
+        rows: Rows | None = None,
         familiar: Collection[str] = frozenset(),
     ) -> Spans:
         """Spans beside gold and those of the teacher."""
@@ -180,7 +180,7 @@ class TokenLabelling(Labels):
             sure = np.bincount(owners, weights=surest, minlength=len(said)) / np.maximum(said.counts, 1)
         its = self.named(said)
         theirs = its if teacher is said else self.named(teacher)
-        return Spans(gold, its, theirs, self.labels, named, sure, texts, familiar)
+        return Spans(gold, its, theirs, self.labels, named, sure, rows.texts if rows else (), familiar)
 
     def decode(self, said: Tagged, texts: Sequence[str]) -> list[SpanPrediction]:
         """The likeliest tags that make sense together, as spans."""

@@ -48,8 +48,8 @@ class Identity:
     licence: str
     price_per_million_texts: float | None = 0.0
     """None: it bills for each request, and says with each answer what that cost (`signals.PRICE`)."""
-    answers: Literal["logits", "label"] = "logits"
-    """What it says of every text: logits, or no more than a label."""
+    answers: str = "logits"
+    """What it says of every text: logits, no more than a label, or an embedding."""
 
     def as_dict(self) -> dict[str, Any]:
         """The identity as plain data."""
@@ -118,7 +118,7 @@ class Desk:
 class Examples:
     """Texts in memory, ready for a network: ids, gold (−1 where none) and, where a teacher was asked, its answers.
 
-    Those are logits, or labels where it said no more. What else it said stays on disk until a batch asks for it.
+    Those are numbers, or labels where it said no more. What else it said stays on disk until a batch asks for it.
     Gold and answers are one a text; where words are labelled, one a word, all texts end to end, with NaN (or −1) for
     words that the teacher said nothing of.
     """
@@ -132,11 +132,8 @@ class Examples:
     labels: NDArray[np.int64] | None = None
     words: Words | None = None
     """Where the network answers in each text; None: once for the text as a whole."""
-
-    @property
-    def named(self) -> NDArray[np.int64] | None:
-        """The label that the teacher names with each answer; None where no teacher was asked."""
-        return self.labels if self.logits is None else self.logits.argmax(axis=1).astype(np.int64)
+    answer: str = "logits"
+    """The signal that these numbers are."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -170,6 +167,7 @@ class Examples:
             layers=self.layers,
             labels=None if self.labels is None else self.labels[answers],
             words=None if self.words is None else self.words.take(rows),
+            answer=self.answer,
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
@@ -177,8 +175,9 @@ class Examples:
         form = task.form
         gold = task.named(form.spread(self.gold, self.words))
         known = task.known(gold)
-        if not known.any() and self.named is not None:
-            gold = task.named(form.spread(self.named, self.words))
+        named = self.labels if self.logits is None else form.named(self.logits)
+        if not known.any() and named is not None:
+            gold = task.named(form.spread(named, self.words))
             known = np.ones(len(gold), dtype=np.bool_)
         rows = np.flatnonzero(known)
         these = form.take(said, rows)
@@ -189,7 +188,7 @@ class Examples:
 
         `[rows, …]`, or, where words are labelled, `[rows, length, …]` with each word at its first token.
         """
-        kept = {"gold": self.gold, "logits": self.logits, "label": self.labels}
+        kept = {"gold": self.gold, self.answer: self.logits, "label": self.labels}
         given = {name: one for name, one in kept.items() if one is not None}
         if self.words is None:
             return {name: one[rows] for name, one in given.items()} | {"mask": np.ones(len(rows), dtype=np.bool_)}

@@ -73,6 +73,13 @@ def folder_digest(folder: Path) -> str:
     return artifact.sha256(artifact.canonical({path.name: artifact.file_sha256(path) for path in files}))
 
 
+def tree_digest(folder: Path) -> str:
+    """The digest of all files of a model, whatever folders they are in."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    told = {str(path.relative_to(folder)): artifact.file_sha256(path) for path in files}
+    return artifact.sha256(artifact.canonical(told))
+
+
 def tokenizer_file(folder: Path) -> Path:
     """The tokenizer in a model's folder.
 

@@ -63,7 +63,7 @@ class Spacy(Teacher):
 
     def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digest of the pipeline's files."""
-        return {"model": tree_digest(self._folder())}
+        return {"model": _pretrained.tree_digest(self._folder())}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """See that it finds what the task asks for; its weights stay where they are.
@@ -73,7 +73,7 @@ class Spacy(Teacher):
         """
         folder = self._folder()
         self._check(load(folder, where=_WHERE, part="ner"), task)
-        facts = {"model": self.model, "digest": tree_digest(folder), "labels": dict(self.labels)}
+        facts = {"model": self.model, "digest": _pretrained.tree_digest(folder), "labels": dict(self.labels)}
         artifact.write_json(draft.folder / "teacher.json", facts)
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
@@ -124,7 +124,7 @@ class Pipeline(Closed):
         one = self._settings
         name = self._folder.name if Path(one.model).is_dir() else one.model.rpartition("/")[2]
         labels = self._task.outputs
-        return Identity(name, tree_digest(self._folder), None, labels, one.licence, answers="label")
+        return Identity(name, _pretrained.tree_digest(self._folder), None, labels, one.licence, answers="label")
 
     def ask(
         self,
@@ -147,13 +147,6 @@ class Pipeline(Closed):
         """Its entities that the task asks for."""
         named = [(one, self._settings.labels.get(one.label_, one.label_)) for one in doc.ents]
         return [Span(one.start_char, one.end_char, label) for one, label in named if label in self._task.names]
-
-
-def tree_digest(folder: Path) -> str:
-    """The digest of all files of a pipeline."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    told = {str(path.relative_to(folder)): artifact.file_sha256(path) for path in files}
-    return artifact.sha256(artifact.canonical(told))
 
 
 def load(folder: Path, *, where: str, part: str, parts: frozenset[str] = frozenset()) -> Language:

@@ -49,6 +49,8 @@ class Table(Source):
     """The column that holds the text."""
     label: str = Field("label", min_length=1)
     """The column that holds the label."""
+    other: str = ""
+    """The column of a second text, where labelled rows are pairs: the label then says how near the two are."""
     columns: tuple[str, ...] = ()
     """Further columns to keep, to slice by."""
     domain: str = ""
@@ -75,6 +77,8 @@ class Table(Source):
 
     @model_validator(mode="after")
     def _enough(self) -> Table:
+        if self.other and self.labelled:
+            raise ValueError("`dev` and `test` in place of `labelled`, so that both texts of a pair are in one split")
         if self.only_tests:
             return self
         if not self.labelled and not (self.dev and self.test):
@@ -100,9 +104,11 @@ class Table(Source):
         return digests | {f"{name}, class names": sha256(canonical(found)) for name, found in classes.items()}
 
     def streams(self, task: Task) -> Iterator[Stream]:
-        """One stream for each split and domain that has files."""
+        """One stream for each split and domain that has files, and one for the second texts of pairs."""
         for split, domain, files in self._files():
             yield Stream(split, domain, self._rows(files, split))
+            if self.other and split != "unlabelled":
+                yield Stream(split, domain, self._read_all(files, Wanted(self.other, None, (), False)), gold=False)
 
     def _files(self) -> list[tuple[Split, str, Sequence[places.File]]]:
         """The files of each split and domain; all that can't be found is told at once."""
@@ -135,7 +141,11 @@ class Table(Source):
             label=None if split == "unlabelled" else self.label,
             columns=self.columns,
             columns_required=split in _LABELLED,
+            other=self.other or None if split != "unlabelled" else None,
         )
+        yield from self._read_all(files, wanted)
+
+    def _read_all(self, files: Sequence[places.File], wanted: Wanted) -> Iterator[Row | Problem]:
         for file in files:
             yield from self._read(file, wanted)
 

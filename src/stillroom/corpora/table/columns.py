@@ -22,10 +22,12 @@ class Wanted:
     label: str | None
     columns: tuple[str, ...]
     columns_required: bool
+    other: str | None = None
+    """The column of a second text: the label then says how near the two are."""
 
     def missing(self, names: Sequence[str], *, where: str) -> list[Problem]:
         """A problem for each column that is needed and not there, or there more than once."""
-        needed = [self.text, *([self.label] if self.label else []), *(self.columns if self.columns_required else ())]
+        needed = [*self._own(), *(self.columns if self.columns_required else ())]
         listed = ", ".join(f"`{shortened(name)}`" for name in names[:10]) + (", …" if len(names) > 10 else "")
         found = f"the columns {listed}" if names else "no columns"
         return [
@@ -42,8 +44,11 @@ class Wanted:
 
     def present(self, names: Sequence[str]) -> list[str]:
         """The wanted columns that are there."""
-        wanted = [self.text, *([self.label] if self.label else []), *self.columns]
+        wanted = [*self._own(), *self.columns]
         return [name for name in dict.fromkeys(wanted) if name in names]
+
+    def _own(self) -> list[str]:
+        return [name for name in (self.text, self.label, self.other) if name]
 
     def row(self, values: Mapping[str, Any], *, where: str) -> Row | Problem:
         """The row made of a record's values."""
@@ -60,6 +65,8 @@ class Wanted:
         label = values[self.label] if self.label else None
         if not isinstance(label, list | dict):  # what is none of these, a task reads as it stands: spans, say
             label = plain(label)
+        if self.other is not None:
+            label = {"other": plain(values[self.other]), "score": label}
         kept = {name: plain(values.get(name)) for name in self.columns}
         return Row(text, label, where, {name: value for name, value in kept.items() if value is not None})
 

