@@ -96,7 +96,8 @@ def write_beir(folder: Path) -> Path:
     (folder / "qrels").mkdir(parents=True)
     words = ("rivers", "metals", "birds", "storms", "harbours", "letters")
     documents = [
-        {"_id": f"d{n}", "title": word, "text": f"all that is known of {word}"} for n, word in enumerate(words)
+        {"_id": f"d{n}", "title": word, "text": f"All that is known of {word}. It is not much (Smith et al. 1999)!"}
+        for n, word in enumerate(words)
     ]
     documents += [{"_id": "d6", "title": "", "text": "rivers in winter"}]
     queries = [{"_id": f"q{n}", "text": f"where are {word}?"} for n, word in enumerate(words)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, final
 
@@ -15,13 +16,17 @@ from stillroom.corpora.table import lines, places
 from stillroom.corpora.table.columns import Wanted
 from stillroom.tasks import Task
 
+#: Where a sentence ends: at a full stop and the like before white space and what can begin another, or at one of CJK's.
+_ENDS = re.compile(r"""(?<=[.!?])\s+(?=["'(\[]?[^\W\d_a-z])|(?<=[。！？])""")
+_SHORTEST = 16  # characters; what is shorter is more often a heading's number than a sentence
+
 
 @final
 class Beir(Source):
     """Documents, queries, and which documents answer which query: a folder as BEIR has it (Thakur et al. 2021).
 
-    Documents are learned from, as texts, and searched; queries of the judged split are the test. Queries that have no
-    judgement there go to dev as texts.
+    Documents are learned from, whole and sentence by sentence, and searched; queries of the judged split are the test.
+    Queries that have no judgement there go to dev as texts.
     """
 
     parts: ClassVar[Mapping[str, str]] = {"beside": "corpora"}
@@ -35,6 +40,9 @@ class Beir(Source):
     """The files of queries: `_id`, `text`."""
     judgements: str = "qrels/test.tsv"
     """The file of judgements to test on: `query-id`, `corpus-id`, `score`, 0 for what is not relevant."""
+    sentences: bool = True
+    """Whether each sentence of the documents is learned from too: a question is as short as one, and is to find what
+    says the same."""
     name: str = Field("documents", min_length=1)
     """What the collection is called in reports."""
     beside: SerializeAsAny[Source] | None = None
@@ -66,6 +74,8 @@ class Beir(Source):
         files = self._files()
         judged = self._judged(files)
         yield Stream("unlabelled", self.name, self._documents(files))
+        if self.sentences:
+            yield Stream("unlabelled", "", self._sentences(files))
         yield Stream("test", "", self._asked(files, judged))
         yield Stream("dev", "", self._other(files, judged), gold=False)
         if self.beside is not None:
@@ -107,6 +117,14 @@ class Beir(Source):
                 continue
             title = row.columns.get("title", "")
             yield row.columns.get("_id", ""), Row(f"{title} {row.text}".strip(), None, row.where)
+
+    def _sentences(self, files: Mapping[str, places.File]) -> Iterator[Row | Problem]:
+        """The sentences of documents that have several."""
+        for row in self._documents(files):
+            if isinstance(row, Row):  # what is none was told of where documents are read
+                parts = [one.strip() for one in _ENDS.split(row.text)]
+                if len(parts) > 1:
+                    yield from (Row(one, None, row.where) for one in parts if len(one) >= _SHORTEST)
 
     def _queries(self, files: Mapping[str, places.File]) -> Iterator[Row | Problem]:
         wanted = Wanted(text="text", label=None, columns=("_id",), columns_required=True)

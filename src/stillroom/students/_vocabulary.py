@@ -55,11 +55,15 @@ def collect(origin: Origin, folder: Path, *, report: Report, teacher: LoadedTeac
 
 
 def start(
-    folder: Path, texts: Iterator[str], *, dimensions: int
+    folder: Path, texts: Iterator[str], *, dimensions: int, centred: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """By token: vectors by PCA, of mean length one; weights by smooth inverse frequency; how often it was seen."""
+    """By token: vectors by PCA, of mean length one; weights by smooth inverse frequency; how often it was seen.
+
+    Not `centred`, what all tokens have in common stays, for whoever has to end in the same space.
+    """
     vectors = load_file(folder / FILE)["vectors"].astype(np.float64)
-    vectors -= vectors.mean(axis=0)
+    if centred:
+        vectors -= vectors.mean(axis=0)
     _, directions = np.linalg.eigh(vectors.T @ vectors)
     # The sign of an eigenvector is the solver's whim: we fix it, so that another build of it starts the same.
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])

@@ -91,9 +91,10 @@ class Static(Started):
         from stillroom.students.static import network
         from stillroom.students.static import vectors as embedding
 
-        vectors, weights, counts = _vocabulary.start(studied, texts, dimensions=self.dimensions)
+        embeds = task.shape == "vectors"
+        vectors, weights, counts = _vocabulary.start(studied, texts, dimensions=self.dimensions, centred=not embeds)
         tokenizer = (studied / TOKENIZER).read_text(encoding="utf-8")
-        bridge = _bridge.of_tokens(studied, vectors) if task.shape == "vectors" else None
+        bridge = _bridge.of_tokens(studied, vectors) if embeds else None
         if self.vocabulary == "corpus":
             trimmed = _trimming.trim(tokenizer, counts, min_count=self.min_count)
             tokenizer, vectors, weights = trimmed.tokenizer, vectors[trimmed.kept], weights[trimmed.kept]
