@@ -19,9 +19,8 @@ import pyarrow.parquet as pq
 
 from stillroom import census, duplicates, intake
 from stillroom.core import artifact, progress
-from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.artifact import Artifact, Draft, Store, text_id
 from stillroom.core.errors import CorpusError, Problem
-from stillroom.core.ids import text_id
 from stillroom.corpora import Source
 from stillroom.duplicates import PRECEDENCE, Fates, Role
 from stillroom.tasks import Task

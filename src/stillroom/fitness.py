@@ -102,8 +102,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if task.shape not in student.gives:
         found = f"a {student.kind} student, which gives {', '.join(sorted(student.gives))} as it is set"
         problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
-    if task.shape not in teacher.shapes:
-        found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.shapes))}"
+    if task.shape not in teacher.answers_in:
+        found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."
         problems.append(Problem("teacher", found, f"one that answers with {task.shape} for {task.kind}", todo))
     if student.follows and not teacher.shows_network:

@@ -16,8 +16,8 @@ from typing import Any, cast, final
 import pyarrow as pa
 
 from stillroom.core import artifact
+from stillroom.core.artifact import text_id
 from stillroom.core.errors import CorpusError, Problem
-from stillroom.core.ids import text_id
 from stillroom.core.progress import Meter
 from stillroom.corpora import Row, Source, Split, Stream, role_of
 from stillroom.duplicates import PRECEDENCE, Exact, Role

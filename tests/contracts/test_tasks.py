@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from stillroom.core import plugins
+from stillroom.core.artifact import text_id
 from stillroom.core.errors import RecipeError
-from stillroom.core.ids import text_id
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
 from stillroom.floors import of as floor_of

@@ -9,9 +9,8 @@ import pytest
 
 from stillroom import corpus
 from stillroom.core import plugins
-from stillroom.core.artifact import Store
+from stillroom.core.artifact import Store, text_id
 from stillroom.core.errors import CorpusError, RecipeError
-from stillroom.core.ids import text_id
 from stillroom.corpora.beir import Beir
 from stillroom.corpora.table import Table
 from stillroom.tasks.embeddings import Embeddings

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from stillroom import corpus, loop, teach
+from stillroom.core import plugins
 from stillroom.core.artifact import Store
-from stillroom.core.errors import InputError, MismatchError
+from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.corpora.table import Table
 from stillroom.tasks.embeddings import Embeddings
 from stillroom.teachers.sentence_transformer import Embedder, SentenceTransformer
@@ -90,3 +91,64 @@ def test_what_could_run_code_or_is_broken_is_refused(fault: str, embedder_folder
             "no list": "no list of modules", "weights": "safetensors"}  # fmt: skip
     with pytest.raises(InputError, match=told[fault]):
         Embedder(folder, name="tiny")
+
+
+class TestSideBySide:
+    """An ensemble of models, here of one model and of its mirror image in other dimensions."""
+
+    @pytest.fixture
+    def other(self, embedder_folder: Path, tmp_path: Path) -> Path:
+        """The same with weights of another chance."""
+        import torch
+        from transformers import AutoModel
+
+        folder = tmp_path / "other"
+        shutil.copytree(embedder_folder, folder)
+        network = AutoModel.from_pretrained(folder)
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)) * 0.2)
+        network.save_pretrained(folder)
+        return folder
+
+    def ensemble(self, *models: Path, **settings: Any) -> Any:
+        members = [{"kind": "sentence_transformer", "model": str(one), "licence": "MIT"} for one in models]
+        return plugins.build("teachers", {"kind": "ensemble", "members": members, **settings})
+
+    def test_a_cosine_is_the_weighted_mean_of_the_members(
+        self, embedder_folder: Path, other: Path, tmp_path: Path
+    ) -> None:
+        teacher, task = self.ensemble(embedder_folder, other, weights=[3, 1]), Embeddings(dimensions=64)
+        found = teach.prepare(teacher, task=task, corpus=rows(tmp_path).learnable, fit=loop.fit, seed=1,
+                              store=Store(tmp_path / "work"))  # fmt: skip
+        loaded = teacher.open(found.folder, task=task)
+        said, _ = loaded.ask(TEXTS, precision="fp32", tokens_per_batch=128)
+        alone = [Embedder(one, name="one").ask(TEXTS, precision="fp32", tokens_per_batch=128)[0]["embedding"]
+                 for one in (embedder_folder, other)]  # fmt: skip
+        expected = 0.75 * alone[0] @ alone[0].T + 0.25 * alone[1] @ alone[1].T
+        np.testing.assert_allclose(said["embedding"] @ said["embedding"].T, expected, atol=1e-5)
+        known = loaded.identify()
+        assert known.labels == task.outputs
+        assert known.answers == "embedding"
+        assert known.licence == "MIT"
+        assert known.tokenizer == Embedder(embedder_folder, name="one").identify().tokenizer
+        assert loaded.network() is not None
+        assert loaded.precisions[0] == "fp32"
+
+    def test_fewer_dimensions_are_those_that_hold_most(
+        self, embedder_folder: Path, other: Path, tmp_path: Path
+    ) -> None:
+        teacher, task = self.ensemble(embedder_folder, other), Embeddings(dimensions=6)
+        found = teach.prepare(teacher, task=task, corpus=rows(tmp_path).learnable, fit=loop.fit, seed=1,
+                              store=Store(tmp_path / "work"))  # fmt: skip
+        said, _ = teacher.open(found.folder, task=task).ask(TEXTS, precision="fp32", tokens_per_batch=128)
+        assert said["embedding"].shape == (len(TEXTS), 6)
+        np.testing.assert_allclose(np.linalg.norm(said["embedding"], axis=1), 1.0, atol=1e-5)
+
+    def test_what_makes_no_sense_of_vectors_is_refused(self, embedder_folder: Path, classifier_folder: Path) -> None:
+        with pytest.raises(RecipeError, match="average"):
+            self.ensemble(embedder_folder, embedder_folder, select="confidence")
+        members = [{"kind": "sentence_transformer", "model": str(embedder_folder)},
+                   {"kind": "huggingface", "model": str(classifier_folder)}]  # fmt: skip
+        mixed = plugins.build("teachers", {"kind": "ensemble", "members": members})
+        assert mixed.answers_in == frozenset()

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, final
 from pydantic import Field, SerializeAsAny, field_validator
 
 from stillroom.core import plugins
+from stillroom.core.artifact import text_id
 from stillroom.core.errors import CorpusError, Problem
-from stillroom.core.ids import text_id
 from stillroom.corpora import Row, Source, Stream
 from stillroom.corpora.table import lines, places
 from stillroom.corpora.table.columns import Wanted

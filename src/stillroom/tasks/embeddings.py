@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stillroom.core import judged
-from stillroom.core.ids import text_id
+from stillroom.core.artifact import text_id
 from stillroom.core.judged import Judged
 from stillroom.tasks import Rows, Task, ToyRow
 
@@ -79,11 +79,6 @@ class Embeddings(Task):
     def outputs(self) -> tuple[str, ...]:
         """A number for each dimension."""
         return tuple(str(one) for one in range(self.dimensions))
-
-    @property
-    def turned(self) -> bool:
-        """Whether a teacher has to turn its vectors so that the first dimensions hold most."""
-        return bool(self.prefixes)
 
     def gold_type(self) -> pa.DataType:
         """Ids of other texts with grades, and where they are searched."""

@@ -258,6 +258,11 @@ class Teacher(Member, ABC):
     """The shapes in which it can answer."""
 
     @property
+    def answers_in(self) -> frozenset[str]:
+        """The shapes in which it can answer with these settings."""
+        return self.shapes
+
+    @property
     def computes(self) -> bool:
         """Whether asking it is work done here, which can be timed."""
         return True

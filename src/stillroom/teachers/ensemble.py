@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from safetensors.numpy import load_file, save_file
 
 from stillroom.core import artifact, signals
 from stillroom.core.artifact import Draft
@@ -20,6 +21,8 @@ from stillroom.core.probabilities import log_softmax
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
 from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers._vectors import EMBEDDING, Embeds, SideBySide, found_turn
+from stillroom.teachers.sentence_transformer import TURN
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
@@ -41,7 +44,12 @@ class Ensemble(Teacher):
     agree with a training row's gold label, all of them where none does or the row has none; it knows training rows by
     the id of their text, and so never helps with dev or test. Whatever needs a network (embeddings, insides, students
     that start from one) comes from the first member that shows its own.
+
+    Members that answer with vectors are heard side by side, so that the cosine of two texts is the weighted mean of
+    theirs, and turned to the task's dimensions.
     """
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "vectors"})
 
     parts: ClassVar[Mapping[str, str]] = {"members": "teachers"}
 
@@ -57,6 +65,10 @@ class Ensemble(Teacher):
 
     @model_validator(mode="after")
     def _weighed(self) -> Ensemble:
+        if self._of_vectors and (self.select != "average" or not all(isinstance(one, Embeds) for one in self.members)):
+            raise ValueError(
+                '`select = "average"` for members that answer with vectors, each of which can be asked whole'
+            )
         if self.weights is None:
             return self
         if self.select == "confidence":
@@ -64,6 +76,15 @@ class Ensemble(Teacher):
         if len(self.weights) != len(self.members) or min(self.weights) <= 0:
             raise ValueError(f"`weights` above zero, one for each of the {len(self.members)} members")
         return self
+
+    @property
+    def answers_in(self) -> frozenset[str]:
+        """The shapes in which every member can."""
+        return self.shapes.intersection(*(one.answers_in for one in self.members))
+
+    @property
+    def _of_vectors(self) -> bool:
+        return "vectors" in self.answers_in
 
     @property
     def computes(self) -> bool:
@@ -78,6 +99,8 @@ class Ensemble(Teacher):
     @property
     def signals(self) -> frozenset[str]:
         """Logits where every member has them, and what the lead tells beside them."""
+        if self._of_vectors:
+            return EMBEDDING
         if not all("logits" in one.signals for one in self.members):
             return frozenset()
         return signals.LOGITS | (frozenset() if self.lead is None else self.members[self.lead].signals)
@@ -114,11 +137,17 @@ class Ensemble(Teacher):
             for place, one in enumerate(self.members):
                 with told(place):
                     found |= {f"members[{place}].{name}": digest for name, digest in one.inputs(corpus).items()}
-                    _refuse_without_logits(one)
+                    if not self._of_vectors:
+                        _refuse_without_logits(one)
         return found | ({"gold": corpus.train.digest} if self.select == "gold" else {})
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
-        """Make every member ready, each in a folder of its own."""
+        """Make every member ready, each in a folder of its own; of those of vectors, find how they are turned."""
+        if self._of_vectors:
+            turn = found_turn(self._side_by_side(None), task=task, corpus=corpus, report=report)
+            if turn is not None:
+                save_file({"turn": turn}, draft.folder / TURN)
+            return
         drafts = [Draft(_folder(draft.folder, place)) for place in range(len(self.members))]
         with _all_told() as told:
             for place, (one, own) in enumerate(zip(self.members, drafts, strict=True)):
@@ -140,6 +169,9 @@ class Ensemble(Teacher):
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """All members."""
+        if self._of_vectors:
+            path = folder / TURN
+            return self._side_by_side(load_file(path)["turn"] if path.is_file() else None)
         with _all_told() as told:
             loaded = []
             for place, one in enumerate(self.members):
@@ -149,6 +181,11 @@ class Ensemble(Teacher):
         gold = folder / _GOLD if self.select == "gold" else None
         return Choir(loaded, weights=weights / weights.sum(), select=self.select, lead=self.lead, gold=gold,
                      licence=self.licence)  # fmt: skip
+
+    def _side_by_side(self, turn: NDArray[np.float32] | None) -> SideBySide:
+        whole = [one.whole() for one in self.members if isinstance(one, Embeds)]
+        weights = self.weights or [1.0] * len(whole)
+        return SideBySide(whole, weights=weights, lead=self.lead or 0, turn=turn, licence=self.licence)
 
 
 @final

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -16,12 +15,12 @@ from safetensors.numpy import load_file, save_file
 
 from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import InputError, MismatchError, Problem, missing_extra
-from stillroom.core.progress import Meter, Report
+from stillroom.core.errors import InputError, Problem, missing_extra
+from stillroom.core.progress import Report
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.tasks import Task
-from stillroom.tasks.embeddings import Embeddings
 from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers._vectors import found_turn, turned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer as Model
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
     from stillroom.corpus import Learnable
 
 _MODULES = "modules.json"
-_TURN = "turn.safetensors"
+TURN = "turn.safetensors"
 _OWN = "sentence_transformers."
-_SEEN = 4096  # texts that are looked at to find what vectors vary in
-_BUDGET = 8192
 
 
 @final
@@ -76,26 +73,24 @@ class SentenceTransformer(Teacher):
         Raises:
             MismatchError: vectors of fewer dimensions than the task asks for.
         """
-        folder = self._folder()
-        whole = Embedder(folder, name=self.model)
-        wanted = len(task.outputs)
-        if wanted > whole.width:
-            expected = f"at most the {whole.width} that the teacher's vectors have"
-            raise MismatchError(Problem("task.dimensions", str(wanted), expected, "Set it to that, or to fewer."))
-        turned = wanted < whole.width or (isinstance(task, Embeddings) and task.turned)
-        if turned:
-            parts = (corpus.train, corpus.unlabelled, corpus.dev)
-            texts = list(islice((text for part in parts for text in part.texts()), _SEEN))
-            save_file({"turn": _turn(_asked(whole, texts, report), wanted)}, draft.folder / _TURN)
-        told = {"model": self.model, "digest": _pretrained.tree_digest(folder), "turned": turned}
+        turn = found_turn(self.whole(), task=task, corpus=corpus, report=report)
+        if turn is not None:
+            save_file({"turn": turn}, draft.folder / TURN)
+        told = {"model": self.model, "digest": _pretrained.tree_digest(self._folder()), "turned": turn is not None}
         artifact.write_json(draft.folder / "teacher.json", told)
+
+    def whole(self) -> LoadedTeacher:
+        """The model with its vectors as they are."""
+        return self._opened(None)
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The model."""
+        path = folder / TURN
+        return self._opened(load_file(path)["turn"] if path.is_file() else None)
+
+    def _opened(self, turn: NDArray[np.float32] | None) -> Embedder:
         where = self._folder()
         name = where.name if Path(self.model).is_dir() else self.model
-        path = folder / _TURN
-        turn = load_file(path)["turn"] if path.is_file() else None
         return Embedder(where, name=name, turn=turn, licence=self.licence, price=self.price_per_million_texts)
 
     def _folder(self) -> Path:
@@ -167,10 +162,7 @@ class Embedder:
             for rows in batches.by_tokens(lengths, budget=tokens_per_batch):
                 told = model(model.preprocess([texts[row] for row in rows.tolist()]))["sentence_embedding"]
                 found[rows] = told.float().numpy()
-        if self._turn is not None:
-            found = found @ self._turn.T
-        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return {"embedding": found}, sum(lengths)
+        return {"embedding": turned(found, self._turn)}, sum(lengths)
 
     def network(self) -> Any:
         """Its transformer, without what makes one vector of its tokens."""
@@ -235,24 +227,3 @@ def _suspicious(folder: Path) -> Iterator[Problem]:
         elif list(path.glob("*.bin")) and not list(path.glob("*.safetensors")):
             todo = "Save it again with sentence-transformers, as safetensors."
             yield Problem(str(path), "pickled weights", "safetensors", todo)
-
-
-def _asked(whole: Embedder, texts: Sequence[str], report: Report) -> NDArray[np.float32]:
-    """Vectors of texts."""
-    meter = Meter(report, stage="teacher", total=len(texts), unit="texts")
-    meter.note("looking for what vectors vary in")
-    found = []
-    for start in range(0, len(texts), 256):
-        part = texts[start : start + 256]
-        found.append(whole.ask(part, precision=whole.precisions[-1], tokens_per_batch=_BUDGET)[0]["embedding"])
-        meter.advance(len(part))
-    return np.concatenate(found)
-
-
-def _turn(vectors: NDArray[np.float32], wanted: int) -> NDArray[np.float32]:
-    """The directions `[wanted, width]` that vectors reach furthest in, furthest first."""
-    table = vectors.astype(np.float64)
-    _, directions = np.linalg.eigh(table.T @ table)
-    # The sign of an eigenvector is the solver's whim: we fix it, so that another build of it answers the same.
-    directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
-    return np.ascontiguousarray(directions[:, ::-1][:, :wanted].T, dtype=np.float32)
