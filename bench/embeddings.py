@@ -160,7 +160,7 @@ def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             found |= {
                 "neighbours": told["student"]["scores"]["neighbours"]["value"],
                 "speedup": told["speedup"]["value"],
-                "texts_per_second": told["student"]["cost"]["texts_per_second"]["value"],
+                "texts_per_second": told["student"]["cost"]["texts_per_second"],
                 "p50_ms": told["student"]["cost"]["latency_ms"]["p50"],
                 "disk_mb": told["student"]["cost"]["disk_mb"],
             }

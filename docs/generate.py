@@ -220,7 +220,7 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
     "tasks": lambda: listed("tasks", {"": purpose, "needs of a student": lambda one: names((one.shape,)),
                                       "served by": lambda one: names(one.signals),
                                       "floor": lambda one: names((one.floor,)),
-                                      "metrics": lambda one: names(one.metrics)}),
+                                      "metrics": lambda one: names(one.judged_by)}),
     "shapes": lambda: listed("shapes", {"": purpose, "a teacher's logits": lambda one: names(one.axes),
                                         "exported, served by": lambda one: names((one.graph_runner,))}),
     "floors": lambda: listed("floors", {"": purpose}),

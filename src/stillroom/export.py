@@ -126,8 +126,9 @@ def _write(
         folder = draft.folder / layouts.FOLDER / layout.kind
         folder.mkdir(parents=True)
         layout.write(network, folder)
-    for path in (path for path in draft.folder.iterdir() if path.is_file()):
-        if path.name not in needed:
+    needed |= {str(path.relative_to(draft.folder)) for path in (draft.folder / layouts.FOLDER).rglob("*")}
+    for path in [path for path in draft.folder.rglob("*") if path.is_file()]:
+        if path.relative_to(draft.folder).as_posix() not in needed:
             path.unlink()
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.
@@ -262,10 +263,10 @@ def in_torch(network: Network, texts: Sequence[str], *, task: Task) -> tuple[Out
         with torch.inference_mode():
             ids, words = task.form.read(network, texts)
             sheet = task.form.sheet(len(texts), outputs=len(task.outputs), words=words)
-            module = network.module.eval()
+            network.module.eval()
             for rows in batches.by_tokens([len(one) for one in ids], budget=batches.ON_CPU):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                sheet.put(rows, module(torch.from_numpy(padded), torch.from_numpy(mask)).float().numpy())
+                sheet.put(rows, task.form.told(network, torch.from_numpy(padded), torch.from_numpy(mask)))
         return sheet.outputs, len(texts) / (time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)

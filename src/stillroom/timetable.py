@@ -13,6 +13,7 @@ from stillroom.objectives import Objective
 from stillroom.teachers import Examples, Plan
 
 _WARM_UP = 0.06
+_WINDOW = 64  # batches that texts of like length are looked for in
 _FLOOR = 0.02  # the learning rate never falls below this share of its peak
 _EASIEST = 0.3  # the share of rows that a curriculum begins with
 
@@ -26,6 +27,7 @@ class Timetable:
         self._lengths = [len(one) for one in rows.ids]
         self._easiest = _easiest_first(rows) if plan.curriculum else None
         self._staged = max((one.starts for one in objectives), default=0.0)
+        self._window = 1 if plan.mixed else _WINDOW
         self.per_epoch = -(-len(self._lengths) // plan.batch_size)
         self._whole = plan.epochs * self.per_epoch
 
@@ -70,11 +72,12 @@ class Timetable:
         rng = seeds.generator(self.plan.seed, f"train/epoch/{epoch}")
         begun = epoch / self.plan.epochs
         if self._easiest is None or begun >= self.plan.curriculum:
-            return batches.by_rows(self._lengths, size=self.plan.batch_size, rng=rng)
+            return batches.by_rows(self._lengths, size=self.plan.batch_size, rng=rng, window=self._window)
         share = _EASIEST + (1 - _EASIEST) * begun / self.plan.curriculum
         known = self._easiest[: max(1, round(share * len(self._easiest)))]
         rows = np.resize(rng.permutation(known), len(self._lengths))
-        order = batches.by_rows([self._lengths[row] for row in rows], size=self.plan.batch_size, rng=rng)
+        order = batches.by_rows([self._lengths[row] for row in rows], size=self.plan.batch_size, rng=rng,
+                                window=self._window)  # fmt: skip
         return [rows[places] for places in order]
 
 

@@ -184,7 +184,7 @@ def _fit(
     report: Report,
 ) -> None:
     network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed, begun_with=begun_with)
-    pace = plan(student, settings, seed=seed, taught=said is not None, weight_bits=weight_bits)
+    pace = plan(student, settings, task=task, seed=seed, taught=said is not None, weight_bits=weight_bits)
     if pause is not None:
         pace = replace(pace, steps=pause * -(-len(train.ids) // pace.batch_size))
     beside = None
@@ -212,7 +212,9 @@ def _fit(
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)
 
 
-def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool, weight_bits: int = 7) -> Plan:
+def plan(
+    student: Student, settings: recipe.Train, *, task: Task, seed: int, taught: bool, weight_bits: int = 7
+) -> Plan:
     """How long and how hard a student is fitted: what the recipe says, or else what the student asks for."""
     return Plan(
         epochs=settings.epochs or student.epochs,
@@ -224,6 +226,7 @@ def plan(student: Student, settings: recipe.Train, *, seed: int, taught: bool, w
         checkpoint_seconds=settings.checkpoint_seconds,
         curriculum=settings.curriculum if taught else 0.0,
         unfreeze=settings.unfreeze,
+        mixed=student.mixes_lengths(task),
         quantization_aware=settings.quantization_aware,
         weight_bits=weight_bits,
     )
@@ -241,19 +244,22 @@ def begin(
     begun_with: TransferSet | None = None,
 ) -> tuple[Network, Examples, Examples]:
     """A student before its first step, with its train and dev rows."""
-    texts = _texts(corpus, said or begun_with)
+    texts = _texts(corpus, said or begun_with, task=task)
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
     return network, *examples(network, corpus, said, objectives, task=task)
 
 
-def _texts(corpus: corpora.Learnable, said: TransferSet | None) -> Iterator[str]:
-    """The texts that a student begins with.
+def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -> Iterator[str]:
+    """The texts that a student begins with, and those that its teacher wrote of them.
 
     Where the teacher spoke of tokens, a student that keeps only those it has seen has to have seen every text that it
     is compared on: those of dev, and those that were made.
     """
     yield from corpus.train.texts()
     yield from corpus.unlabelled.texts()
+    for shard in said.shards() if said is not None else ():
+        if shard.num_rows and shard["part"][0].as_py() in ("train", "unlabelled"):
+            yield from task.form.wrote(shard)
     if said is not None and signals.over_tokens(said.recorded):
         yield from corpus.dev.texts()
         for shard in said.shards():
@@ -323,6 +329,7 @@ def _from_said(
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
         heard = parts["dev" if role == "dev" else "train"]
         ids, words = task.form.read(network, shard["text"].to_pylist())
+        ids = task.form.taught(network, ids, task.form.answers(shard))
         known = gold.get(role, {})
         rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
         heard.ids += ids
@@ -335,7 +342,11 @@ def _from_said(
     for heard in parts.values():
         further = {one: signals.Recorded(one, heard.places) for one in wanted}
         places = [one for one in heard.words if one is not None]
-        nothing = np.zeros(0, np.int64) if said.names_labels_only else np.zeros((0, len(task.outputs)), np.float32)
+        nothing = (
+            np.zeros(0, np.int64)
+            if said.names_labels_only
+            else task.form.values(task.form.join([], outputs=len(task.outputs)))
+        )
         answers: NDArray[Any] = np.concatenate(heard.answers) if heard.answers else nothing
         examples = Examples(
             heard.ids,

@@ -88,7 +88,7 @@ def collect(
             settings=settings,
             precision=probe["precision"],
             wanted=wanted,
-            form=task.form,
+            task=task,
             meter=meter,
         )
         _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules, form=task.form, report=report)
@@ -174,9 +174,10 @@ def _ask(
     settings: recipe.Transfer,
     precision: Precision,
     wanted: frozenset[str],
-    form: Shape,
+    task: Task,
     meter: Meter,
 ) -> None:
+    form = task.form
     price = loaded.identify().price_per_million_texts
     lines = _lines(draft.folder / _LEDGER)
     spent = 0.0
@@ -197,7 +198,9 @@ def _ask(
         # Before the shard: whoever is killed between both writes the line again, and it is the last that counts.
         with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(line) + "\n")
-        shard, said, unanswered = shards.answered(shard, said, form=form)
+        # What is learned from is sifted; what is judged is taken as it comes.
+        sifted = task.sift(shard.texts, form.heard(said)) if shard.part in ("train", "unlabelled") else None
+        shard, said, unanswered = shards.answered(shard, said, form=form, objections=sifted)
         if shard.made is not None:
             of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
             shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows, form=form)
@@ -262,7 +265,7 @@ def _close(
             "teacher": identity.as_dict(),
             "signals": {
                 name: {
-                    "dtype": "int32" if name == "label" else "float16",
+                    "dtype": "int32" if name == "label" else "string" if name == "sequence" else "float16",
                     "axes": list(form.axes[: 1 if name == "label" else None])
                     if name in answers
                     else signals.axes(name),

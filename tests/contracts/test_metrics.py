@@ -17,7 +17,9 @@ from stillroom.core.tagging import Span
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answers, Metric
 from stillroom.metrics._spans import Spans, array
+from stillroom.metrics._texts import Written
 from stillroom.metrics._vectors import Embedded, Space
+from stillroom.shapes import decoder
 
 NAMES = plugins.names("metrics")
 
@@ -69,7 +71,24 @@ def vectors(seed: int, *, rows: int = 400, classes: int = 4, searching: bool = F
     return Embedded(space, np.arange(rows))
 
 
-MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans, "vectors": vectors}
+def texts(seed: int, *, rows: int = 400, classes: int = 4) -> Written:
+    """Texts that lose, double and change words of a reference, and have some of their source's."""
+    rng = np.random.default_rng(seed)
+    known = ["the", "old", "ship", "Oslo", "sails", "1999", "home", "again", "and", "sings", "Mira", "42"]
+
+    def some() -> str:
+        return " ".join(rng.choice(known, rng.integers(6, 12)))
+
+    def changed(text: str) -> str:
+        return " ".join(str(rng.choice(known)) if rng.random() < 0.3 else word for word in text.split())
+
+    gold = np.empty(rows, dtype=np.object_)
+    gold[:] = [(some(), some()) if rng.random() < 0.2 else (some(),) for _ in range(rows)]
+    said, teacher, sources = (decoder.array([changed(one[0]) for one in gold]) for _ in range(3))
+    return Written(gold, said, teacher, sources)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans, "vectors": vectors, "texts": texts}
 
 
 def answers(metric: Metric, seed: int, **sizes: int) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from stillroom.core import plugins
 from stillroom.core.errors import RecipeError
 from stillroom.core.words import Words
-from stillroom.shapes import Shape
+from stillroom.shapes import Shape, decoder
 from stillroom.teachers import Examples
 from tests.contracts.test_tasks import words
 
@@ -45,6 +45,8 @@ def names(form: Shape) -> list[bool]:
 
 
 def said(form: Shape, *, seed: int = 0) -> Any:
+    if form.answer == "sequence":
+        return decoder.array([f"{text}, {seed} times" for text in TEXTS])
     values = np.random.default_rng(seed).normal(size=(answers(form), OUTPUTS)).astype(np.float32)
     return form.spread(values.astype(np.float16).astype(np.float32), there(form))
 
@@ -54,7 +56,7 @@ def same(form: Shape, one: Any, other: Any) -> bool:
 
 
 def test_there_are_members() -> None:
-    assert {"pooled", "tokens", "vectors"} <= set(NAMES)
+    assert {"pooled", "tokens", "vectors", "decoder"} <= set(NAMES)
 
 
 def test_is_its_own_settings(form: Shape) -> None:
@@ -79,7 +81,8 @@ def test_taken_apart_and_joined_it_is_the_same(form: Shape) -> None:
 def test_other_sizes_are_told(form: Shape) -> None:
     whole = said(form)
     assert form.unfit(whole, texts=len(TEXTS), outputs=OUTPUTS) is None
-    for sizes in ({"texts": 3, "outputs": OUTPUTS}, {"texts": len(TEXTS), "outputs": 2}):
+    others = [] if form.answer == "sequence" else [{"texts": len(TEXTS), "outputs": 2}]
+    for sizes in ({"texts": 3, "outputs": OUTPUTS}, *others):
         told = form.unfit(whole, **sizes)
         assert told is not None
         assert all(told)
@@ -87,6 +90,11 @@ def test_other_sizes_are_told(form: Shape) -> None:
 
 def test_a_number_that_is_none_is_of_its_text_alone(form: Shape) -> None:
     values = np.array(form.values(said(form)))
+    if form.answer == "sequence":
+        values[-1] = None
+        assert form.finite(values).tolist() == [True, True, True, False]
+        assert form.gap(values, said(form)) == 0.25
+        return
     values[-1, 2] = np.nan
     odd = form.with_values(said(form), values)
     assert form.finite(odd).tolist() == [True, True, True, False]
@@ -101,7 +109,7 @@ def test_it_can_be_written_as_lines(form: Shape) -> None:
     assert len(again) == len(TEXTS)
     assert form.gap(again, said(form)) < 1e-6
     with pytest.raises((ValueError, KeyError, TypeError)):
-        form.of_lines([{form.answer: "none"}])
+        form.of_lines([{form.answer: 7 if form.answer == "sequence" else "none"}])
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["numbers", "names"])
@@ -112,15 +120,14 @@ def test_a_shard_keeps_it(form: Shape, named: bool, tmp_path: Path) -> None:
     told = form.said(said(form))
     if named:
         told["label"] = told.pop(form.answer).argmax(axis=1)
-    else:
-        told[form.answer] = told[form.answer].astype(np.float16)
+    told = form.kept(told)
     assert set(told) <= form.answering
     keep = np.array([True, False, True, True])
     for given, rows in ((told, np.arange(4)), (form.keep(told, keep), np.flatnonzero(keep))):
         pq.write_table(pa.table(form.columns(given)), tmp_path / "shard.parquet")
         read = form.answers(pq.read_table(tmp_path / "shard.parquet"))
         assert same(form, read, form.take(form.heard(told), rows))
-        assert form.values(read).ndim == (1 if named else 2)
+        assert form.values(read).ndim == (1 if named or form.answer == "sequence" else 2)
 
 
 def test_a_sheet_takes_batches_in_any_order(form: Shape) -> None:
@@ -168,10 +175,13 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     found, count = there(form), answers(form)
     ids = [np.full(9, row, dtype=np.int32) for row in range(len(TEXTS))]
     logits = np.arange(count * OUTPUTS, dtype=np.float32).reshape(count, OUTPUTS)
+    if form.answer == "sequence":
+        logits = said(form)
     whole = Examples(ids, np.arange(count), logits, words=found, answer=form.answer)
     rows = np.array([2, 0])
     some = whole.some(rows)
     assert [one[0] for one in some.ids] == [2, 0]
     expected, told = (one.batch(at, length=9) for one, at in ((whole, rows), (some, np.arange(2))))
-    for name in ("gold", form.answer, "mask"):
+    assert same(form, form.spread(some.logits, some.words), form.take(form.spread(logits, found), rows))
+    for name in ("gold", "mask", *({form.answer} & set(told))):
         np.testing.assert_array_equal(told[name], expected[name])

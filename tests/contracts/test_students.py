@@ -40,6 +40,7 @@ SMALLER = ("transformer cut", "transformer of the corpus", "transformer cut, wit
 KINDS = [
     pytest.param(kind, marks=[pytest.mark.slow] if kind in SMALLER else [])
     for kind in dict.fromkeys((*plugins.names("students"), *SMALL))
+    if "pooled" in plugins.member("students", kind.split()[0]).shapes  # who writes: `tests/students/test_seq2seq.py`
 ]
 TASK = Classification(labels=LABELS)
 Logits = np.ndarray[Any, np.dtype[np.float32]]
@@ -132,6 +133,8 @@ def exports_serve(network: Network, folder: Path, *, early: bool) -> None:
     expected = in_torch(network, texts + ODD)
     alike = slice(0, len(texts))
     for form in plugins.names("formats"):
+        if "pooled" not in plugins.member("formats", form).shapes:
+            continue
         if plugins.member("formats", form).needs_exits and not early:
             continue
         runner, files = plugins.build("formats", form).write(network, folder)

@@ -15,6 +15,7 @@ from stillroom.core.errors import RecipeError
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
 from stillroom.floors import of as floor_of
+from stillroom.shapes import decoder
 from stillroom.tasks import Rows, Task
 
 #: Settings that a task can't do without; a new one adds its line.
@@ -22,9 +23,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "classification": {"labels": ("no", "perhaps", "yes")},
     "token_labelling": {"labels": ("person", "place")},
     "embeddings": {"dimensions": 12},
+    "text_to_text": {},
 }
 #: How well a floor does on the toy, where what can be reached is not everything: two grades alone tie most pairs.
-REACHED = {"embeddings": 0.6}
+REACHED = {"embeddings": 0.6, "text_to_text": 30}
 #: What is no gold for `TEXT`, and a word of why.
 TEXT = "Mira saw Oslo"
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -46,6 +48,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ({"among": "documents", "relevant": {"a" * 32: 0}}, "nothing"),
         ({"among": "documents", "relevant": ["a" * 32]}, "documents"),
     ],
+    "text_to_text": [("", "a text"), (" ", "a text"), ([], "a text"), (["fine", ""], "fine"), (7, "7")],
 }
 NAMES = plugins.names("tasks")
 
@@ -76,6 +79,9 @@ def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) ->
     """Logits by chance, in the task's shape."""
     there = words(texts) if task.shape == "tokens" else None
     answers = len(texts) if there is None else len(there.tokens)
+    if task.form.answer == "sequence":
+        rng = np.random.default_rng(seed)
+        return decoder.array([" ".join(rng.choice(text.split(), 3)) for text in texts])
     logits = np.random.default_rng(seed).normal(size=(answers, len(task.outputs))).astype(np.float32) * scale
     return task.form.spread(logits, there)
 
@@ -93,7 +99,7 @@ def about(texts: list[str]) -> Rows:
 
 
 def test_there_are_members() -> None:
-    assert {"classification", "token_labelling", "embeddings"} <= set(NAMES)
+    assert {"classification", "token_labelling", "embeddings", "text_to_text"} <= set(NAMES)
 
 
 def test_is_its_own_settings(task: Task) -> None:
@@ -114,7 +120,7 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
 
 
 def test_labels_and_outputs_are_one_code(task: Task) -> None:
-    assert len(set(task.outputs)) == len(task.outputs) > 1
+    assert len(set(task.outputs)) == len(task.outputs) > (task.form.answer != "sequence")
     assert bool(task.names) == task.learns_gold
     assert len(set(task.names)) == len(task.names)
 
@@ -162,7 +168,7 @@ def test_gold_is_what_was_written(task: Task) -> None:
 
 def test_who_names_gold_is_right_and_another_is_not(task: Task) -> None:
     if not task.learns_gold:
-        pytest.skip("nothing that it answers is right or wrong")
+        pytest.skip("what it answers is no label: see its own metrics")
     texts, table = toy(task)
     gold = task.gold(table["label"])
     there = words(texts) if task.shape == "tokens" else None

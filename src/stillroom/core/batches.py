@@ -30,7 +30,10 @@ def by_tokens(lengths: Sequence[int], *, budget: int) -> list[NDArray[np.int64]]
 def by_rows(
     lengths: Sequence[int], *, size: int, rng: np.random.Generator, window: int = 64
 ) -> list[NDArray[np.int64]]:
-    """Positions in shuffled batches of `size`, of like length inside: sorted within windows of so many batches."""
+    """Positions in shuffled batches of `size`, of like length inside: sorted within windows of so many batches.
+
+    In windows of one batch they are as chance has them.
+    """
     order = rng.permutation(len(lengths))
     measured = np.asarray(lengths)
     found: list[NDArray[np.int64]] = []

@@ -8,6 +8,8 @@
     relations.3    [rows, length, 3, width]         queries, keys and values of layer 3, heads side by side
     attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
     tokens         [rows]                           how many tokens it read
+    sequence       [rows]                           the text that it writes; of a student in training its logits,
+                                                    [rows, written, vocabulary]
     exit.3         [rows, classes]                  of a student alone: what its head after layer 3 answers
 
 Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
@@ -44,7 +46,7 @@ UNANSWERED = "unanswered"
 #: What stands beside signals and is none.
 BESIDE = frozenset({PRICE, UNANSWERED})
 #: Every kind of signal, and how many of its axes run over tokens.
-TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2}
+TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0}
 KINDS = frozenset(TOKEN_AXES)
 
 
@@ -91,6 +93,7 @@ def axes(name: str) -> list[str]:
     """The names of the axes of a signal that is no answer, as the manifest of a transfer set states them."""
     return {
         "embedding": ["row", "width"],
+        "sequence": ["row"],
         "hidden": ["token", "width"],
         "relations": ["token", "part", "width"],
         "attention": ["token pair", "head"],

@@ -53,6 +53,8 @@ class Judge(Protocol):
 class Format(Member, ABC):
     """An export format."""
 
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "vectors"})
+    """The shapes of what the students answer that it can hold."""
     needs_exits: ClassVar[bool] = False
     """Whether it is for students that texts may leave early."""
 

@@ -110,7 +110,7 @@ class Objective(Member, ABC):
     def wants(self, *, student_layers: int, teacher_layers: int) -> Wanted:
         """The signals it asks for, where both sides have so many layers; the student's follow from its own."""
         own = frozenset(self.needs - {GOLD, PEER})  # who answers with logits names a label too
-        return Wanted(student=own & (signals.LOGITS | {"embedding"}) | signals.LOGITS, teacher=own)
+        return Wanted(student=own & (signals.LOGITS | {"embedding", "sequence"}) | signals.LOGITS, teacher=own)
 
     def learned(self, *, student: Mapping[str, int], teacher: Mapping[str, int]) -> nn.Module | None:
         """What it learns beside the student, such as a projection; from the size of each signal's last axis."""

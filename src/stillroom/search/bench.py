@@ -202,7 +202,9 @@ class Bench:
         )
         begin = time.perf_counter() - began
         bits = export.weight_bits(self.recipe.export)
-        plan = train.plan(student, self.recipe.train, seed=self.recipe.seed, taught=True, weight_bits=bits)
+        plan = train.plan(
+            student, self.recipe.train, task=self.recipe.task, seed=self.recipe.seed, taught=True, weight_bits=bits
+        )
         # Of the first rows, what else was recorded stands where it stood.
         few = replace(dev.some(np.arange(min(_JUDGED, len(dev.ids)))), further=dev.further)
         moments: list[float] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from stillroom.core.words import Words
-    from stillroom.students import Ids
+    from stillroom.students import Ids, Network
 
 #: What was put out for several texts; `len` of it is how many. Its shape knows more.
 Outputs = Any
@@ -117,6 +117,13 @@ class Shape(Member, ABC):
     def said(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
         """Outputs as a teacher says them."""
 
+    def kept(self, said: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """A teacher's answers as a shard keeps them: numbers in half precision."""
+        if self.answer not in said:
+            return dict(said)
+        with np.errstate(over="ignore"):
+            return {**said, self.answer: said[self.answer].astype(np.float16)}
+
     @abstractmethod
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
         """A teacher's answers as columns of a shard, numbers in half precision."""
@@ -132,6 +139,19 @@ class Shape(Member, ABC):
     @abstractmethod
     def read(self, network: Reader, texts: Sequence[str]) -> tuple[list[Ids], Words | None]:
         """How a network reads texts, and where in them it answers; None: once for a text as a whole."""
+
+    def taught(self, network: Reader, ids: list[Ids], said: Outputs) -> list[Ids]:
+        """The ids that a network is fitted on where this is what its teacher said: those that it reads."""
+        return ids
+
+    def wrote(self, shard: pa.Table) -> Sequence[str]:
+        """The texts that a teacher wrote: none."""
+        return ()
+
+    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
+        """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them."""
+        told = network.module(ids, mask) if said is None else said[self.answer]
+        return told.float().cpu().numpy()
 
     @abstractmethod
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> Sheet:

@@ -108,6 +108,16 @@ class ReadsWords(Network, Protocol):
         """The ids of each text, as `encode` gives them, and its words."""
 
 
+class Writes(Network, Protocol):
+    """A network that writes a text for each text."""
+
+    def encode_target(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of what is to be written, told from those that are read: they go behind them."""
+
+    def generate(self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> list[str]:
+        """What it writes for each text, whatever stands behind what it reads."""
+
+
 class Student(Member, ABC):
     """A student's settings."""
 
@@ -138,6 +148,10 @@ class Student(Member, ABC):
     def gives(self) -> frozenset[str]:
         """The shapes that it gives with these settings."""
         return self.shapes
+
+    def mixes_lengths(self, task: Task) -> bool:
+        """Whether padding costs it nothing, so that objectives that compare texts may see long ones beside short."""
+        return False
 
     @property
     def follows(self) -> bool:

@@ -66,7 +66,7 @@ class Task(Member, ABC):
     """The teacher outputs that serve it."""
     floor: ClassVar[str]
     """What a student has to stand above to be worth anything: a name from the family `floors`."""
-    metrics: ClassVar[tuple[str, ...]]
+    judged_by: ClassVar[tuple[str, ...]]
     """Names from the family `metrics`, the one that dev chooses by first."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
@@ -76,6 +76,11 @@ class Task(Member, ABC):
         """The shape of its outputs."""
         found: Shape = plugins.build("shapes", self.shape)
         return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it is judged by with these settings, the one that dev chooses by first."""
+        return self.judged_by
 
     @property
     @abstractmethod
@@ -134,6 +139,12 @@ class Task(Member, ABC):
     def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""
         return frozenset()
+
+    def sift(self, texts: Sequence[str], said: Outputs) -> NDArray[np.object_]:
+        """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is."""
+        found = np.empty(len(texts), dtype=np.object_)
+        found[:] = ""
+        return found
 
     @abstractmethod
     def answered(

@@ -48,7 +48,7 @@ class Classification(Labels):
     shape: ClassVar[str] = "pooled"
     signals: ClassVar[frozenset[str]] = signals.KINDS
     floor: ClassVar[str] = "tf_idf"
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
+    judged_by: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
 
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)

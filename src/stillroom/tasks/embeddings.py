@@ -55,7 +55,7 @@ class Embeddings(Task):
     shape: ClassVar[str] = "vectors"
     signals: ClassVar[frozenset[str]] = frozenset({"embedding"})
     floor: ClassVar[str] = "lsa"
-    metrics: ClassVar[tuple[str, ...]] = ("spearman", "ndcg", "neighbours")
+    judged_by: ClassVar[tuple[str, ...]] = ("spearman", "ndcg", "neighbours")
     learns_gold: ClassVar[bool] = False
 
     kind: Literal["embeddings"] = "embeddings"

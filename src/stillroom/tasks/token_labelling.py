@@ -68,7 +68,7 @@ class TokenLabelling(Labels):
     shape: ClassVar[str] = "tokens"
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "word_features"
-    metrics: ClassVar[tuple[str, ...]] = ("span_f1", "span_f1_partial")
+    judged_by: ClassVar[tuple[str, ...]] = ("span_f1", "span_f1_partial")
 
     kind: Literal["token_labelling"] = "token_labelling"
     labels: tuple[str, ...] = Field(min_length=1)

@@ -138,7 +138,7 @@ class Examples:
     @property
     def sureness(self) -> NDArray[np.float64] | None:
         """How sure the teacher is of each text: its largest probability, the mean of it over words; None: not told."""
-        if self.logits is None:
+        if self.logits is None or self.logits.dtype == np.object_:
             return None
         surest: NDArray[np.float64] = softmax(self.logits).max(axis=1)
         if self.words is None:
@@ -189,7 +189,7 @@ class Examples:
         `[rows, …]`, or, where words are labelled, `[rows, length, …]` with each word at its first token.
         """
         kept = {"gold": self.gold, self.answer: self.logits, "label": self.labels}
-        given = {name: one for name, one in kept.items() if one is not None}
+        given = {name: one for name, one in kept.items() if one is not None and one.dtype != np.object_}
         if self.words is None:
             return {name: one[rows] for name, one in given.items()} | {"mask": np.ones(len(rows), dtype=np.bool_)}
         numbers, owners, tokens = self.words.of(rows)
@@ -226,6 +226,8 @@ class Plan:
     """The share of training in which rows that the teacher is unsure of come in little by little."""
     unfreeze: float = 0.0
     """The share of training in which strata are thawed, from the head down; 0: all are trained from the start."""
+    mixed: bool = False
+    """Whether texts of any length share a batch: for networks that padding costs nothing."""
     quantization_aware: float = 0.0
     """The share of epochs, at the end, in which linear layers compute as their export in eight bits will."""
     weight_bits: int = 7

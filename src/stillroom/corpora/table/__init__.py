@@ -47,8 +47,8 @@ class Table(Source):
 
     text: str = Field("text", min_length=1)
     """The column that holds the text."""
-    label: str = Field("label", min_length=1)
-    """The column that holds the label."""
+    label: str = "label"
+    """The column that holds the label; "": there is none, and what the teacher says stands for it."""
     other: str = ""
     """The column of a second text, where labelled rows are pairs: the label then says how near the two are."""
     columns: tuple[str, ...] = ()
@@ -77,6 +77,8 @@ class Table(Source):
 
     @model_validator(mode="after")
     def _enough(self) -> Table:
+        if self.other and not self.label:
+            raise ValueError("a `label` that says how near the two texts of a pair are")
         if self.other and self.labelled:
             raise ValueError("`dev` and `test` in place of `labelled`, so that both texts of a pair are in one split")
         if self.only_tests:
@@ -106,7 +108,7 @@ class Table(Source):
     def streams(self, task: Task) -> Iterator[Stream]:
         """One stream for each split and domain that has files, and one for the second texts of pairs."""
         for split, domain, files in self._files():
-            yield Stream(split, domain, self._rows(files, split))
+            yield Stream(split, domain, self._rows(files, split), gold=bool(self.label))
             if self.other and split != "unlabelled":
                 yield Stream(split, domain, self._read_all(files, Wanted(self.other, None, (), False)), gold=False)
 
@@ -138,7 +140,7 @@ class Table(Source):
     def _rows(self, files: Sequence[places.File], split: Split) -> Iterator[Row | Problem]:
         wanted = Wanted(
             text=self.text,
-            label=None if split == "unlabelled" else self.label,
+            label=self.label or None if split != "unlabelled" else None,
             columns=self.columns,
             columns_required=split in _LABELLED,
             other=self.other or None if split != "unlabelled" else None,

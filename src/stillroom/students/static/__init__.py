@@ -68,6 +68,10 @@ class Static(Started):
         """Scores of words and characters make no vector."""
         return self.shapes if self.features is None else frozenset({"pooled"})
 
+    def mixes_lengths(self, task: Task) -> bool:
+        """Where texts are embedded: only tokens that are there are looked up."""
+        return task.shape == "vectors"
+
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
         """Narrow vectors, wider ones, and with scores of words and characters beside them."""

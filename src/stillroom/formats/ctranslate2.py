@@ -1,0 +1,91 @@
+"""CTranslate2, weights in eight bits: what runs a student that writes where there is no torch."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from pydantic import Field
+
+from stillroom.core.errors import missing_extra
+from stillroom.formats import Checks, Format
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+
+if TYPE_CHECKING:
+    from stillroom.runtime.runners import Runner
+    from stillroom.students import Network
+
+_FOLDER = "ctranslate2"
+
+
+@final
+class CTranslate2(Format):
+    """CTranslate2 with weights in eight bits, kept where it writes what the student writes in torch, or nearly."""
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"decoder"})
+
+    kind: Literal["ctranslate2"] = "ctranslate2"
+    quantization: Literal["int8", "float32"] = "int8"
+    """How weights are kept."""
+    max_loss: float = Field(5.0, ge=0)
+    """How far what it writes may be from what the student writes in torch: points of the dev metric, of 100."""
+    beams: int = Field(1, ge=1)
+    """How many beginnings of a text are followed at once; 1: the most probable token at each step."""
+    length_penalty: float = Field(1.0, ge=0)
+    """With several beams, the power of a text's length that its log-probability is divided by; 0: short texts win."""
+
+    def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
+        """Convert the network."""
+        from stillroom.runtime.runners.ctranslate2 import CTranslate2 as Serving
+
+        convert(network.module, (folder / TOKENIZER).read_text(encoding="utf-8"), folder / _FOLDER,
+                quantization=self.quantization)  # fmt: skip
+        names = sorted(f"{_FOLDER}/{path.name}" for path in (folder / _FOLDER).iterdir())
+        runner = Serving(encoder=network.encoder, folder=_FOLDER, beams=self.beams, length_penalty=self.length_penalty)
+        return runner, (*names, TOKENIZER)
+
+    def objection(self, checks: Checks) -> str:
+        """It writes something else."""
+        if checks.metric_loss <= self.max_loss:
+            return ""
+        off = f"{checks.metric_loss:.1f} points off what the student writes"
+        return f"what it writes is {off}; the tolerance is {self.max_loss:g}"
+
+
+def convert(module: Any, tokenizer: str, folder: Path, *, quantization: str) -> None:
+    """Write a Marian network as CTranslate2 has it.
+
+    Raises:
+        MissingExtra: the package is not here.
+    """
+    try:
+        from ctranslate2.converters.transformers import MarianMTLoader
+    except ImportError as error:
+        raise missing_extra("text", package="ctranslate2", needed_by="export.formats") from error
+    names = _Names(json.loads(tokenizer))
+    # Of a copy: what is converted shares memory with it, and is scaled and rounded in place.
+    loader, inner = MarianMTLoader(), copy.deepcopy(module.inner)
+    spec = loader.get_model_spec(inner)
+    loader.set_config(spec.config, inner, names)
+    loader.set_vocabulary(spec, loader.get_vocabulary(inner, names))
+    spec.validate()
+    spec.optimize(quantization=None if quantization == "float32" else quantization)
+    folder.mkdir(exist_ok=True)
+    spec.save(str(folder))
+
+
+@final
+class _Names:
+    """What the converter asks a tokenizer for."""
+
+    eos_token, unk_token, bos_token = "</s>", "<unk>", None
+
+    def __init__(self, tokenizer: dict[str, Any]) -> None:
+        added = {one["content"]: one["id"] for one in tokenizer["added_tokens"]}
+        self._vocabulary: dict[str, int] = {**tokenizer["model"]["vocab"], **added}
+
+    def get_vocab(self) -> dict[str, int]:
+        """Every token and its id."""
+        return self._vocabulary

@@ -1,0 +1,98 @@
+"""Answers that are texts, written for each text, beside texts of people and the teacher's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.metrics import Answered, Metric
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The texts of each row that are right: an array of tuples of texts.
+References = NDArray[np.object_]
+Texts = NDArray[np.object_]
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+
+@final
+@dataclass(frozen=True)
+class Written(Answered):
+    """What was written for each text, beside references, the teacher's texts, and the sources."""
+
+    gold: References
+    said: Texts
+    teacher: Texts
+    sources: Texts
+    labels: tuple[str, ...] = field(default=(), init=False)
+    named: bool = field(default=False, init=False)
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+    def take(self, rows: NDArray[np.int64]) -> Written:
+        """The same of these rows."""
+        return replace(self, gold=self.gold[rows], said=self.said[rows], teacher=self.teacher[rows],
+                       sources=self.sources[rows])  # fmt: skip
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Where it is one of the references to the letter."""
+        return np.array([one in some for one, some in zip(self.said, self.gold, strict=True)], dtype=np.bool_)
+
+    @property
+    def teacher_right(self) -> NDArray[np.bool_]:
+        """The same of the teacher."""
+        return np.array([one in some for one, some in zip(self.teacher, self.gold, strict=True)], dtype=np.bool_)
+
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        """Where it is the teacher's text to the letter."""
+        return np.array([one == its for one, its in zip(self.said, self.teacher, strict=True)], dtype=np.bool_)
+
+    @property
+    def confidence(self) -> None:
+        """It does not say how sure it is."""
+        return None
+
+    def kinds(self) -> Mapping[str, Sequence[str]]:
+        """Sources with a number, and those without: what is to be carried over."""
+        return {"numbers": ["some" if re.search(r"\d", one) else "none" for one in self.sources]}
+
+    def told(self) -> dict[str, pa.Array]:
+        """The text."""
+        import pyarrow as pa
+
+        return {"text": pa.array(self.said.tolist(), type=pa.string())}
+
+    def told_gold(self) -> pa.Array:
+        """The references."""
+        import pyarrow as pa
+
+        return pa.array([list(some) for some in self.gold], type=pa.list_(pa.string()))
+
+    @cached_property
+    def references(self) -> list[list[str]]:
+        """The first references of all rows, the second ones and so on, as sacrebleu wants them; missing ones empty."""
+        most = max((len(some) for some in self.gold), default=1)
+        return [[some[place] if place < len(some) else "" for some in self.gold] for place in range(most)]
+
+
+class TextMetric(Metric):
+    """A metric of texts."""
+
+    answers: ClassVar[str] = "texts"
+    min_rows: ClassVar[int] = 30
+    against_teacher: ClassVar[bool] = False
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return _WORD.findall(text.lower())

@@ -1,0 +1,156 @@
+"""A text that is written for each text, `[texts]`: what a decoder puts out, a token at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.shapes import Reader, Shape
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.students import Ids, Network, Writes
+
+Texts = NDArray[np.object_]
+
+
+@final
+class _Sheet:
+    """A line a text."""
+
+    def __init__(self, texts: int) -> None:
+        self.outputs = array([""] * texts)
+
+    def put(self, rows: NDArray[np.int64], logits: Any) -> None:
+        """Write the lines."""
+        self.outputs[rows] = logits
+
+
+@final
+class Decoder(Shape):
+    """A text that is written for each text, `[texts]`.
+
+    A network that writes reads what it is to write behind what it reads: the ids of a text are the source's and then
+    those of the target, which is how a fit knows what comes next (`students.Writes`).
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("row",)
+    answer: ClassVar[str] = "sequence"
+    answering: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    head: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    graph_runner: ClassVar[str] = "ctranslate2"
+
+    kind: Literal["decoder"] = "decoder"
+
+    def join(self, parts: Sequence[Any], *, outputs: int) -> Texts:
+        """One after the other."""
+        return np.concatenate(list(parts)) if parts else array([])
+
+    def take(self, said: Any, rows: NDArray[np.int64]) -> Texts:
+        """The lines of these texts."""
+        return np.asarray(said)[rows]
+
+    def values(self, said: Any) -> NDArray[Any]:
+        """They are nothing else."""
+        return np.asarray(said)
+
+    def with_values(self, said: Any, values: NDArray[Any]) -> Texts:
+        """These."""
+        return values
+
+    def unfit(self, said: Any, *, texts: int, outputs: int) -> tuple[str, str] | None:
+        """Another number of texts."""
+        return None if np.shape(said) == (texts,) else (f"{len(said)} texts", f"{texts} texts: one an id")
+
+    def finite(self, said: Any) -> NDArray[np.bool_]:
+        """What is a text at all."""
+        return np.array([isinstance(one, str) for one in said], dtype=np.bool_)
+
+    def gap(self, one: Any, other: Any) -> float:
+        """The share of texts that are not the same."""
+        return float(np.mean([a != b for a, b in zip(one, other, strict=True)])) if len(one) else 0.0
+
+    def drift(self, one: Any, other: Any) -> float:
+        """The share of texts that are not the same."""
+        return self.gap(one, other)
+
+    def named(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A text names nothing but itself."""
+        return values
+
+    def kept(self, said: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """As it is."""
+        return dict(said)
+
+    def lines(self, said: Any) -> list[dict[str, Any]]:
+        """The text."""
+        return [{self.answer: one} for one in said]
+
+    def of_lines(self, lines: Sequence[Mapping[str, Any]]) -> Texts:
+        """The texts."""
+        found = [line[self.answer] for line in lines]
+        if not all(isinstance(one, str) for one in found):
+            raise ValueError("a text on each line")
+        return array(found)
+
+    def heard(self, said: Mapping[str, NDArray[Any]]) -> Texts:
+        """What it wrote."""
+        return said[self.answer]
+
+    def said(self, outputs: Any) -> dict[str, NDArray[Any]]:
+        """What it wrote, by its name."""
+        return {self.answer: outputs}
+
+    def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
+        """A text a row."""
+        import pyarrow as pa
+
+        return {self.answer: pa.array(said[self.answer].tolist(), type=pa.string())}
+
+    def answers(self, shard: pa.Table) -> Texts:
+        """The texts."""
+        return array(shard[self.answer].to_pylist())
+
+    def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """Their lines."""
+        return {name: one[texts] for name, one in said.items() if name in self.answering}
+
+    def read(self, network: Reader, texts: Sequence[str]) -> tuple[list[Ids], None]:
+        """As it encodes them."""
+        return network.encode(texts), None
+
+    def taught(self, network: Reader, ids: list[Ids], said: Any) -> list[Ids]:
+        """With what is to be written behind what is read."""
+        return [np.concatenate(both) for both in zip(ids, cast("Writes", network).encode_target(said), strict=True)]
+
+    def wrote(self, shard: pa.Table) -> Sequence[str]:
+        """What the teacher wrote."""
+        return [str(one) for one in shard[self.answer].to_pylist()]
+
+    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Texts:
+        """What it writes, whatever stands behind what it reads."""
+        return array(cast("Writes", network).generate(ids, mask))
+
+    def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
+        """A line a text."""
+        return _Sheet(texts)
+
+    def aligned(self, said: Any, words: Words | None) -> NDArray[Any]:
+        """A text as a whole is the same to everybody."""
+        return np.asarray(said)
+
+    def spread(self, values: NDArray[Any], words: Words | None) -> NDArray[Any]:
+        """The same."""
+        return values
+
+
+def array(texts: Sequence[str]) -> Texts:
+    """Texts as an array that holds any of them."""
+    found = np.empty(len(texts), dtype=np.object_)
+    found[:] = texts
+    return found

@@ -1,0 +1,192 @@
+"""A text for each text: its translation, or its summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stillroom.shapes import decoder
+from stillroom.tasks import Rows, Task, ToyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.metrics._texts import Written
+
+_METRICS = {
+    "translation": ("chrf", "bleu", "length_ratio", "copied", "unfounded"),
+    "summary": ("rouge1", "rouge2", "rouge_l", "length_ratio", "copied", "unfounded"),
+}
+
+
+@final
+@dataclass(frozen=True)
+class TextPrediction:
+    """What was written for a text."""
+
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as a program reads it."""
+        return {"text": self.text}
+
+    def as_line(self) -> str:
+        """The text, on one line."""
+        return " ".join(self.text.split())
+
+
+@final
+class TextToText(Task):
+    """A text for each text: its translation, or its summary.
+
+    A student learns to write what its teacher wrote; dev is judged by that too. References of people judge in the test.
+    """
+
+    shape: ClassVar[str] = "decoder"
+    signals: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    floor: ClassVar[str] = "lead"
+    judged_by: ClassVar[tuple[str, ...]] = _METRICS["translation"]
+    learns_gold: ClassVar[bool] = False
+
+    kind: Literal["text_to_text"] = "text_to_text"
+    goal: Literal["translation", "summary"] = "translation"
+    """What is to be written: it decides what is measured."""
+    shortest_ratio: float = Field(0.3, ge=0)
+    """What a teacher wrote in fewer characters than so many times the source's is not learned from."""
+    longest_ratio: float = Field(3.0, gt=0)
+    """Nor what it wrote in more than so many times."""
+    most_copied: float = Field(1.0, gt=0, le=1)
+    """Nor, of five words and more, what has more than this share of words from the source; 1: all is learned from."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of its goal."""
+        return _METRICS[self.goal]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None: people give texts, no labels."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """One: the text."""
+        return ("text",)
+
+    def gold_type(self) -> pa.DataType:
+        """A list of references."""
+        import pyarrow as pa
+
+        return pa.list_(pa.string())
+
+    def code(self, label: Any) -> list[str] | None:
+        """The references, or None where there is none that says anything."""
+        return _references(label)
+
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """No text, or none that says anything."""
+        if _references(label) is not None:
+            return None
+        shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
+        return (
+            f"`{shown}`",
+            "a text, or a list of texts that are all right",
+            "Write it out, or leave the row unlabelled.",
+        )
+
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """There is nothing to count."""
+        return np.zeros(0, dtype=np.int64)
+
+    def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
+        """Tuples of texts, None where a row has no gold."""
+        return self.golds(column.to_pylist())
+
+    def golds(self, items: Sequence[Any]) -> NDArray[Any]:
+        """The same from a list."""
+        found = np.empty(len(items), dtype=np.object_)
+        found[:] = [tuple(one) if isinstance(one, list | tuple) else None for one in items]
+        return found
+
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there are references."""
+        return np.array([isinstance(one, tuple) for one in gold], dtype=np.bool_)
+
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """Nothing is learned from gold."""
+        return np.full(len(gold), -1, dtype=np.int64)
+
+    def named(self, said: Any) -> NDArray[Any]:
+        """Each text as the one reference."""
+        found = np.empty(len(said), dtype=np.object_)
+        found[:] = [(one,) if isinstance(one, str) else None for one in said]
+        return found
+
+    def sift(self, texts: Sequence[str], said: Any) -> NDArray[np.object_]:
+        """Why a teacher's text is not to be learned from: empty, too short, too long, or copied."""
+        return decoder.array([self._objection(text, one) for text, one in zip(texts, said, strict=True)])
+
+    def _objection(self, source: str, said: str) -> str:
+        if not said.strip():
+            return "wrote nothing"
+        share = len(said) / max(1, len(source))
+        if not self.shortest_ratio <= share <= self.longest_ratio:
+            return "wrote too little" if share < self.shortest_ratio else "wrote too much"
+        own, there = said.lower().split(), set(source.lower().split())
+        if len(own) >= 5 and sum(one in there for one in own) > self.most_copied * len(own):
+            return "copied"
+        return ""
+
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Any,
+        teacher: Any,
+        *,
+        named: bool = False,
+        rows: Rows | None = None,
+        familiar: Collection[str] = frozenset(),
+    ) -> Written:
+        """Texts beside references and those of the teacher."""
+        from stillroom.metrics._texts import Written
+
+        sources = decoder.array(rows.texts if rows else [""] * len(gold))
+        return Written(gold, np.asarray(said), np.asarray(teacher), sources)
+
+    def decode(self, said: Any, texts: Sequence[str] = ()) -> list[TextPrediction]:
+        """As they are."""
+        return [TextPrediction(one) for one in said]
+
+    def objectives(self, said: frozenset[str] = frozenset({"sequence"})) -> tuple[Mapping[str, Any], ...]:
+        """The teacher's text, token by token."""
+        return ({"kind": "sequence", "smoothing": 0.1},)
+
+    def toy(self) -> Sequence[ToyRow]:
+        """Numbers in words, and the same in another order of words."""
+        ones = ("one", "two", "three", "four", "five", "six", "seven")
+        rows = [
+            (f"{one} red {thing}", f"{thing} red {one}")
+            for one in ones
+            for thing in ("cats", "ships", "songs", "stars")
+        ]
+        return [ToyRow(text, said) for text, said in rows]
+
+
+def _references(label: Any) -> list[str] | None:
+    """References from what a source of rows gives: a text, several, or these as JSON."""
+    if isinstance(label, str) and label.startswith("["):
+        try:
+            label = json.loads(label)
+        except ValueError:
+            label = [label]
+    found = [label] if isinstance(label, str) else label
+    if not isinstance(found, list | tuple) or not found:
+        return None
+    return list(found) if all(isinstance(one, str) and one.strip() for one in found) else None

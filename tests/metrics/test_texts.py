@@ -1,0 +1,120 @@
+"""What is measured of texts, against other libraries and by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from tests.contracts.test_metrics import texts
+
+from stillroom.core import plugins
+from stillroom.metrics._texts import Written
+from stillroom.metrics.unfounded import unfounded
+from stillroom.shapes import decoder
+
+
+def written(said: list[str], gold: list[tuple[str, ...]], sources: list[str] | None = None) -> Written:
+    references = np.empty(len(gold), dtype=np.object_)
+    references[:] = gold
+    told = decoder.array(said)
+    return Written(references, told, told, decoder.array(sources or [""] * len(said)))
+
+
+def score(name: str, answers: Written) -> float:
+    found: Any = plugins.build("metrics", name)
+    return float(found.score(answers))
+
+
+def references(answers: Written) -> list[list[str | None]]:
+    """As sacrebleu takes them: None where a row has no second one."""
+    most = max(len(some) for some in answers.gold)
+    return [[some[place] if place < len(some) else None for some in answers.gold] for place in range(most)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+class TestSacrebleu:
+    def test_bleu(self, seed: int) -> None:
+        answers = texts(seed, rows=60)
+        expected = BLEU().corpus_score(list(answers.said), references(answers)).score
+        assert score("bleu", answers) == pytest.approx(expected, abs=1e-9)
+
+    def test_bleu_where_an_order_has_no_hit(self, seed: int) -> None:
+        answers = texts(seed, rows=1 + seed % 3)
+        expected = BLEU().corpus_score(list(answers.said), references(answers)).score
+        assert score("bleu", answers) == pytest.approx(expected, abs=1e-9)
+
+    def test_chrf(self, seed: int) -> None:
+        answers = texts(seed, rows=60)
+        expected = CHRF().corpus_score(list(answers.said), references(answers)).score
+        assert score("chrf", answers) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
+def test_rouge(name: str) -> None:
+    answers = texts(3, rows=40)
+    scorer = RougeScorer([name], use_stemmer=True)
+    each = [np.mean([scorer.score(one, said)[name].fmeasure for one in some])
+            for said, some in zip(answers.said, answers.gold, strict=True)]  # fmt: skip
+    assert score(name.replace("rougeL", "rouge_l"), answers) == pytest.approx(100 * np.mean(each))
+
+
+def test_nothing_written_is_worth_nothing_and_no_error() -> None:
+    empty = written([""] * 3, [("a cat sat there",)] * 3)
+    for name in ("bleu", "chrf", "rouge1", "rouge2", "rouge_l", "length_ratio"):
+        assert score(name, empty) == 0.0, name
+    assert np.isnan(score("copied", empty))
+    assert score("unfounded", empty) == 0.0
+
+
+def test_what_is_written_as_it_should_be_is_worth_everything() -> None:
+    gold = ["the old ship sails home again", "Mira sings in Oslo tonight"]
+    right = written(gold, [(one,) for one in gold])
+    for name, best in (("bleu", 100), ("chrf", 100), ("rouge1", 100), ("rouge_l", 100), ("length_ratio", 1)):
+        assert score(name, right) == pytest.approx(best), name
+    assert right.right.all()
+    assert right.agrees.all()
+
+
+def test_length_ratio_by_hand() -> None:
+    """Three words for four, and four for two (the mean of one and three): seven to six."""
+    answers = written(["a b c", "a b c d"], [("a b c d",), ("a", "a b c")])
+    assert score("length_ratio", answers) == pytest.approx(6 / 7)
+
+
+def test_copied_by_hand() -> None:
+    answers = written(["The cat sat.", "um gato"], [("",), ("",)], ["the CAT ran", "a cat"])
+    assert score("copied", answers) == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "expected"),
+    [
+        ("It cost 1,500 euros.", "The price was 1500 euros.", []),
+        ("It cost 1,600 euros.", "The price was 1500 euros.", ["1,600"]),
+        ("They met Mira there.", "Someone met her.", ["Mira"]),
+        ("They met mira. Oslo was cold.", "Someone met her.", []),
+        ("They met MIRA there.", "Mira met someone.", []),
+        ("He said: “Anna came.”", "Nobody came.", []),
+        ("In 2020 and 2021, sales fell.", "Sales fell in 2021.", ["2020"]),
+    ],
+)
+def test_numbers_and_names_that_the_source_lacks(said: str, source: str, expected: list[str]) -> None:
+    assert unfounded(said, source) == expected
+
+
+def test_what_a_teacher_wrote_is_sifted() -> None:
+    task: Any = plugins.build("tasks", {"kind": "text_to_text", "most_copied": 0.7})
+    cases = [
+        ("a long sentence about a cat", "uma frase longa sobre um gato", ""),
+        ("a long sentence about a cat", "  ", "wrote nothing"),
+        ("a long sentence about a cat", "uma", "wrote too little"),
+        ("a cat", "uma frase longa sobre um gato", "wrote too much"),
+        ("one two three four five six", "one two three four five seis", "copied"),
+        ("Kyoto", "Kyoto", ""),
+    ]
+    sources, said, expected = (list(one) for one in zip(*cases, strict=True))
+    assert task.sift(sources, decoder.array(said)).tolist() == expected
