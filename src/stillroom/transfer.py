@@ -102,7 +102,7 @@ def collect(
         inputs |= {f"augment[{n}].{name}": sha for n, rule in enumerate(rules) for name, sha in rule.digests().items()}
     described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also"})
     described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
-    described |= {"signals": sorted(wanted)}
+    described |= {"signals": sorted(wanted)} | ({"sifting": dict(task.sifting)} if task.sifting else {})
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
 

@@ -99,7 +99,7 @@ def write_beir(folder: Path) -> Path:
         {"_id": f"d{n}", "title": word, "text": f"All that is known of {word}. It is not much (Smith et al. 1999)!"}
         for n, word in enumerate(words)
     ]
-    documents += [{"_id": "d6", "title": "", "text": "rivers in winter"}]
+    documents += [{"_id": "d6", "title": "A title that is long enough", "text": "rivers in winter"}]
     queries = [{"_id": f"q{n}", "text": f"where are {word}?"} for n, word in enumerate(words)]
     for name, rows in (("corpus", documents), ("queries", queries)):
         (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")

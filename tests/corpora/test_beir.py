@@ -24,12 +24,13 @@ def test_documents_are_learned_from_and_searched_and_judged_queries_are_the_test
     documents, test = made.unlabelled.table(), made.test.table()
     found = dict(zip(documents["text"].to_pylist(), documents["domain"].to_pylist(), strict=True))
     assert found["It is not much (Smith et al. 1999)!"] == "", "a sentence is learned from and not searched"
-    assert found["birds All that is known of birds."] == ""
+    assert found["All that is known of birds."] == ""
+    assert found["A title that is long enough"] == ""
     assert sum(domain == "documents" for domain in found.values()) == 7
     assert "rivers All that is known of rivers. It is not much (Smith et al. 1999)!" in documents["text"].to_pylist(), (
         "the title stands before the text"
     )
-    assert "rivers in winter" in documents["text"].to_pylist()
+    assert "A title that is long enough rivers in winter" in documents["text"].to_pylist()
     assert sorted(test["text"].to_pylist())[0] == "where are birds?"
     assert test.num_rows == 4
     assert sorted(made.dev.table()["text"].to_pylist()) == ["where are harbours?", "where are letters?"]
@@ -37,7 +38,7 @@ def test_documents_are_learned_from_and_searched_and_judged_queries_are_the_test
     assert gold["where are rivers?"].among == "documents"
     assert dict(gold["where are rivers?"].others) == {
         text_id("rivers All that is known of rivers. It is not much (Smith et al. 1999)!"): 1.0,
-        text_id("rivers in winter"): 2.0,
+        text_id("A title that is long enough rivers in winter"): 2.0,
     }
     assert len(gold["where are metals?"].others) == 1, "a score of 0 is no answer"
     assert TASK.beside(TASK.gold(test["label"])) == {"documents"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stillroom
-from stillroom import gates, pipeline
+from stillroom import gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.journey import Run
 from tests.conftest import sentences
@@ -143,6 +143,16 @@ def test_a_transformer_too_in_eight_bits_as_well(run: Run, toy: dict[str, Any], 
     assert found.summary["student"]["scores"]["spearman"]["value"] > 0.8, "it knows where words stand"
     for runner in found.artifacts["export"].read_json("bundle.json")["runners"]:
         stillroom.load(found.folder, verify=True, runner=runner)
+
+
+@pytest.mark.slow
+def test_a_search_among_students_of_vectors(toy: dict[str, Any], tmp_path: Path) -> None:
+    """Kinds that answer with labels are left aside, and so are settings that give no vectors."""
+    asked = {**toy, "name": "searched", "export": {"formats": ["onnx"]}, "search": {"minutes": 0.5, "proposals": 0}}
+    told = search.explore(recipe.parse(asked), work=tmp_path).told
+    assert told["metric"] == "spearman"
+    assert {one["student"]["kind"] for one in told["points"]} <= set(STUDENTS)
+    assert told["points"]
 
 
 @pytest.mark.slow

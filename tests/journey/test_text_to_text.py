@@ -99,11 +99,11 @@ def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> N
     }
 
 
-@pytest.mark.slow
-def test_what_was_sifted_out_is_told(toy: dict[str, Any], tmp_path: Path) -> None:
-    """A tenth of the length is no translation: nothing is learned from it, and the manifest says of how many."""
+def test_what_was_sifted_out_is_told(run: Run, toy: dict[str, Any], work: Path) -> None:
+    """What is far longer is not learned from, the manifest says of how many, and it is another transfer set."""
     asked = {**toy, "task": {"kind": "text_to_text", "longest_ratio": 1.05}}
-    found = pipeline.run(recipe.parse(asked), work=tmp_path, until="transfer")
+    found = pipeline.run(recipe.parse(asked), work=work, until="transfer")
+    assert found.artifacts["transfer"].key != run.artifacts["transfer"].key
     told = found.artifacts["transfer"].manifest["facts"]
     assert set(told["unanswered"]) == {"wrote too much"}
     assert told["texts"] + sum(told["unanswered"].values()) == 140

@@ -16,8 +16,9 @@ from stillroom.corpora.table import lines, places
 from stillroom.corpora.table.columns import Wanted
 from stillroom.tasks import Task
 
-#: Where a sentence ends: at a full stop and the like before white space and what can begin another, or at one of CJK's.
-_ENDS = re.compile(r"""(?<=[.!?])\s+(?=["'(\[]?[^\W\d_a-z])|(?<=[。！？])""")
+#: Where a sentence ends: at a full stop and the like before white space and what can begin another; at one before a
+#: capital that white space was lost before, as in abstracts; at one of CJK's.
+_ENDS = re.compile(r"""(?<=[.!?])\s+(?=["'(\[]?[^\W\d_a-z])|(?<=[a-z)]\.)(?=[A-Z])|(?<=[。！？])""")
 _SHORTEST = 16  # characters; what is shorter is more often a heading's number than a sentence
 
 
@@ -119,12 +120,12 @@ class Beir(Source):
             yield row.columns.get("_id", ""), Row(f"{title} {row.text}".strip(), None, row.where)
 
     def _sentences(self, files: Mapping[str, places.File]) -> Iterator[Row | Problem]:
-        """The sentences of documents that have several."""
-        for row in self._documents(files):
+        """Titles, and the sentences of documents."""
+        wanted = Wanted(text="text", label=None, columns=("title",), columns_required=False)
+        for row in self._read(files[self.documents], wanted):
             if isinstance(row, Row):  # what is none was told of where documents are read
-                parts = [one.strip() for one in _ENDS.split(row.text)]
-                if len(parts) > 1:
-                    yield from (Row(one, None, row.where) for one in parts if len(one) >= _SHORTEST)
+                parts = (one.strip() for one in (row.columns.get("title", ""), *_ENDS.split(row.text)))
+                yield from (Row(one, None, row.where) for one in parts if len(one) >= _SHORTEST)
 
     def _queries(self, files: Mapping[str, places.File]) -> Iterator[Row | Problem]:
         wanted = Wanted(text="text", label=None, columns=("_id",), columns_required=True)

@@ -76,7 +76,7 @@ class Jury:
         places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
         answers = form.take(table, np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64))
         gold = task.gold(rows["label"])
-        known = np.flatnonzero(task.known(gold))
+        known = np.flatnonzero(task.known(gold) & task.learns_gold)
         if not len(known):
             known, gold = np.arange(len(gold)), task.named(answers)
         texts = rows["text"].to_pylist()

@@ -140,6 +140,11 @@ class Task(Member, ABC):
         """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""
         return frozenset()
 
+    @property
+    def sifting(self) -> Mapping[str, Any]:
+        """The settings that `sift` goes by: another transfer set comes of others."""
+        return {}
+
     def sift(self, texts: Sequence[str], said: Outputs) -> NDArray[np.object_]:
         """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is."""
         found = np.empty(len(texts), dtype=np.object_)

