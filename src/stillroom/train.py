@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import loop, teach
+from stillroom import loop, teach, transfer_set
 from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import InputError, MismatchError, Problem
@@ -257,9 +257,9 @@ def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -
     """
     yield from corpus.train.texts()
     yield from corpus.unlabelled.texts()
-    for shard in said.shards() if said is not None else ():
-        if shard.num_rows and shard["part"][0].as_py() in ("train", "unlabelled"):
-            yield from task.form.wrote(shard)
+    for shard in said.shards(["part", said.answer]) if said is not None and task.form.writes else ():
+        if transfer_set.part(shard) in ("train", "unlabelled"):
+            yield from task.form.answers(shard)
     if said is not None and signals.over_tokens(said.recorded):
         yield from corpus.dev.texts()
         for shard in said.shards():

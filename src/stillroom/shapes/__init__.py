@@ -55,6 +55,9 @@ class Shape(Member, ABC):
     answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
     """The signals that an answer can be made of; what a teacher says beside them is no answer."""
 
+    writes: ClassVar[bool] = False
+    """Whether answers are texts, which whoever learns from them begins with too."""
+
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
     graph_runner: ClassVar[str]
@@ -143,10 +146,6 @@ class Shape(Member, ABC):
     def taught(self, network: Reader, ids: list[Ids], said: Outputs) -> list[Ids]:
         """The ids that a network is fitted on where this is what its teacher said: those that it reads."""
         return ids
-
-    def wrote(self, shard: pa.Table) -> Sequence[str]:
-        """The texts that a teacher wrote: none."""
-        return ()
 
     def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
         """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them."""

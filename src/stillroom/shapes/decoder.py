@@ -42,6 +42,7 @@ class Decoder(Shape):
     axes: ClassVar[tuple[str, ...]] = ("row",)
     answer: ClassVar[str] = "sequence"
     answering: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    writes: ClassVar[bool] = True
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     graph_runner: ClassVar[str] = "ctranslate2"
 
@@ -127,10 +128,6 @@ class Decoder(Shape):
     def taught(self, network: Reader, ids: list[Ids], said: Any) -> list[Ids]:
         """With what is to be written behind what is read."""
         return [np.concatenate(both) for both in zip(ids, cast("Writes", network).encode_target(said), strict=True)]
-
-    def wrote(self, shard: pa.Table) -> Sequence[str]:
-        """What the teacher wrote."""
-        return [str(one) for one in shard[self.answer].to_pylist()]
 
     def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Texts:
         """What it writes, whatever stands behind what it reads."""
