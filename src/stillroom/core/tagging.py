@@ -5,6 +5,7 @@ Tags are those of IOB2: `O` outside every span, `B-x` on the first word of a spa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -16,6 +17,7 @@ from stillroom.core.probabilities import log_softmax, softmax
 from stillroom.core.words import EndToEnd
 
 Floats = NDArray[np.float32]
+_WORD = re.compile(r"\w+|[^\w\s]")
 _LEAST = 1e-6  # the share of a tag that what was said rules out
 _IMPOSSIBLE = -1e30
 _AT_ONCE = 256  # texts of like length that are searched for a path together
@@ -62,6 +64,13 @@ def join(parts: Sequence[Tagged], *, tags: int) -> Tagged:
         np.concatenate([one.words for one in parts]),
         np.concatenate([one.counts for one in parts]),
     )
+
+
+def places_of(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The words of texts for who has none of its own, runs of letters and single signs: `[words, 2]`, and counts."""
+    found = [[match.span() for match in _WORD.finditer(text)] for text in texts]
+    counts = np.array([len(one) for one in found], dtype=np.int64)
+    return np.array([place for one in found for place in one], dtype=np.int32).reshape(-1, 2), counts
 
 
 def on_words(spans: Sequence[Sequence[Span]], words: NDArray[np.int32], counts: NDArray[np.int64],

@@ -10,6 +10,7 @@ from typing import Any
 
 from stillroom.core import plugins
 from stillroom.core.progress import Event, silent
+from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk
 from stillroom.teachers.endpoint import Endpoint, Line
@@ -32,8 +33,8 @@ def endpoint(server: Server | str, **settings: Any) -> Endpoint:
     return made
 
 
-def opened(teacher: Endpoint, books: Path, report: Callable[[Event], None] = silent) -> Line:
-    line = teacher.open(Path("unused"), task=TASK, desk=Desk(books, report))
+def opened(teacher: Endpoint, books: Path, report: Callable[[Event], None] = silent, task: Task = TASK) -> Line:
+    line = teacher.open(Path("unused"), task=task, desk=Desk(books, report))
     assert isinstance(line, Line)
     return line
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from tests.conftest import LABELS
 
+FINE = ("fine", "great", "moving", "bright", "warm")
 #: What a million tokens cost at this server: a token of a prompt is a millionth, one of a reply ten.
 PRICES = {"price_per_million_input_tokens": 1.0, "price_per_million_output_tokens": 10.0}
 
@@ -76,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         "chatter": {"content": "Well,", "top": [("Well", -0.1), ("The", -3.0)]},
         "cut": {"content": '{"label": "posi', "finish_reason": "length"},
         "other label": {"content": '{"label": "lukewarm"}'},
+        "misquoted": {"content": json.dumps({"spans": [{"text": "nowhere", "label": LABELS[0]}]})},
+        "no spans": {"content": '{"spans": {}}'},
     }
 
     def do_POST(self) -> None:
@@ -114,10 +117,14 @@ class Handler(BaseHTTPRequestHandler):
         self._send(whole[:-9] if fault == "broken" else b'{"object": "list"}' if fault == "foreign" else whole)
 
     def _choice(self, body: dict[str, Any], prompt: str, *, chat: bool, fault: str) -> dict[str, Any]:
-        good = any(word in prompt for word in ("fine", "great", "moving", "bright", "warm"))
+        good = any(word in prompt for word in FINE)
         changes = {**self.replies.get(fault, {})}
         top = changes.pop("top", [(" A", -4.0 if good else -0.5), ("B", -0.5 if good else -4.0), ("The", -2.0)])
-        text = json.dumps({"label": LABELS[good]}) if "response_format" in body else "AB"[good]
+        text = "AB"[good] if body.get("logprobs") else f"about: {prompt.splitlines()[-1].strip()}"
+        if "response_format" in body:
+            schema = body["response_format"]["json_schema"]["schema"]
+            told = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]
+            text = json.dumps({"spans": told} if "spans" in schema["properties"] else {"label": LABELS[good]})
         text, finish = changes.pop("content", text), changes.pop("finish_reason", "stop")
         told: Any = {"content": [{"top_logprobs": [{"token": one, "logprob": share} for one, share in top]}]}
         if not chat:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stillroom.core.errors import MismatchError
+from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.text_to_text import TextToText
+from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers.endpoint.wording import Wording
 from tests.conftest import LABELS
-from tests.teachers.endpoint.scenes import BAD, GOOD, TASK, ask, endpoint, opened
+from tests.teachers.endpoint.scenes import BAD, GOOD, TASK, ask, endpoint, lines, opened
 from tests.teachers.endpoint.servers import serving
 
 
@@ -58,7 +60,8 @@ class TestWhatIsAsked:
     def test_what_the_top_leaves_goes_to_the_unseen(self, top: list[tuple[str, float]], expected: Any) -> None:
         told = [{"token": token, "logprob": math.log(share)} for token, share in top]
         choice = {"message": {"content": "A"}, "logprobs": {"content": [{"top_logprobs": told}] if told else None}}
-        reply = Wording(endpoint("http://host/v1"), LABELS).read({"choices": [choice]})
+        wording = Wording(endpoint("http://host/v1"), LABELS)
+        reply = wording.read({"choices": [choice]}, wording.request("a text"))
         if isinstance(expected, str):
             assert (reply.answer, reply.unanswered) == (None, expected)
         else:
@@ -98,3 +101,110 @@ class TestWhatIsAsked:
         with pytest.raises(MismatchError, match="27 labels"):
             endpoint("http://host/v1").open(Path(), task=task)
         endpoint("http://host/v1", answers="label").open(Path(), task=task)
+
+
+SPANS = TokenLabelling(labels=LABELS)
+
+
+class TestSpans:
+    def read(self, said: Any, source: str, *, finish: str = "stop") -> Any:
+        wording = Wording(endpoint("http://host/v1", answers="spans"), LABELS)
+        content = said if isinstance(said, str) else json.dumps({"spans": said})
+        choice = {"message": {"content": content}, "finish_reason": finish}
+        return wording.read({"choices": [choice]}, wording.request(source))
+
+    def test_quotations_become_tags_of_words(self, tmp_path: Path) -> None:
+        with serving() as server:
+            said = ask(
+                opened(endpoint(server, answers="spans"), tmp_path, task=SPANS), ["a warm, great film", "a film"]
+            )
+        assert said["counts"].tolist() == [5, 2]
+        assert said["label"].tolist() == [0, 3, 0, 3, 0, 0, 0]
+        assert said["words"][:2].tolist() == [[0, 1], [2, 6]]
+        schema = server.bodies[0]["response_format"]["json_schema"]["schema"]["properties"]["spans"]["items"]
+        assert schema["properties"]["label"]["enum"] == list(LABELS)
+        assert server.bodies[0]["max_tokens"] == 512
+        assert not [line for line in lines(tmp_path) if "warm" in json.dumps(line)], "no text is in the account"
+
+    @pytest.mark.parametrize(
+        ("quoted", "expected"),
+        [
+            (["Mira", "Oslo"], [[0, 4], [9, 13]]),
+            (["Oslo", "Mira"], [[9, 13], [18, 22]]),  # behind the last where it can …
+            (["Oslo", "saw"], [[5, 8], [9, 13]]),  # … else where it is free
+            (["Mira", "Mira"], [[0, 4], [18, 22]]),
+            (["Mira", "Mira", "Mira"], None),
+            (["Mira saw", "Oslo"], [[0, 8], [9, 13]]),
+            (["Mira saw", "saw Oslo"], None),
+            (["mira"], None),
+            ([" "], None),
+            ([], []),
+        ],
+    )
+    def test_a_quotation_is_found_once_and_to_the_letter(self, quoted: list[str], expected: Any) -> None:
+        told = [{"text": one, "label": LABELS[0]} for one in quoted]
+        reply = self.read(told, "Mira saw Oslo and Mira")
+        if expected is None:
+            assert (reply.answer, reply.unanswered) == (None, "misquoted")
+        else:
+            assert reply.answer == [[*one, 0] for one in expected]
+
+    @pytest.mark.parametrize(
+        ("said", "finish", "why"),
+        [
+            ("", "stop", "empty"),
+            ('{"spans": [{"text": "Mi', "length", "too long"),
+            ('{"spans": [{"text": "Mi', "stop", "unparseable"),
+            ([{"text": "Mira", "label": "planet"}], "stop", "unparseable"),
+            ([{"label": LABELS[0]}], "stop", "unparseable"),
+            ("[]", "stop", "unparseable"),
+        ],
+    )
+    def test_what_is_no_answer(self, said: Any, finish: str, why: str) -> None:
+        assert self.read(said, "Mira", finish=finish).unanswered == why
+
+    def test_faults_are_counted_and_left_out(self, tmp_path: Path) -> None:
+        plan = {1: "misquoted", 2: "refusal", 3: "no spans", 4: "cut"}
+        with serving(lambda number: plan.get(number, "")) as server:
+            teacher = endpoint(server, answers="spans", concurrency=1)
+            said = ask(opened(teacher, tmp_path, task=SPANS), [f"a warm film {number}" for number in range(6)])
+        assert said["unanswered"].tolist() == ["", "misquoted", "refusal", "unparseable", "too long", ""]
+
+    def test_paid_for_once(self, tmp_path: Path) -> None:
+        with serving() as server:
+            first = ask(opened(endpoint(server, answers="spans"), tmp_path, task=SPANS), ["a warm film"])
+            again = ask(opened(endpoint(server, answers="spans"), tmp_path, task=SPANS), ["a warm film"])
+            assert len(server.bodies) == 1
+        assert first["label"].tolist() == again["label"].tolist() == [0, 3, 0]
+
+
+class TestText:
+    def test_what_it_writes_is_the_answer(self, tmp_path: Path) -> None:
+        with serving() as server:
+            teacher = endpoint(server, answers="text", prompt="Say it shorter.\n{text}")
+            said = ask(opened(teacher, tmp_path, task=TextToText()), ["a warm film", "a {labels} film"])
+        assert said["sequence"].tolist() == ["about: a warm film", "about: a {labels} film"]
+        assert "response_format" not in server.bodies[0]
+        assert "logprobs" not in server.bodies[0]
+        assert teacher.answers_in == {"decoder"}
+        assert teacher.signals == {"sequence"}
+
+    @pytest.mark.parametrize(("fault", "why"), [("empty", "empty"), ("refusal", "refusal"), ("cut", "too long")])
+    def test_what_is_no_answer(self, tmp_path: Path, fault: str, why: str) -> None:
+        with serving(lambda number: fault) as server:
+            teacher = endpoint(server, answers="text", prompt="{text}")
+            said = ask(opened(teacher, tmp_path, task=TextToText()), ["a warm film"])
+        assert said["unanswered"].tolist() == [why]
+        assert said["sequence"].tolist() == [""]
+
+    def test_it_has_to_be_said_what_is_to_be_written(self) -> None:
+        with pytest.raises(RecipeError, match="what is to be written"):
+            endpoint("http://host/v1", answers="text")
+        with pytest.raises(RecipeError, match="labels"):
+            endpoint("http://host/v1", answers="spans", prompt="{text}")
+
+
+def test_the_wording_of_old_recipes_is_the_voice_that_it_was() -> None:
+    """A recipe that names no prompt is answered from the account that it has."""
+    plain = Wording(endpoint("http://host/v1"), LABELS).voice()
+    assert plain["prompt"].startswith("Which label fits the text best?")

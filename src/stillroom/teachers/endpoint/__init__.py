@@ -7,17 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from stillroom.core import artifact, signals
+from stillroom.core import artifact, signals, tagging
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Report
+from stillroom.core.tagging import Span
+from stillroom.shapes import decoder
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
 from stillroom.teachers.endpoint import client
@@ -27,7 +29,7 @@ from stillroom.teachers.endpoint.wording import Wording
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
 
-_PROMPT = """\
+_LABEL = """\
 Which label fits the text best?
 
 Labels:
@@ -38,7 +40,18 @@ Text:
 
 Answer with {answer}.
 Answer:"""
+_SPANS = """\
+Which parts of the text are one of these?
+
+{labels}
+
+Text:
+{text}
+
+Answer with {answer}.
+Answer:"""
 _MILLION = 10**6
+_SAID = {"logprobs": "logits", "label": "label", "spans": "label", "text": "sequence"}
 
 
 @final
@@ -49,11 +62,15 @@ class Endpoint(Teacher):
     the reply become logits: a letter gets the share of all top tokens that are this letter but for spaces around it.
     What the top tokens leave is spread evenly over the letters that are not among them, none of which gets more than
     the least of the top. What other words got is nobody's. With `answers = "label"` the reply is held to a JSON schema
-    that lists the labels, and the teacher names labels and no more.
+    that lists the labels, and the teacher names labels and no more. With `answers = "spans"` the reply is held to a
+    JSON schema of quotations, each with a label, which are looked for in the text from left to right; one that is not
+    there makes the whole reply no answer. With `answers = "text"` the reply is what it writes.
 
     A refusal, or an empty, cut or unreadable reply is no answer: such a text is left out of the transfer set, and
     counted. Each request is in an account on disk, by its hash, before it is sent and before its reply is used.
     """
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder"})
 
     kind: Literal["endpoint"] = "endpoint"
     base_url: str = Field(repr=False)
@@ -70,10 +87,12 @@ class Endpoint(Teacher):
     """The environment variable that holds the key; none: the server wants none."""
     api: Literal["chat", "completions"] = "chat"
     """Which of the two it is asked by: `/chat/completions` or `/completions`."""
-    answers: Literal["logprobs", "label"] = "logprobs"
-    """How it answers: by the probabilities of the labels' letters, or by a label's name under a JSON schema."""
-    prompt: str = _PROMPT
-    """What it is asked, with `{text}` once, `{labels}`, and `{answer}` where it says in which form to answer."""
+    answers: Literal["logprobs", "label", "spans", "text"] = "logprobs"
+    """How it answers: by the probabilities of the labels' letters, by a label's name under a JSON schema, by spans of
+    the text under one, or by what it writes."""
+    prompt: str = ""
+    """What it is asked, with `{text}` once, `{labels}`, and `{answer}` where it says in which form to answer; "": our
+    own wording. For `text` you have to say what is to be written, and there are no labels."""
     prompt_version: str = "1"
     """Your name for this wording; it stands in the manifest beside the wording itself."""
     temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -81,7 +100,7 @@ class Endpoint(Teacher):
     sampling_seed: int = Field(0, ge=-1)
     """The seed that is sent; -1: none is, for servers that know no `seed`."""
     max_tokens: int | None = Field(None, ge=1)
-    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`."""
+    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for `spans` and `text`."""
     top_logprobs: int = Field(20, ge=1, le=20)
     """How many of the most probable first tokens are asked for."""
     template_tokens: int = Field(256, ge=0)
@@ -110,12 +129,23 @@ class Endpoint(Teacher):
             raise ValueError("the name of an environment variable, in capitals, and never the key itself")
         return value
 
-    @field_validator("prompt")
-    @classmethod
-    def _asks(cls, value: str) -> str:
-        if value.count("{text}") != 1 or "{labels}" not in value:
-            raise ValueError("a wording with `{text}` once, and with `{labels}`")
-        return value
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.answers == "text" and self.prompt.count("{text}") != 1:
+            raise ValueError("a `prompt` that says what is to be written, with `{text}` once")
+        if self.answers != "text" and (self.asked.count("{text}") != 1 or "{labels}" not in self.asked):
+            raise ValueError("a `prompt` with `{text}` once, and with `{labels}`")
+        return self
+
+    @property
+    def asked(self) -> str:
+        """The wording: the recipe's, or our own."""
+        return self.prompt or {"spans": _SPANS, "text": ""}.get(self.answers, _LABEL)
+
+    @property
+    def answers_in(self) -> frozenset[str]:
+        """A label a text, tags of its words, or a text."""
+        return frozenset({{"spans": "tokens", "text": "decoder"}.get(self.answers, "pooled")})
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -129,8 +159,8 @@ class Endpoint(Teacher):
 
     @property
     def signals(self) -> frozenset[str]:
-        """Logits, or labels alone."""
-        return signals.LOGITS if self.answers == "logprobs" else frozenset({"label"})
+        """Logits, labels alone, or a text."""
+        return frozenset({_SAID[self.answers]})
 
     @property
     def shows_network(self) -> bool:
@@ -149,7 +179,7 @@ class Endpoint(Teacher):
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Write down whom it asks and how: what this digest rests on. Prices, cap and haste are not in it."""
-        draft.facts["voice"] = Wording(self, task.outputs).voice()
+        draft.facts["voice"] = Wording(self, task.names).voice()
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The line to the server, which is first used when there is something to ask."""
@@ -164,15 +194,15 @@ class Line(Closed):
 
     def __init__(self, settings: Endpoint, *, task: Task, desk: Desk | None) -> None:
         self._settings, self._task, self._desk = settings, task, desk
-        self._wording = Wording(settings, task.outputs)
+        self._wording = Wording(settings, task.names)
         self._voice = artifact.sha256(artifact.canonical(self._wording.voice()))
         self._ledger: Ledger | None = None
 
     def identify(self) -> Identity:
         """The model's name; no weights can be seen, so the digest is of whom is asked and how."""
         one = self._settings
-        answers = "logits" if one.answers == "logprobs" else "label"
-        return Identity(one.model.rpartition("/")[2], self._voice, None, self._task.outputs, one.licence, None, answers)
+        name, said = one.model.rpartition("/")[2], _SAID[one.answers]
+        return Identity(name, self._voice, None, self._task.outputs, one.licence, None, said)
 
     def ask(
         self,
@@ -206,13 +236,24 @@ class Line(Closed):
             signals.UNANSWERED: np.array([one.unanswered if one else "" for one in replies], dtype=object),
         }
         answers = [one.answer if one else None for one in replies]
-        if self._settings.answers == "label":
-            said["label"] = np.array([0 if one is None else one for one in answers], dtype=np.int64)
-        else:
-            nothing = [0.0] * len(self._task.outputs)
-            rows = [nothing if one is None else one for one in answers]
-            said["logits"] = np.array(rows, dtype=np.float32).reshape(-1, len(nothing))
+        said |= self._told(texts, answers)
         return said, sum(one.tokens for one in replies if one)
+
+    def _told(self, texts: Sequence[str], answers: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """Answers as signals; where there is none, something that means nothing."""
+        how = self._settings.answers
+        if how == "label":
+            return {"label": np.array([0 if one is None else one for one in answers], dtype=np.int64)}
+        if how == "text":
+            return {"sequence": decoder.array(["" if one is None else one for one in answers])}
+        if how == "spans":
+            spans = [[Span(start, end, self._task.names[label]) for start, end, label in one or ()] for one in answers]
+            places, counts = tagging.places_of(texts)
+            tags = tagging.on_words(spans, places, counts, self._task.names)
+            return {"label": tags, signals.WORDS: places, signals.COUNTS: counts}
+        nothing = [0.0] * len(self._task.outputs)
+        rows = [nothing if one is None else one for one in answers]
+        return {"logits": np.array(rows, dtype=np.float32).reshape(-1, len(nothing))}
 
     def _key(self) -> str:
         name = self._settings.api_key_env

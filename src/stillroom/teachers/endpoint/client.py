@@ -203,7 +203,7 @@ class _Dispatch:
         """Take in a reply, and what it cost; the reserve stands where it does not say."""
         try:
             body = response.json()
-            reply = self._wording.read(body)
+            reply = self._wording.read(body, request)
         except (NoCompletion, ValueError, RecursionError):
             await self._settle(reserve, cost=reserve.most, **{**told, "status": "broken reply"})
             return _Failure("broken reply")

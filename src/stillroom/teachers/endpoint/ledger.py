@@ -19,9 +19,12 @@ from stillroom.core.errors import ArtifactError, Problem
 @final
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a request came to: logits or the position of a label, or else why there is no answer."""
+    """What a request came to, or else why there is no answer.
 
-    answer: list[float] | int | None
+    It is logits, the position of a label, spans as characters and the position of their label, or what was written.
+    """
+
+    answer: list[float] | int | list[list[int]] | str | None
     unanswered: str = ""
     tokens: int = 0
     """How many the model read, where its server says so."""

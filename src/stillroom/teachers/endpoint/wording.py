@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 LETTERS = string.ascii_uppercase
 REFUSED, EMPTY, TOO_LONG, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "too long", "unparseable", "no logprobs"
+MISQUOTED = "misquoted"
+_MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512}
+_HOW = {
+    "logprobs": "the letter of one label, and nothing else",
+    "label": 'JSON such as {"label": "…"}, with one label',
+    "spans": 'JSON such as {"spans": [{"text": "…", "label": "…"}]}, each part copied to the letter, in the order in '
+             "which they stand there; an empty list where there is none",
+    "text": "the text alone",
+}  # fmt: skip
 _SMALLEST = 1e-6
 _AROUND = " \t\n\r\u2581\u0120\u010a"  # what tokenizers write for the space or line before a word
 
@@ -37,6 +47,7 @@ class Request:
     text_id: str
     body: bytes
     most_input_tokens: int
+    text: str
 
 
 @final
@@ -53,10 +64,8 @@ class Wording:
                 Problem("teacher.answers", f"`logprobs` with {len(labels)} labels", f"at most {len(LETTERS)}", todo)
             )
         listed = [f"{letter}. {label}" for letter, label in zip(LETTERS, labels, strict=False)]
-        how = (
-            "the letter of one label, and nothing else" if by_letter else 'JSON such as {"label": "…"}, with one label'
-        )
-        head, _, tail = settings.prompt.partition("{text}")  # first: a text may have braces of its own
+        how = _HOW[settings.answers]
+        head, _, tail = settings.asked.partition("{text}")  # first: a text may have braces of its own
         self._head, self._tail = (
             part.replace("{labels}", "\n".join(listed if by_letter else [f"- {one}" for one in labels])).replace(
                 "{answer}", how
@@ -67,7 +76,7 @@ class Wording:
     @property
     def max_tokens(self) -> int:
         """The most that a reply may hold."""
-        return self._settings.max_tokens or (1 if self._settings.answers == "logprobs" else 64)
+        return self._settings.max_tokens or _MOST[self._settings.answers]
 
     def voice(self) -> dict[str, Any]:
         """Everything but the text that decides an answer: it goes into the manifest, and its hash says who answers."""
@@ -77,7 +86,7 @@ class Wording:
             "model": one.model,
             "api": one.api,
             "answers": one.answers,
-            "prompt": one.prompt,
+            "prompt": one.asked,
             "prompt_version": one.prompt_version,
             "labels": list(self._labels),
             "sampling": self._sampling(),
@@ -95,10 +104,10 @@ class Wording:
         unfolded = unicodedata.normalize("NFKD", body.decode()).encode()
         most = max(len(body), len(unfolded)) + self._settings.template_tokens
         one = artifact.text_id(text)
-        return Request(artifact.sha256(artifact.canonical({"voice": self.voice(), "text": one})), one, body, most)
+        return Request(artifact.sha256(artifact.canonical({"voice": self.voice(), "text": one})), one, body, most, text)
 
-    def read(self, reply: Any) -> Reply:
-        """What a reply says.
+    def read(self, reply: Any, request: Request) -> Reply:
+        """What a reply to a request says.
 
         Raises:
             NoCompletion: it is none.
@@ -111,7 +120,12 @@ class Wording:
                 return Reply(None, REFUSED)
             if self._settings.answers == "logprobs":
                 return self._by_letter(_first_token(choice), text)
-            return self._by_name(text, cut=choice.get("finish_reason") == "length")
+            cut = choice.get("finish_reason") == "length"
+            if self._settings.answers == "text":
+                return Reply(None, EMPTY) if not text.strip() else Reply(None, TOO_LONG) if cut else Reply(text.strip())
+            if self._settings.answers == "spans":
+                return self._by_spans(text, request.text, cut=cut)
+            return self._by_name(text, cut=cut)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise NoCompletion(type(error).__name__) from None
 
@@ -120,8 +134,10 @@ class Wording:
         found: dict[str, Any] = {"temperature": one.temperature, "max_tokens": self.max_tokens}
         if one.sampling_seed >= 0:
             found["seed"] = one.sampling_seed
-        if one.answers == "label":
-            found["response_format"] = _schema(self._labels)
+        if one.answers in ("label", "spans"):
+            found["response_format"] = _schema(self._labels) if one.answers == "label" else _spans(self._labels)
+        elif one.answers == "text":
+            pass
         elif one.api == "chat":
             found |= {"logprobs": True, "top_logprobs": one.top_logprobs}
         else:
@@ -154,6 +170,35 @@ class Wording:
         except (ValueError, KeyError, TypeError, RecursionError):
             return Reply(None, TOO_LONG if cut else UNPARSEABLE)
 
+    def _by_spans(self, said: str, source: str, *, cut: bool) -> Reply:
+        """The quotations as characters of the source, `[start, end, label]`, from left to right."""
+        if not said.strip():
+            return Reply(None, EMPTY)
+        try:
+            told = json.loads(said)["spans"]
+            if not isinstance(told, list):
+                raise TypeError("a list of spans")
+            quoted = [(str(one["text"]), self._labels.index(one["label"])) for one in told]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return Reply(None, TOO_LONG if cut else UNPARSEABLE)
+        found: list[list[int]] = []
+        for text, label in quoted:
+            place = _next(text, source, found)
+            if place is None:
+                return Reply(None, MISQUOTED)
+            found.append([place, place + len(text), label])
+        return Reply(sorted(found))
+
+
+def _next(text: str, source: str, taken: Sequence[Sequence[int]]) -> int | None:
+    """Where a quotation stands: behind the last one where it can, else at the first place that is free."""
+    if not text.strip():
+        return None
+    behind = taken[-1][1] if taken else 0
+    places = [found.start() for found in re.finditer(f"(?={re.escape(text)})", source)]
+    free = [one for one in places if all(one + len(text) <= start or end <= one for start, end, _ in taken)]
+    return next((one for one in free if one >= behind), free[0] if free else None)
+
 
 def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The most probable first tokens, in either of the two forms that servers write them in."""
@@ -166,6 +211,19 @@ def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _schema(labels: Sequence[str]) -> dict[str, Any]:
-    label = {"type": "string", "enum": list(labels)}
-    answer = {"type": "object", "properties": {"label": label}, "required": ["label"], "additionalProperties": False}
-    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": answer}}
+    return _answer({"label": {"type": "string", "enum": list(labels)}})
+
+
+def _spans(labels: Sequence[str]) -> dict[str, Any]:
+    one = _object({"text": {"type": "string"}, "label": {"type": "string", "enum": list(labels)}})
+    return _answer({"spans": {"type": "array", "items": one}})
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": list(properties),
+            "additionalProperties": False}  # fmt: skip
+
+
+def _answer(properties: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"name": "answer", "strict": True, "schema": _object(properties)}
+    return {"type": "json_schema", "json_schema": schema}
