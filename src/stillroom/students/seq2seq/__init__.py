@@ -47,7 +47,7 @@ class Seq2seq(Student):
     """Share of units left out in training."""
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(7e-4, gt=0)
 
     @model_validator(mode="after")
     def _even(self) -> Self:
