@@ -29,7 +29,7 @@ class CTranslate2(Format):
     kind: Literal["ctranslate2"] = "ctranslate2"
     quantization: Literal["int8", "float32"] = "int8"
     """How weights are kept."""
-    max_loss: float = Field(5.0, ge=0)
+    max_loss: float = Field(10.0, ge=0)
     """How far what it writes may be from what the student writes in torch: points of the dev metric, of 100."""
     beams: int = Field(1, ge=1)
     """How many beginnings of a text are followed at once; 1: the most probable token at each step."""
