@@ -235,7 +235,7 @@ def ours(ground: Ground, work: Path, kinds: Sequence[str]) -> Iterator[Side]:
                             settings=recipe.Train(patience=5), studied=studied, seed=7, store=store)  # fmt: skip
         seconds = asking + time.process_time() - started
         bundle = export.bundle(student, trained, task=built.task, dev=rows.dev,
-                               settings=recipe.Export(formats=tuple(formats)), teacher=said.teacher,
+                               settings=recipe.Export(formats=tuple(formats)), said=said,
                                rights=rows.rights, store=store)  # fmt: skip
         predictor = runtime.load(bundle.folder)
         needed = bundle.read_json(runtime.BUNDLE)["runners"][predictor.runner]["files"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from stillroom.runtime.runners import Runner, Serve
 from stillroom.runtime.runners.static import Static as StaticRunner
 from stillroom.students import Network
 from stillroom.tasks.classification import Classification
+from stillroom.transfer_set import TransferSet
 from tests.conftest import LABELS, Travelled, sentences
 
 TASK = Classification(labels=LABELS)
@@ -99,13 +102,13 @@ class Stage:
         rows = corpus.load(self.recipe.corpus, task=TASK, store=self.store)
         self.dev: Rows[Dev] = rows.dev
         self.rights = rows.rights
-        self.teacher: dict[str, Any] = travelled.run.artifacts["transfer"].manifest["facts"]["teacher"]
+        self.said = TransferSet(travelled.run.artifacts["transfer"])
 
     def bundle(self, folder: Path, *formats: Any, events: list[Event] | None = None, golden: int = 16) -> Artifact:
         settings = recipe.Export(formats=formats, golden=golden)
         report = events.append if events is not None else lambda event: None
         return export.bundle(self.recipe.student, self.trained, task=TASK, dev=self.dev, settings=settings,
-                             teacher=self.teacher, rights=self.rights, store=Store(folder), report=report)  # fmt: skip
+                             said=self.said, rights=self.rights, store=Store(folder), report=report)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +302,7 @@ def test_its_card_tells_what_is_known_and_that_nothing_is_measured(stage: Stage,
     assert not {"metrics", "model-index"} & set(read)
     size = sum((bundle.folder / name).stat().st_size for name in ("static.safetensors", "tokenizer.json"))
     for words in (
-        f"# A static student of {stage.teacher['name']}",
+        f"# A static student of {stage.said.teacher['name']}",
         *(f"`{label}`" for label in LABELS),
         f"Parameters: {units.SCALED.value(stage.trained.manifest['facts']['parameters'])}.",
         f"*Source: train `{stage.trained.digest[:12]}`.*",
@@ -321,10 +324,44 @@ def test_its_card_says_what_was_dropped_and_why(stage: Stage, tmp_path: Path) ->
 def test_a_licence_that_was_put_right_gives_another_bundle(stage: Stage, bundle: Artifact, tmp_path: Path) -> None:
     stage = copy.copy(stage)
     stage.rights = {**stage.rights, "licence": "MIT"}
-    stage.teacher = {**stage.teacher, "licence": "MIT"}
+    manifest = copy.deepcopy(dict(stage.said.artifact.manifest))
+    manifest["facts"]["teacher"]["licence"] = "MIT"
+    stage.said = TransferSet(dataclasses.replace(stage.said.artifact, manifest=manifest))
     found = stage.bundle(tmp_path)
     assert found.key != bundle.key
     assert 'license: "mit"' in (found.folder / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_where_there_is_no_gold_the_teacher_is_right(stage: Stage) -> None:
+    """The dev metric that an export may lose of is the one that dev chose the student by."""
+    rows, teacher = stage.said.answers(stage.dev.table(["id", "text", "label"]), part="dev", task=TASK)
+    blank = rows.set_column(2, "label", pa.nulls(rows.num_rows, type=TASK.gold_type()))
+    network = stage.recipe.student.reopen(stage.trained.folder, task=TASK)
+    told = -teacher  # as if it had said otherwise: the student in torch is not right then
+    judge = export._Judge(network, blank, told, task=TASK)
+    student = export.in_torch(network, judge.texts, task=TASK)[0]
+    by = plugins.build("metrics", TASK.metrics[0])
+    torch = by.score(TASK.answered(told.argmax(axis=1), student, told))
+    assert torch < 0.5
+    assert judge.score(told) == 1
+    assert judge.loss(told) == pytest.approx(torch - 1)
+
+
+class TestWhatATransferSetAnswers:
+    def test_is_told_by_id_in_any_order(self, stage: Stage) -> None:
+        rows = stage.dev.table(["id", "text", "label"])
+        whole = stage.said.answers(rows, part="dev", task=TASK)[1]
+        turned, said = stage.said.answers(rows.take(list(range(rows.num_rows))[::-1]), part="dev", task=TASK)
+        assert turned["id"].to_pylist() == rows["id"].to_pylist()[::-1]
+        np.testing.assert_array_equal(said, whole[::-1])
+
+    def test_leaves_out_what_was_not_answered(self, stage: Stage) -> None:
+        rows = stage.dev.table(["id", "text", "label"]).slice(0, 3)
+        more = pa.concat_tables([rows.set_column(0, "id", pa.array(["0" * 8] * 3)), rows])
+        left, said = stage.said.answers(more, part="dev", task=TASK)
+        assert left.equals(rows)
+        assert len(said) == 3
+        assert stage.said.answers(rows, part="train", task=TASK)[0].num_rows == 0
 
 
 class TestOfAStudentThatOnlyAnExportServes:

@@ -192,7 +192,7 @@ def _told(said: TransferSet, task: Task, *, part: str | None = None, only: froze
     texts: list[str] = []
     parts: list[Outputs] = []
     for shard in said.shards():
-        if not shard.num_rows or part not in (None, transfer_set.part(shard)):
+        if not shard.num_rows or part not in (None, transfer_set.part_of(shard)):
             continue
         if only is not None:
             shard = shard.filter(pc.field("id").isin(sorted(only)))

@@ -30,6 +30,7 @@ from stillroom.runtime.runners import Runner, Serve
 from stillroom.shapes import Outputs, Shape
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
+from stillroom.transfer_set import TransferSet
 
 STAGE = "bundle"
 _CHECKED = 1000  # dev texts that an export is checked on, at most
@@ -62,28 +63,29 @@ def bundle(
     task: Task,
     dev: Rows[Dev],
     settings: recipe.Export,
-    teacher: Mapping[str, Any],
+    said: TransferSet,
     rights: Mapping[str, Any],
     store: Store,
     report: Report = silent,
 ) -> Artifact:
     """Write the bundle of a trained student, or find it.
 
-    `teacher` is the identity of who taught it, and `rights` are those in the corpus: its model card tells of both.
+    On dev, what the teacher said stands for gold where there is none. Its model card tells of the teacher and of
+    `rights`, those in the corpus.
 
     Raises:
         OutsideError: no way to serve it passed its checks.
     """
     described = {"student": student.resolved(), "task": task.model_dump(mode="json"), "export": _plain(settings)}
     made_of = {
-        "teacher": {name: teacher.get(name) for name in ("name", "licence", "weights")},
+        "teacher": {name: said.teacher.get(name) for name in ("name", "licence", "weights")},
         "rights": {name: value for name, value in rights.items() if name != "inputs"},
     }
     described |= {"made_of": made_of}
-    inputs = {"student": trained.digest, "dev": dev.digest}
+    inputs = {"student": trained.digest, "dev": dev.digest, "said": said.artifact.digest}
 
     def make(draft: Draft) -> None:
-        kept = _write(student, trained, draft, task=task, dev=dev, settings=settings, report=report)
+        kept = _write(student, trained, draft, task=task, dev=dev, said=said, settings=settings, report=report)
         _card(draft, kept, student=student, trained=trained, task=task, made_of=made_of)
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
@@ -105,6 +107,7 @@ def _write(
     *,
     task: Task,
     dev: Rows[Dev],
+    said: TransferSet,
     settings: recipe.Export,
     report: Report,
 ) -> Sequence[_Candidate]:
@@ -113,8 +116,9 @@ def _write(
         if name not in _OWN:
             shutil.copyfile(trained.folder / name, draft.folder / name)
     network = student.reopen(draft.folder, task=task)
-    rows = dev.table(["text", "label"]).slice(0, _CHECKED)
-    candidates = _candidates(student, network, draft, task=task, rows=rows, settings=settings, report=report)
+    first = dev.table(["id", "text", "label"]).slice(0, _CHECKED)
+    judge = _Judge(network, *said.answers(first, part=dev.role, task=task), task=task)
+    candidates = _candidates(student, network, draft, judge=judge, settings=settings, report=report)
     kept = [one for one in candidates if not one.objection]
     if not kept:
         found = "; ".join(f"{one.name}: {one.objection}" for one in candidates)
@@ -168,25 +172,21 @@ def _candidates(
     network: Network,
     draft: Draft,
     *,
-    task: Task,
-    rows: pa.Table,
+    judge: _Judge,
     settings: recipe.Export,
     report: Report,
 ) -> list[_Candidate]:
-    texts: list[str] = rows["text"].to_pylist()
     meter = Meter(report, stage="export", total=1 + len(settings.formats), unit="forms")
-    reference, per_second = in_torch(network, texts, task=task)
-    judge = _Judge(task, rows, texts=texts, reference=reference)
     found: list[_Candidate] = []
-    native = student.runner(draft.folder, texts=texts) if task.shape in student.serves_itself else None
+    native = student.runner(draft.folder, texts=judge.texts) if judge.task.shape in student.serves_itself else None
     if native is not None:
         own = tuple(sorted(path.name for path in draft.folder.iterdir()))
-        checks, speed = judge.checks(native.open(draft.folder, threads=1), before=per_second)
+        checks, speed = judge.checks(native.open(draft.folder, threads=1), before=judge.torch_per_second)
         gap = checks.largest_difference
         objection = "" if gap <= _NATIVE_PARITY else f"outputs differ from torch by {gap:.2g}"
         found.append(_Candidate(student.kind, native, own, checks, speed, objection, gap))
     meter.advance()
-    quickest_export = per_second
+    quickest_export = judge.torch_per_second
     for form in settings.formats:
         meter.note(f"writing {form.kind}")
         runner, files = form.write(network, draft.folder)
@@ -209,15 +209,14 @@ def _candidates(
 class _Judge:
     """Compares a served student with the student in torch, on dev."""
 
-    def __init__(self, task: Task, rows: pa.Table, *, texts: Sequence[str], reference: Outputs) -> None:
+    def __init__(self, network: Network, rows: pa.Table, teacher: Outputs, *, task: Task) -> None:
         self._metric: Metric = plugins.build("metrics", task.metrics[0])
         gold = task.gold(rows["label"])
-        # What the student names in torch stands for gold where there is none.
-        known = task.known(gold) & task.learns_gold
-        self._gold = np.where(known, gold, task.named(reference))
-        self._task, self._reference = task, reference
-        self.texts, self.metric = texts, self._metric.kind
-        self._score = self.score(reference)
+        self._gold = np.where(task.known(gold) & task.learns_gold, gold, task.named(teacher))
+        self.texts: Sequence[str] = rows["text"].to_pylist()
+        self.task, self.metric = task, self._metric.kind
+        self._reference, self.torch_per_second = in_torch(network, self.texts, task=task)
+        self._score = self.score(self._reference)
 
     def checks(self, serve: Serve, *, before: float, plain: Serve | None = None) -> tuple[Checks, float]:
         """Parity, the metric and the speed; parity is that of `plain`, where dev has chosen how it is served."""
@@ -226,7 +225,7 @@ class _Judge:
 
     def gap(self, serve: Serve) -> float:
         """The largest difference of a logit, at several batch sizes and lengths."""
-        form, count = self._task.form, len(self.texts)
+        form, count = self.task.form, len(self.texts)
         gaps = [
             form.gap(serve(self.texts[:size]), form.take(self._reference, np.arange(min(size, count))))
             for size in (count, 1, 3, 17)
@@ -240,7 +239,7 @@ class _Judge:
 
     def score(self, said: Outputs) -> float:
         """The metric."""
-        return self._metric.score(self._task.answered(self._gold, said, said))
+        return self._metric.score(self.task.answered(self._gold, said, said))
 
 
 def _texts_per_second(serve: Serve, texts: Sequence[str]) -> float:

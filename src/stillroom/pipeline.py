@@ -77,7 +77,7 @@ def run(
         return here
 
     bundle = export.bundle(recipe.student, student, task=task, dev=rows.dev, settings=recipe.export,
-                           teacher=said.teacher, rights=rows.stated_rights, store=store, report=report)  # fmt: skip
+                           said=said, rights=rows.stated_rights, store=store, report=report)  # fmt: skip
     if here.reached("export", bundle):
         return here
 

@@ -258,7 +258,7 @@ def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -
     yield from corpus.train.texts()
     yield from corpus.unlabelled.texts()
     for shard in said.shards(["part", said.answer]) if said is not None and task.form.writes else ():
-        if transfer_set.part(shard) in ("train", "unlabelled"):
+        if transfer_set.part_of(shard) in ("train", "unlabelled"):
             yield from task.form.answers(shard)
     if said is not None and signals.over_tokens(said.recorded):
         yield from corpus.dev.texts()

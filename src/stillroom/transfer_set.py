@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillroom.core import plugins, signals
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.objectives import GOLD, PEER, Objective
+from stillroom.shapes import Outputs
 from stillroom.tasks import Task
 from stillroom.teachers import refuse_other_labels
 
@@ -71,6 +74,15 @@ class TransferSet:
         for path in sorted(self.artifact.folder.glob("shard-*.parquet")):
             yield pq.read_table(path, columns=wanted).replace_schema_metadata({"shard": path.stem})
 
+    def answers(self, rows: pa.Table, *, part: str, task: Task) -> tuple[pa.Table, Outputs]:
+        """Those rows of a part that the teacher answered, by their `id`, and its answers to them."""
+        heard = [one for one in self.shards(["id", "part", *self.answered]) if part_of(one) == part]
+        places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
+        rows = rows.filter(pc.is_in(rows["id"], pa.array(places, type=pa.string())))
+        order = np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64)
+        said = task.form.join([task.form.answers(one) for one in heard], outputs=len(task.outputs))
+        return rows, task.form.take(said, order)
+
     def further(self, shard: pa.Table) -> list[signals.Place]:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""
         name = (shard.schema.metadata or {}).get(b"shard", b"").decode()
@@ -82,7 +94,7 @@ class TransferSet:
         return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
 
 
-def part(shard: pa.Table) -> str:
+def part_of(shard: pa.Table) -> str:
     """The part of the texts that a shard is of, which is the same for all its rows; "" where it has none."""
     return str(shard["part"][0]) if shard.num_rows else ""
 

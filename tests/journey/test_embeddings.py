@@ -202,7 +202,7 @@ def test_real_pairs_and_a_real_search(tmp_path: Path) -> None:
     found = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
     scores = found.summary["teacher"]["scores"]
     assert scores["spearman"]["value"] == pytest.approx(0.820, abs=0.005)
-    assert scores["ndcg"]["value"] > 0.645, "it finds them among all 5,183 documents"
+    assert scores["ndcg"]["value"] == pytest.approx(0.809, abs=0.005), "among all 5,183 documents it is 0.645"
     assert found.summary["student"]["scores"]["ndcg"]["n"] == 300
     assert found.summary["retention"]["spearman"]["low"] > 0.8
     assert found.summary["retention"]["ndcg"]["low"] > 0.75

@@ -198,7 +198,7 @@ class TestServed:
 
         form: Any = plugins.build("formats", "ctranslate2")
         assert form.objection(Checks(largest_difference=0.4, metric_loss=0.2, speed=9.0)) == ""
-        assert "points off" in form.objection(Checks(largest_difference=0.4, metric_loss=19.0, speed=9.0))
+        assert "falls by 9.00 points" in form.objection(Checks(largest_difference=0.4, metric_loss=9.0, speed=9.0))
         assert form.objection(Checks(largest_difference=0.4, metric_loss=float("nan"), speed=9.0))
 
 

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import cost, export, fitness, loop, runtime, teach, train, transfer, transfer_set
+from stillroom import cost, export, fitness, loop, runtime, teach, train, transfer
 from stillroom.core import artifact, plugins, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
@@ -69,19 +68,14 @@ class Jury:
             TypeError: these are rows of the test.
         """
         corpora.refuse_test(dev)
-        rows = dev.table(["id", "text", "label"])
-        form = task.form
-        heard = [one for one in said.shards(["id", "part", *said.answered]) if transfer_set.part(one) == dev.role]
-        table = form.join([form.answers(one) for one in heard], outputs=len(task.outputs))
-        places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
-        answers = form.take(table, np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64))
+        rows, answers = said.answers(dev.table(["id", "text", "label"]), part=dev.role, task=task)
         gold = task.gold(rows["label"])
         known = np.flatnonzero(task.known(gold) & task.learns_gold)
         if not len(known):
             known, gold = np.arange(len(gold)), task.named(answers)
         texts = rows["text"].to_pylist()
         metric: Metric = plugins.build("metrics", task.metrics[0])
-        return cls(metric, task, [texts[row] for row in known], gold[known], form.take(answers, known))
+        return cls(metric, task, [texts[row] for row in known], gold[known], task.form.take(answers, known))
 
     def statistics(self, said: Outputs | None) -> Floats:
         """What the metric says of each row for such answers to the first rows, or for the teacher's to all."""
@@ -288,7 +282,7 @@ class Bench:
             for other in range(1, recipe.search.seeds)
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
-                               teacher=self.said.teacher, rights=self._rights, store=self.store,
+                               said=self.said, rights=self._rights, store=self.store,
                                report=self.report)  # fmt: skip
 
         timed_on = (self.corpus.train, self.corpus.unlabelled)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, final
+from typing import ClassVar, Literal, Self, final
 
 from pydantic import Field, model_validator
 
 from stillroom.students import Network, Span, Student
 from stillroom.tasks import Task
-
-if TYPE_CHECKING:
-    from stillroom.teachers import LoadedTeacher  # noqa: F401  named in docstrings
 
 
 @final
