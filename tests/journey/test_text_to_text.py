@@ -112,18 +112,18 @@ def test_what_was_sifted_out_is_told(run: Run, toy: dict[str, Any], work: Path) 
 
 @pytest.mark.slow
 def test_real_captions(toy: dict[str, Any], tmp_path: Path) -> None:
-    """A few epochs on some thousand captions: far from its teacher, and past what copying gets."""
+    """Some thousand captions and steps: far from its teacher, and far past what copying gets."""
     if not SHARED.is_dir():
         pytest.skip(f"no {SHARED}")
-    for name, file, most in (("train", "train", 4000), ("dev", "val", 100), ("test", "test_2016_flickr", 200)):
+    for name, file, most in (("train", "train", 6000), ("dev", "val", 100), ("test", "test_2016_flickr", 200)):
         with gzip.open(SHARED / f"{file}.en.gz", "rt", encoding="utf-8") as lines:
             some = [json.dumps({"text": line.strip()}) for line in itertools.islice(lines, most)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(some), encoding="utf-8")
     corpus = {"kind": "table", "label": "", "unlabelled": str(tmp_path / "train.jsonl"),
               **{name: str(tmp_path / f"{name}.jsonl") for name in ("dev", "test")}}  # fmt: skip
     student = {"kind": "seq2seq", "width": 128, "encoder_layers": 2, "feed_forward": 256, "vocabulary": 2500,
-               "epochs": 6, "batch_size": 64}  # fmt: skip
+               "epochs": 16, "batch_size": 64}  # fmt: skip
     found = pipeline.run(recipe.parse({**toy, "corpus": corpus, "student": student}), work=tmp_path / "work")
     scores = {side: found.summary[side]["scores"]["chrf"]["value"] for side in ("student", "baseline")}
-    assert scores["student"] > scores["baseline"] + 5
+    assert scores["student"] > scores["baseline"] + 15
     assert found.summary["student"]["cost"]["disk_mb"] < 3

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn.functional import embedding, embedding_bag, normalize
 
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.runners.static_vectors import FILE
 from stillroom.students import Ids, _optimizers
+from stillroom.students._vectors import VectorNetwork
 from stillroom.students._vocabulary import ENCODER
 
 if TYPE_CHECKING:
@@ -96,38 +96,8 @@ class Folded(nn.Module):
 
 
 @final
-class StaticVectorNetwork:
+class StaticVectorNetwork(VectorNetwork[Growing | Folded]):
     """A static student that embeds texts, with its tokenizer."""
-
-    def __init__(self, module: Growing | Folded, tokenizer: str) -> None:
-        self.module, self.tokenizer = module, tokenizer
-        self.encoder: Tokens = ENCODER
-        self._encode = self.encoder.read(tokenizer)
-
-    @property
-    def shape(self) -> str:
-        """A vector a text."""
-        return "vectors"
-
-    @property
-    def layers(self) -> int:
-        """None: it has no inside."""
-        return 0
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """One."""
-        return ("embedding",)
-
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """The token ids of each text, without special tokens."""
-        return self._encode(texts)
-
-    def tell(
-        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
-    ) -> dict[str, Tensor]:
-        """The vector."""
-        return {"embedding": self.module(ids, mask)}
 
     def rows(self) -> NDArray[np.float32]:
         """A row a token, `[tokens, width]`."""
@@ -181,9 +151,10 @@ def begun(
             place for place in (Tokenizer.from_str(tokenizer).token_to_id(model["unk_token"]),) if place is not None
         }
     module = Growing(vectors, weights, bridge, mute=sorted(mute), token_dropout=token_dropout)
-    return StaticVectorNetwork(module, tokenizer)
+    return StaticVectorNetwork(module, tokenizer, ENCODER)
 
 
 def reopen(folder: Path) -> StaticVectorNetwork:
     """The folded student in a folder."""
-    return StaticVectorNetwork(Folded(load_file(folder / FILE)), (folder / TOKENIZER).read_text(encoding="utf-8"))
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    return StaticVectorNetwork(Folded(load_file(folder / FILE)), tokenizer, ENCODER)

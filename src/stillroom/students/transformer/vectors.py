@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.students import Ids, _bridge
+from stillroom.students._vectors import VectorNetwork
 from stillroom.students.transformer import network, survey
 from stillroom.teachers import _pretrained
 
@@ -49,39 +50,11 @@ class Mean(nn.Module):
 
 
 @final
-class VectorNetwork:
+class TransformerVectorNetwork(VectorNetwork[Mean]):
     """A transformer student that embeds texts, with its tokenizer."""
 
     def __init__(self, inner: Any, bridge: NDArray[np.float32], tokenizer: str) -> None:
-        self.module = Mean(inner, bridge)
-        self.tokenizer = tokenizer
-        self.encoder = network.encoder(inner)
-        self._encode = self.encoder.read(tokenizer)
-
-    @property
-    def shape(self) -> str:
-        """A vector a text."""
-        return "vectors"
-
-    @property
-    def layers(self) -> int:
-        """None that it tells of: its teacher tells of none."""
-        return 0
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """One."""
-        return ("embedding",)
-
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """The token ids of each text, special tokens included, cut at the longest input."""
-        return self._encode(texts)
-
-    def tell(
-        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
-    ) -> dict[str, Tensor]:
-        """The vector."""
-        return {"embedding": self.module(ids, mask)}
+        super().__init__(Mean(inner, bridge), tokenizer, network.encoder(inner))
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The map, the layers from the last to the first, what stands below them."""
@@ -118,7 +91,9 @@ class VectorNetwork:
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
 
-def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Task, seed: int) -> VectorNetwork:
+def begun(
+    settings: Transformer, folder: Path, texts: Iterator[str], *, task: Task, seed: int
+) -> TransformerVectorNetwork:
     """The kept teacher with fewer layers and, where that is asked for, fewer tokens."""
     inner = _load(folder, task)
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
@@ -127,16 +102,16 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
         size = int(inner.get_input_embeddings().weight.shape[0])
         seen = survey.take(texts, network.encoder(inner).read(tokenizer), size=size, seed=seed)
     tokenizer = network.thinned(settings, inner, tokenizer, seen)
-    return VectorNetwork(inner, _bridge.of_network(folder), tokenizer)
+    return TransformerVectorNetwork(inner, _bridge.of_network(folder), tokenizer)
 
 
-def reopen(folder: Path, *, task: Task) -> VectorNetwork:
+def reopen(folder: Path, *, task: Task) -> TransformerVectorNetwork:
     """The student in a folder."""
     inner = _load(folder, task)
     # As for other transformers: spelled out, attention makes a graph of fewer nodes.
     inner.set_attn_implementation("eager")
     bridge = load_file(folder / _BRIDGE)["map"].numpy()
-    return VectorNetwork(inner, bridge, (folder / TOKENIZER).read_text(encoding="utf-8"))
+    return TransformerVectorNetwork(inner, bridge, (folder / TOKENIZER).read_text(encoding="utf-8"))
 
 
 def _load(folder: Path, task: Task) -> Any:
