@@ -194,7 +194,7 @@ class Choosy(Counting):
 
 
 def left_of(said: transfer_set.TransferSet, part: str) -> int:
-    return sum(shard.num_rows for shard in said.shards() if transfer_set.part(shard) == part)
+    return sum(shard.num_rows for shard in said.shards() if transfer_set.part_of(shard) == part)
 
 
 @pytest.mark.parametrize("rules", [(), (PHRASES,)], ids=["rows", "phrases"])
