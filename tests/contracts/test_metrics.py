@@ -65,6 +65,8 @@ def vectors(seed: int, *, rows: int = 400, classes: int = 4, searching: bool = F
         others = rng.choice(np.arange(rows, count), 3, replace=False).tolist()
         near = [float(true[row] @ true[one]) + 0.1 * rng.normal() for one in others]
         grades = [float(round(one)) for one in near] if not searching else [1.0, 2.0, 3.0]
+        # Grades that are all the same rank nothing: a correlation would have no value.
+        grades[0] += 1.0 if len(set(grades)) == 1 else 0.0
         gold[row] = Judged(tuple(zip((ids[one] for one in others), grades, strict=True)), "all" if searching else "")
     domains = [""] * rows + ["all"] * (count - rows)
     space = Space(said.astype(np.float32), teacher.astype(np.float32), np.arange(rows), gold, ids, domains)
