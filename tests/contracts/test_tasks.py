@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "token_labelling": {"labels": ("person", "place")},
     "embeddings": {"dimensions": 12},
     "text_to_text": {},
+    "proofreading": {},
 }
 #: How well a floor does on the toy, where what can be reached is not everything: two grades alone tie most pairs.
 REACHED = {"embeddings": 0.6, "text_to_text": 30}
@@ -48,6 +49,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ({"among": "documents", "relevant": {"a" * 32: 0}}, "nothing"),
         ({"among": "documents", "relevant": ["a" * 32]}, "documents"),
     ],
+    "proofreading": [("", "corrected"), (" ", "corrected"), ([], "corrected"), (["fine", ""], "fine"), (7, "7")],
     "text_to_text": [("", "a text"), (" ", "a text"), ([], "a text"), (["fine", ""], "fine"), (7, "7")],
 }
 NAMES = plugins.names("tasks")
@@ -88,7 +90,7 @@ def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) ->
 
 def toy(task: Task) -> tuple[list[str], pa.Table]:
     rows = task.toy()
-    labels = pa.array([task.code(row.label) for row in rows], type=task.gold_type())
+    labels = pa.array([task.code(row.label, row.text) for row in rows], type=task.gold_type())
     return [row.text for row in rows], pa.table({"text": [row.text for row in rows], "label": labels})
 
 
@@ -121,7 +123,7 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
 
 def test_labels_and_outputs_are_one_code(task: Task) -> None:
     assert len(set(task.outputs)) == len(task.outputs) > (task.form.answer != "sequence")
-    assert bool(task.names) == task.learns_gold
+    assert task.learns_gold or not task.names
     assert len(set(task.names)) == len(task.names)
 
 

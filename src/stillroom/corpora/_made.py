@@ -60,7 +60,7 @@ class Made(Source):
         for split in _SPLITS:
             yield Stream(split, self.kind, self._rows(task, split), gold=False)
         if self.real is not None:
-            yield from _to_test_on(self.real, task)
+            yield from to_test_on(self.real, task)
 
     @abstractmethod
     def made_with(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ class Made(Source):
                 yield Row(text, None, where)
 
 
-def _to_test_on(real: Source, task: Task) -> Iterator[Stream]:
+def to_test_on(real: Source, task: Task) -> Iterator[Stream]:
     """The rows of a source that its own settings give to the test, and those outside; the others are left where they
     are.
     """

@@ -75,14 +75,14 @@ class Sample(Source):
     the text is used. A rating above 0 is `positive`.
 
     As `editorials`, sentences of a newspaper's editorials, and tweets, all without labels, for a teacher that needs
-    none: what it says stands for gold.
+    none: what it says stands for gold. As `prose`, the editorials alone: text that somebody has edited.
     """
 
     fetches: ClassVar[bool] = True
 
     kind: Literal["sample"] = "sample"
-    name: Literal["reviews", "editorials"]
-    """Which sample: `reviews` with their ratings as labels, or `editorials` (and tweets) without labels."""
+    name: Literal["reviews", "editorials", "prose"]
+    """Which sample: `reviews` with their ratings as labels; without labels, `editorials` (and tweets) or `prose`."""
 
     source: str = "Hutto and Gilbert 2014, VADER (ICWSM)"
     """Where the text comes from, as one would cite it."""
@@ -106,10 +106,11 @@ class Sample(Source):
 
     def streams(self, task: Task) -> Iterator[Stream]:
         """Labelled movie reviews; of each other domain, unlabelled text and labelled rows outside."""
-        if self.name == "editorials":
+        if self.name != "reviews":
             texts = _texts(_archive())
+            beside: tuple[tuple[Split, str], ...] = (("outside", "tweets"), ("unlabelled", "tweets"))
             split: Split
-            for split, domain in (("labelled", "editorials"), ("outside", "tweets"), ("unlabelled", "tweets")):
+            for split, domain in (("labelled", "editorials"), *(beside if self.name == "editorials" else ())):
                 part = next(one for one in _OTHERS if one.domain == domain)
                 rows = (replace(row, label=None) for row in _rows(texts, part, split))
                 yield Stream(split, part.domain, rows, gold=False)

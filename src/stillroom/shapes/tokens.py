@@ -53,6 +53,8 @@ class Tokens(Shape):
     graph_runner: ClassVar[str] = "onnx_words"
 
     kind: Literal["tokens"] = "tokens"
+    goes_on: bool = True
+    """Whether a later part of a word has what goes on with its tag; else it has the first tag, which says nothing."""
 
     def join(self, parts: Sequence[Any], *, outputs: int) -> Tagged:
         """One after the other."""
@@ -172,7 +174,7 @@ class Tokens(Shape):
             said = replace(said, values=certain)
         elif named:
             return np.full(len(words.tokens), -1, dtype=np.int64)
-        values, known = tagging.project(said, words.places, words.counts)
+        values, known = tagging.project(said, words.places, words.counts, goes_on=self.goes_on)
         if named:
             return np.where(known, values.argmax(axis=1), -1)
         values[~known] = np.nan

@@ -83,6 +83,11 @@ class Task(Member, ABC):
         return self.judged_by
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed to read its gold and its outputs, beyond the base: nothing."""
+        return ()
+
+    @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """The labels that people give."""
@@ -97,8 +102,8 @@ class Task(Member, ABC):
         """How the gold of a row is kept; a row without any has null."""
 
     @abstractmethod
-    def code(self, label: Any) -> Any | None:
-        """What is kept of a gold label, or None where it is not one: `fault` says why."""
+    def code(self, label: Any, text: str = "") -> Any | None:
+        """What is kept of the gold label of a text, or None where it is not one: `fault` says why."""
 
     @abstractmethod
     def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:

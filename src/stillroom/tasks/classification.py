@@ -65,7 +65,7 @@ class Classification(Labels):
 
         return pa.int32()
 
-    def code(self, label: Any) -> int | None:
+    def code(self, label: Any, text: str = "") -> int | None:
         """The position of a label, or None."""
         return self.labels.index(label) if label in self.labels else None
 

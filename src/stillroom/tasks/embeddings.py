@@ -87,7 +87,7 @@ class Embeddings(Task):
         other = pa.struct([("id", pa.string()), ("grade", pa.float64())])
         return pa.struct([("among", pa.string()), ("others", pa.list_(other))])
 
-    def code(self, label: Any) -> dict[str, Any] | None:
+    def code(self, label: Any, text: str = "") -> dict[str, Any] | None:
         """What is judged, or None where it can't be read as such."""
         found = _judged(label)
         if found is None:

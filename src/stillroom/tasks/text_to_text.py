@@ -86,7 +86,7 @@ class TextToText(Task):
 
         return pa.list_(pa.string())
 
-    def code(self, label: Any) -> list[str] | None:
+    def code(self, label: Any, text: str = "") -> list[str] | None:
         """The references, or None where there is none that says anything."""
         return _references(label)
 

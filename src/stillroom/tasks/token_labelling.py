@@ -85,7 +85,7 @@ class TokenLabelling(Labels):
 
         return pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
 
-    def code(self, label: Any) -> list[dict[str, Any]] | None:
+    def code(self, label: Any, text: str = "") -> list[dict[str, Any]] | None:
         """The spans from left to right, or None where they can't be read as such."""
         found = _spans(label)
         return None if found is None else [asdict(one) for one in sorted(found)]

@@ -19,6 +19,7 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem, StillroomError
 from stillroom.core.probabilities import log_softmax
 from stillroom.core.progress import Report
+from stillroom.core.words import Words
 from stillroom.tasks import Task
 from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
 from stillroom.teachers._vectors import EMBEDDING, Embeds, SideBySide, found_turn
@@ -26,10 +27,12 @@ from stillroom.teachers.sentence_transformer import TURN
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
+    from stillroom.shapes import Shape
 
 _GOLD = "gold.parquet"
 _READY = "ready.json"
-_SPOKEN = frozenset({"logits", "label"})
+_SPOKEN = frozenset({"logits", "label", signals.WORDS, signals.COUNTS})
+_HARDLY = 1e-6  # the share of a tag that a member who only names tags did not name
 
 Select = Literal["average", "confidence", "gold"]
 Floats = NDArray[np.float64]
@@ -45,11 +48,14 @@ class Ensemble(Teacher):
     the id of their text, and so never helps with dev or test. Whatever needs a network (embeddings, insides, students
     that start from one) comes from the first member that shows its own.
 
+    Members that answer to words may read words of their own: what they say is laid on the first one's by characters,
+    and who only names tags is as sure of them as of anything. Only `average` is theirs.
+
     Members that answer with vectors are heard side by side, so that the cosine of two texts is the weighted mean of
     theirs, and turned to the task's dimensions.
     """
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "vectors"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "vectors"})
 
     parts: ClassVar[Mapping[str, str]] = {"members": "teachers"}
 
@@ -69,6 +75,8 @@ class Ensemble(Teacher):
             raise ValueError(
                 '`select = "average"` for members that answer with vectors, each of which can be asked whole'
             )
+        if self.select != "average" and "pooled" not in self.answers_in:
+            raise ValueError('`select = "average"` for members that answer to words')
         if self.weights is None:
             return self
         if self.select == "confidence":
@@ -101,7 +109,7 @@ class Ensemble(Teacher):
         """Logits where every member has them, and what the lead tells beside them."""
         if self._of_vectors:
             return EMBEDDING
-        if not all("logits" in one.signals for one in self.members):
+        if not all(self._is_heard(one) for one in self.members):
             return frozenset()
         return signals.LOGITS | (frozenset() if self.lead is None else self.members[self.lead].signals)
 
@@ -137,8 +145,8 @@ class Ensemble(Teacher):
             for place, one in enumerate(self.members):
                 with told(place):
                     found |= {f"members[{place}].{name}": digest for name, digest in one.inputs(corpus).items()}
-                    if not self._of_vectors:
-                        _refuse_without_logits(one)
+                    if not (self._of_vectors or self._is_heard(one)):
+                        raise _without_logits(one)
         return found | ({"gold": corpus.train.digest} if self.select == "gold" else {})
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
@@ -179,8 +187,12 @@ class Ensemble(Teacher):
                     loaded.append(one.open(_folder(folder, place), task=task, desk=desk))
         weights = np.array(self.weights or [1.0] * len(loaded))
         gold = folder / _GOLD if self.select == "gold" else None
-        return Choir(loaded, weights=weights / weights.sum(), select=self.select, lead=self.lead, gold=gold,
-                     licence=self.licence)  # fmt: skip
+        return Choir(loaded, weights=weights / weights.sum(), select=self.select, lead=self.lead, form=task.form,
+                     outputs=len(task.outputs), gold=gold, licence=self.licence)  # fmt: skip
+
+    def _is_heard(self, member: Teacher) -> bool:
+        """Whether a member says enough: logits, or, of words, at least which tag."""
+        return "logits" in member.signals or ("label" in member.signals and "pooled" not in self.answers_in)
 
     def _side_by_side(self, turn: NDArray[np.float32] | None) -> SideBySide:
         whole = [one.whole() for one in self.members if isinstance(one, Embeds)]
@@ -199,10 +211,12 @@ class Choir:
         weights: Floats,
         select: Select,
         lead: int | None,
+        form: Shape,
+        outputs: int,
         gold: Path | None = None,
         licence: str = "",
     ) -> None:
-        self._licence = licence
+        self._licence, self._form, self._outputs = licence, form, outputs
         self._members, self._weights, self._select, self._lead, self._path = members, weights, select, lead, gold
 
     @property
@@ -250,22 +264,24 @@ class Choir:
         further: dict[str, NDArray[Any]] = {}
         sides: list[Floats] = []
         tokens, bills = 0, list[Floats | None]()
+        words: Words | None = None
         unanswered: NDArray[Any] = np.full(len(texts), "", dtype=object)
         for place, one in enumerate(self._members):
             own = precision if precision in one.precisions else "fp32"
             asked = wanted | signals.LOGITS if place == self._lead else signals.LOGITS
             said, read = one.ask(texts, precision=own, tokens_per_batch=tokens_per_batch, wanted=asked)
-            sides.append(log_softmax(said["logits"]))
+            words = words if place else _words(said)
+            sides.append(self._side(said, words))
             further |= {name: signal for name, signal in said.items() if name not in _SPOKEN | signals.BESIDE}
             tokens += read
             if signals.UNANSWERED in said:
                 unanswered = np.where(unanswered == "", said[signals.UNANSWERED], unanswered)
             bills.append(said.get(signals.PRICE))
-        logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts])
+        logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts]).astype(np.float32)
         beside = {signals.UNANSWERED: unanswered} if (unanswered != "").any() else {}
         if any(one is not None for one in bills):
             beside[signals.PRICE] = self._price(bills, len(texts))
-        return {"logits": logits.astype(np.float32), **further, **beside}, tokens
+        return {**self._form.said(self._form.spread(logits, words)), **further, **beside}, tokens
 
     def network(self) -> Any:
         """The lead's.
@@ -282,6 +298,15 @@ class Choir:
             MismatchError: no member shows one.
         """
         return self._leader().tokenizer_json()
+
+    def _side(self, said: Mapping[str, NDArray[Any]], words: Words | None) -> Floats:
+        """Log-probabilities of what a member said of each text, or of each of these words."""
+        values = self._form.aligned(self._form.heard(said), words)
+        if values.ndim > 1:
+            return log_softmax(np.where(np.isfinite(values), values, 0.0))
+        shares = np.full((len(values), self._outputs), _HARDLY)
+        shares[np.arange(len(values)), np.maximum(values, 0)] = 1.0
+        return log_softmax(np.log(np.where(values[:, None] < 0, 1.0, shares)))
 
     def _together(self, sides: Floats, ids: Sequence[str]) -> Floats:
         """One answer a text, `[texts, classes]`, from log-probabilities `[members, texts, classes]`."""
@@ -328,10 +353,17 @@ def _write_gold(corpus: Learnable, path: Path) -> None:
     pq.write_table(corpus.train.table(["id", "label"]).drop_null(), path, compression="zstd")
 
 
-def _refuse_without_logits(member: Teacher) -> None:
-    if "logits" not in member.signals:
-        found = f"a {member.kind} teacher that gives {', '.join(sorted(member.signals)) or 'nothing'}"
-        raise MismatchError(Problem("teacher", found, "a member that gives logits", "Take it out, or ask it for them."))
+def _without_logits(member: Teacher) -> MismatchError:
+    found = f"a {member.kind} teacher that gives {', '.join(sorted(member.signals)) or 'nothing'}"
+    return MismatchError(Problem("teacher", found, "a member that gives logits", "Take it out, or ask it for them."))
+
+
+def _words(said: Mapping[str, NDArray[Any]]) -> Words | None:
+    """The words that a member spoke of; None: it spoke of whole texts."""
+    if signals.WORDS not in said:
+        return None
+    places, counts = said[signals.WORDS], said[signals.COUNTS]
+    return Words(np.zeros(len(places), dtype=np.int64), places, counts)
 
 
 @contextlib.contextmanager

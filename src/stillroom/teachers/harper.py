@@ -1,0 +1,132 @@
+"""Harper, a grammar checker of rules: quick, and right more often than it is complete."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from numpy.typing import NDArray
+
+from stillroom.core import artifact, edits, proofs, signals, spelling
+from stillroom.core.artifact import Draft
+from stillroom.core.edits import Edit
+from stillroom.core.errors import missing_extra
+from stillroom.core.progress import Report
+from stillroom.tasks import Task
+from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _proofreaders
+
+if TYPE_CHECKING:
+    from stillroom.corpus import Learnable
+
+
+@final
+class Harper(Teacher):
+    """The rules of Harper (`harper-py`): of each thing that it finds, its first suggestion is made.
+
+    It says what should stand where, and not how sure it is. What it changes in a way that no tag says is left as it is.
+    """
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"tokens"})
+
+    kind: Literal["harper"] = "harper"
+    dialect: Literal["american", "british", "australian", "canadian", "indian"] = "american"
+    """Whose English."""
+    without: tuple[str, ...] = ()
+    """Kinds of things, as Harper names them, that it is not to speak of, such as `Spelling`."""
+    licence: str = "Apache-2.0"
+    """The licence of its rules, or of what it said."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What runs it."""
+        return ("harper-py",)
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """No more than what it names."""
+        return frozenset({"label"})
+
+    @property
+    def shows_network(self) -> bool:
+        """It has none."""
+        return False
+
+    def inputs(self, corpus: Learnable) -> dict[str, str]:
+        """The digest of its name and version: the rules are part of the program."""
+        return {"rules": artifact.sha256(f"harper-py {_version()}".encode())}
+
+    def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
+        """Note which rules they are."""
+        _proofreaders.refuse_other_tags(task, whose="harper")
+        artifact.write_json(draft.folder / "teacher.json", {"version": _version(), "dialect": self.dialect})
+
+    def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
+        """The rules."""
+        return Rules(self, task=task)
+
+
+@final
+class Rules(Closed):
+    """The rules, read when they are first asked."""
+
+    whose: ClassVar[str] = "a grammar checker of rules"
+
+    def __init__(self, settings: Harper, *, task: Task) -> None:
+        self._settings, self._task = settings, task
+
+    @cached_property
+    def _linter(self) -> Any:
+        try:
+            import harper
+        except ImportError as error:
+            raise missing_extra("proof", package="harper-py", needed_by="teacher") from error
+        return harper.Linter(harper.Dialect[self._settings.dialect.upper()])
+
+    def identify(self) -> Identity:
+        """Who it is."""
+        one = self._settings
+        told = {"version": _version(), "dialect": one.dialect, "without": list(one.without)}
+        digest = artifact.sha256(artifact.canonical(told))
+        return Identity(f"harper {_version()}", digest, None, self._task.outputs, one.licence, answers="label")
+
+    def ask(
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision,
+        tokens_per_batch: int,
+        wanted: frozenset[str] = signals.LOGITS,
+    ) -> tuple[Mapping[str, NDArray[Any]], int]:
+        """The tag of each chunk, and how many chunks it read."""
+        words = spelling.dictionary()
+        _, places, counts = _proofreaders.read(texts)
+        marks = [proofs.reference(text, self.corrected(text), is_word=words.__contains__).marks for text in texts]
+        said: dict[str, NDArray[Any]] = {
+            "label": proofs.on_words(marks, places, counts),
+            signals.WORDS: places,
+            signals.COUNTS: counts,
+        }
+        return said, int(counts.sum())
+
+    def corrected(self, text: str) -> str:
+        """The text with the first suggestion for each thing that it finds."""
+        import harper
+
+        made = []
+        for lint in self._linter.lint(text, language=harper.Language.PLAINTEXT):
+            if not lint.suggestions or lint.lint_kind in self._settings.without:
+                continue
+            first, span = lint.suggestions[0], lint.span
+            start = span.end if first.kind == harper.SuggestionKind.INSERT_AFTER else span.start
+            made.append(Edit(start, span.end, first.replacement_text))
+        return edits.applied(text, made)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("harper-py")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise missing_extra("proof", package="harper-py", needed_by="teacher") from error

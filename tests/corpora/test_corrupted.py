@@ -1,0 +1,126 @@
+"""Mistakes put into clean text: of the kinds that people make, the same each time, and never across splits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillroom import corpus
+from stillroom.core import edit_tags, edits, proofs, spelling
+from stillroom.core.artifact import Store
+from stillroom.core.errors import InputError
+from stillroom.corpora import Row, _mistakes
+from stillroom.corpora.corrupted import Corrupted
+from stillroom.corpora.table import Table
+from stillroom.tasks.proofreading import Proofreading
+
+TASK = Proofreading()
+CLEAN = [
+    "The old man has gone to the school, where his children are waiting for him.",
+    "In many countries, people believe that a good education is the key to success.",
+    "I think that young people enjoy life more than older people do.",
+    "She has been working at a well-known company for three years; everyone likes her.",
+]
+
+
+def clean(folder: Path, **settings: Any) -> Corrupted:
+    rows = [one.replace("many", f"{number} or more") for number in range(30) for one in CLEAN]
+    path = folder / "clean.jsonl"
+    path.write_text("\n".join(json.dumps({"text": one}) for one in dict.fromkeys(rows)), encoding="utf-8")
+    source = Table(labelled=str(path), label="", dev_share=0.3, test_share=0.3, near_twins="keep")
+    return Corrupted(clean=source, near_twins="keep", **settings)
+
+
+def made(**rates: float) -> Counter[str]:
+    """How many tags of each kind undo what was done to the sentences, many times."""
+    everything = dict.fromkeys(_mistakes.RATES, 0.0) if rates else {}
+    mistakes = _mistakes.Mistakes({**everything, **rates}, {}, clean=0.0)  # type: ignore[dict-item]
+    words, rng = spelling.dictionary(), np.random.default_rng(0)
+    found: Counter[str] = Counter()
+    for text in CLEAN * 40:
+        wrong = mistakes.into(text, rng=rng)
+        found.update(
+            mark.tag.partition(":")[0] for mark in proofs.reference(wrong, text, is_word=words.__contains__).marks
+        )
+    return found
+
+
+def test_there_are_mistakes_of_every_kind_and_tags_that_undo_nearly_all() -> None:
+    found = made()
+    assert {"spell", "ending", "word", "before", "after", "delete", "capital", "lower"} <= set(found)
+    assert found[edit_tags.OTHER] < 0.05 * found.total()
+
+
+@pytest.mark.parametrize(
+    ("topic", "tags"),
+    [
+        ("spelling", {"spell"}),
+        ("capitals", {"capital", "lower"}),
+        ("extra word", {"delete"}),
+        ("word order", {"exchange"}),
+    ],
+)
+def test_a_rate_is_of_its_kind_alone(topic: str, tags: set[str]) -> None:
+    found = made(**{topic: 1.0})
+    assert sum(found[one] for one in tags) > 0.8 * found.total() > 0
+
+
+def test_what_is_undone_is_the_clean_text() -> None:
+    """Over many mistakes: tags alone lead back in most cases, for each chunk has room for one tag."""
+    mistakes = _mistakes.Mistakes({}, {}, clean=0.0)
+    words, rng = spelling.dictionary(), np.random.default_rng(1)
+    back = 0
+    for text in CLEAN * 25:
+        wrong = mistakes.into(text, rng=rng)
+        marks = proofs.reference(wrong, text, is_word=words.__contains__).marks
+        found = proofs.made(wrong, [(one, 1.0) for one in marks if one.tag != edit_tags.OTHER], spell=words.meant)
+        back += edits.applied(wrong, [one.edit for one in found]) == text
+    assert back > 50
+
+
+def test_known_misspellings_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    path.write_text(json.dumps({"people": ["peeple"]}), encoding="utf-8")
+    rows = [row.text for stream in clean(tmp_path, misspellings=str(path), untouched=0.0).streams(TASK)
+            for row in stream.rows if isinstance(row, Row)]  # fmt: skip
+    assert any("peeple" in one for one in rows)
+
+
+@pytest.mark.parametrize("written", ["", "[]", '{"people": "peeple"}', None])
+def test_a_file_of_something_else_is_refused(written: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    if written is not None:
+        path.write_text(written, encoding="utf-8")
+    with pytest.raises(InputError, match=r"corpus\.misspellings"):
+        clean(tmp_path, misspellings=str(path)).digests()
+
+
+def test_what_is_made_of_a_text_depends_on_it_and_the_seed_alone(tmp_path: Path) -> None:
+    def all_of(seed: int) -> dict[str, str]:
+        streams = clean(tmp_path, seed=seed).streams(TASK)
+        return {row.label: row.text for stream in streams for row in stream.rows if isinstance(row, Row)}
+
+    assert all_of(1) == all_of(1)
+    assert all_of(1) != all_of(2)
+
+
+def test_a_clean_text_belongs_to_one_split_whatever_is_made_of_it(tmp_path: Path) -> None:
+    """The hash of the clean text decides: a text and what was made of it can't end on both sides."""
+    found = corpus.load(clean(tmp_path), task=TASK, store=Store(tmp_path / "work"))
+    golds = [{str(one[0]["text"]) for one in part.table(["label"])["label"].to_pylist()}
+             for part in (found.train, found.dev, found.test)]  # fmt: skip
+    assert all(golds)
+    assert not golds[0] & golds[1]
+    assert not golds[0] & golds[2]
+    assert not golds[1] & golds[2]
+
+
+def test_some_stay_as_they_are(tmp_path: Path) -> None:
+    rows = [row for stream in clean(tmp_path, untouched=0.5).streams(TASK) for row in stream.rows]
+    same = np.mean([row.text == row.label for row in rows if isinstance(row, Row)])
+    assert 0.4 < same < 0.75

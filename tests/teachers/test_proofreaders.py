@@ -1,0 +1,77 @@
+"""Teachers that correct: rules, a tagger, and both as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillroom.core import plugins, signals
+from stillroom.core.artifact import Draft
+from stillroom.core.errors import MismatchError, RecipeError
+from stillroom.tasks.proofreading import Proofreading
+from stillroom.tasks.token_labelling import TokenLabelling
+from stillroom.teachers.ensemble import Ensemble
+from stillroom.teachers.harper import Harper
+from stillroom.teachers.quire import Quire
+
+TASK = Proofreading(least_sure=0.4)
+TEXTS = ["He have went to there house becuase it's late.", "Nothing is wrong with this sentence.", ""]
+
+
+def corrected(teacher: Any, texts: list[str] = TEXTS) -> list[str]:
+    loaded = teacher.open(Path(), task=TASK)
+    said, _ = loaded.ask(texts, precision="fp32", tokens_per_batch=4096)
+    return [one.corrected for one in TASK.decode(TASK.form.heard(said), texts)]
+
+
+def test_rules_are_followed_as_far_as_tags_say_them() -> None:
+    assert corrected(Harper()) == ["He has gone to their house because it's late.", *TEXTS[1:]]
+    assert corrected(Harper(without=("Spelling",)))[0] == "He has gone to their house becuase it's late."
+
+
+def test_the_tagger_leaves_spelling_alone_and_says_how_sure_it_is() -> None:
+    assert corrected(Quire()) == ["He has gone to their house becuase it's late.", *TEXTS[1:]]
+    said, tokens = Quire().open(Path(), task=TASK).ask(TEXTS, precision="fp32", tokens_per_batch=64)
+    np.testing.assert_allclose(np.exp(said["logits"]).sum(axis=1), 1, atol=1e-3)
+    assert said[signals.COUNTS].tolist() == [10, 7, 0]
+    assert tokens > 17
+
+
+def test_words_beyond_its_tokens_are_left_as_they_are() -> None:
+    long = "It is late. " * 60 + "He have gone."
+    assert corrected(Quire(), [long]) == [long]
+
+
+def test_together_they_find_what_either_finds_and_say_how_far_they_agree() -> None:
+    """Half of the weight is all that a thing has which one of them alone finds."""
+    both = Ensemble(members=(Quire(), Harper()))
+    assert both.answers_in == {"tokens"}
+    assert both.signals == {"logits"}
+    (one, nothing, empty) = TASK.decode(_heard(both), TEXTS)
+    assert one.corrected == "He has gone to their house because it's late."
+    scores = {part.replacement: part.score for part in one.corrections}
+    assert scores["because"] == pytest.approx(0.5, abs=0.01)
+    assert scores["has"] > 0.95
+    assert not nothing.corrections
+    assert not empty.corrections
+
+
+def _heard(teacher: Any) -> Any:
+    said, _ = teacher.open(Path(), task=TASK).ask(TEXTS, precision="fp32", tokens_per_batch=4096)
+    return TASK.form.heard(said)
+
+
+def test_what_words_can_not_be_chosen_by_is_refused() -> None:
+    members = [{"kind": "quire"}, {"kind": "harper"}]
+    with pytest.raises(RecipeError, match="average"):
+        plugins.build("teachers", {"kind": "ensemble", "members": members, "select": "confidence"})
+
+
+@pytest.mark.parametrize("teacher", [Harper(), Quire()])
+def test_another_task_of_words_is_refused(teacher: Any, tmp_path: Path) -> None:
+    asked = {"corpus": None, "fit": None, "seed": 1, "report": None}
+    with pytest.raises(MismatchError, match="proofreading"):
+        teacher.prepare(Draft(tmp_path), task=TokenLabelling(labels=("PER",)), **asked)
