@@ -123,8 +123,9 @@ class Handler(BaseHTTPRequestHandler):
         text = "AB"[good] if body.get("logprobs") else f"about: {prompt.splitlines()[-1].strip()}"
         if "response_format" in body:
             schema = body["response_format"]["json_schema"]["schema"]
-            told = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]
-            text = json.dumps({"spans": told} if "spans" in schema["properties"] else {"label": LABELS[good]})
+            quoted = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]
+            quoted *= 2 if fault == "repeated" else 1
+            text = json.dumps({"spans": quoted} if "spans" in schema["properties"] else {"label": LABELS[good]})
         text, finish = changes.pop("content", text), changes.pop("finish_reason", "stop")
         told: Any = {"content": [{"top_logprobs": [{"token": one, "logprob": share} for one, share in top]}]}
         if not chat:
