@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -118,3 +122,33 @@ def unlabelled(tmp_path: Path, teacher: Endpoint, *, count: int = 140, **more: A
         "transfer": {"shard_rows": 12},
         **more,
     }  # fmt: skip
+
+
+ASKS = """
+import json, sys
+from pathlib import Path
+from stillroom.core import plugins
+from stillroom.teachers import Desk
+job = json.load(sys.stdin)
+teacher, task = (plugins.build(f"{one}s", job[one]) for one in ("teacher", "task"))
+line = teacher.open(Path(), task=task, desk=Desk(Path(job["books"])))
+line.ask(job["texts"], precision="fp32", tokens_per_batch=1)
+"""
+
+
+def asking(server: Server, job: dict[str, Any], *, killed_at: int | None) -> int:
+    """Ask in a process of its own, killed when the server has seen so many requests; and how it ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKS],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "NO_PROXY": "*"},
+    ) as process:
+        assert process.stdin
+        process.stdin.write(json.dumps(job).encode())
+        process.stdin.close()
+        while killed_at and len(server.bodies) < killed_at and process.poll() is None:
+            time.sleep(0.001)
+        if killed_at:
+            process.kill()
+        return process.wait(60)
