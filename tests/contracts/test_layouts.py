@@ -106,3 +106,15 @@ def test_a_student_that_it_can_not_hold_is_refused_before_anything_begins(name: 
     with pytest.raises(RecipeError, match="Did you mean"):
         recipe.parse({**toy, "export": {"layouts": [f"{name}s"]}})
     assert json.loads(recipe.parse({**toy, "export": {"layouts": [name]}}).model_dump_json())
+
+
+@pytest.mark.parametrize("cut", [{"heads": 1}, {"feed_forward": 8}])
+def test_what_no_configuration_states_is_refused_before_anything_begins(
+    cut: dict[str, int], embedder_folder: Path, toy: dict[str, Any]
+) -> None:
+    vectors = {"task": {"kind": "embeddings", "dimensions": 32}, "objective": [{"kind": "cosine"}],
+               "teacher": {"kind": "sentence_transformer", "model": str(embedder_folder)}}  # fmt: skip
+    student = {"kind": "transformer", "layers": 2, **cut}
+    export = {"formats": ["onnx"], "layouts": ["sentence_transformers"]}
+    with pytest.raises(MismatchError, match=r"export\.layouts\[0\].*more was cut"):
+        fitness.check(recipe.parse({**toy, **vectors, "student": student, "export": export}))

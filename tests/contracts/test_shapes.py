@@ -150,6 +150,24 @@ def test_what_was_said_is_the_same_to_who_reads_the_same(form: Shape) -> None:
     np.testing.assert_array_equal(form.aligned(said(form), there(form)), form.values(said(form)))
 
 
+def test_whoever_says_the_same_is_alike_in_every_text(form: Shape) -> None:
+    one, other = (unit(form, said(form, seed=seed)) for seed in (0, 1))
+    np.testing.assert_allclose(form.alike(one, one), np.ones(len(TEXTS)), atol=1e-6)
+    apart = form.alike(one, other)
+    assert apart.shape == (len(TEXTS),)
+    assert apart.max() <= 1
+    assert apart.mean() < 0.9
+    rows = np.array([2, 0])
+    np.testing.assert_allclose(form.alike(form.take(one, rows), form.take(other, rows)), apart[rows])
+
+
+def unit(form: Shape, found: Any) -> Any:
+    """With lines of length one, where a line is a vector."""
+    if form.answer != "embedding":
+        return found
+    return form.with_values(found, found / np.linalg.norm(found, axis=1, keepdims=True))
+
+
 class TestWords:
     FORM: Shape = plugins.build("shapes", "tokens")
 
@@ -168,6 +186,8 @@ class TestWords:
     def test_other_words_are_another_answer(self) -> None:
         one, other = (self.FORM.spread(np.zeros((2, OUTPUTS), np.float32), words([text])) for text in ("a b", "aa b"))
         assert self.FORM.gap(one, other) == np.inf
+        with pytest.raises(TypeError, match="other words"):
+            self.FORM.alike(one, other)
 
 
 def test_some_examples_are_those_rows(form: Shape) -> None:

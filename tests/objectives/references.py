@@ -123,9 +123,15 @@ def by_contrastive(found: Scene) -> float:
 
 def by_similarity_kl(found: Scene) -> float:
     total = 0.0
-    tables = [unit(one) @ unit(one).T / settings_of(found).temperature for one in pooled(found)]
+    own, told = pooled(found)
+    s, t = unit(projected(found, own)), unit(told)
+    known = [s, t]
+    if found.learned is not None:
+        queue = found.learned.queue.numpy()
+        known = [np.concatenate([t, unit(queue[queue.any(axis=1)])])] * 2
+    tables = [one @ other.T / settings_of(found).temperature for one, other in zip((s, t), known, strict=True)]
     for row in range(ROWS):
-        others = [place for place in range(ROWS) if place != row]
+        others = [place for place in range(len(known[1])) if place != row]
         q, p = (np.exp(one[row, others]) / np.exp(one[row, others]).sum() for one in tables)
         total += float((p * np.log(p / q)).sum())
     return total / ROWS
@@ -244,6 +250,6 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "rank": [{}, {"inter": 0.5, "intra": 3.0, "temperature": 2.0}],
     "relational": [{}, {"distance": 0.5}, {"similarity": 0.0}],
     "cosine": [{}, {"prefixes": (2, 5)}],
-    "similarity_kl": [{}, {"temperature": 0.2}],
+    "similarity_kl": [{}, {"temperature": 0.2}, {"queue": 3}],
     "sequence": [{}, {"smoothing": 0.2}],
 }

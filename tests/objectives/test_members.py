@@ -12,8 +12,8 @@ import torch
 
 from stillroom.core.errors import MismatchError
 from tests.objectives.checks import OWN, Make
-from tests.objectives.references import sides
-from tests.objectives.scenes import KINDS, ROWS, heard, lengths, looked, made, reordered, scene
+from tests.objectives.references import REFERENCES, sides
+from tests.objectives.scenes import KINDS, ROWS, at_equality, heard, lengths, looked, made, reordered, scene
 
 
 @pytest.mark.parametrize(("kind", "check"), [(kind, one) for kind, own in OWN.items() for one in own])
@@ -33,8 +33,9 @@ def test_contrastive_is_flat_where_equal_vectors_are_as_far_apart_as_they_go() -
     assert found.loss() > equal.loss()
 
 
-def test_the_queue_moves_on_in_training_alone_and_never_past_its_size() -> None:
-    found = scene(made("contrastive", queue=8), 2)
+@pytest.mark.parametrize("kind", ["contrastive", "similarity_kl"])
+def test_the_queue_moves_on_in_training_alone_and_never_past_its_size(kind: str) -> None:
+    found = scene(made(kind, queue=8), 2)
     told = found.target.signals["embedding"]
     found.loss()
     assert not found.learned.queue.any()
@@ -47,7 +48,24 @@ def test_the_queue_moves_on_in_training_alone_and_never_past_its_size() -> None:
     assert len(found.learned.queue) == 8
     torch.testing.assert_close(found.learned.queue[:ROWS], later.target.signals["embedding"])
     torch.testing.assert_close(found.learned.queue[ROWS:], told[: 8 - ROWS])
-    assert found.loss() > first
+    assert found.loss() != first
+
+
+def test_likeness_to_a_queue_is_what_the_reference_says() -> None:
+    found = scene(made("similarity_kl", queue=8), 2)
+    found.learned.train()
+    scene(found.objective, 3).loss()
+    replace(scene(found.objective, 4), learned=found.learned).loss()
+    found.learned.eval()
+    assert found.learned.queue.any()
+    assert found.loss().item() == pytest.approx(REFERENCES["similarity_kl"](found))
+    equal = at_equality(found.objective)
+    equal.learned.train()
+    equal.loss()
+    assert equal.loss().item() == pytest.approx(0.0, abs=1e-12)
+    alone = scene(found.objective, 5)
+    one = replace(alone, target=replace(alone.target, mask=torch.arange(ROWS) < 1))
+    assert one.loss().item() == 0.0, "there is nothing to be near to yet"
 
 
 def test_a_queue_alone_learns_nothing_between_vectors_of_equal_width() -> None:

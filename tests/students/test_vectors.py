@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from stillroom.core import batches, plugins
+from stillroom.core import batches, plugins, seeds
 from stillroom.core.errors import MismatchError
 from stillroom.students import Network, Student
+from stillroom.students.transformer import pruning
 from stillroom.tasks.embeddings import Embeddings
 from stillroom.teachers.sentence_transformer import Embedder
 from tests.conftest import sentences
@@ -155,9 +159,58 @@ class TestStatic:
 
 
 class TestTransformer:
-    @pytest.mark.parametrize("cut", [{"heads": 1}, {"feed_forward": 8}, {"width": 8}, {"exits": [1]}])
+    @pytest.mark.parametrize("cut", [{"width": 8}, {"exits": [1]}])
     def test_what_needs_a_head_gives_no_vectors(self, cut: dict[str, Any]) -> None:
         assert "vectors" not in plugins.build("students", {"kind": "transformer", **cut}).gives
+
+    def test_is_cut_where_its_vectors_depend_least_and_comes_back(self, embedder_folder: Path, tmp_path: Path) -> None:
+        student, network, task = begun("transformer", embedder_folder, tmp_path, heads=1, feed_forward=8)
+        assert task.shape in student.gives
+        stirred(network).save(tmp_path)
+        again = student.reopen(tmp_path, task=task)
+        np.testing.assert_allclose(in_torch(again, TEXTS + ODD), in_torch(network, TEXTS + ODD), atol=1e-5)
+        for layer in pruning.parts(again.module.inner):
+            assert (layer.out.in_features, layer.down.in_features) == (16, 8)
+        assert not student.is_stated
+        with pytest.raises(TypeError):
+            plugins.build("layouts", "sentence_transformers").write(again, tmp_path / "layout")
+
+    def test_importance_is_what_a_switch_moves_vectors_by(self, embedder_folder: Path, tmp_path: Path) -> None:
+        """Against finite differences: of the vector's product with what was drawn around it."""
+        _, network, _ = begun("transformer", embedder_folder, tmp_path, layers=3)
+        module = network.module.double()
+        ids = network.encode(TEXTS[:1])
+        found = pruning.importance(module.inner, ids, seed=3, drawn=partial(pruning.vector_drawn, module))
+        generator = torch.Generator().manual_seed(seeds.derive(3, "students/transformer/pruning"))
+        noise = torch.randn((1, 32), generator=generator).double()
+        layer = pruning.parts(module.inner)[1]
+        table = torch.from_numpy(np.stack(ids)).long()
+
+        def said(turned: float) -> float:
+            def hook(_module: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+                changed = inputs[0].clone()
+                changed[..., 7] *= 1 + turned
+                return (changed,)
+
+            handle = layer.down.register_forward_pre_hook(hook)
+            with torch.inference_mode():
+                vector = module(table, torch.ones_like(table, dtype=torch.bool))
+            handle.remove()
+            return float((vector * noise).sum())
+
+        assert float(found[1].units[7]) == pytest.approx(abs(said(1e-4) - said(-1e-4)) / 2e-4, rel=1e-3)
+
+    def test_reads_no_further_than_its_teacher(self, embedder_folder: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(embedder_folder, tmp_path / "short"))
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 9, "do_lower_case": False}))
+        _, network, _ = begun("transformer", folder, tmp_path, layers=3)
+        long = " ".join(TEXTS)
+        assert len(network.encode([long])[0]) == 9
+        assert np.einsum("tw,tw->t", in_torch(network, [long]), told(folder, [long])).min() > 0.999
+        assert len(begun("transformer", embedder_folder, tmp_path / "whole")[1].encode([long])[0]) == 64
+        network.save(tmp_path)
+        assert len(plugins.build("students", "transformer").reopen(tmp_path, task=Embeddings(dimensions=32))
+                   .encode([long])[0]) == 9  # fmt: skip
 
     def test_reads_with_a_part_of_the_vocabulary(self, embedder_folder: Path, tmp_path: Path) -> None:
         student, network, task = begun("transformer", embedder_folder, tmp_path, vocabulary="corpus", min_count=20)

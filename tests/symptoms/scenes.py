@@ -64,7 +64,8 @@ class Pair:
         noise = rng.normal(0, 1.0, size=(3, ROWS["test"], 2))
         test = self.logits["test"]
         self.others = {"student": test + noise[0], "undistilled": 0.8 * test + noise[1], "baseline": noise[2]}
-        self.taught = {"train": "train"}
+        self.taught, self.answer = {"train": "train"}, "logits"
+        self.changes: dict[str, Any] = {}
 
     @staticmethod
     def text(rng: np.random.Generator, label: int) -> str:
@@ -82,7 +83,7 @@ class Pair:
         folder = work / "runs" / "pair"
         stages = {stage: {"key": one.key, "digest": one.digest} for stage, one in keys.items()}
         artifact.write_json(folder / "run.json", {"name": "pair", "stages": stages})
-        artifact.write_json(folder / "recipe.resolved.json", plain("pair", "rows.csv", "said.jsonl"))
+        artifact.write_json(folder / "recipe.resolved.json", plain("pair", "rows.csv", "said.jsonl", **self.changes))
         return folder
 
     def _corpus(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
@@ -91,14 +92,25 @@ class Pair:
             pq.write_table(pa.table(columns), draft.folder / f"{role}.parquet")
 
     def _transfer(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
-        draft.facts |= {"signals": {"logits": {}}, "teacher": {"answers": "logits"}}
+        draft.facts |= {"signals": {self.answer: {}}, "teacher": {"answers": self.answer}}
         for number, (role, part) in enumerate({**self.taught, "dev": "dev"}.items()):
             flat = pa.array(self.logits[role].astype(np.float16).ravel())
             columns = {"id": ids[role], "text": self.texts[role], "part": [part] * len(ids[role])}
-            told = pa.table({**columns, "logits": pa.FixedSizeListArray.from_arrays(flat, 2)})
+            told = pa.table(
+                {**columns, self.answer: pa.FixedSizeListArray.from_arrays(flat, self.logits[role].shape[1])}
+            )
             pq.write_table(told, draft.folder / f"shard-{number}.parquet")
 
     def _evaluation(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
+        above = {"value": 0.1, "low": 0.05, "high": 0.15, "n": ROWS["test"], "reason": ""}
+        pairs = {
+            f"student_minus_{other}": {"accuracy": above, "spearman": above} for other in ("undistilled", "baseline")
+        }
+        artifact.write_json(draft.folder / "evaluation.json", {"difference": pairs})
+        if self.answer == "logits":
+            self._table(draft, ids)
+
+    def _table(self, draft: Draft, ids: Mapping[str, list[str]]) -> None:
         rows, count = ids["test"], ROWS["test"]
         said = {"teacher": self.logits["test"], **self.others}
         gold, teacher = self.gold["test"], softmax(said["teacher"].astype(np.float32))
@@ -114,9 +126,17 @@ class Pair:
             {},
         )
         table.write_table(told, draft.folder / "table.parquet")
-        above = {"value": 0.1, "low": 0.05, "high": 0.15, "n": count, "reason": ""}
-        pairs = {f"student_minus_{other}": {"accuracy": above} for other in ("undistilled", "baseline")}
-        artifact.write_json(draft.folder / "evaluation.json", {"difference": pairs})
+
+
+def of_vectors(seed: int) -> Pair:
+    """The same texts with a teacher that answers with vectors."""
+    pair, rng = Pair(seed), np.random.default_rng(seed)
+    pair.answer = "embedding"
+    pair.logits = {role: one / np.linalg.norm(one, axis=1, keepdims=True)
+                   for role, count in ROWS.items() for one in [rng.normal(size=(count, 24))]}  # fmt: skip
+    pair.changes = {"task": {"kind": "embeddings", "dimensions": 24}, "student": {"kind": "static"},
+                    "teacher": {"kind": "sentence_transformer", "model": "unused"}}  # fmt: skip
+    return pair
 
 
 def made(work: Path, stage: str, make: Callable[[Draft], None]) -> Artifact:

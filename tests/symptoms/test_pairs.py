@@ -12,7 +12,7 @@ from stillroom import doctor
 from stillroom.core import artifact, two_samples
 from stillroom.symptoms import ANSWER, Unseen
 from stillroom.symptoms.far_texts import FarTexts
-from tests.symptoms.scenes import GREEK, PLANTED, Pair, binomial_tail, symptoms
+from tests.symptoms.scenes import GREEK, PLANTED, Pair, binomial_tail, of_vectors, symptoms
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 20))])
@@ -84,6 +84,28 @@ def test_a_planted_fault_is_found_and_no_other(
     assert key in found.findings[0].keys
     assert found.findings[0].evidence
     assert all((tmp_path / fact.artifact / "manifest.json").is_file() for fact in found.findings[0].evidence)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pair_of_vectors_that_is_well_is_left_in_peace(tmp_path: Path, seed: int) -> None:
+    found = doctor.examine(of_vectors(seed).write(tmp_path))
+    assert found.findings == ()
+    blind = {one.symptom for one in found.unseen if "can't read the answers" in one.reason}
+    assert blind == {"cold_start", "export_loss", "label_order", "sure_teacher", "weak_teacher"}
+    assert not any("failed" in one.reason for one in found.unseen)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "key"), [one for one in FAULTS if one[1] <= {"leak", "few_rows", "far_texts"}]
+)
+def test_a_fault_of_texts_is_found_among_vectors_too(
+    tmp_path: Path, fault: Callable[[Pair], None], expected: set[str], key: str
+) -> None:
+    pair = of_vectors(1)
+    fault(pair)
+    found = doctor.examine(pair.write(tmp_path))
+    assert symptoms(found) == expected
+    assert key in found.findings[0].keys
 
 
 def test_soft_labels_that_are_hard_ones_are_noted_where_the_teacher_is_right(tmp_path: Path) -> None:

@@ -126,3 +126,24 @@ def test_a_hub_name_without_a_network() -> None:
     said = refusal(NoNetwork, lambda: teacher.inputs(nothing))
     assert "download it elsewhere and name the folder" in said
     assert NoNetwork.exit_code == 4
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "MPNet"])
+def test_positions_that_are_never_read_are_left_out_of_a_copy(kind: str) -> None:
+    """RoBERTa's kin count them from behind the padding token's number."""
+    import torch
+    import transformers
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=20, max_position_embeddings=40, **sizes)
+    whole = getattr(transformers, f"{kind}Model")(config).eval()
+    longest = _pretrained.longest_input(whole)
+    short = _pretrained.shortened(whole, 9)
+    assert _pretrained.shortened(whole, longest) is whole
+    assert (_pretrained.longest_input(whole), _pretrained.longest_input(short)) == (longest, 9)
+    assert type(short)(short.config).state_dict().keys() == short.state_dict().keys()
+    type(short)(short.config).load_state_dict(short.state_dict())
+    ids = torch.arange(3, 12)[None]
+    with torch.inference_mode():
+        both = [one(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state for one in (whole, short)]
+    torch.testing.assert_close(*both)

@@ -96,6 +96,10 @@ class Shape(Member, ABC):
         both = [softmax(self.values(said)) for said in (one, other)]
         return float(np.abs(both[0] - both[1]).max(initial=0.0))
 
+    @abstractmethod
+    def alike(self, one: Outputs, other: Outputs) -> NDArray[np.float64]:
+        """How much of each text two say the same of, `[texts]`: 1 where it is all of it."""
+
     def named(self, values: NDArray[Any]) -> NDArray[Any]:
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)

@@ -72,9 +72,13 @@ class Decoder(Shape):
         """What is a text at all."""
         return np.array([isinstance(one, str) for one in said], dtype=np.bool_)
 
+    def alike(self, one: Any, other: Any) -> NDArray[np.float64]:
+        """All or nothing: whether they write the same."""
+        return np.array([a == b for a, b in zip(one, other, strict=True)], dtype=np.float64)
+
     def gap(self, one: Any, other: Any) -> float:
         """The share of texts that are not the same."""
-        return float(np.mean([a != b for a, b in zip(one, other, strict=True)])) if len(one) else 0.0
+        return float(1.0 - self.alike(one, other).mean()) if len(one) else 0.0
 
     def drift(self, one: Any, other: Any) -> float:
         """The share of texts that are not the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import signals
@@ -27,6 +28,10 @@ class Pooled(Whole):
     def heard(self, said: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Its logits, or its labels."""
         return said["logits"] if "logits" in said else said["label"]
+
+    def alike(self, one: Any, other: Any) -> NDArray[np.float64]:
+        """All or nothing: whether they name the same."""
+        return np.asarray(signals.named(one) == signals.named(other), dtype=np.float64)
 
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
         """A list of so many numbers a text, or a position."""

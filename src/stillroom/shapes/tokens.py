@@ -91,6 +91,14 @@ class Tokens(Shape):
             return float("inf")
         return float(np.abs(one.values - other.values).max(initial=0.0))
 
+    def alike(self, one: Tagged, other: Tagged) -> NDArray[np.float64]:
+        """The share of its words that they give the same tag, where they have read the same words."""
+        if not (np.array_equal(one.words, other.words) and np.array_equal(one.counts, other.counts)):
+            raise TypeError("tags of other words: they are to be laid on these first")
+        same = self.named(one.values) == self.named(other.values)
+        told = np.bincount(one.owners, weights=same, minlength=len(one))
+        return np.divide(told, one.counts, out=np.ones(len(one)), where=one.counts > 0)
+
     def lines(self, said: Tagged) -> list[dict[str, Any]]:
         """The logits of its words, and the words' characters."""
         ends = np.cumsum(said.counts)

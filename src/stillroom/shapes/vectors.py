@@ -27,9 +27,13 @@ class Vectors(Whole):
         """Its vectors."""
         return said["embedding"]
 
+    def alike(self, one: Any, other: Any) -> NDArray[np.float64]:
+        """Their cosine."""
+        return np.asarray(np.einsum("tw,tw->t", one, other), dtype=np.float64)
+
     def drift(self, one: Any, other: Any) -> float:
         """The largest 1 − cosine."""
-        return float(1.0 - np.einsum("tw,tw->t", one, other).min(initial=1.0))
+        return float(1.0 - self.alike(one, other).min(initial=1.0))
 
     def named(self, values: NDArray[Any]) -> NDArray[Any]:
         """A vector names nothing but itself."""

@@ -211,6 +211,11 @@ class Student(Member, ABC):
         """Whether it has a head below its last, at which a text may leave it."""
         return False
 
+    @property
+    def is_stated(self) -> bool:
+        """Whether other libraries can build its network from what their configurations state."""
+        return True
+
     def bf16(self) -> bool:
         """Whether it is trained under bf16 autocast on this machine."""
         return False

@@ -44,6 +44,8 @@ FOLDERS = {
 }
 #: Every shape of student output, for symptoms that do not look at single answers.
 ANY: frozenset[str] = frozenset(plugins.names("shapes"))
+#: The shapes of answers that are a line of numbers a text, for symptoms that look at what is like what.
+WHOLE: frozenset[str] = frozenset({"pooled", "vectors"})
 #: Parts of the texts that nobody learns from. All others are learned from: rows, and what was made of them, which has
 #: the name of the rule that made it.
 HELD_OUT = ("dev", "test", "outside")
@@ -212,9 +214,15 @@ class Case:
             found = both.sort_by("id").slice(0, count)
         return pa.table({name: [] for name in ("id", *columns)}) if found is None else found
 
+    @property
+    def names_labels(self) -> bool:
+        """Whether each row is given one of the labels, so that it is right or wrong."""
+        task = self.recipe.task
+        return bool(task.names) and task.names == task.outputs
+
     @cached_property
     def judged(self) -> Judged:
-        """The table of `evaluate`, its test rows alone."""
+        """The table of `evaluate`, its test rows alone, of a task that names labels."""
         table = pq.read_table(self.artifacts["evaluate"].folder / "table.parquet")
         table = table.filter(pa.compute.invert(table["outside"]))
         place = {label: number for number, label in enumerate(self.recipe.task.names)}
@@ -262,7 +270,7 @@ class Case:
         return found
 
     def answers(self, ids: Sequence[NDArray[np.int32]], *, together: bool = False) -> NDArray[np.float64]:
-        """The student's logits of texts that it has encoded: those of like length at a time, or all `together`."""
+        """The student's numbers for texts that it has encoded: those of like length at a time, or all `together`."""
         import torch
 
         lengths = [len(one) for one in ids]

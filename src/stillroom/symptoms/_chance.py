@@ -45,6 +45,17 @@ def larger_share(hits: int, n: int, other_hits: int, other_n: int) -> float:
     return float(stats.hypergeom.sf(hits - 1, n + other_n, hits + other_hits, n))
 
 
+def higher(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The one-sided exact p of more of some values than of others being above the middle of all (Mood 1950).
+
+    Of values that are 0 or 1, it is that of the larger share.
+    """
+    both = np.concatenate([one, other])
+    middle = float(np.median(both))
+    above = [side >= middle if middle == both.max() else side > middle for side in (one, other)]
+    return larger_share(int(above[0].sum()), len(one), int(above[1].sum()), len(other))
+
+
 def half(ids: list[str]) -> NDArray[np.bool_]:
     """Which rows are in the first of two halves: by their ids, so that it is always the same one."""
     return np.array([hashlib.sha256(one.encode()).digest()[0] < 128 for one in ids], dtype=np.bool_)

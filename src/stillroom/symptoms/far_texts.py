@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, final
 
 from stillroom.core import two_samples
-from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import ANY, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _TOLD_APART = 0.65
 
@@ -20,6 +20,7 @@ class FarTexts(Symptom):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer", "evaluate"})
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = (
         "right on more held-out texts than a coin, and on 65 % at least: templates, and the twins that the corpus took "
         "out of one side, let it tell a little"

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 import pyarrow as pa
 
-from stillroom.symptoms import Case, Fact, Finding, Seen, Symptom, _chance
+from stillroom.symptoms import ANY, Case, Fact, Finding, Seen, Symptom, _chance
 
 _SHARE = 0.01
 _FEWEST = 3
@@ -22,10 +22,11 @@ class Leak(Symptom):
 
     Equal texts by id, over the training rows and all that the teacher was asked about; near twins (Jaccard index of
     five-character pieces of 0.8 or more) among 50,000 of the texts that it was asked about, drawn by id. Whether the
-    student is better on the leaked rows is told beside it.
+    student is better on the leaked rows is told beside it, where rows are right or wrong.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer"})
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = (
         "one equal text; near twins of one row in a hundred and of three at least (the corpus takes them out, and its "
         "search misses two in a thousand)"
@@ -82,6 +83,8 @@ class Leak(Symptom):
 
     def _better(self, case: Case, leaked: Sequence[str]) -> tuple[str, tuple[Fact, ...]]:
         """How the student does on leaked rows and on the others."""
+        if not case.names_labels:
+            return "", ()
         judged = case.judged
         inside = np.isin(np.array(judged.ids), np.array(leaked))
         right = judged.right("student")

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
-from stillroom.symptoms import Case, Finding, Seen, Symptom
+from stillroom.symptoms import WHOLE, Case, Finding, Seen, Symptom
 
 _TEXTS = 32
 _SAME = 1e-3  # of a logit of size one: what sums in another order may differ by, with room to spare
@@ -21,7 +21,8 @@ class Padding(Symptom):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "train"})
-    threshold: ClassVar[str] = "a logit that moves by more than 10⁻³ of its size (of 1 at least); rounding moves 10⁻⁵"
+    shapes: ClassVar[frozenset[str]] = WHOLE
+    threshold: ClassVar[str] = "a number that moves by more than 10⁻³ of its size (of 1 at least); rounding moves 10⁻⁵"
     false_alarms: ClassVar[str] = "none in float32"
 
     kind: Literal["padding"] = "padding"
@@ -42,8 +43,8 @@ class Padding(Symptom):
             yield Finding(
                 self.kind,
                 "error",
-                f"Logits of {rows} of {len(short)} texts move by up to {moved.max():.3g} of their size when the text "
-                "is padded.",
+                f"What is said of {rows} of {len(short)} texts moves by up to {moved.max():.3g} of its size under "
+                "padding.",
                 "The student's network counts padding: a mean, a maximum or an attention without the mask.",
                 "Mask padding in the student's `forward`; batches of other shapes give other answers until then.",
                 ("student",),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
-from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import ANY, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _FILE = "tokenizer.json"
 _SHARE = 0.01
@@ -21,6 +21,7 @@ class UnknownTokens(Symptom):
     """The student's tokenizer does not know the words of the test: far fewer than of training rows, or of either."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer", "train", "evaluate"})
+    shapes: ClassVar[frozenset[str]] = ANY
     threshold: ClassVar[str] = (
         "one token in a hundred of the test unknown, twice as many as in training texts, and more test texts with "
         "an unknown token (one-sided exact); one in ten is an error, also where training texts are no better known"

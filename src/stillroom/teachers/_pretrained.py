@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -176,6 +177,21 @@ def longest_input(network: Any) -> int:
     # Some models (RoBERTa's kin) count positions from behind the padding token's number.
     padding = getattr(positions, "padding_idx", None)
     return int(network.config.max_position_embeddings) - (0 if padding is None else padding + 1)
+
+
+def shortened(network: Any, longest: int) -> Any:
+    """A network that has positions for so many tokens and no more; a copy, where it has more."""
+    from torch import nn
+
+    beyond = longest_input(network) - longest
+    if beyond <= 0:
+        return network
+    network = copy.deepcopy(network)
+    positions = next(one for name, one in network.named_modules() if name.endswith("position_embeddings"))
+    positions.weight = nn.Parameter(positions.weight.detach()[:-beyond].clone())
+    positions.num_embeddings = len(positions.weight)
+    network.config.max_position_embeddings -= beyond
+    return network
 
 
 def labels(folder: Path, *, stated: Sequence[str] | None = None) -> list[str]:

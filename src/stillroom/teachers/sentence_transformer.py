@@ -165,8 +165,10 @@ class Embedder:
         return {"embedding": turned(found, self._turn)}, sum(lengths)
 
     def network(self) -> Any:
-        """Its transformer, without what makes one vector of its tokens."""
-        return self._models["fp32"][0].auto_model
+        """Its transformer, without what makes one vector of its tokens, and without positions that it never reads."""
+        model = self._models["fp32"]
+        inner = model[0].auto_model
+        return inner if model.max_seq_length is None else _pretrained.shortened(inner, model.max_seq_length)
 
     def tokenizer_json(self) -> str:
         """Its tokenizer, without truncation and padding, which are not its own."""

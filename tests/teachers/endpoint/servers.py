@@ -1,4 +1,7 @@
-"""An API in this process that answers as OpenAI's does, misbehaves when told to, and counts what it really billed."""
+"""An API in this process that answers as OpenAI's does, misbehaves when told to, and counts what it really billed.
+
+It makes up its answers, or stands before another server and gives what that one answers.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,9 +34,9 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, plan: Fault = never, *, patience: float = 0.0) -> None:
+    def __init__(self, plan: Fault = never, *, patience: float = 0.0, behind: str = "") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.plan, self.patience = plan, patience
+        self.plan, self.patience, self.behind = plan, patience, behind
         self.billed, self.bodies, self.keys = Decimal(0), list[dict[str, Any]](), list[str | None]()
         self.most_at_once, self._at_once = 0, 0
         self.lock, self.over = threading.Lock(), threading.Event()
@@ -91,17 +95,19 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any], fault: str) -> None:
         chat = self.path.endswith("/chat/completions")
         prompt = body["messages"][-1]["content"] if chat else body["prompt"]
-        usage = {"prompt_tokens": len(prompt.split()) + 9, "completion_tokens": min(body["max_tokens"], 7)}
+        status, _, header = fault.partition(" after ")
+        # What turns somebody away does no work; of what else goes wrong nobody knows whether it is billed.
+        free = status.isdigit() and int(status) < 500
+        reply = {} if free else self._behind(body, fault) if self.server.behind else self._made(body, prompt, fault)
+        usage = reply.get("usage", {})
         if fault == "dear":
             usage["prompt_tokens"] = 10**5
-        status, _, header = fault.partition(" after ")
+        if not free:
+            self.server.bill(usage)
         if status.isdigit():
-            if int(status) >= 500:
-                self.server.bill(usage)  # nobody knows whether it does
             # A server may well repeat what it was asked.
             self._send(json.dumps({"error": {"message": prompt}}).encode(), int(status), header)
             return
-        self.server.bill(usage)
         if fault == "hang":
             self.server.over.wait(30)
             return
@@ -110,11 +116,28 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        reply = {"choices": [self._choice(body, prompt, chat=chat, fault=fault)], "usage": usage}
         if fault == "no usage":
             del reply["usage"]
         whole = json.dumps(reply).encode()
         self._send(whole[:-9] if fault == "broken" else b'{"object": "list"}' if fault == "foreign" else whole)
+
+    def _made(self, body: dict[str, Any], prompt: str, fault: str) -> dict[str, Any]:
+        usage = {"prompt_tokens": len(prompt.split()) + 9, "completion_tokens": min(body["max_tokens"], 7)}
+        chat = self.path.endswith("/chat/completions")
+        return {"choices": [self._choice(body, prompt, chat=chat, fault=fault)], "usage": usage}
+
+    def _behind(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
+        """What the server behind answers, but for what is to be wrong with it."""
+        url = self.server.behind + self.path.removeprefix("/v1")
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  it is on this machine
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  the same
+            reply: dict[str, Any] = json.load(answer)
+        changes = {**self.replies.get(fault, {})}
+        choice = reply["choices"][0]
+        choice["finish_reason"] = changes.pop("finish_reason", choice["finish_reason"])
+        choice.get("message", {}).update(changes)
+        return reply
 
     def _choice(self, body: dict[str, Any], prompt: str, *, chat: bool, fault: str) -> dict[str, Any]:
         good = any(word in prompt for word in FINE)
@@ -123,8 +146,9 @@ class Handler(BaseHTTPRequestHandler):
         text = "AB"[good] if body.get("logprobs") else f"about: {prompt.splitlines()[-1].strip()}"
         if "response_format" in body:
             schema = body["response_format"]["json_schema"]["schema"]
-            told = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]
-            text = json.dumps({"spans": told} if "spans" in schema["properties"] else {"label": LABELS[good]})
+            quoted = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]
+            quoted *= 2 if fault == "repeated" else 1
+            text = json.dumps({"spans": quoted} if "spans" in schema["properties"] else {"label": LABELS[good]})
         text, finish = changes.pop("content", text), changes.pop("finish_reason", "stop")
         told: Any = {"content": [{"top_logprobs": [{"token": one, "logprob": share} for one, share in top]}]}
         if not chat:
@@ -146,9 +170,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(plan: Fault = never, *, patience: float = 0.0) -> Iterator[Server]:
-    """A server for a while."""
-    server = Server(plan, patience=patience)
+def serving(plan: Fault = never, *, patience: float = 0.0, behind: str = "") -> Iterator[Server]:
+    """A server for a while, or one that stands before another."""
+    server = Server(plan, patience=patience, behind=behind)
     try:
         yield server
     finally:

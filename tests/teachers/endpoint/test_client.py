@@ -24,10 +24,51 @@ from stillroom.core.progress import Event
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.wording import Wording
 from tests.conftest import LABELS
-from tests.teachers.endpoint.scenes import BAD, GOOD, KEY, ask, endpoint, lines, opened, spent, texts
+from tests.teachers.endpoint.scenes import (
+    BAD,
+    GOOD,
+    KEY,
+    WAYS,
+    ask,
+    endpoint,
+    lines,
+    of_way,
+    opened,
+    spent,
+    texts,
+    told,
+)
 from tests.teachers.endpoint.servers import serving
 
 FAULTS = ["429 after 0", "429", "500", "503 after 0.01", "hang", "cut connection", "broken", "foreign", "no usage"]
+#: What is wrong with a reply that came in time, and why there is no answer then.
+NO_ANSWERS = [
+    ("refusal", "logprobs", "refusal"),
+    ("empty", "logprobs", "empty"),
+    ("no logprobs", "logprobs", "no logprobs"),
+    ("chatter", "logprobs", "unparseable"),
+    ("refusal", "label", "refusal"),
+    ("empty", "label", "empty"),
+    ("cut", "label", "too long"),
+    ("other label", "label", "unparseable"),
+    ("chatter", "label", "unparseable"),
+    ("refusal", "spans", "refusal"),
+    ("empty", "spans", "empty"),
+    ("cut", "spans", "too long"),
+    ("chatter", "spans", "unparseable"),
+    ("no spans", "spans", "unparseable"),
+    ("misquoted", "spans", "misquoted"),
+    ("refusal", "text", "refusal"),
+    ("empty", "text", "empty"),
+    ("cut", "text", "too long"),
+]
+#: What is said of `GOOD` and of `BAD`.
+SAID = {
+    "logprobs": [[1], [0]],
+    "label": [[1], [0]],
+    "spans": [[0, 3, 0, 0, 0, 0], [0] * 7],
+    "text": [[f"about: {GOOD}"], [f"about: {BAD}"]],
+}
 
 
 def patience(fault: str) -> float:
@@ -37,37 +78,44 @@ def patience(fault: str) -> float:
 
 class TestFaults:
     @pytest.mark.parametrize("fault", FAULTS)
+    @pytest.mark.parametrize("way", WAYS)
     def test_what_passes_is_tried_again_and_the_bill_is_never_below_the_server_s(
-        self, tmp_path: Path, fault: str
+        self, tmp_path: Path, way: str, fault: str
     ) -> None:
         with serving(lambda number: fault if number == 1 else "") as server:
-            line = opened(endpoint(server, timeout_seconds=patience(fault), concurrency=1), tmp_path)
+            line = of_way(way, server, tmp_path, timeout_seconds=patience(fault), concurrency=1)
             said = ask(line, [GOOD, BAD])
             again = 0 if fault == "no usage" else 1
             assert len(server.bodies) == 2 + again
-            assert ask(line, [BAD, GOOD])["logits"].tolist() == said["logits"][::-1].tolist()
+            assert told(way, ask(line, [BAD, GOOD])) == told(way, said)[::-1]
             assert len(server.bodies) == 2 + again, "nobody is asked twice"
-        assert said["logits"].argmax(axis=1).tolist() == [1, 0]
+        assert told(way, said) == SAID[way]
         assert server.billed <= spent(tmp_path) <= Decimal(1)
         assert float(said["price"].sum()) == pytest.approx(float(spent(tmp_path)))
         if fault.startswith("429"):
             assert server.billed == spent(tmp_path), "nobody pays for being turned away"
         for line_ in lines(tmp_path):
             assert len(line_["request"]) == 64
+            line_ |= {} if way != "text" else {"answer": ""}  # what it wrote may repeat what it read
             assert not any(text in json.dumps(line_) for text in (GOOD, BAD))
 
-    @pytest.mark.parametrize("fault", [*FAULTS[:-1]])
-    def test_the_cap_holds_whatever_a_server_does(self, tmp_path: Path, fault: str) -> None:
+    @pytest.mark.parametrize(
+        ("fault", "way"),
+        [
+            *((fault, way) for way in ("logprobs", "spans", "text") for fault in FAULTS[:-1]),
+            *((fault, way) for fault, way, _ in NO_ANSWERS),
+        ],
+    )
+    def test_the_cap_holds_whatever_a_server_does(self, tmp_path: Path, fault: str, way: str) -> None:
         """Every second request goes wrong, until there is no money left."""
+        cap = "0.004" if way == "spans" else "0.002"
+        haste = {"timeout_seconds": patience(fault), "attempts": 50}
         with serving(lambda number: fault if number % 2 else "") as server:
-            teacher = endpoint(
-                server, timeout_seconds=patience(fault), max_spend=0.002, attempts=50, template_tokens=64
-            )
-            line = opened(teacher, tmp_path)
+            line = of_way(way, server, tmp_path, max_spend=float(cap), template_tokens=64, **haste)
             with pytest.raises(OutsideError, match="max_spend") as caught:
                 ask(line, texts(70))
         assert caught.value.exit_code == 4
-        assert 0 < server.billed <= spent(tmp_path) <= Decimal("0.002")
+        assert 0 < server.billed <= spent(tmp_path) <= Decimal(cap)
         known = [line for line in lines(tmp_path) if line.get("usage")]
         presumed = spent(tmp_path) - sum((Decimal(line["cost"]) for line in known), Decimal(0))
         assert f"({float(presumed):g} of it presumed" in str(caught.value)
@@ -147,24 +195,11 @@ class TestFaults:
 
 
 class TestNoAnswer:
-    @pytest.mark.parametrize(
-        ("fault", "answers", "why"),
-        [
-            ("refusal", "logprobs", "refusal"),
-            ("empty", "logprobs", "empty"),
-            ("no logprobs", "logprobs", "no logprobs"),
-            ("chatter", "logprobs", "unparseable"),
-            ("refusal", "label", "refusal"),
-            ("empty", "label", "empty"),
-            ("cut", "label", "too long"),
-            ("other label", "label", "unparseable"),
-            ("chatter", "label", "unparseable"),
-        ],
-    )
-    def test_it_is_counted_and_paid_for(self, tmp_path: Path, fault: str, answers: str, why: str) -> None:
+    @pytest.mark.parametrize(("fault", "way", "why"), NO_ANSWERS)
+    def test_it_is_counted_and_paid_for(self, tmp_path: Path, fault: str, way: str, why: str) -> None:
         events: list[Event] = []
         with serving(lambda number: fault if number == 1 else "") as server:
-            line = opened(endpoint(server, answers=answers, concurrency=1), tmp_path, events.append)
+            line = of_way(way, server, tmp_path, events.append, concurrency=1)
             said = ask(line, [GOOD, BAD, GOOD + "!"])
             assert ask(line, [BAD])[signals.UNANSWERED].tolist() == [why], "a reply without an answer is a reply"
         assert said[signals.UNANSWERED].tolist() == ["", why, ""]

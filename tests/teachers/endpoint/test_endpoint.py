@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+import stillroom
 from stillroom import pipeline
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import InputError, MissingExtra, OutsideError, RecipeError
 from stillroom.core.progress import Event, silent
 from tests.conftest import sentences
-from tests.teachers.endpoint.scenes import GOOD, KEY, ask, endpoint, journey, opened
+from tests.teachers.endpoint.scenes import GOOD, KEY, WAYS, ask, endpoint, journey, opened, unlabelled
 from tests.teachers.endpoint.servers import PRICES, serving
+
+SPANS = WAYS["spans"][0]
 
 
 class TestSettings:
@@ -98,6 +101,50 @@ class TestTheJourney:
             made = recipe.parse(journey(tmp_path, high, transfer={"shard_rows": 5}))
             pipeline.run(made, work=tmp_path / "work", until="transfer")
             assert len(server.bodies) == said.manifest["facts"]["texts"], "nor for other shards"
+
+    def test_parts_in_doubt_are_counted_in_the_manifest(self, tmp_path: Path, encoder_folder: Path) -> None:
+        events: list[Event] = []
+        faults = {5: "misquoted", 9: "refusal", **dict.fromkeys(range(10, 25), "repeated")}
+        with serving(lambda number: faults.get(number, "")) as server:
+            teacher = endpoint(server, answers="spans", concurrency=1)
+            student = {"kind": "cnn", "start": str(encoder_folder), "dimensions": 8, "channels": 4}
+            made = recipe.parse(
+                unlabelled(
+                    tmp_path, teacher, count=50, task=SPANS.model_dump(), student=student, export={"formats": ["onnx"]}
+                )
+            )
+            run = pipeline.run(made, work=tmp_path / "work", until="transfer", report=events.append)
+        facts = run.artifacts["transfer"].manifest["facts"]
+        assert facts["unanswered"] == {"misquoted": 1, "refusal": 1}
+        assert facts["tally"]["misquoted"] == 1
+        assert facts["tally"]["ambiguous"] == 2
+        assert 0 < facts["tally"]["repeated"] < facts["tally"]["quoted"] / 2
+        told = next(event.note for event in events if "parts of answers" in event.note)
+        assert "misquoted 1" in told
+        assert "ambiguous 2" in told
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("way", ["spans", "text"])
+    def test_a_student_learns_what_it_found_or_wrote(self, tmp_path: Path, encoder_folder: Path, way: str) -> None:
+        students = {
+            "spans": {"kind": "cnn", "start": str(encoder_folder), "dimensions": 16, "channels": 8, "epochs": 20,
+                      "batch_size": 8, "learning_rate": 1e-2},
+            "text": {"kind": "seq2seq", "width": 32, "heads": 2, "feed_forward": 64, "encoder_layers": 1,
+                     "vocabulary": 300, "longest": 24, "epochs": 2},
+        }  # fmt: skip
+        more = {"evaluate": {"resamples": 200, "min_slice_rows": 20}, "cost": {"texts": 16, "repeats": 3},
+                "export": {"formats": ["onnx" if way == "spans" else "ctranslate2"]}}  # fmt: skip
+        task, own = WAYS[way]
+        with serving(lambda number: "refusal" if number in (3, 31) else "") as server:
+            teacher = endpoint(server, answers=way, **{**own, "max_tokens": 64})
+            made = recipe.parse(unlabelled(tmp_path, teacher, task=task.model_dump(), student=students[way], **more))
+            run = pipeline.run(made, work=tmp_path / "work", report=silent)
+        assert any("refusal" in note for note in run.summary["notes"])
+        if way == "spans":
+            assert any("quoted" in note for note in run.summary["notes"])
+            assert run.summary["student"]["scores"]["span_f1"]["value"] > 0.9
+            found = stillroom.load(run.artifacts["export"].folder).predict(["the plot is warm from start to end"])
+            assert [(one.text, one.label) for one in found[0].spans] == [("warm", "positive")]
 
     @pytest.mark.slow
     def test_what_was_paid_reaches_the_costs(self, tmp_path: Path) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,8 @@ from stillroom.core import signals
 from stillroom.core.errors import ArtifactError, OutsideError
 from stillroom.core.progress import Event
 from stillroom.teachers.endpoint.ledger import Ledger
-from tests.conftest import LABELS
-from tests.teachers.endpoint.scenes import ask, endpoint, lines, opened, spent, texts
-from tests.teachers.endpoint.servers import Server, serving
+from tests.teachers.endpoint.scenes import TASK, ask, asking, endpoint, lines, opened, spent, texts
+from tests.teachers.endpoint.servers import serving
 
 
 class TestTheBook:
@@ -103,19 +98,6 @@ class TestTheBook:
         assert server.billed <= spent(tmp_path)
 
 
-ASKS = """
-import json, sys
-from pathlib import Path
-from stillroom.core import plugins
-from stillroom.tasks.classification import Classification
-from stillroom.teachers import Desk
-job = json.load(sys.stdin)
-teacher = plugins.build("teachers", job["teacher"])
-line = teacher.open(Path(), task=Classification(labels=job["labels"]), desk=Desk(Path(job["books"])))
-line.ask(job["texts"], precision="fp32", tokens_per_batch=1)
-"""
-
-
 @pytest.mark.slow
 def test_kill_9_in_the_middle_again_and_again(tmp_path: Path) -> None:
     """Killed twice, stopped by the cap or not, and then let go: no reply is paid for twice, no cap passed."""
@@ -123,7 +105,12 @@ def test_kill_9_in_the_middle_again_and_again(tmp_path: Path) -> None:
     with serving(patience=0.02) as server:
         for aim, cap in ((15, "0.008"), (35, "0.008"), (None, "0.008"), (None, "1")):
             teacher = endpoint(server, concurrency=4, max_spend=float(cap))
-            job = {"teacher": teacher.resolved(), "labels": LABELS, "books": str(tmp_path), "texts": asked}
+            job = {
+                "teacher": teacher.resolved(),
+                "task": TASK.model_dump(mode="json"),
+                "books": str(tmp_path),
+                "texts": asked,
+            }
             code = asking(server, job, killed_at=aim)
             assert code in ((-signal.SIGKILL,) if aim else (0,) if cap == "1" else (0, 1))
             assert server.billed <= spent(tmp_path) <= Decimal(cap)
@@ -133,21 +120,3 @@ def test_kill_9_in_the_middle_again_and_again(tmp_path: Path) -> None:
         assert len(answered) == len(set(answered)) == len(asked)
         assert 1 <= lost <= 8, "of those under way, and of no others"
         assert len(asked) <= len(server.bodies) <= len(asked) + lost
-
-
-def asking(server: Server, job: dict[str, Any], *, killed_at: int | None) -> int:
-    """Ask in a process of its own, killed when the server has seen so many requests; and how it ended."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ASKS],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "NO_PROXY": "*"},
-    ) as process:
-        assert process.stdin
-        process.stdin.write(json.dumps(job).encode())
-        process.stdin.close()
-        while killed_at and len(server.bodies) < killed_at and process.poll() is None:
-            time.sleep(0.001)
-        if killed_at:
-            process.kill()
-        return process.wait(60)

@@ -1,10 +1,14 @@
-"""A real server that speaks as OpenAI's does, with a real small model: llama.cpp in this process, over localhost."""
+"""A real server that speaks as OpenAI's does, with a real small model: llama.cpp in this process, over localhost.
+
+What the model says is its own affair: it finds some cities and makes some up. What that costs, and what is counted, is
+ours.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,14 +16,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom.core import plugins, signals
-from stillroom.tasks.classification import Classification
-from stillroom.teachers import Desk
-from tests.conftest import LABELS, sentences
-from tests.teachers.endpoint.servers import PRICES
+from stillroom.core import plugins, signals, tagging
+from stillroom.core.errors import OutsideError
+from stillroom.tasks import Task
+from stillroom.tasks.text_to_text import TextToText
+from stillroom.tasks.token_labelling import TokenLabelling
+from tests.conftest import sentences
+from tests.teachers.endpoint.scenes import asking, lines, opened, spent
+from tests.teachers.endpoint.servers import PRICES, serving
 
 pytestmark = pytest.mark.slow
 TEXTS = [text for text, _ in sentences()[::30]]
+CITIES = ["We flew to Lima.", "He lives in Oslo.", "They met in Tokyo.", "She loves Rome.", "From Berlin to Madrid.",
+          "The train to Vienna is late."]  # fmt: skip
+QUOTE = """\
+Which {labels} does the text name? Copy it from the text.
+
+Text: We were in Paris.
+Answer: {"spans": [{"label": "city", "text": "Paris"}]}
+
+Text: {text}
+Answer: """
+WAYS: dict[str, tuple[Task, dict[str, Any]]] = {
+    "spans": (TokenLabelling(labels=("city",)), {"max_tokens": 48, "prompt": QUOTE}),
+    "text": (TextToText(), {"max_tokens": 32, "prompt": "Write this sentence again in other words: {text}"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +59,7 @@ def url() -> Iterator[str]:
 
 @pytest.mark.parametrize(("api", "answers"), [("chat", "logprobs"), ("completions", "logprobs"), ("chat", "label")])
 def test_it_answers_and_is_billed_within_what_was_put_aside(url: str, tmp_path: Path, api: str, answers: str) -> None:
-    how = {"api": api, "answers": answers, "concurrency": 2, "max_spend": 1.0, **PRICES}
-    teacher: Any = plugins.build("teachers", {"kind": "endpoint", "base_url": url, "model": "smollm2", **how})
-    line = teacher.open(tmp_path, task=Classification(labels=LABELS), desk=Desk(tmp_path))
+    line = opened(teacher_of(url, api=api, answers=answers), tmp_path)
     said, tokens = line.ask(TEXTS, precision="fp32", tokens_per_batch=1)
     assert set(said[signals.UNANSWERED]) == {""}
     if answers == "logprobs":
@@ -48,13 +67,101 @@ def test_it_answers_and_is_billed_within_what_was_put_aside(url: str, tmp_path: 
         assert len({tuple(row) for row in said["logits"].tolist()}) > 1
     else:
         assert set(said["label"].tolist()) <= {0, 1}
-    (path,) = tmp_path.glob("*.jsonl")
-    book = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    settled = [line for line in book if line["event"] == "settle"]
-    assert len(book) == 2 * len(settled) == 2 * len(TEXTS)
-    assert tokens == sum(line["usage"]["input"] for line in settled) > 20 * len(TEXTS)
+    billed_within_what_was_put_aside(tmp_path, said, tokens=tokens, texts=len(TEXTS))
+    before = len(lines(tmp_path))
+    line.ask(TEXTS, precision="fp32", tokens_per_batch=1)
+    assert len(lines(tmp_path)) == before, "nobody was asked again"
+
+
+def billed_within_what_was_put_aside(books: Path, said: Mapping[str, Any], *, tokens: int, texts: int) -> None:
+    settled = [line for line in lines(books) if line["event"] == "settle"]
+    assert len(lines(books)) == 2 * len(settled) == 2 * texts
+    assert tokens == sum(line["usage"]["input"] for line in settled) > 9 * texts
     assert all(0 < Decimal(line["cost"]) < Decimal(line["reserve"]) for line in settled)
     assert float(said[signals.PRICE].sum()) == pytest.approx(float(sum(Decimal(line["cost"]) for line in settled)))
-    before = path.read_bytes()
-    line.ask(TEXTS, precision="fp32", tokens_per_batch=1)
-    assert path.read_bytes() == before, "nobody was asked again"
+
+
+def line_of(way: str, url: str, books: Path, **settings: Any) -> Any:
+    task, own = WAYS[way]
+    return opened(teacher_of(url, answers=way, **{**own, **settings}), books, task=task)
+
+
+def teacher_of(url: str, **settings: Any) -> Any:
+    chosen = {"base_url": url, "model": "smollm2", "concurrency": 2, "max_spend": 1.0, **PRICES, **settings}
+    return plugins.build("teachers", {"kind": "endpoint", **chosen})
+
+
+def test_it_quotes_what_it_finds_and_what_it_makes_up_is_counted(url: str, tmp_path: Path) -> None:
+    line = line_of("spans", url, tmp_path)
+    said, tokens = line.ask(CITIES, precision="fp32", tokens_per_batch=1)
+    billed_within_what_was_put_aside(tmp_path, said, tokens=tokens, texts=len(CITIES))
+    answered = said[signals.UNANSWERED] == ""
+    assert answered.any(), said[signals.UNANSWERED]
+    assert set(said[signals.UNANSWERED][~answered]) <= {"misquoted", "overlapping", "too long"}
+    found = tagging.spans(said["label"], said[signals.WORDS], said[signals.COUNTS], ("city",))
+    for text, spans, tally, known in zip(CITIES, found, said[signals.TALLY], answered.tolist(), strict=True):
+        if known:
+            assert len(spans) == tally.get("quoted", 0) - tally.get("repeated", 0)
+            assert all(text[span.start : span.end].strip() for span in spans)
+        else:
+            assert not spans
+    quoted = [text[span.start : span.end] for text, spans in zip(CITIES, found, strict=True) for span in spans]
+    assert {"Lima", "Oslo", "Rome"} & set(quoted)
+
+
+def test_it_writes(url: str, tmp_path: Path) -> None:
+    said, tokens = line_of("text", url, tmp_path).ask(CITIES, precision="fp32", tokens_per_batch=1)
+    billed_within_what_was_put_aside(tmp_path, said, tokens=tokens, texts=len(CITIES))
+    assert set(said[signals.UNANSWERED]) <= {"", "too long"}
+    assert sum(len(one) > 9 for one in said["sequence"]) >= 3
+    assert all(bool(one) == (why == "") for one, why in zip(said["sequence"], said[signals.UNANSWERED], strict=True))
+
+
+@pytest.mark.parametrize("way", ["spans", "text"])
+class TestBehindAProxyThatMisbehaves:
+    def test_every_fault_is_outlived_and_billed_and_nobody_asked_again(
+        self, url: str, tmp_path: Path, way: str
+    ) -> None:
+        """The first text meets one fault after the other; of the next ones one is refused, one empty, one cut."""
+        faults = ["429 after 0", "500", "503 after 0.01", "cut connection", "broken", "foreign", "no usage",
+                  "hang", "refusal", "empty", "cut"]  # fmt: skip
+        with serving(lambda number: faults[number] if number < len(faults) else "", behind=url) as proxy:
+            line = line_of(way, proxy.url, tmp_path, concurrency=1, timeout_seconds=10.0)
+            said, _ = line.ask(CITIES, precision="fp32", tokens_per_batch=1)
+            asked = len(proxy.bodies)
+            again = line_of(way, proxy.url, tmp_path).ask(CITIES, precision="fp32", tokens_per_batch=1)[0]
+            assert len(proxy.bodies) == asked == len(CITIES) + 7
+            assert proxy.billed <= spent(tmp_path) <= 1
+        assert again[signals.UNANSWERED].tolist() == said[signals.UNANSWERED].tolist()
+        assert said[signals.UNANSWERED].tolist()[1:4] == ["refusal", "empty", "too long"]
+        statuses = [one["status"] for one in lines(tmp_path) if one["event"] == "settle"]
+        assert statuses[:8] == ["429", "500", "503", "cut connection", "broken reply", "broken reply", "200", "timeout"]
+
+    def test_the_cap_holds_and_a_higher_one_goes_on(self, url: str, tmp_path: Path, way: str) -> None:
+        with serving(lambda number: "503 after 0" if number % 2 else "", behind=url) as proxy:
+            with pytest.raises(OutsideError, match="max_spend"):
+                line_of(way, proxy.url, tmp_path, max_spend=0.004).ask(CITIES, precision="fp32", tokens_per_batch=1)
+            assert 0 < proxy.billed <= spent(tmp_path) <= Decimal("0.004")
+            known = {one["request"] for one in lines(tmp_path) if "answer" in one}
+            line_of(way, proxy.url, tmp_path).ask(CITIES, precision="fp32", tokens_per_batch=1)
+            assert proxy.billed <= spent(tmp_path) <= 1
+        answered = [one["request"] for one in lines(tmp_path) if "answer" in one]
+        assert 0 < len(known) < len(answered) == len(set(answered)) == len(CITIES)
+
+    def test_kill_9_in_the_middle_pays_for_nothing_twice(self, url: str, tmp_path: Path, way: str) -> None:
+        task, own = WAYS[way]
+        with serving(behind=url) as proxy:
+            teacher = teacher_of(proxy.url, answers=way, **own)
+            job = {"teacher": teacher.resolved(), "task": task.model_dump(mode="json"), "books": str(tmp_path),
+                   "texts": CITIES}  # fmt: skip
+            assert asking(proxy, job, killed_at=2) == -signal.SIGKILL
+            assert asking(proxy, job, killed_at=5) == -signal.SIGKILL
+            assert proxy.billed <= spent(tmp_path) <= 1
+            assert asking(proxy, job, killed_at=None) == 0
+            assert proxy.billed <= spent(tmp_path) <= 1
+            ends = {one["serial"]: one["event"] for one in lines(tmp_path)}
+            lost = sum(event == "reserve" for event in ends.values())
+            answered = [one["request"] for one in lines(tmp_path) if "answer" in one]
+            assert len(answered) == len(set(answered)) == len(CITIES)
+            assert 1 <= lost <= 4, "of those under way, and of no others"
+            assert len(proxy.bodies) <= len(CITIES) + lost

@@ -58,15 +58,20 @@ class Transformer(Started):
 
     @property
     def gives(self) -> frozenset[str]:
-        """A text may leave early, a word of it not; and what is cut by what its head makes of it needs a head."""
+        """A text may leave early, a word of it not; and what is narrowed by what its head reads needs a head."""
         if self.exits:
             return frozenset({"pooled"})
-        return self.shapes - {"vectors"} if self.heads or self.feed_forward or self.width else self.shapes
+        return self.shapes - {"vectors"} if self.width else self.shapes
 
     @property
     def leaves_early(self) -> bool:
         """Where it has exits."""
         return bool(self.exits)
+
+    @property
+    def is_stated(self) -> bool:
+        """Where nothing was cut but layers and tokens."""
+        return not (self.heads or self.feed_forward or self.width or self.exits)
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:

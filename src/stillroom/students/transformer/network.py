@@ -169,6 +169,24 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
     """The kept teacher with fewer layers and, where that is asked for, narrower ones and fewer tokens."""
     inner = _begun(folder, task, fresh=bool(settings.start), seed=seed)
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    tokenizer, cut = thinned(settings, inner, tokenizer, texts, seed=seed)
+    heads = exits.made(inner, settings.exits, seed=seed)
+    return TransformerNetwork(inner, folder, shape=task.shape, tokenizer=tokenizer, cut=cut, heads=heads)
+
+
+def thinned(
+    settings: Transformer,
+    inner: Any,
+    tokenizer: str,
+    texts: Iterator[str],
+    *,
+    seed: int,
+    drawn: pruning.Drawn | None = None,
+) -> tuple[str, dict[str, int]]:
+    """Leave so many layers, heads, units, directions and tokens as the settings say, and make ready to be fitted.
+
+    Gives the tokenizer that is left, and what was cut. `drawn` is how `pruning.importance` asks for no labels.
+    """
     asked = {"heads": settings.heads, "feed_forward": settings.feed_forward, "width": settings.width}
     cut = {name: number for name, number in asked.items() if number is not None}
     seen = None
@@ -176,21 +194,13 @@ def begun(settings: Transformer, folder: Path, texts: Iterator[str], *, task: Ta
         size = int(inner.get_input_embeddings().weight.shape[0])
         seen = survey.take(texts, encoder(inner).read(tokenizer), size=size, seed=seed)
     # What a head is worth shows in the whole teacher: one with layers missing answers at random.
-    worth = pruning.importance(inner, seen.some, seed=seed) if seen and cut.keys() - {"width"} else []
+    worth = pruning.importance(inner, seen.some, seed=seed, drawn=drawn) if seen and cut.keys() - {"width"} else []
     kept = _thin(inner, layers=settings.layers)
     if worth:
         pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads, feed_forward=settings.feed_forward)
     if seen and settings.width is not None:
         projection.narrow(inner, seen.some, width=settings.width)
-    tokenizer = _settled(settings, inner, tokenizer, seen)
-    heads = exits.made(inner, settings.exits, seed=seed)
-    return TransformerNetwork(inner, folder, shape=task.shape, tokenizer=tokenizer, cut=cut, heads=heads)
-
-
-def thinned(settings: Transformer, inner: Any, tokenizer: str, seen: survey.Survey | None) -> str:
-    """Leave so many layers and tokens as the settings say, and give the tokenizer that is left."""
-    _thin(inner, layers=settings.layers)
-    return _settled(settings, inner, tokenizer, seen)
+    return _settled(settings, inner, tokenizer, seen), cut
 
 
 def _settled(settings: Transformer, inner: Any, tokenizer: str, seen: survey.Survey | None) -> str:

@@ -1,15 +1,17 @@
 """Takes heads and feed-forward units out of a transformer's layers: those that its answers depend on least.
 
 How much an answer depends on a part is the gradient times the activation of a switch put before it (Michel et al.
-1905.10650; FastFormers 2010.13382), here of the log-probability of a label that the network draws from its own answer:
-at the teacher itself the divergence to the teacher has no gradient, its own distribution has. What is left out is gone
-from the matrices, so a cut network is smaller and quicker wherever it runs.
+1905.10650; FastFormers 2010.13382), here of the log-probability of an answer that the network draws from its own: at
+the teacher itself the divergence to the teacher has no gradient, its own distribution has. Of labels that is a label;
+of vectors it is one with chance around its own, whose log-probability has that chance as gradient. What is left out is
+gone from the matrices, so a cut network is smaller and quicker wherever it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -28,6 +30,10 @@ _SOFTENED = 4.0  # the temperature of its own answer: at 1, texts that it is sur
 _PARTS = (("query", "q_lin", "q"), ("key", "k_lin", "k"), ("value", "v_lin", "v"))
 _MIXED = ("attention.output.dense", "attention.out_lin", "attention.attn.o")
 _UP, _DOWN = ("intermediate.dense", "ffn.lin1"), ("output.dense", "ffn.lin2")
+
+
+#: The log-probability of what is drawn from a network's own answers to texts, from their ids and mask, all in all.
+Drawn = Callable[["Tensor", "Tensor", torch.Generator], "Tensor"]
 
 
 @final
@@ -73,19 +79,23 @@ def parts(inner: Any) -> list[Layer]:
     return found
 
 
-def importance(inner: Any, ids: Sequence[Ids], *, seed: int) -> list[Importance]:
-    """What each layer's heads and units are worth to the network's own answers to these texts."""
+def importance(inner: Any, ids: Sequence[Ids], *, seed: int, drawn: Drawn | None = None) -> list[Importance]:
+    """What each layer's heads and units are worth to the network's own answers to these texts.
+
+    `drawn` is for answers that are no labels; it asks the network as a part of what answers so.
+    """
     layers = parts(inner)
     heads = int(inner.config.num_attention_heads)
     found = [Importance(torch.zeros(heads), torch.zeros(one.down.in_features)) for one in layers]
     generator = torch.Generator().manual_seed(seeds.derive(seed, "students/transformer/pruning"))
+    ask = drawn or partial(_label_drawn, inner)
     frozen = [weight for weight in inner.parameters() if weight.requires_grad]
     for weight in frozen:
         weight.requires_grad_(False)
     try:
         for rows in batches.by_tokens([len(one) for one in ids], budget=_BUDGET):
             padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
-            for one, (mixed, units) in zip(found, _gated(inner, layers, padded, mask, generator), strict=True):
+            for one, (mixed, units) in zip(found, _gated(ask, layers, padded, mask, generator), strict=True):
                 one.heads.add_(mixed.unflatten(-1, (heads, -1)).sum(dim=(1, 3)).abs().sum(dim=0))
                 one.units.add_(units.sum(dim=1).abs().sum(dim=0))
     finally:
@@ -95,7 +105,7 @@ def importance(inner: Any, ids: Sequence[Ids], *, seed: int) -> list[Importance]
 
 
 def _gated(
-    inner: Any, layers: Sequence[Layer], ids: Tensor, mask: Tensor, generator: torch.Generator
+    ask: Drawn, layers: Sequence[Layer], ids: Tensor, mask: Tensor, generator: torch.Generator
 ) -> list[tuple[Tensor, Tensor]]:
     """By layer, activation times gradient before the way out of its heads and of its units."""
     caught: dict[int, Tensor] = {}
@@ -110,17 +120,27 @@ def _gated(
     linear = [one for layer in layers for one in (layer.out, layer.down)]
     hooks = [one.register_forward_pre_hook(catch(place)) for place, one in enumerate(linear)]
     try:
-        logits = inner(input_ids=ids, attention_mask=mask.long()).logits / _SOFTENED
+        said = ask(ids, mask, generator)
     finally:
         for one in hooks:
             one.remove()
-    if logits.dim() > 2:  # an answer a token
-        logits = logits[mask]
-    drawn = torch.multinomial(torch.softmax(logits.detach(), dim=-1), 1, generator=generator)
-    said = torch.log_softmax(logits, dim=-1).gather(1, drawn).sum()
     gradients = torch.autograd.grad(said, [caught[place] for place in range(len(linear))])
     worth = [caught[place].detach() * one for place, one in enumerate(gradients)]
     return list(zip(worth[::2], worth[1::2], strict=True))
+
+
+def _label_drawn(inner: Any, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    logits = inner(input_ids=ids, attention_mask=mask.long()).logits / _SOFTENED
+    if logits.dim() > 2:  # an answer a token
+        logits = logits[mask]
+    drawn = torch.multinomial(torch.softmax(logits.detach(), dim=-1), 1, generator=generator)
+    return torch.log_softmax(logits, dim=-1).gather(1, drawn).sum()
+
+
+def vector_drawn(module: nn.Module, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """The same of a network that answers with vectors, but for what has no gradient."""
+    vectors: Tensor = module(ids, mask)
+    return (vectors * torch.randn(vectors.shape, generator=generator)).sum()
 
 
 def cut(inner: Any, worth: Sequence[Importance], *, heads: int | None, feed_forward: int | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -18,7 +19,7 @@ from torch.nn.functional import normalize
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.students import Ids, _bridge
 from stillroom.students._vectors import VectorNetwork
-from stillroom.students.transformer import network, survey
+from stillroom.students.transformer import network, pruning, shape
 from stillroom.teachers import _pretrained
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class Mean(nn.Module):
 class TransformerVectorNetwork(VectorNetwork[Mean]):
     """A transformer student that embeds texts, with its tokenizer."""
 
-    def __init__(self, inner: Any, bridge: NDArray[np.float32], tokenizer: str) -> None:
-        super().__init__(Mean(inner, bridge), tokenizer, network.encoder(inner))
+    def __init__(self, module: Mean, tokenizer: str, cut: Mapping[str, int] | None = None) -> None:
+        super().__init__(module, tokenizer, network.encoder(module.inner))
+        self._cut = dict(cut or {})
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The map, the layers from the last to the first, what stands below them."""
@@ -70,6 +72,8 @@ class TransformerVectorNetwork(VectorNetwork[Mean]):
 
     def modules(self) -> list[Any]:
         """As sentence-transformers has them: a transformer, the mean of its tokens, a map, and length one."""
+        if self._cut:
+            raise TypeError("a student whose configuration does not state what was cut")
         from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
         from transformers import PreTrainedTokenizerFast
 
@@ -85,8 +89,11 @@ class TransformerVectorNetwork(VectorNetwork[Mean]):
         return [body, Pooling(own, pooling_mode="mean"), bridge, Normalize()]
 
     def save(self, folder: Path) -> None:
-        """Write a folder whose transformer `transformers` loads too, and the map beside it."""
-        self.module.inner.save_pretrained(folder, safe_serialization=True)
+        """Write a folder whose transformer `transformers` loads too, unless it was cut, and the map beside it."""
+        if self._cut:
+            shape.keep(self.module.inner, self._cut, folder)
+        else:
+            self.module.inner.save_pretrained(folder, safe_serialization=True)
         save_file({"map": self.module.bridge.detach().contiguous()}, folder / _BRIDGE)
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
@@ -94,24 +101,21 @@ class TransformerVectorNetwork(VectorNetwork[Mean]):
 def begun(
     settings: Transformer, folder: Path, texts: Iterator[str], *, task: Task, seed: int
 ) -> TransformerVectorNetwork:
-    """The kept teacher with fewer layers and, where that is asked for, fewer tokens."""
-    inner = _load(folder, task)
+    """The kept teacher with fewer layers and, where that is asked for, fewer heads, units and tokens."""
+    module = Mean(_load(folder, task), _bridge.of_network(folder))
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
-    seen = None
-    if settings.vocabulary == "corpus":
-        size = int(inner.get_input_embeddings().weight.shape[0])
-        seen = survey.take(texts, network.encoder(inner).read(tokenizer), size=size, seed=seed)
-    tokenizer = network.thinned(settings, inner, tokenizer, seen)
-    return TransformerVectorNetwork(inner, _bridge.of_network(folder), tokenizer)
+    drawn = partial(pruning.vector_drawn, module)
+    tokenizer, cut = network.thinned(settings, module.inner, tokenizer, texts, seed=seed, drawn=drawn)
+    return TransformerVectorNetwork(module, tokenizer, cut)
 
 
 def reopen(folder: Path, *, task: Task) -> TransformerVectorNetwork:
     """The student in a folder."""
-    inner = _load(folder, task)
+    inner, cut = shape.reopen(folder, form=task.form) if (folder / shape.FILE).is_file() else (_load(folder, task), {})
     # As for other transformers: spelled out, attention makes a graph of fewer nodes.
     inner.set_attn_implementation("eager")
     bridge = load_file(folder / _BRIDGE)["map"].numpy()
-    return TransformerVectorNetwork(inner, bridge, (folder / TOKENIZER).read_text(encoding="utf-8"))
+    return TransformerVectorNetwork(Mean(inner, bridge), (folder / TOKENIZER).read_text(encoding="utf-8"), cut)
 
 
 def _load(folder: Path, task: Task) -> Any:

@@ -63,8 +63,10 @@ class Endpoint(Teacher):
     What the top tokens leave is spread evenly over the letters that are not among them, none of which gets more than
     the least of the top. What other words got is nobody's. With `answers = "label"` the reply is held to a JSON schema
     that lists the labels, and the teacher names labels and no more. With `answers = "spans"` the reply is held to a
-    JSON schema of quotations, each with a label, which are looked for in the text from left to right; one that is not
-    there makes the whole reply no answer. With `answers = "text"` the reply is what it writes.
+    JSON schema of quotations, each with a label, which are laid on the text as `quotations` says. One that is not
+    there, or overlaps another, makes the whole reply no answer; one that could stand elsewhere too is taken to stand
+    at the first place; a repetition is passed over. All of them are counted. With `answers = "text"` the reply is what
+    it writes.
 
     A refusal, or an empty, cut or unreadable reply is no answer: such a text is left out of the transfer set, and
     counted. Each request is in an account on disk, by its hash, before it is sent and before its reply is used.
@@ -234,6 +236,7 @@ class Line(Closed):
         said: dict[str, NDArray[Any]] = {
             signals.PRICE: np.array([float(ledger.requests[one.key]) for one in requests], dtype=np.float64),
             signals.UNANSWERED: np.array([one.unanswered if one else "" for one in replies], dtype=object),
+            signals.TALLY: np.array([dict(one.tally) if one else {} for one in replies], dtype=object),
         }
         answers = [one.answer if one else None for one in replies]
         said |= self._told(texts, answers)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,8 @@ class Reply:
     unanswered: str = ""
     tokens: int = 0
     """How many the model read, where its server says so."""
+    tally: Mapping[str, int] = field(default_factory=dict)
+    """Of an answer that has parts: how many were of which sort."""
 
 
 @final
@@ -45,8 +47,8 @@ class Ledger:
     """The account of one teacher: what was spent never passes `cap`, whoever asks, at once or after `kill -9`.
 
     An attempt has two lines. `reserve` is on disk before anything is sent, and `settle` before the reply is used. A
-    reserve that was never settled stays spent. Of a request its hash is kept, of a reply what was read from it: never
-    a text. Money is counted in decimals, to the last digit.
+    reserve that was never settled stays spent. Of a request its hash is kept and never its text; of a reply, what was
+    read from it, which is a text where it is asked for one. Money is counted in decimals, to the last digit.
     """
 
     def __init__(self, path: Path, *, cap: Decimal) -> None:
@@ -109,6 +111,7 @@ class Ledger:
                 "latency_seconds": round(latency_seconds, 4), "moment": _now()}  # fmt: skip
         if reply is not None:
             line |= {"answer": reply.answer, "unanswered": reply.unanswered}
+            line |= {"tally": dict(reply.tally)} if reply.tally else {}
         self._write(line)
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -157,7 +160,7 @@ class Ledger:
             self.presumed -= most if line["usage"] else most - Decimal(line["cost"])
             if "unanswered" in line:
                 tokens = line["usage"]["input"] if line["usage"] else 0
-                self._replies[request] = Reply(line["answer"], line["unanswered"], tokens)
+                self._replies[request] = Reply(line["answer"], line["unanswered"], tokens, line.get("tally", {}))
         self.spent += change
         self.requests[request] = self.requests.get(request, Decimal(0)) + change
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import string
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact
 from stillroom.core.errors import MismatchError, Problem
+from stillroom.teachers.endpoint import quotations
 from stillroom.teachers.endpoint.ledger import Reply
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 LETTERS = string.ascii_uppercase
 REFUSED, EMPTY, TOO_LONG, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "too long", "unparseable", "no logprobs"
-MISQUOTED = "misquoted"
+QUOTED = "quoted"
+_SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
 _MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512}
 _HOW = {
     "logprobs": "the letter of one label, and nothing else",
     "label": 'JSON such as {"label": "…"}, with one label',
     "spans": 'JSON such as {"spans": [{"text": "…", "label": "…"}]}, each part copied to the letter, in the order in '
-             "which they stand there; an empty list where there is none",
+             "which they stand there, and again for each time that it stands there; an empty list where there is none",
     "text": "the text alone",
 }  # fmt: skip
 _SMALLEST = 1e-6
@@ -181,23 +183,14 @@ class Wording:
             quoted = [(str(one["text"]), self._labels.index(one["label"])) for one in told]
         except (ValueError, KeyError, TypeError, RecursionError):
             return Reply(None, TOO_LONG if cut else UNPARSEABLE)
-        found: list[list[int]] = []
-        for text, label in quoted:
-            place = _next(text, source, found)
-            if place is None:
-                return Reply(None, MISQUOTED)
-            found.append([place, place + len(text), label])
-        return Reply(sorted(found))
-
-
-def _next(text: str, source: str, taken: Sequence[Sequence[int]]) -> int | None:
-    """Where a quotation stands: behind the last one where it can, else at the first place that is free."""
-    if not text.strip():
-        return None
-    behind = taken[-1][1] if taken else 0
-    places = [found.start() for found in re.finditer(f"(?={re.escape(text)})", source)]
-    free = [one for one in places if all(one + len(text) <= start or end <= one for start, end, _ in taken)]
-    return next((one for one in free if one >= behind), free[0] if free else None)
+        found = quotations.laid(quoted, source)
+        tally = Counter({QUOTED: len(found)} if found else {}) + Counter(one.why for one in found if one.why)
+        spoilt = next((why for why in _SPOILT if why in tally), "")
+        if spoilt:
+            return Reply(None, spoilt, tally=tally)
+        both = zip(found, quoted, strict=True)
+        spans = sorted([one.start, one.end, label] for one, (_, label) in both if one.why != quotations.REPEATED)
+        return Reply(spans, tally=tally)
 
 
 def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:
