@@ -257,7 +257,8 @@ def _close(
     if unanswered:
         told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items())
         report(Event(STAGE, note=f"no answer for {sum(unanswered.values()):,} of {asked:,} texts, left out: {told}"))
-    recorded = wanted - signals.ANSWERS | {identity.answers}
+    # What an answer is made of is recorded with it.
+    recorded = wanted - signals.ANSWERS - form.answering | {identity.answers}
     answers = {identity.answers, *(signals.ANSWERS & form.answering)}
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stillroom.core.errors import RecipeError
 from stillroom.core.words import Words
 from stillroom.shapes import Shape, decoder
 from stillroom.teachers import Examples
-from tests.contracts.test_tasks import words
+from tests.contracts.test_tasks import spoken, words
 
 NAMES = plugins.names("shapes")
 OUTPUTS = 5
@@ -47,6 +48,11 @@ def names(form: Shape) -> list[bool]:
 def said(form: Shape, *, seed: int = 0) -> Any:
     if form.answer == "sequence":
         return decoder.array([f"{text}, {seed} times" for text in TEXTS])
+    if form.answer == "token_logprobs":
+        whole = spoken(TEXTS, seed=seed, scale=1, kept=(OUTPUTS - 3) // 2)
+        values = whole.values.copy()
+        values[:, :-2] = values[:, :-2].astype(np.float16)
+        return replace(whole, values=values)
     values = np.random.default_rng(seed).normal(size=(answers(form), OUTPUTS)).astype(np.float32)
     return form.spread(values.astype(np.float16).astype(np.float32), there(form))
 
@@ -56,7 +62,7 @@ def same(form: Shape, one: Any, other: Any) -> bool:
 
 
 def test_there_are_members() -> None:
-    assert {"pooled", "tokens", "vectors", "decoder"} <= set(NAMES)
+    assert {"pooled", "tokens", "vectors", "decoder", "causal"} <= set(NAMES)
 
 
 def test_is_its_own_settings(form: Shape) -> None:
@@ -177,7 +183,7 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     logits = np.arange(count * OUTPUTS, dtype=np.float32).reshape(count, OUTPUTS)
     if form.answer == "sequence":
         logits = said(form)
-    whole = Examples(ids, np.arange(count), logits, words=found, answer=form.answer)
+    whole = Examples(ids, np.arange(count), logits, words=found, form=form)
     rows = np.array([2, 0])
     some = whole.some(rows)
     assert [one[0] for one in some.ids] == [2, 0]
