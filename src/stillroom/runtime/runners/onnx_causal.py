@@ -76,7 +76,7 @@ class OnnxCausal(Runner):
         past, fresh = graph.nothing, ids.astype(np.int64)
         while len(found) < room:
             logits, past = graph.go_on(fresh, past)
-            token = self._next(logits, rng)
+            token = self._next(logits[-1], rng)
             if token in self.ends:
                 break
             found.append(token)
@@ -115,10 +115,14 @@ class Graph:
     def go_on(
         self, ids: NDArray[np.int64], past: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The logits behind one text's further tokens, `[vocabulary]`, and all that it remembers by then."""
+        """The logits behind each of one text's further tokens, and all that it remembers by then."""
         mask = np.ones((1, past.shape[4] + len(ids)), dtype=np.bool_)
         logits, now = self._session.run(["logits", "now"], {"ids": ids[None], "mask": mask, "past": past})
-        return logits[0, -1], now
+        return logits[0], now
+
+    def forget(self, past: NDArray[np.float32], *, kept: int) -> NDArray[np.float32]:
+        """What it remembers of the first so many tokens."""
+        return past[:, :, :, :, :kept]
 
     def _past(self, texts: int) -> NDArray[np.float32]:
         layers, parts, _, heads, _, width = self._sizes
