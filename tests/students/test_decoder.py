@@ -199,6 +199,20 @@ class TestServed:
                 own = begun.module.inner(input_ids=ids).logits
                 torch.testing.assert_close(loaded(input_ids=ids).logits, own, atol=1e-6, rtol=1e-6)
 
+    def test_in_eight_bits_it_says_about_the_same(self, begun: Any, served: Any) -> None:
+        folder, plain, _ = served
+        form: Any = plugins.build("formats", "onnx_causal_int8")
+        runner, files = form.write(begun, folder)
+        assert sorted(files) == ["causal.int8.onnx", "tokenizer.json"]
+        texts = phrases()[::10]
+        found, whole = (one.open(folder, threads=1)(texts) for one in (runner, plain))
+        assert np.isfinite(found.values).all()
+        assert np.abs(np.exp(found.own) - np.exp(whole.own)).mean() < 0.02
+        assert np.mean(found.ids[:, 0] == whole.ids[:, 0]) > 0.95
+        good, bad = ({"largest_difference": 0.1, "metric_loss": loss, "speed": 1.5} for loss in (0.001, 0.1))
+        assert form.objection(Checks(**good)) == ""
+        assert "falls" in form.objection(Checks(**bad))
+
     def test_what_is_far_off_is_not_kept(self) -> None:
         form: Any = plugins.build("formats", "onnx_causal")
         assert form.objection(Checks(largest_difference=1e-3, metric_loss=0.0, speed=1.0)) == ""

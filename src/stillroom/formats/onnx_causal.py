@@ -29,31 +29,43 @@ class OnnxCausal(Format):
     """The largest difference of the logarithm of a probability."""
 
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
-        """Export the graph: inputs `ids`, `mask` and `past`, outputs `logits` and `now`, which is the next `past`."""
-        import torch
-
-        from stillroom.runtime.runners.onnx_causal import OnnxCausal as Serving
-
-        speaks: Any = network
-        inner = speaks.module.inner
-        config, path = inner.config, folder / FILE
-        heads, width = config.num_key_value_heads, getattr(config, "head_dim", None)
-        width = width or config.hidden_size // config.num_attention_heads
-        inputs = {
-            "ids": torch.tensor([[1, 2, 3], [3, 4, 0]]),
-            "mask": torch.tensor([[True] * 8, [*[True] * 7, False]]),
-            "past": torch.zeros((config.num_hidden_layers, 2, 2, heads, 5, width)),
-        }
-        axes = ({0: "batch", 1: "length"}, {0: "batch", 1: ""}, {2: "batch", 4: "past"})
-        onnx.trace(_remembering(inner), path, inputs=inputs, outputs=("logits", "now"), axes=axes)
-        runner = Serving(encoder=speaks.encoder, file=path.name, form=speaks.form, ends=tuple(speaks.ends))
-        return runner, onnx.files(folder, path)
+        """Export the graph, unless a format before this one has."""
+        path = graph(network, folder)
+        return runner(network, path), onnx.files(folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are not the student's."""
         if checks.largest_difference <= self.tolerance:
             return ""
         return f"log-probabilities differ by {checks.largest_difference:.2g}; the tolerance is {self.tolerance:g}"
+
+
+def runner(network: Any, path: Path) -> Runner:
+    """What serves a student that was exported to this file."""
+    from stillroom.runtime.runners.onnx_causal import OnnxCausal as Serving
+
+    return Serving(encoder=network.encoder, file=path.name, form=network.form, ends=tuple(network.ends))
+
+
+def graph(network: Any, folder: Path) -> Path:
+    """The student as a graph: inputs `ids`, `mask` and `past`, outputs `logits` and `now`, which is the next `past`."""
+    import torch
+
+    path = folder / FILE
+    if path.is_file():
+        return path
+    inner = network.module.inner
+    config = inner.config
+    heads, width = config.num_key_value_heads, getattr(config, "head_dim", None)
+    width = width or config.hidden_size // config.num_attention_heads
+    inputs = {
+        "ids": torch.tensor([[1, 2, 3], [3, 4, 0]]),
+        "mask": torch.tensor([[True] * 8, [*[True] * 7, False]]),
+        "past": torch.zeros((config.num_hidden_layers, 2, 2, heads, 5, width)),
+    }
+    axes = ({0: "batch", 1: "length"}, {0: "batch", 1: ""}, {2: "batch", 4: "past"})
+    onnx.trace(_remembering(inner), path, inputs=inputs, outputs=("logits", "now"), axes=axes)
+    return path
 
 
 def _remembering(inner: Any) -> nn.Module:
