@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,15 @@ def test_its_bundle_writes_without_torch(run: Run) -> None:
     assert predictor.runner == "onnx_causal"
     assert predictor.predict([]) == []
     assert (predictor.folder / "layouts" / "transformers" / "model.safetensors").is_file()
+
+
+def test_no_torch_is_loaded_for_it(run: Run) -> None:
+    code = f"""
+import sys, stillroom
+said = stillroom.load({str(run.folder)!r}).predict(["the ship"])
+sys.exit("torch" in sys.modules or "transformers" in sys.modules or not said[0].as_line())
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> None:
