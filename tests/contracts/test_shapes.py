@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom.core import plugins
+from stillroom.core import plugins, scored
 from stillroom.core.errors import RecipeError
+from stillroom.core.scored import Scored
 from stillroom.core.words import Words
 from stillroom.shapes import Shape, decoder
 from stillroom.teachers import Examples
@@ -191,3 +192,44 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     assert same(form, form.spread(some.logits, some.words), form.take(form.spread(logits, found), rows))
     for name in ("gold", "mask", *({form.answer} & set(told))):
         np.testing.assert_array_equal(told[name], expected[name])
+
+
+class TestTokensThatAreTold:
+    FORM: Shape = plugins.build("shapes", {"kind": "causal", "likeliest": 3})
+
+    def said(self) -> Scored:
+        """Of texts without a token, with some that were read, and with some that were written behind."""
+        whole = spoken(["one two three", "", "four five"], kept=3)
+        return replace(whole, wrote=np.array([0, 0, 1]), texts=scored.texts(["", "", " five"]))
+
+    def test_what_was_written_is_kept_too(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table(self.FORM.columns(self.FORM.kept(self.FORM.said(self.said())))), tmp_path / "shard")
+        read = self.FORM.answers(pq.read_table(tmp_path / "shard"))
+        assert self.FORM.gap(read, self.said()) < 5e-3
+        assert read.counts.tolist() == [3, 0, 2]
+        assert read.wrote.tolist() == [0, 0, 1]
+        assert read.texts.tolist() == ["", "", " five"]
+        assert read.tokens.tolist() == self.said().tokens.tolist(), "half precision would not hold them"
+        again = self.FORM.of_lines(json.loads(json.dumps(self.FORM.lines(self.said()))))
+        assert self.FORM.gap(again, self.said()) < 1e-5
+        assert again.texts.tolist() == read.texts.tolist()
+
+    def test_what_was_read_is_told_from_what_was_written(self) -> None:
+        said = self.said()
+        assert said.read.tolist() == [True, True, True, True, False]
+        assert said.only(said.read).counts.tolist() == [3, 0, 1]
+        assert said.take(np.array([2, 1])).read.tolist() == [True, False]
+        learned = self.FORM.aligned(said, None)
+        assert np.isfinite(learned[:, 0]).tolist() == [True, True, True, False, True]
+
+    def test_other_tokens_are_another_answer(self) -> None:
+        assert self.FORM.gap(self.said(), self.said().take(np.array([2, 1, 0]))) == np.inf
+
+    def test_what_is_written_is_no_difference(self) -> None:
+        other = replace(self.said(), texts=scored.texts(["a", "b", "c"]))
+        assert self.FORM.gap(other, self.said()) == 0
+
+    def test_how_sure_somebody_is(self) -> None:
+        said = self.said()
+        np.testing.assert_allclose(self.FORM.sureness(said.values), np.exp(said.likeliest[:, 0]), rtol=1e-6)
+        assert self.FORM.drift(said, said) == 0

@@ -14,6 +14,7 @@ from stillroom.core import batches, plugins
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.export import in_torch
 from stillroom.formats import Checks
+from stillroom.students.decoder import Decoder
 from stillroom.students.decoder import network as decoder
 from stillroom.teachers.huggingface import HuggingFace
 from tests.conftest import phrases
@@ -78,6 +79,10 @@ class TestBegins:
         texts = [*phrases()[::20], *ODD]
         told = TASK.form.heard(teacher.ask(texts, precision="fp32", tokens_per_batch=64)[0])
         assert TASK.form.gap(in_torch(network, texts, task=TASK)[0], told) < 1e-4
+
+    def test_a_search_tries_a_quarter_half_and_three_quarters_of_them(self, speaker_folder: Path) -> None:
+        ladder = Decoder.ladder(teacher_layers=opened(speaker_folder).layers)
+        assert [one.layers for one in ladder] == [1, 2, 3]
 
     def test_strata_hold_every_weight_once(self, begun: Any) -> None:
         held = [id(weight) for stratum in begun.strata() for weight in stratum]

@@ -55,8 +55,8 @@ class LanguageModel:
 
     @property
     def layers(self) -> int:
-        """None that it tells of."""
-        return 0
+        """Its layers, of which a student may keep some; what goes on inside them it does not tell."""
+        return int(self.network().config.num_hidden_layers)
 
     def identify(self) -> Identity:
         """Who it is."""
