@@ -138,6 +138,28 @@ def test_prompts_are_gone_on_with_and_that_is_learned(toy: dict[str, Any], tmp_p
     assert np.mean([f"{one}{student.predict([one])[0].text}" in phrases() for one in beginnings[:8]]) > 0.5
 
 
+@pytest.mark.slow
+def test_in_its_own_words_it_learns_more(toy: dict[str, Any], tmp_path: Path) -> None:
+    """On-policy: a student that knows little writes, its teacher tells what of that was likely, and it learns that."""
+    first = {**toy, "task": {**toy["task"], "writes": 12}, "student": {**toy["student"], "epochs": 2}}
+    run = pipeline.run(recipe.parse(first), work=tmp_path / "work", until="export")
+    bundle = run.artifacts["export"].folder
+    beginnings = sorted({" ".join(one.split()[:count]) for one in phrases() for count in (1, 2, 3)})
+    said = stillroom.load(bundle).predict(beginnings)
+    texts = [f"{one}{its.text}" for one, its in zip(beginnings, said, strict=True)]
+    assert np.mean([one in phrases() for one in texts]) < 0.8
+    corpus = {**toy["corpus"], "unlabelled": write(tmp_path, train=texts, dev=["a"], test=["a"])["unlabelled"]}
+    second = {**first, "corpus": corpus, "objective": [{"kind": "jensen_shannon", "temperature": 1.0}],
+              "student": {**toy["student"], "epochs": 15, "learning_rate": 3e-3,
+                          "start": str(bundle / "layouts" / "transformers")}}  # fmt: skip
+    more = pipeline.run(recipe.parse(second), work=tmp_path / "work", until="train")
+    log = [json.loads(line) for line in (more.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    before = (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()
+    reached = max(json.loads(line)["dev"]["byte_probability"] for line in before)
+    assert log[0]["before"]["byte_probability"] == pytest.approx(reached, rel=1e-3), "it begins where it stood"
+    assert max(line["dev"]["byte_probability"] for line in log) > 1.02 * reached
+
+
 def test_what_does_not_fit_is_told_before_anything_starts(toy: dict[str, Any]) -> None:
     with pytest.raises(MismatchError, match='Add `formats = \\["onnx_causal"\\]`'):
         pipeline.run(recipe.parse({**toy, "export": {}}))

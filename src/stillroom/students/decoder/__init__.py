@@ -15,6 +15,8 @@ from stillroom.tasks import Task
 if TYPE_CHECKING:
     from stillroom.teachers import LoadedTeacher
 
+_WHERE = "student.start"
+
 
 @final
 class Decoder(Student):
@@ -30,13 +32,29 @@ class Decoder(Student):
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "token_logprobs"})
 
     kind: Literal["decoder"] = "decoder"
+    start: str = ""
+    """Where it starts from, a language model that reads its teacher's tokens: a model's folder, a hub name, or
+    `package:<import name>/<folder>`; none: its teacher."""
     layers: int = Field(15, ge=1)
-    """How many of the teacher's layers to keep."""
+    """How many layers to keep of what it starts from; of one that has as many, all."""
     freeze_embeddings: bool = True
     """Leave the vectors of tokens as the teacher has them."""
     epochs: int = Field(1, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(3e-4, gt=0)
+
+    @property
+    def follows(self) -> bool:
+        """Where it has no start of its own."""
+        return not self.start
+
+    def sources(self) -> dict[str, str]:
+        """The digest of the start that is its own."""
+        from stillroom.teachers import _pretrained
+
+        if not self.start:
+            return {}
+        return {"start": _pretrained.folder_digest(_pretrained.locate(self.start, where=_WHERE))}
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
@@ -48,8 +66,12 @@ class Decoder(Student):
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
         """Keep the network that it starts from, and its tokenizer."""
         from stillroom.students.decoder import network
+        from stillroom.teachers import _pretrained
 
-        network.keep(teacher.network(), teacher.tokenizer_json(), folder)
+        if self.start:
+            network.copy(_pretrained.locate(self.start, where=_WHERE), folder)
+        else:
+            network.keep(teacher.network(), teacher.tokenizer_json(), folder)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
         """The teacher with fewer layers.

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from stillroom.core import artifact
+from stillroom.core import artifact, plugins
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stillroom.shapes.causal import Causal
     from stillroom.students.decoder import Decoder
     from stillroom.tasks import Task
+
+_FORM: Any = plugins.build("shapes", "causal")
 
 
 @final
@@ -116,6 +118,12 @@ def keep(inner: Any, tokenizer: str, folder: Path) -> None:
     start = Tokenizer.from_str(tokenizer).encode("").tokens[0]
     told = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": start, "eos_token": start}
     artifact.write_json(folder / "tokenizer_config.json", told)
+
+
+def copy(start: Path, folder: Path) -> None:
+    """Write what stands in the folder of a language model, its tokenizer as it is: another would read other tokens."""
+    inner = _pretrained.load_network(start, form=_FORM)
+    keep(inner, _pretrained.tokenizer_file(start).read_text(encoding="utf-8"), folder)
 
 
 def begun(settings: Decoder, folder: Path, *, task: Task) -> DecoderNetwork:
