@@ -65,6 +65,8 @@ def collect(
         InputError: answers that are no numbers.
         DiskFull: no room; finished shards are kept.
     """
+    # What an answer is made of is recorded with it, whoever wants it: mixtures that look at it differently share a set.
+    wanted = wanted - (task.form.answering - signals.ANSWERS)
     # Texts are made of rows to learn from, never of those that something is judged on.
     rules = settings.augment if any(part.role == augment.source_of(parts) for part in parts) else ()
 
@@ -257,8 +259,7 @@ def _close(
     if unanswered:
         told = ", ".join(f"{why} {count:,}" for why, count in unanswered.items())
         report(Event(STAGE, note=f"no answer for {sum(unanswered.values()):,} of {asked:,} texts, left out: {told}"))
-    # What an answer is made of is recorded with it.
-    recorded = wanted - signals.ANSWERS - form.answering | {identity.answers}
+    recorded = wanted - signals.ANSWERS | {identity.answers}
     answers = {identity.answers, *(signals.ANSWERS & form.answering)}
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(

@@ -95,6 +95,12 @@ def test_the_transfer_set_keeps_what_was_said_of_each_token(run: Run) -> None:
     assert told["teacher"]["weights"]
 
 
+def test_other_objectives_ask_nothing_again(run: Run, toy: dict[str, Any], work: Path) -> None:
+    for mixture in ([{"kind": "reverse_kl"}], [{"kind": "sequence"}]):
+        other = pipeline.run(recipe.parse({**toy, "name": "other", "objective": mixture}), work=work, until="transfer")
+        assert other.artifacts["transfer"].digest == run.artifacts["transfer"].digest
+
+
 def test_its_bundle_writes_without_torch(run: Run) -> None:
     predictor = stillroom.load(run.folder, verify=True)
     found = predictor.predict(["the ship", "a star", ""])

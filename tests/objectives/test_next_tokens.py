@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from stillroom.core import plugins, scored
-from stillroom.objectives import Target
+from stillroom.objectives import PEER, Target
 
 VOCABULARY, LENGTH = 9, 5
 FORM: Any = plugins.build("shapes", "causal")
@@ -80,3 +80,16 @@ def test_what_stands_behind_a_text_never_counts(kind: str, seed: int, length: in
     other[~mask], told[~mask] = 90.0, -90.0 * np.arange(VOCABULARY)
     before, after = (loss(kind, *both, kept=4, mask=mask) for both in ((student, teacher), (other, told)))
     assert after == pytest.approx(before, rel=1e-9)
+
+
+def test_a_peer_is_heard_over_the_same_tokens() -> None:
+    student, other, teacher = drawn(1), drawn(2), drawn(3)
+    told = torch.from_numpy(scored.of_logits(teacher.reshape(-1, VOCABULARY), np.zeros(2 * LENGTH, int), kept=4))
+    found = []
+    for peer in (student, other):
+        signals = {FORM.answer: told.reshape(2, LENGTH, -1).double(), PEER: torch.from_numpy(peer)}
+        said, signals = FORM.opposed({FORM.answer: torch.from_numpy(student)}, signals)
+        target = Target(signals, torch.full((2, LENGTH), -1), torch.ones((2, LENGTH), dtype=torch.bool))
+        found.append(float(plugins.build("objectives", "mutual").loss(said, target)))
+    assert found[0] == pytest.approx(0, abs=1e-9)
+    assert found[1] > 0.1

@@ -14,6 +14,7 @@ from stillroom.core import scored, signals
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.scored import Scored
 from stillroom.core.words import Words
+from stillroom.objectives import PEER
 from stillroom.shapes import Reader, Shape
 
 if TYPE_CHECKING:
@@ -223,18 +224,16 @@ class Causal(Shape):
         Logarithms of probabilities are logits too, so that every objective of logits is one of these. The student's
         logits over the vocabulary are its `sequence`, as those of any network that learns to write are.
         """
-        import torch
-
         both = dict(said), dict(told)
         if self.answer not in told:
             return both
-        values, logits = told[self.answer], said[self.answer]
+        values = told[self.answer]
         kept = (values.shape[-1] - 3) // 2
-        own = logits.gather(-1, values[..., kept + 3 :].long()) - logits.logsumexp(dim=-1, keepdim=True)
-        # Where nothing counts, the same token stands there several times: held below one, it has a tail too.
-        tail = torch.log(-torch.expm1(own.logsumexp(dim=-1, keepdim=True).clamp(max=-1e-6)))
-        both[0].update({"logits": torch.cat([own, tail], dim=-1), _TEXT: logits})
+        ids = values[..., kept + 3 :].long()
+        both[0].update({"logits": _over(ids, said[self.answer]), _TEXT: said[self.answer]})
         both[1].update({"logits": values[..., 1 : kept + 2], _TEXT: values[..., kept + 2].long()})
+        if PEER in told:
+            both[1][PEER] = _over(ids, told[PEER])
         return both
 
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
@@ -253,6 +252,16 @@ class Causal(Shape):
         if words is None:
             raise TypeError("values of tokens without the tokens")
         return _of_words(values if values.ndim == 2 else values[:, None], words)
+
+
+def _over(ids: Any, logits: Any) -> Any:
+    """Logarithms of the probabilities of these tokens, and of all others together, from logits over the vocabulary."""
+    import torch
+
+    own = logits.gather(-1, ids) - logits.logsumexp(dim=-1, keepdim=True)
+    # Where nothing counts, the same token stands there several times: held below one, it has a tail too.
+    tail = torch.log(-torch.expm1(own.logsumexp(dim=-1, keepdim=True).clamp(max=-1e-6)))
+    return torch.cat([own, tail], dim=-1)
 
 
 def _of_words(values: NDArray[Any], words: Words) -> Scored:
