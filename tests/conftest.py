@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -199,6 +200,51 @@ def generator_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFact
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=2, n_head=2,
                         bos_token_id=ends, eos_token_id=ends)  # fmt: skip
     GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def phrases() -> list[str]:
+    """Short texts, all put together from a few words: after each word few can come."""
+    words = (("the", "a", "one"), ("ship", "star", "song", "sheep"), ("sings", "sinks", "shines", "returns"),
+             ("there", "here", "in the rain", "again"))  # fmt: skip
+    return [" ".join(some) for some in itertools.product(*words)]
+
+
+@pytest.fixture(scope="session")
+def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model in LLaMA's layout, four tiny layers over bytes and some words, that knows `phrases`."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("speaker")
+    # Bytes and a few merges by hand: what the library's trainer makes of them differs from process to process.
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("i", "n"), ("e", "r"), ("Ġ", "a"), ("r", "e"), ("s", "h")]
+    pieces = ["<s>", "</s>", *letters, *("".join(pair) for pair in merges)]
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(6)
+    config = LlamaConfig(
+        vocab_size=len(pieces), hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True, initializer_range=0.1,
+        bos_token_id=0, eos_token_id=1, pad_token_id=None,
+    )  # fmt: skip
+    network = LlamaForCausalLM(config)
+    rows = [[0, *one.ids, 1] for one in tokenizer.encode_batch(phrases())]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[1] * (longest - len(row))] for row in rows])
+    told = torch.tensor([[*row, *[-100] * (longest - len(row))] for row in rows])
+    steps = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    for _ in range(60):
+        network(input_ids=ids, labels=told).loss.backward()
+        steps.step()
+        steps.zero_grad()
+    network.save_pretrained(folder)
     return folder
 
 

@@ -28,6 +28,7 @@ _EXTRAS = {
     "harper-py": "proof",
     "rapidfuzz": "proof",
     "symspellpy": "proof",
+    "gguf": "text",
 }  # what the extra `train` does not bring
 
 
@@ -122,7 +123,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Name a network to start from (`student.start`), choose the student `bag`, or a teacher that is here."
         problems.append(Problem("student", found, "a teacher that it can start from", todo))
     if task.shape not in student.serves_itself and not recipe.export.formats:
-        todo = f'Add `formats = ["{task.form.graph_runner.partition("_")[0]}"]` under [export].'
+        serves = next(name for name in plugins.names("formats") if task.shape in _shapes("formats", name))
+        todo = f'Add `formats = ["{serves}"]` under [export].'
         problems.append(Problem("export.formats", "nothing", f"a format that serves a {student.kind} student", todo))
     for number, form in enumerate(recipe.export.formats):
         if task.shape not in form.shapes:
@@ -173,6 +175,12 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
+
+
+def _shapes(family: str, kind: str) -> frozenset[str]:
+    """The shapes that a member is for."""
+    found: frozenset[str] = getattr(plugins.member(family, kind), "shapes", frozenset())
+    return found
 
 
 def _unmakeable(recipe: Recipe) -> list[Problem]:

@@ -172,11 +172,12 @@ class Learner:
         import torch
 
         found: dict[str, Tensor] = {}
+        said, both = self._form.opposed(said, target.signals)
         for place, one in enumerate(objective.at(share) for objective in self._objectives):
-            if one is not None and (PEER not in one.needs or PEER in target.signals):
+            if one is not None and (PEER not in one.needs or PEER in both):
                 wants = self._wants[place]
                 heard = {name: told for name, told in said.items() if name in wants.student}
-                taught = {name: told for name, told in target.signals.items() if name in {*wants.teacher, PEER}}
+                taught = {name: told for name, told in both.items() if name in {*wants.teacher, PEER}}
                 aim = Target(taught, target.gold, target.mask, target.tokens)
                 answers = [said[head] for head in (self.network.heads if one.of_answers else (self.answer,))]
                 losses = [one.loss({**heard, self.answer: told}, aim, self.learned.get(place)) for told in answers]

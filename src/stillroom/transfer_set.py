@@ -59,12 +59,6 @@ class TransferSet:
         """The signal of the answers: `logits`, `label`, or `embedding`."""
         return str(self.teacher["answers"])
 
-    @property
-    def answered(self) -> list[str]:
-        """The columns that the answers stand in."""
-        axes = self.artifact.manifest["facts"]["signals"][self.answer]["axes"]
-        return [self.answer, *([signals.WORDS] if axes[0] == "word" else [])]
-
     def shards(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Tables with `id`, `text`, `part` (`train`, `unlabelled`, `dev` …) and `logits` (or `label`, a position).
 
@@ -76,7 +70,8 @@ class TransferSet:
 
     def answers(self, rows: pa.Table, *, part: str, task: Task) -> tuple[pa.Table, Outputs]:
         """Those rows of a part that the teacher answered, by their `id`, and its answers to them."""
-        heard = [one for one in self.shards(["id", "part", *self.answered]) if part_of(one) == part]
+        columns = ["id", "part", self.answer, *task.form.beside]
+        heard = [one for one in self.shards(columns) if part_of(one) == part]
         places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
         rows = rows.filter(pc.is_in(rows["id"], pa.array(places, type=pa.string())))
         order = np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64)

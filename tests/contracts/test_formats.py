@@ -27,7 +27,7 @@ from tests.conftest import LABELS, sentences
 from tests.runtime.test_exits import Answered
 
 TASK = Classification(labels=LABELS)
-#: Formats of students that answer with numbers; those of students that write: `tests/students/test_seq2seq.py`.
+#: Formats of students that answer with numbers; of those that write: `tests/students/test_{seq2seq,decoder}.py`.
 NAMES = [name for name in plugins.names("formats") if "pooled" in plugins.member("formats", name).shapes]
 #: Pieces of a transformer take long to trace: what is written of them is looked at among the slow tests.
 EXPORTED = [

@@ -18,7 +18,8 @@ from stillroom.tasks.embeddings import Embeddings
 from stillroom.teachers.sentence_transformer import Embedder
 from tests.conftest import sentences
 
-NAMES = plugins.names("layouts")
+#: Layouts of students that embed; that of language models: `tests/students/test_decoder.py`.
+NAMES = [name for name in plugins.names("layouts") if "vectors" in plugins.member("layouts", name).shapes]
 TASK = Embeddings(dimensions=24)
 STUDENTS: dict[str, dict[str, Any]] = {"static": {"dimensions": 16}, "transformer": {"layers": 2}}
 PAIRS = [(name, kind) for name in NAMES for kind in sorted(plugins.member("layouts", name).students)]

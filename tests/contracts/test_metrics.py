@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom.core import plugins, proofs
+from stillroom.core import plugins, proofs, scored
 from stillroom.core.judged import Judged
 from stillroom.core.proofs import Mark
+from stillroom.core.scored import Scored
 from stillroom.core.tagging import Span
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answers, Metric
 from stillroom.metrics._corrections import Corrected
 from stillroom.metrics._spans import Spans, array
 from stillroom.metrics._texts import Written
+from stillroom.metrics._tokens import Told
 from stillroom.metrics._vectors import Embedded, Space
 from stillroom.shapes import decoder
 from tests.conftest import TAGGER
@@ -123,8 +125,30 @@ def corrections(seed: int, *, rows: int = 400, classes: int = 4, clean: bool = F
     return Corrected(*columns, pipeline=TAGGER)
 
 
-MAKERS: dict[str, Callable[..., Any]] = {"labels": labels, "spans": spans, "vectors": vectors, "texts": texts,
-                                          "corrections": corrections}  # fmt: skip
+def tokens(seed: int, *, rows: int = 400, classes: int = 4) -> Told:
+    """Texts of a few tokens, of which student and teacher say much the same, and what the student wrote behind them."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 5, rows)
+    ends = np.concatenate([np.arange(1, count + 1) for count in counts])
+    places = np.stack([4 * (ends - 1), 4 * ends], axis=1).astype(np.int32)
+    came, true = rng.integers(0, 12, counts.sum()), rng.normal(size=(counts.sum(), 12))
+    written = scored.texts([" ".join(rng.choice(["so", "it", "goes"], 3 + rng.integers(4))) for _ in range(rows)])
+    said, teacher = (
+        Scored(scored.of_logits(true + rng.normal(size=true.shape), came, kept=classes), places, counts,
+               np.zeros(rows, dtype=np.int64), written)
+        for _ in range(2)
+    )  # fmt: skip
+    return Told.of(said, teacher)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "labels": labels,
+    "spans": spans,
+    "vectors": vectors,
+    "texts": texts,
+    "tokens": tokens,
+    "corrections": corrections,
+}
 
 
 def answers(metric: Metric, seed: int, **sizes: int) -> Any:
@@ -143,6 +167,8 @@ def as_its_teacher(said: Any) -> Any:
 
 def with_another_teacher(said: Any) -> Any:
     """The same student, beside a teacher that says something else."""
+    if isinstance(said, Told):
+        return replace(said, teacher=replace(said.teacher, values=np.roll(said.teacher.values, 1, axis=0)))
     if isinstance(said, Embedded):
         return replace(said, space=replace(said.space, teacher=np.roll(said.space.teacher, 1, axis=0)))
     return replace(said, teacher=np.roll(said.teacher, 1, axis=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom.core import plugins
+from stillroom.core import plugins, scored
 from stillroom.core.errors import RecipeError
+from stillroom.core.scored import Scored
 from stillroom.core.words import Words
 from stillroom.shapes import Shape, decoder
 from stillroom.teachers import Examples
-from tests.contracts.test_tasks import words
+from tests.contracts.test_tasks import spoken, words
 
 NAMES = plugins.names("shapes")
 OUTPUTS = 5
@@ -47,6 +49,11 @@ def names(form: Shape) -> list[bool]:
 def said(form: Shape, *, seed: int = 0) -> Any:
     if form.answer == "sequence":
         return decoder.array([f"{text}, {seed} times" for text in TEXTS])
+    if form.answer == "token_logprobs":
+        whole = spoken(TEXTS, seed=seed, scale=1, kept=(OUTPUTS - 3) // 2)
+        values = whole.values.copy()
+        values[:, :-2] = values[:, :-2].astype(np.float16)
+        return replace(whole, values=values)
     values = np.random.default_rng(seed).normal(size=(answers(form), OUTPUTS)).astype(np.float32)
     return form.spread(values.astype(np.float16).astype(np.float32), there(form))
 
@@ -56,7 +63,7 @@ def same(form: Shape, one: Any, other: Any) -> bool:
 
 
 def test_there_are_members() -> None:
-    assert {"pooled", "tokens", "vectors", "decoder"} <= set(NAMES)
+    assert {"pooled", "tokens", "vectors", "decoder", "causal"} <= set(NAMES)
 
 
 def test_is_its_own_settings(form: Shape) -> None:
@@ -197,7 +204,7 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     logits = np.arange(count * OUTPUTS, dtype=np.float32).reshape(count, OUTPUTS)
     if form.answer == "sequence":
         logits = said(form)
-    whole = Examples(ids, np.arange(count), logits, words=found, answer=form.answer)
+    whole = Examples(ids, np.arange(count), logits, words=found, form=form)
     rows = np.array([2, 0])
     some = whole.some(rows)
     assert [one[0] for one in some.ids] == [2, 0]
@@ -205,3 +212,44 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     assert same(form, form.spread(some.logits, some.words), form.take(form.spread(logits, found), rows))
     for name in ("gold", "mask", *({form.answer} & set(told))):
         np.testing.assert_array_equal(told[name], expected[name])
+
+
+class TestTokensThatAreTold:
+    FORM: Shape = plugins.build("shapes", {"kind": "causal", "likeliest": 3})
+
+    def said(self) -> Scored:
+        """Of texts without a token, with some that were read, and with some that were written behind."""
+        whole = spoken(["one two three", "", "four five"], kept=3)
+        return replace(whole, wrote=np.array([0, 0, 1]), texts=scored.texts(["", "", " five"]))
+
+    def test_what_was_written_is_kept_too(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table(self.FORM.columns(self.FORM.kept(self.FORM.said(self.said())))), tmp_path / "shard")
+        read = self.FORM.answers(pq.read_table(tmp_path / "shard"))
+        assert self.FORM.gap(read, self.said()) < 5e-3
+        assert read.counts.tolist() == [3, 0, 2]
+        assert read.wrote.tolist() == [0, 0, 1]
+        assert read.texts.tolist() == ["", "", " five"]
+        assert read.tokens.tolist() == self.said().tokens.tolist(), "half precision would not hold them"
+        again = self.FORM.of_lines(json.loads(json.dumps(self.FORM.lines(self.said()))))
+        assert self.FORM.gap(again, self.said()) < 1e-5
+        assert again.texts.tolist() == read.texts.tolist()
+
+    def test_what_was_read_is_told_from_what_was_written(self) -> None:
+        said = self.said()
+        assert said.read.tolist() == [True, True, True, True, False]
+        assert said.only(said.read).counts.tolist() == [3, 0, 1]
+        assert said.take(np.array([2, 1])).read.tolist() == [True, False]
+        learned = self.FORM.aligned(said, None)
+        assert np.isfinite(learned[:, 0]).tolist() == [True, True, True, False, True]
+
+    def test_other_tokens_are_another_answer(self) -> None:
+        assert self.FORM.gap(self.said(), self.said().take(np.array([2, 1, 0]))) == np.inf
+
+    def test_what_is_written_is_no_difference(self) -> None:
+        other = replace(self.said(), texts=scored.texts(["a", "b", "c"]))
+        assert self.FORM.gap(other, self.said()) == 0
+
+    def test_how_sure_somebody_is(self) -> None:
+        said = self.said()
+        np.testing.assert_allclose(self.FORM.sureness(said.values), np.exp(said.likeliest[:, 0]), rtol=1e-6)
+        assert self.FORM.drift(said, said) == 0

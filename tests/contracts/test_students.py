@@ -40,7 +40,7 @@ SMALLER = ("transformer cut", "transformer of the corpus", "transformer cut, wit
 KINDS = [
     pytest.param(kind, marks=[pytest.mark.slow] if kind in SMALLER else [])
     for kind in dict.fromkeys((*plugins.names("students"), *SMALL))
-    if "pooled" in plugins.member("students", kind.split()[0]).shapes  # who writes: `tests/students/test_seq2seq.py`
+    if "pooled" in plugins.member("students", kind.split()[0]).shapes  # who writes: `test_{seq2seq,decoder}.py`
 ]
 TASK = Classification(labels=LABELS)
 Logits = np.ndarray[Any, np.dtype[np.float32]]

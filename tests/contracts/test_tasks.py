@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stillroom.core import plugins
+from stillroom.core import plugins, scored, signals
 from stillroom.core.artifact import text_id
 from stillroom.core.errors import RecipeError
+from stillroom.core.scored import Scored
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
 from stillroom.floors import of as floor_of
@@ -25,9 +26,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "embeddings": {"dimensions": 12},
     "text_to_text": {},
     "proofreading": {},
+    "generation": {"kept": 4, "writes": 2},
 }
 #: How well a floor does on the toy, where what can be reached is not everything: two grades alone tie most pairs.
-REACHED = {"embeddings": 0.6, "text_to_text": 30}
+REACHED = {"embeddings": 0.6, "text_to_text": 30, "generation": 0.5}
 #: What is no gold for `TEXT`, and a word of why.
 TEXT = "Mira saw Oslo"
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -51,6 +53,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "proofreading": [("", "corrected"), (" ", "corrected"), ([], "corrected"), (["fine", ""], "fine"), (7, "7")],
     "text_to_text": [("", "a text"), (" ", "a text"), ([], "a text"), (["fine", ""], "fine"), (7, "7")],
+    "generation": [("another text", "another"), (7, "7"), ([], "no label")],
 }
 NAMES = plugins.names("tasks")
 
@@ -84,8 +87,19 @@ def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) ->
     if task.form.answer == "sequence":
         rng = np.random.default_rng(seed)
         return decoder.array([" ".join(rng.choice(text.split(), 3)) for text in texts])
+    if task.form.answer == "token_logprobs":
+        return spoken(texts, seed=seed, scale=scale, kept=(len(task.outputs) - 3) // 2)
     logits = np.random.default_rng(seed).normal(size=(answers, len(task.outputs))).astype(np.float32) * scale
     return task.form.spread(logits, there)
+
+
+def spoken(texts: list[str], *, seed: int = 0, scale: float = 4, kept: int = 4) -> Scored:
+    """What is said by chance of the words of texts, as whoever tells each by those before it says it."""
+    there = words(texts)
+    logits = np.random.default_rng(seed).normal(size=(len(there.tokens), 30)) * scale
+    values = scored.of_logits(logits, np.arange(len(there.tokens)) % 30, kept=kept)
+    written = scored.texts([text[:3] for text in texts])
+    return Scored(values, there.places, there.counts, np.zeros(len(texts), dtype=np.int64), written)
 
 
 def toy(task: Task) -> tuple[list[str], pa.Table]:
@@ -101,7 +115,7 @@ def about(texts: list[str]) -> Rows:
 
 
 def test_there_are_members() -> None:
-    assert {"classification", "token_labelling", "embeddings", "text_to_text"} <= set(NAMES)
+    assert {"classification", "token_labelling", "embeddings", "text_to_text", "generation"} <= set(NAMES)
 
 
 def test_is_its_own_settings(task: Task) -> None:
@@ -118,7 +132,7 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
     mixture = [plugins.build("objectives", dict(one)) for one in task.objectives()]
     assert sum(one.weight for one in mixture) > 0
     for one in mixture:
-        assert one.needs <= task.signals | {"gold"}
+        assert one.needs <= signals.implied(task.signals) | {"gold"}
 
 
 def test_labels_and_outputs_are_one_code(task: Task) -> None:

@@ -10,10 +10,13 @@
     tokens         [rows]                           how many tokens it read
     sequence       [rows]                           the text that it writes; of a student in training its logits,
                                                     [rows, written, vocabulary]
+    token_logprobs [tokens, likeliest]              of the next token, as `core.scored` says: beside it stand its ids,
+                                                    `words` (here bytes) and `counts`; of a student in training its
+                                                    logits, [rows, length, vocabulary]
     exit.3         [rows, classes]                  of a student alone: what its head after layer 3 answers
 
 Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
-makes some of it.
+makes some of it. Who says how probable the next tokens are gives logits over those, and a sequence: the one that came.
 
 Beside them stand what is no signal, a row a text: `price`, what its answer cost, where a teacher bills for each; and
 `unanswered`, why there is none, "" where there is one; and `tally`, a mapping a row, where an answer has parts: how
@@ -48,7 +51,8 @@ TALLY = "tally"
 #: What stands beside signals and is none.
 BESIDE = frozenset({PRICE, UNANSWERED, TALLY})
 #: Every kind of signal, and how many of its axes run over tokens.
-TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0}
+TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0,
+              "token_logprobs": 0}  # fmt: skip
 KINDS = frozenset(TOKEN_AXES)
 
 
@@ -96,6 +100,7 @@ def axes(name: str) -> list[str]:
     return {
         "embedding": ["row", "width"],
         "sequence": ["row"],
+        "token_logprobs": ["token", "likeliest"],
         "hidden": ["token", "width"],
         "relations": ["token", "part", "width"],
         "attention": ["token pair", "head"],
@@ -104,6 +109,8 @@ def axes(name: str) -> list[str]:
 
 def implied(kinds: frozenset[str]) -> frozenset[str]:
     """These kinds, and what follows from them."""
+    if "token_logprobs" in kinds:
+        return kinds | {"logits", "sequence"}
     return kinds | {"label"} if "logits" in kinds else kinds
 
 

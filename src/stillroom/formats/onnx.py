@@ -76,8 +76,17 @@ def example() -> dict[str, Tensor]:
     }
 
 
-def trace(module: nn.Module, path: Path, *, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
-    """Write a module as an ONNX graph with these inputs and outputs, batch and length dynamic.
+def trace(
+    module: nn.Module,
+    path: Path,
+    *,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    axes: Sequence[Mapping[int, str]] | None = None,
+) -> None:
+    """Write a module as an ONNX graph with these inputs and outputs.
+
+    `axes` are those of each input that may vary, by their names; none: the first two of each, batch and length.
 
     Raises:
         MissingExtra: what exports it is not here.
@@ -88,7 +97,9 @@ def trace(module: nn.Module, path: Path, *, inputs: Mapping[str, Tensor], output
         import torch
     except ImportError as error:
         raise missing_extra("train", package=str(error.name), needed_by="export.formats") from error
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    axes = [{0: "batch", 1: "length"}] * len(inputs) if axes is None else axes
+    sizes = {name: torch.export.Dim(name) for one in axes for name in one.values() if name}
+    vary = tuple({at: sizes.get(name, torch.export.Dim.AUTO) for at, name in one.items()} for one in axes)
     # While it exports, torch writes recurrent layers as loops; how it wrote them before, step by step for the length of
     # the example, it may remember from an export before this one.
     for layer in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
@@ -100,24 +111,27 @@ def trace(module: nn.Module, path: Path, *, inputs: Mapping[str, Tensor], output
             tuple(inputs.values()),
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=(axes,) * len(inputs),
+            dynamic_shapes=vary,
             dynamo=True,
             verbose=False,
         )
     model = program.model_proto
-    _refuse_fixed(model)
+    _refuse_fixed(model, axes)
     _strip(model)
     onnx.save_model(model, path)
 
 
-def _refuse_fixed(model: Any) -> None:
+def _refuse_fixed(model: Any, axes: Sequence[Mapping[int, str]]) -> None:
     """Stop a graph that takes texts of the example's length alone.
 
     Raises:
         OutsideError: it is one.
     """
-    sizes = {one.name: list(one.type.tensor_type.shape.dim)[:2] for one in model.graph.input}
-    fixed = [name for name, both in sizes.items() if any(size.dim_value for size in both)]
+    sizes = {
+        one.name: [list(one.type.tensor_type.shape.dim)[at] for at in vary]
+        for one, vary in zip(model.graph.input, axes, strict=True)
+    }
+    fixed = [name for name, own in sizes.items() if any(size.dim_value for size in own)]
     if fixed:
         found = f"a graph whose inputs {', '.join(fixed)} have a fixed size"
         todo = "Leave the format out, and tell us which student this was."

@@ -55,6 +55,8 @@ class Shape(Member, ABC):
     answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
     """The signals that an answer can be made of; what a teacher says beside them is no answer."""
 
+    beside: ClassVar[tuple[str, ...]] = ()
+    """The columns of a shard that an answer stands in beside its own."""
     writes: ClassVar[bool] = False
     """Whether answers are texts, which whoever learns from them begins with too."""
 
@@ -147,9 +149,19 @@ class Shape(Member, ABC):
     def read(self, network: Reader, texts: Sequence[str]) -> tuple[list[Ids], Words | None]:
         """How a network reads texts, and where in them it answers; None: once for a text as a whole."""
 
-    def taught(self, network: Reader, ids: list[Ids], said: Outputs) -> list[Ids]:
-        """The ids that a network is fitted on where this is what its teacher said: those that it reads."""
-        return ids
+    def taught(
+        self, network: Reader, ids: list[Ids], words: Words | None, said: Outputs
+    ) -> tuple[list[Ids], Words | None]:
+        """What a network is fitted on where this is what its teacher said, as `read` gives it: what it reads."""
+        return ids, words
+
+    def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a student and its teacher say of a batch, one over the same outputs as the other: as they are."""
+        return dict(said), dict(told)
+
+    def sureness(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """How sure somebody is of each answer, from its values, `[answers, outputs]`: its largest probability."""
+        return np.asarray(softmax(values).max(axis=1))
 
     def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
         """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them."""

@@ -129,9 +129,10 @@ class Decoder(Shape):
         """As it encodes them."""
         return network.encode(texts), None
 
-    def taught(self, network: Reader, ids: list[Ids], said: Any) -> list[Ids]:
+    def taught(self, network: Reader, ids: list[Ids], words: Words | None, said: Any) -> tuple[list[Ids], Words | None]:
         """With what is to be written behind what is read."""
-        return [np.concatenate(both) for both in zip(ids, cast("Writes", network).encode_target(said), strict=True)]
+        targets = cast("Writes", network).encode_target(said)
+        return [np.concatenate(both) for both in zip(ids, targets, strict=True)], words
 
     def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Texts:
         """What it writes, whatever stands behind what it reads."""

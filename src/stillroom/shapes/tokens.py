@@ -49,6 +49,7 @@ class Tokens(Shape):
     """
 
     axes: ClassVar[tuple[str, ...]] = ("word", "tag")
+    beside: ClassVar[tuple[str, ...]] = (signals.WORDS,)
     head: ClassVar[str] = "AutoModelForTokenClassification"
     graph_runner: ClassVar[str] = "onnx_words"
 

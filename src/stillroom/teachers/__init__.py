@@ -18,9 +18,10 @@ from stillroom.core import signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.plugins import Member
-from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Report, silent
 from stillroom.core.words import Words
+from stillroom.shapes import Shape
+from stillroom.shapes.pooled import Pooled
 from stillroom.tasks import Task
 
 if TYPE_CHECKING:
@@ -132,15 +133,15 @@ class Examples:
     labels: NDArray[np.int64] | None = None
     words: Words | None = None
     """Where the network answers in each text; None: once for the text as a whole."""
-    answer: str = "logits"
-    """The signal that these numbers are."""
+    form: Shape = field(default_factory=Pooled)
+    """The shape of these answers."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
         """How sure the teacher is of each text: its largest probability, the mean of it over words; None: not told."""
         if self.logits is None or self.logits.dtype == np.object_:
             return None
-        surest: NDArray[np.float64] = softmax(self.logits).max(axis=1)
+        surest = self.form.sureness(self.logits)
         if self.words is None:
             return surest
         owners = self.words.owners
@@ -155,7 +156,7 @@ class Examples:
         """The rows that have gold, for a network that no teacher tells anything."""
         table = rows.table(["text", "label"]).drop_null()
         ids, words = task.form.read(network, table["text"].to_pylist())
-        return cls(ids, task.place(task.gold(table["label"]), words), None, words=words)
+        return cls(ids, task.place(task.gold(table["label"]), words), None, words=words, form=task.form)
 
     def some(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the texts, in this order, with gold and answers; what else the teacher said stays behind."""
@@ -167,7 +168,7 @@ class Examples:
             layers=self.layers,
             labels=None if self.labels is None else self.labels[answers],
             words=None if self.words is None else self.words.take(rows),
-            answer=self.answer,
+            form=self.form,
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
@@ -188,7 +189,7 @@ class Examples:
 
         `[rows, …]`, or, where words are labelled, `[rows, length, …]` with each word at its first token.
         """
-        kept = {"gold": self.gold, self.answer: self.logits, "label": self.labels}
+        kept = {"gold": self.gold, self.form.answer: self.logits, "label": self.labels}
         given = {name: one for name, one in kept.items() if one is not None and one.dtype != np.object_}
         if self.words is None:
             return {name: one[rows] for name, one in given.items()} | {"mask": np.ones(len(rows), dtype=np.bool_)}

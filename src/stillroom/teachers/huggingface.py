@@ -25,6 +25,7 @@ from stillroom.teachers import (
     Teacher,
     _listening,
     _pretrained,
+    _speaking,
     refuse_other_labels,
 )
 
@@ -37,9 +38,12 @@ _TEACHER = "teacher.json"
 
 @final
 class HuggingFace(Teacher):
-    """A fine-tuned classifier in the layout of `transformers`; remote code is never run, pickled weights never read."""
+    """A network in the layout of `transformers`, fine-tuned to label texts or words, or one that tells what comes next.
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    Remote code is never run, pickled weights never read.
+    """
+
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "causal"})
 
     kind: Literal["huggingface"] = "huggingface"
     model: str
@@ -48,6 +52,8 @@ class HuggingFace(Teacher):
     """The revision, for a hub name."""
     labels: tuple[str, ...] | None = None
     """The names of its outputs in its order, for a checkpoint that does not say them itself (`LABEL_0` …)."""
+    start: str = ""
+    """The token that texts begin with, for one that tells what comes next; none: what its config names for it."""
     licence: str = ""
     """The licence of its weights, or of what it said."""
     price_per_million_texts: float = 0.0
@@ -65,15 +71,23 @@ class HuggingFace(Teacher):
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Note where it is and what it is; its weights stay where they are."""
         folder = self._folder()
-        refuse_other_labels(_pretrained.labels(folder, stated=self.labels), task=task, where="teacher.model")
+        if task.names:
+            refuse_other_labels(_pretrained.labels(folder, stated=self.labels), task=task, where="teacher.model")
         artifact.write_json(draft.folder / _TEACHER, {"model": self.model, "digest": _pretrained.folder_digest(folder)})
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The checkpoint."""
         where = self._folder()
         name = where.name if Path(self.model).is_dir() else self.model
-        labels = _pretrained.labels(where, stated=self.labels)
         price = self.price_per_million_texts
+        if task.shape == "causal":
+            network = _pretrained.load_network(where, form=task.form)
+            plain = _pretrained.tokenizer_file(where).read_text(encoding="utf-8")
+            tokenizer = _speaking.begun(plain, network, start=self.start, where="teacher")
+            digest = _pretrained.folder_digest(where)
+            return _speaking.LanguageModel(network, tokenizer, name=name, weights=digest, licence=self.licence,
+                                           price=price, task=task)  # fmt: skip
+        labels = _pretrained.labels(where, stated=self.labels)
         return Checkpoint(where, name=name, task=task, labels=labels, licence=self.licence, price=price)
 
     def _folder(self) -> Path:

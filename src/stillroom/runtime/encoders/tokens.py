@@ -58,6 +58,24 @@ class Tokens(WordEncoder):
 
         return read
 
+    def read_each(self, written: str) -> ReadWords:
+        """The same where each token is to be told by the one before it: a word each, but for the first of a text.
+
+        That first one is of no text. Places are bytes, up to the end of the text where it is not cut.
+        """
+        tokenizer = self.ready(Tokenizer.from_str(written))
+
+        def read(texts: Sequence[str]) -> tuple[list[Ids], Words]:
+            found = tokenizer.encode_batch(list(texts), add_special_tokens=self.special)
+            ids = [np.array(one.ids, dtype=np.int32) for one in found]
+            counts = np.array([len(one) - 1 for one in ids], dtype=np.int64)
+            inside = np.concatenate([np.arange(count) for count in [0, *counts.tolist()]]).astype(np.int64)
+            places = [_bytes(one, text) for one, text in zip(found, texts, strict=True)]
+            nothing = np.zeros((0, 2), dtype=np.int32)
+            return ids, Words(inside, np.concatenate([nothing, *places]), counts)
+
+        return read
+
     def open_both(self, folder: Path) -> tuple[Encode, EncodeChunks]:
         """The tokenizer for texts, and for chunks that it would split anyway, which it reads in half the time.
 
@@ -83,6 +101,15 @@ class Tokens(WordEncoder):
         else:
             tokenizer.enable_truncation(self.max_tokens)
         return tokenizer
+
+
+def _bytes(found: Encoding, text: str) -> NDArray[np.int32]:
+    """The bytes of a text that each of its tokens but the first stands for, from where the one before it ends."""
+    ends = np.cumsum([0, *(len(character.encode()) for character in text)])
+    own = np.maximum.accumulate(ends[np.array(found.offsets, dtype=np.int64).reshape(-1, 2)[1:, 1]])
+    if len(own) and not found.overflowing:
+        own[-1] = ends[-1]
+    return np.stack([np.concatenate([[0], own])[:-1], own], axis=1).astype(np.int32)
 
 
 def words_of(found: Sequence[Encoding]) -> Words:

@@ -195,7 +195,7 @@ def thinned(
         seen = survey.take(texts, encoder(inner).read(tokenizer), size=size, seed=seed)
     # What a head is worth shows in the whole teacher: one with layers missing answers at random.
     worth = pruning.importance(inner, seen.some, seed=seed, drawn=drawn) if seen and cut.keys() - {"width"} else []
-    kept = _thin(inner, layers=settings.layers)
+    kept = thin(inner, layers=settings.layers)
     if worth:
         pruning.cut(inner, [worth[place] for place in kept], heads=settings.heads, feed_forward=settings.feed_forward)
     if seen and settings.width is not None:
@@ -216,7 +216,7 @@ def _settled(settings: Transformer, inner: Any, tokenizer: str, seen: survey.Sur
     return tokenizer
 
 
-def _thin(inner: Any, *, layers: int) -> list[int]:
+def thin(inner: Any, *, layers: int) -> list[int]:
     """Leave so many layers, and say which."""
     holder, name = _listening.stack(inner)
     stack = getattr(holder, name)

@@ -1,0 +1,175 @@
+"""What was said of the tokens of texts, beside what the teacher said: how probable, how far apart, how repetitive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillroom.core.scored import Scored
+from stillroom.metrics import Answered, Floats, Metric
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Where bins of divergences begin, in nats: what is below the first counts as none.
+EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 80.0, 240)])
+_AT_ONCE = 4096  # tokens that are laid beside each other together
+
+
+@final
+@dataclass(frozen=True)
+class Told(Answered):
+    """What was said of the tokens that were read, and the teacher's; and what was written behind each text."""
+
+    said: Scored
+    teacher: Scored
+    labels: tuple[str, ...] = field(default=(), init=False)
+    named: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, said: Scored, teacher: Scored) -> Self:
+        """Of the tokens of the texts alone: those that are written are everybody's own."""
+        return cls(said.only(said.read), teacher.only(teacher.read))
+
+    def __len__(self) -> int:
+        return len(self.said)
+
+    def take(self, rows: NDArray[np.int64]) -> Told:
+        """The same of these rows."""
+        return replace(self, said=self.said.take(rows), teacher=self.teacher.take(rows))
+
+    @property
+    def right(self) -> None:
+        """A text that goes on in one way could have gone on in another."""
+        return
+
+    @property
+    def teacher_right(self) -> None:
+        """The same."""
+        return
+
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        """Where both think the same token likeliest at the end of the text; a text without any agrees with itself."""
+        found = np.ones(len(self), dtype=np.bool_)
+        for row, (own, its) in enumerate(zip(*(one.each(one.ids[:, 0]) for one in (self.said, self.teacher)),
+                                             strict=True)):  # fmt: skip
+            found[row] = len(own) == len(its) and (not len(own) or own[-1] == its[-1])
+        return found
+
+    @property
+    def confidence(self) -> None:
+        """There is one for each token, and none for the text."""
+        return
+
+    def kinds(self) -> Mapping[str, Sequence[str]]:
+        """Gold has none."""
+        return {}
+
+    @cached_property
+    def nats(self) -> Floats:
+        """How surprising each text was, `[texts]`."""
+        return np.asarray(-np.bincount(self.said.owners, weights=self.said.own, minlength=len(self)))
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """How many bytes of each text were told, `[texts]`."""
+        widths = np.diff(self.said.places.astype(np.float64), axis=1)[:, 0]
+        return np.asarray(np.bincount(self.said.owners, weights=widths, minlength=len(self)), dtype=np.float64)
+
+    @cached_property
+    def alike(self) -> NDArray[np.int64]:
+        """The texts that student and teacher read as the same tokens, and as any."""
+        both = zip(*(one.each(one.tokens) for one in (self.said, self.teacher)), strict=True)
+        return np.array([row for row, (a, b) in enumerate(both) if len(a) and np.array_equal(a, b)], dtype=np.int64)
+
+    @cached_property
+    def apart(self) -> Floats:
+        """The divergence of the student from the teacher at each token of `alike`, end to end, in nats."""
+        said, teacher = self.said.take(self.alike), self.teacher.take(self.alike)
+        parts = [
+            divergence(teacher.values[start : start + _AT_ONCE], said.values[start : start + _AT_ONCE])
+            for start in range(0, len(said.values), _AT_ONCE)
+        ]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def told(self) -> dict[str, pa.Array]:
+        """Nats and bytes."""
+        import pyarrow as pa
+
+        return {"nats": pa.array(self.nats), "bytes": pa.array(self.sizes)}
+
+    def told_gold(self) -> pa.Array:
+        """The text, which stands nowhere."""
+        import pyarrow as pa
+
+        return pa.nulls(len(self), type=pa.string())
+
+
+class TokenMetric(Metric):
+    """A metric of what is said of tokens."""
+
+    answers: ClassVar[str] = "tokens"
+    min_rows: ClassVar[int] = 30
+    against_teacher: ClassVar[bool] = False
+
+
+class DivergenceMetric(TokenMetric):
+    """A metric of how far a student's distributions are from its teacher's, on texts that both read alike."""
+
+    against_teacher: ClassVar[bool] = True
+
+    def counted(self, answers: Told) -> NDArray[np.int64]:
+        """Those texts."""
+        return answers.alike
+
+    def spread(self, answers: Told) -> Floats:
+        """Of each text, how many tokens are in each bin of divergences, `[texts, bins]`."""
+        said = answers.said.take(answers.alike)
+        bins = np.searchsorted(EDGES, answers.apart, side="right") - 1
+        places = said.owners * len(EDGES) + bins
+        return np.bincount(places, minlength=len(said) * len(EDGES)).reshape(len(said), len(EDGES)).astype(np.float64)
+
+
+def percentile(counts: Floats, share: float) -> Floats:
+    """The value under which so large a share of what was counted in bins lies, `[..., bins]` to `[...]`."""
+    total = counts.sum(axis=-1)
+    heights = np.cumsum(counts, axis=-1)
+    wanted = share * total
+    place = np.minimum((heights < wanted[..., None]).sum(axis=-1), len(EDGES) - 1)
+    own = np.take_along_axis(counts, place[..., None], axis=-1)[..., 0]
+    below = np.take_along_axis(heights, place[..., None], axis=-1)[..., 0] - own
+    inside = np.divide(wanted - below, own, out=np.zeros_like(total), where=own > 0)
+    ends = np.append(EDGES[1:], EDGES[-1])
+    # The first bin is of what is no divergence worth the name.
+    found = np.where(place == 0, 0.0, EDGES[place] + inside * (ends[place] - EDGES[place]))
+    return np.where(total > 0, found, np.nan)
+
+
+def divergence(teacher: NDArray[Any], student: NDArray[Any]) -> Floats:
+    """KL(teacher ‖ student) at each token, in nats, over the teacher's likeliest tokens and one more, all others.
+
+    Where the student does not tell of one of these, it and the others that are missing share the student's tail alike,
+    and none has more than the least of those that are told of: of sides that keep the same tokens nothing is guessed.
+    """
+    kept = (teacher.shape[1] - 3) // 2
+    p, q = (np.exp(one[:, 1 : kept + 2].astype(np.float64)) for one in (teacher, student))
+    p /= p.sum(axis=1, keepdims=True)
+    q /= q.sum(axis=1, keepdims=True)
+    same = teacher[:, kept + 3 :, None] == student[:, None, kept + 3 :]
+    there = same.any(axis=2)
+    at = np.take_along_axis(q[:, :kept], same.argmax(axis=2), axis=1)
+    missing = (~there).sum(axis=1, keepdims=True)
+    guess = np.minimum(q[:, kept - 1 : kept], q[:, kept:] / (missing + 1))
+    mine = np.where(there, at, guess)
+    others = np.maximum(1.0 - mine.sum(axis=1, keepdims=True), 0.0)
+    # Of a full match that is the tail itself, without the noise of a difference.
+    mine = np.concatenate([mine, np.where(missing > 0, others, q[:, kept:])], axis=1)
+    least = np.finfo(np.float64).tiny
+    found = (p * (np.log(np.maximum(p, least)) - np.log(np.maximum(mine, 1e-30)))).sum(axis=1)
+    return np.asarray(np.clip(found, 0.0, EDGES[-1]))

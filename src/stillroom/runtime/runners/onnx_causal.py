@@ -1,0 +1,129 @@
+"""Runs an exported student that tells what comes next on ONNX Runtime, and lets it write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from tokenizers import Tokenizer
+
+from stillroom.core import artifact, batches, probabilities, scored, seeds
+from stillroom.core.scored import Scored
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners._graphs import session
+from stillroom.shapes.causal import Causal
+
+
+@final
+class OnnxCausal(Runner):
+    """Runs an exported student that goes on: inputs `ids`, `mask`, `past`; outputs `logits` and `now`, the next past.
+
+    Texts of like length are read together; each is gone on with alone.
+    """
+
+    kind: Literal["onnx_causal"] = "onnx_causal"
+    encoder: Tokens
+    """How texts become tokens."""
+    file: str
+    """The graph's file in the bundle."""
+    form: Causal
+    """Of how many likeliest tokens it tells, and how much it writes."""
+    ends: tuple[int, ...]
+    """The tokens that end what it writes."""
+    tokens_per_batch: int = Field(256, ge=1)
+    """Padded tokens a batch."""
+
+    def open(self, folder: Path, *, threads: int = 1) -> Serve:
+        """A session of ONNX Runtime with so many threads."""
+        graph = Graph(session(folder / self.file, threads=threads))
+        written = (folder / TOKENIZER).read_text(encoding="utf-8")
+        read, spell = self.encoder.read_each(written), Tokenizer.from_str(written)
+        outputs = len(scored.columns(self.form.likeliest))
+
+        def serve(texts: Sequence[str]) -> Scored:
+            ids, words = read(texts)
+            sheet = self.form.sheet(len(ids), outputs=outputs, words=words)
+            for rows in batches.by_tokens([len(one) for one in ids], budget=self.tokens_per_batch):
+                padded, mask = batches.pad([ids[row] for row in rows])
+                sheet.put(rows, self._told(graph.read(padded, mask), padded, mask))
+            more = [self._go_on(graph, one, text) for one, text in zip(ids, texts, strict=True)]
+            said = [spell.decode(one, skip_special_tokens=True) for one in more]
+            return replace(sheet.outputs, texts=scored.texts(said))
+
+        return serve
+
+    def _told(
+        self, logits: NDArray[np.float32], ids: NDArray[np.int64], mask: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """A line a token, at the one before it."""
+        table = np.zeros((*ids.shape, 2 * self.form.likeliest + 3), dtype=np.float32)
+        there = mask[:, 1:]
+        table[:, :-1][there] = scored.of_logits(logits[:, :-1][there], ids[:, 1:][there], kept=self.form.likeliest)
+        return table
+
+    def _go_on(self, graph: Graph, ids: NDArray[np.int32], text: str) -> list[int]:
+        """The tokens that it writes behind a text, its end left out."""
+        room = min(self.form.further, (self.encoder.max_tokens or len(ids) + self.form.further) - len(ids))
+        rng = seeds.generator(0, f"runtime/written/{artifact.text_id(text)}")
+        found: list[int] = []
+        past, fresh = graph.nothing, ids.astype(np.int64)
+        while len(found) < room:
+            logits, past = graph.go_on(fresh, past)
+            token = self._next(logits[-1], rng)
+            if token in self.ends:
+                break
+            found.append(token)
+            fresh = np.array([token], dtype=np.int64)
+        return found
+
+    def _next(self, logits: NDArray[np.float32], rng: np.random.Generator) -> int:
+        """The likeliest token, or one by chance."""
+        if not self.form.temperature:
+            return int(logits.argmax())
+        odds = probabilities.softmax(logits[None] / self.form.temperature)[0]
+        return int(rng.choice(len(odds), p=odds))
+
+
+@final
+class Graph:
+    """The session, with what it remembers handed in and out."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        past = next(one for one in session.get_inputs() if one.name == "past")
+        self._sizes = [one if isinstance(one, int) else None for one in past.shape]
+
+    @property
+    def nothing(self) -> NDArray[np.float32]:
+        """The past of a text that begins."""
+        return self._past(1)
+
+    def read(self, ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Logits of texts from their beginning, `[texts, length, vocabulary]`."""
+        told: NDArray[np.float32] = self._session.run(
+            ["logits"], {"ids": ids, "mask": mask, "past": self._past(len(ids))}
+        )[0]
+        return told
+
+    def go_on(
+        self, ids: NDArray[np.int64], past: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The logits behind each of one text's further tokens, and all that it remembers by then."""
+        mask = np.ones((1, past.shape[4] + len(ids)), dtype=np.bool_)
+        logits, now = self._session.run(["logits", "now"], {"ids": ids[None], "mask": mask, "past": past})
+        return logits[0], now
+
+    def forget(self, past: NDArray[np.float32], *, kept: int) -> NDArray[np.float32]:
+        """What it remembers of the first so many tokens."""
+        return past[:, :, :, :, :kept]
+
+    def _past(self, texts: int) -> NDArray[np.float32]:
+        layers, parts, _, heads, _, width = self._sizes
+        return np.zeros((layers, parts, texts, heads, 0, width), dtype=np.float32)  # type: ignore[arg-type]

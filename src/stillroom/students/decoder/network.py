@@ -1,0 +1,147 @@
+"""The student that tells what comes next, in torch: a language model of `transformers` with layers taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, final
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from stillroom.core import artifact, plugins
+from stillroom.core.words import Words
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
+from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import Ids
+from stillroom.students.transformer import network as transformer
+from stillroom.teachers import _listening, _pretrained, _speaking
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+    from stillroom.shapes.causal import Causal
+    from stillroom.students.decoder import Decoder
+    from stillroom.tasks import Task
+
+_FORM: Any = plugins.build("shapes", "causal")
+
+
+@final
+class NextTokens(nn.Module):
+    """A language model, called as every student is."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch length vocabulary"]:
+        """Logits of the token behind each."""
+        logits: Tensor = self.inner(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+        return logits
+
+
+@final
+class DecoderNetwork:
+    """A student that tells what comes next, with its tokenizer."""
+
+    def __init__(self, inner: Any, tokenizer: str, *, form: Causal) -> None:
+        self.module, self.tokenizer, self.form = NextTokens(inner), tokenizer, form
+        self.encoder = Tokens(special=True, max_tokens=int(inner.config.max_position_embeddings))
+        self._read = self.encoder.read_each(tokenizer)
+
+    @property
+    def shape(self) -> str:
+        """A line a token."""
+        return "causal"
+
+    @property
+    def layers(self) -> int:
+        """None that it tells of."""
+        return 0
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """One."""
+        return (self.form.answer,)
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end what it writes."""
+        return _speaking.ends_of(self.module.inner, Tokenizer.from_str(self.tokenizer))
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text, behind the one that every text begins with."""
+        return self._read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
+        """The same, and the bytes that they stand for."""
+        return self._read(texts)
+
+    def tell(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """Logits over the vocabulary."""
+        return {self.form.answer: self.module(ids, mask)}
+
+    def strata(self) -> list[list[nn.Parameter]]:
+        """What stands above the layers, the layers from the last to the first, what stands below them."""
+        inner = self.module.inner
+        holder, name = _listening.stack(inner)
+        layers = [list(layer.parameters()) for layer in getattr(holder, name)]
+        below = list(inner.get_input_embeddings().parameters())
+        held = {id(weight) for part in (*layers, below) for weight in part}
+        above = [weight for weight in self.module.parameters() if id(weight) not in held]
+        return [above, *reversed(layers), below]
+
+    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """AdamW over what is trained."""
+        return transformer.adamw(self.module, learning_rate)
+
+    def flops(self, ids: Ids) -> float:
+        """Counted by torch on one text of that length."""
+        return transformer.counted_flops(self.module, ids)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `transformers` loads too."""
+        keep(self.module.inner, self.tokenizer, folder)
+
+
+def keep(inner: Any, tokenizer: str, folder: Path) -> None:
+    """Write a language model and its tokenizer as `transformers` has them."""
+    inner.save_pretrained(folder, safe_serialization=True)
+    (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    start = Tokenizer.from_str(tokenizer).encode("").tokens[0]
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": start, "eos_token": start}
+    artifact.write_json(folder / "tokenizer_config.json", told)
+
+
+def copy(start: Path, folder: Path) -> None:
+    """Write what stands in the folder of a language model, its tokenizer as it is: another would read other tokens."""
+    inner = _pretrained.load_network(start, form=_FORM)
+    keep(inner, _pretrained.tokenizer_file(start).read_text(encoding="utf-8"), folder)
+
+
+def begun(settings: Decoder, folder: Path, *, task: Task) -> DecoderNetwork:
+    """The kept teacher with fewer layers."""
+    inner = _pretrained.load_network(folder, form=task.form)
+    transformer.thin(inner, layers=settings.layers)
+    for place, layer in enumerate(getattr(*_listening.stack(inner))):
+        # Where the cache of a layer is: those that are left are counted anew.
+        for part in layer.modules():
+            if hasattr(part, "layer_idx"):
+                part.layer_idx = place
+    if settings.freeze_embeddings:
+        inner.get_input_embeddings().weight.requires_grad_(False)
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    return DecoderNetwork(inner, tokenizer, form=cast("Causal", task.form))
+
+
+def reopen(folder: Path, *, task: Task) -> DecoderNetwork:
+    """The student in a folder."""
+    inner = _pretrained.load_network(folder, form=task.form)
+    return DecoderNetwork(inner, (folder / TOKENIZER).read_text(encoding="utf-8"), form=cast("Causal", task.form))

@@ -1,0 +1,173 @@
+"""Text that goes on: how probable each token of a text is, and what is written behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from stillroom.core import plugins, scored
+from stillroom.tasks import Rows, Task, ToyRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.core.scored import Scored
+    from stillroom.core.words import Words
+    from stillroom.metrics._tokens import Told
+    from stillroom.shapes import Shape
+
+
+@final
+@dataclass(frozen=True)
+class Continuation:
+    """What was written behind a text, and how probable the text itself was."""
+
+    text: str
+    bits_per_byte: float
+    """Of the text that was read; the fewer, the less it surprised."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as a program reads it."""
+        return {"text": self.text, "bits_per_byte": round(self.bits_per_byte, 6)}
+
+    def as_line(self) -> str:
+        """What was written, on one line."""
+        return " ".join(self.text.split()) or "(nothing)"
+
+
+@final
+class Generation(Task):
+    """Text that goes on: who answers tells each token of a text by those before it, then writes more behind it.
+
+    A teacher's answer is about both: the tokens that it read and those that it wrote, each with the likeliest ones and
+    what is left for all others. `learns` says which of them are learned from: rows that are running text are read and
+    scored; rows that are prompts are gone on with, and what the teacher wrote is the lesson. Gold is the text itself.
+    """
+
+    shape: ClassVar[str] = "causal"
+    signals: ClassVar[frozenset[str]] = frozenset({"token_logprobs"})
+    floor: ClassVar[str] = "byte_counts"
+    judged_by: ClassVar[tuple[str, ...]] = (
+        "byte_probability", "bits_per_byte", "perplexity", "kl_mean", "kl_p50", "kl_p95", "next_token", "repetition",
+    )  # fmt: skip
+    learns_gold: ClassVar[bool] = False
+
+    kind: Literal["generation"] = "generation"
+    learns: Literal["text", "written"] = "text"
+    """What is learned from: the rows, running text that the teacher scores; or what it writes behind them, prompts."""
+    writes: int = Field(32, ge=0)
+    """How many tokens are written behind a text, at most: by a student, and by a teacher that is learned from so."""
+    temperature: float = Field(0.0, ge=0)
+    """How far what is written is left to chance, seeded by the text; 0: the likeliest token at each step."""
+    kept: int = Field(32, ge=1, le=1024)
+    """Of how many of the likeliest tokens it is told how probable they are; of the others, what they have together."""
+
+    @model_validator(mode="after")
+    def _something_written(self) -> Self:
+        if self.learns == "written" and not self.writes:
+            raise ValueError("`writes` above 0, where what is written is learned from")
+        return self
+
+    @property
+    def form(self) -> Shape:
+        """Lines of so many likeliest tokens, and so much behind them."""
+        told = {name: getattr(self, name) for name in ("temperature", "learns")}
+        told |= {"likeliest": self.kept, "further": self.writes}
+        found: Shape = plugins.build("shapes", {"kind": self.shape, **told})
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None: people give texts, no labels."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The numbers of a token's line."""
+        return scored.columns(self.kept)
+
+    def gold_type(self) -> pa.DataType:
+        """That the text is right."""
+        import pyarrow as pa
+
+        return pa.bool_()
+
+    def code(self, label: Any, text: str = "") -> bool | None:
+        """It is."""
+        return True
+
+    def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
+        """Something else than the text."""
+        if label == text:
+            return None
+        shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
+        return f"`{shown}`", "no label: the text is its own", 'Set `label = ""` under [corpus].'
+
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """There is nothing to count."""
+        return np.zeros(0, dtype=np.int64)
+
+    def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
+        """Every text is right as it is."""
+        return np.ones(len(column), dtype=np.bool_)
+
+    def golds(self, items: Sequence[Any]) -> NDArray[Any]:
+        """The same."""
+        return np.ones(len(items), dtype=np.bool_)
+
+    def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
+        """Everywhere."""
+        return np.ones(len(gold), dtype=np.bool_)
+
+    def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
+        """No position among the outputs."""
+        return np.full(len(gold) if words is None else len(words.tokens), -1, dtype=np.int64)
+
+    def named(self, said: Any) -> NDArray[Any]:
+        """Whatever is said, the texts are right."""
+        return np.ones(len(said), dtype=np.bool_)
+
+    def answered(
+        self,
+        gold: NDArray[Any],
+        said: Any,
+        teacher: Any,
+        *,
+        named: bool = False,
+        rows: Rows | None = None,
+        familiar: Collection[str] = frozenset(),
+    ) -> Told:
+        """What was said of the tokens, beside what the teacher said of them."""
+        from stillroom.metrics._tokens import Told
+
+        return Told.of(said, teacher)
+
+    def decode(self, said: Scored, texts: Sequence[str] = ()) -> list[Continuation]:
+        """What was written, and the bits a byte of what was read."""
+        found = said.only(said.read)
+        nats = -np.bincount(found.owners, weights=found.own, minlength=len(found))
+        sizes = np.array([int(one[-1, 1]) if len(one) else 0 for one in found.each(found.places)])
+        bits = nats / math.log(2) / np.maximum(sizes, 1)
+        return [Continuation(text, float(one)) for text, one in zip(said.texts, bits, strict=True)]
+
+    def objectives(self, said: frozenset[str] = frozenset({"token_logprobs"})) -> tuple[Mapping[str, Any], ...]:
+        """The teacher's distributions, and the tokens themselves."""
+        return (
+            {"kind": "forward_kl", "temperature": 1.0, "weight": 0.9},
+            {"kind": "sequence", "weight": 0.1},
+        )
+
+    def toy(self) -> Sequence[ToyRow]:
+        """Sentences of few words, in an order that can be learned."""
+        texts = [
+            f"{one} red {thing} sailed home and {one} red {thing} sang"
+            for one in ("one", "two", "three", "four", "five", "six")
+            for thing in ("cats", "ships", "songs", "stars")
+        ]
+        return [ToyRow(text, text) for text in texts]

