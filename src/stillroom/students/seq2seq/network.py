@@ -108,7 +108,7 @@ class Seq2seqNetwork:
         """The ids of each text, its end among them, cut at the longest input."""
         return self._encode(texts)
 
-    def encode_target(self, texts: Sequence[str]) -> list[Ids]:
+    def encode_target(self, texts: Sequence[str], *, read: Sequence[Ids]) -> list[Ids]:
         """The ids of what is to be written, each behind the vocabulary, so that they are told from what is read."""
         return [(one + self.module.size).astype(np.int32) for one in self._encode(texts)]
 
@@ -119,7 +119,9 @@ class Seq2seqNetwork:
         logits, written = self.module.both(ids, mask)
         return {"sequence": logits, "written": written}
 
-    def generate(self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> list[str]:
+    def generate(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], *, texts: Sequence[str] = ()
+    ) -> list[str]:
         """What it writes, the most probable token at each step; of a text without a token nothing."""
         source, reads, _, _ = self.module.split(ids, mask)
         empty = (reads.sum(dim=1) == 1) & (source[:, 0] == _END_ID)
