@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
+T = TypeVar("T", bound=Hashable)
 #: What a text is made of: its sentences, or its lines, such as the turns of a conversation.
 Unit = Literal["sentences", "lines"]
 _LINE = re.compile(r"[^\n\r]+")
@@ -65,7 +66,7 @@ def picked(sentences: Sequence[Sequence[Hashable]], target: Sequence[Hashable], 
     best = -1.0
     while len(chosen) < most:
         left = [place for place in range(len(counted)) if place not in chosen]
-        values = [_f1(together + counted[place], wanted) for place in left]
+        values = [f1(together + counted[place], wanted) for place in left]
         if not values or max(values) <= best:
             break
         best = max(values)
@@ -74,6 +75,7 @@ def picked(sentences: Sequence[Sequence[Hashable]], target: Sequence[Hashable], 
     return chosen
 
 
-def _f1(one: Counter[Hashable], other: Counter[Hashable]) -> float:
+def f1(one: Counter[T], other: Counter[T]) -> float:
+    """How much two counts of things have in common: twice what both have, over all that either has."""
     total = one.total() + other.total()
     return 2 * (one & other).total() / total if total else 0.0

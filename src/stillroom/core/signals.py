@@ -16,7 +16,8 @@ Who gives logits names a label too: the first of the highest. Who gives only a l
 makes some of it.
 
 Beside them stand what is no signal, a row a text: `price`, what its answer cost, where a teacher bills for each; and
-`unanswered`, why there is none, "" where there is one. Where there is none, the row of every signal means nothing.
+`unanswered`, why there is none, "" where there is one. Where there is none, the row of every signal means nothing. And
+`candidates`, where a text is written and its teacher would write several: pairs of a text and a score, the best first.
 
 A signal over tokens is kept without padding: the rows of all texts stand end to end, `[Σ tokens^axes, …]`.
 """
@@ -43,8 +44,9 @@ TOKENS = "tokens"
 WORDS, COUNTS = "words", "counts"
 PRICE = "price"
 UNANSWERED = "unanswered"
+CANDIDATES = "candidates"
 #: What stands beside signals and is none.
-BESIDE = frozenset({PRICE, UNANSWERED})
+BESIDE = frozenset({PRICE, UNANSWERED, CANDIDATES})
 #: Every kind of signal, and how many of its axes run over tokens.
 TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0}
 KINDS = frozenset(TOKEN_AXES)

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 Outputs = Any
 
 
+class Sift(Protocol):
+    """Says of each answer to some texts why it is not to be learned from, "" where it is."""
+
+    def __call__(self, said: Outputs, *, scores: NDArray[np.float64] | None = None) -> NDArray[np.object_]:
+        """`scores`: how good the teacher finds each of these, where it says so."""
+
+
 class Reader(Protocol):
     """Whoever reads texts as ids; for words, also where they are."""
 
@@ -115,6 +122,12 @@ class Shape(Member, ABC):
     @abstractmethod
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
         """A teacher's answers, out of all that it says."""
+
+    def chosen(
+        self, said: Mapping[str, NDArray[Any]], sift: Sift
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.object_]]:
+        """What is learned from of what a teacher said, and, text by text, why it is not; "": it is."""
+        return said, sift(self.heard(said))
 
     @abstractmethod
     def said(self, outputs: Outputs) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.shapes import Reader, Shape
+from stillroom.core import signals
+from stillroom.shapes import Reader, Shape, Sift
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,6 +103,23 @@ class Decoder(Shape):
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Texts:
         """What it wrote."""
         return said[self.answer]
+
+    def chosen(
+        self, said: Mapping[str, NDArray[Any]], sift: Sift
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.object_]]:
+        """Of several candidates the best that nothing is said against; where all are objected to, the first is told."""
+        if signals.CANDIDATES not in said:
+            return said, sift(self.heard(said))
+        written, candidates = self.heard(said).copy(), said[signals.CANDIDATES]
+        objections = array(["…"] * len(written))
+        for rank in range(max((len(one) for one in candidates), default=1) or 1):
+            own = [one[rank] if rank < len(one) else ("", np.nan) for one in candidates]
+            texts = array([text for text, _ in own])
+            found = sift(texts, scores=np.array([score for _, score in own], dtype=np.float64))
+            better = (objections != "") & (found == "")
+            written[better], objections[better] = texts[better], ""
+            objections = np.where((objections != "") & (rank == 0), found, objections)
+        return {**said, self.answer: written}, objections
 
     def said(self, outputs: Any) -> dict[str, NDArray[Any]]:
         """What it wrote, by its name."""

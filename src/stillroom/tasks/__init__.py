@@ -145,8 +145,13 @@ class Task(Member, ABC):
         """The settings that `sift` goes by: another transfer set comes of others."""
         return {}
 
-    def sift(self, texts: Sequence[str], said: Outputs) -> NDArray[np.object_]:
-        """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is."""
+    def sift(
+        self, texts: Sequence[str], said: Outputs, *, scores: NDArray[np.float64] | None = None
+    ) -> NDArray[np.object_]:
+        """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is.
+
+        `scores`: how good the teacher finds each answer, where it says so.
+        """
         found = np.empty(len(texts), dtype=np.object_)
         found[:] = ""
         return found

@@ -91,7 +91,10 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any], fault: str) -> None:
         chat = self.path.endswith("/chat/completions")
         prompt = body["messages"][-1]["content"] if chat else body["prompt"]
-        usage = {"prompt_tokens": len(prompt.split()) + 9, "completion_tokens": min(body["max_tokens"], 7)}
+        usage = {
+            "prompt_tokens": len(prompt.split()) + 9,
+            "completion_tokens": min(body["max_tokens"], 7) * body.get("n", 1),
+        }
         if fault == "dear":
             usage["prompt_tokens"] = 10**5
         status, _, header = fault.partition(" after ")
@@ -110,7 +113,10 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        reply = {"choices": [self._choice(body, prompt, chat=chat, fault=fault)], "usage": usage}
+        choices = [self._choice(body, prompt, chat=chat, fault=fault) for _ in range(body.get("n", 1))]
+        if len(choices) > 1 and not fault:  # the first one is unlike the others
+            choices[0] |= {"message": {"role": "assistant", "content": "nonsense"}} if chat else {"text": "nonsense"}
+        reply = {"choices": choices, "usage": usage}
         if fault == "no usage":
             del reply["usage"]
         whole = json.dumps(reply).encode()
