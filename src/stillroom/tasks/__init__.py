@@ -116,6 +116,14 @@ class Task(Member, ABC):
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """Gold from items of it, None where a row has none."""
 
+    def said(self, gold: NDArray[Any]) -> Outputs | None:
+        """Gold as a teacher would say it, where whoever is fitted to it begins with it too; None: `place` is enough."""
+        return None
+
+    def for_gold(self) -> tuple[Mapping[str, Any], ...]:
+        """The mixture for whoever is fitted to gold alone."""
+        return ({"kind": "hard_label"},)
+
     @abstractmethod
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
         """Gold as the answers of whoever answers there: positions among the outputs, −1 where there is no gold."""

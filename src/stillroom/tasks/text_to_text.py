@@ -122,6 +122,14 @@ class TextToText(Task):
         """Where there are references."""
         return np.array([isinstance(one, tuple) for one in gold], dtype=np.bool_)
 
+    def said(self, gold: NDArray[Any]) -> NDArray[np.object_]:
+        """The first reference of each row."""
+        return decoder.array([one[0] for one in gold])
+
+    def for_gold(self) -> tuple[Mapping[str, Any], ...]:
+        """As from a teacher's texts."""
+        return self.objectives()
+
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
         """Nothing is learned from gold."""
         return np.full(len(gold), -1, dtype=np.int64)

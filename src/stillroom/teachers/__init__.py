@@ -156,8 +156,13 @@ class Examples:
     def of_gold(cls, network: Network, rows: Rows[Any], *, task: Task) -> Self:
         """The rows that have gold, for a network that no teacher tells anything."""
         table = rows.table(["text", "label"]).drop_null()
-        ids, words = task.form.read(network, table["text"].to_pylist())
-        return cls(ids, task.place(task.gold(table["label"]), words), None, words=words)
+        texts, gold = table["text"].to_pylist(), task.gold(table["label"])
+        ids, words = task.form.read(network, texts)
+        said = task.said(gold)
+        if said is None:
+            return cls(ids, task.place(gold, words), None, words=words)
+        ids = task.form.taught(network, ids, said)
+        return cls(ids, task.place(gold, words), said, words=words, answer=task.form.answer, texts=texts)
 
     def some(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the texts, in this order, with gold and answers; what else the teacher said stays behind."""

@@ -59,8 +59,12 @@ class SourceAndTarget(nn.Module):
             torch.cat([~torch.ones_like(writes[:, :1]), ~writes[:, :-1]], dim=1), self.inner.config.pad_token_id
         )
         logits: Tensor = self.inner(input_ids=source, attention_mask=reads.long(), decoder_input_ids=before).logits
-        # Padding, the last of all tokens, is never written, and nothing moves its vector from zero.
-        return logits[..., :-1], target.masked_fill(~writes, -1)
+        # Padding is never written; where it is the last of all tokens, nothing moves its vector from zero.
+        padding = self.inner.config.pad_token_id
+        if padding == self.size - 1:
+            return logits[..., :-1], target.masked_fill(~writes, -1)
+        never = torch.arange(self.size, device=logits.device) == padding
+        return logits.masked_fill(never, -torch.inf), target.masked_fill(~writes, -1)
 
     def split(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
