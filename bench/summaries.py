@@ -6,8 +6,8 @@
 SciTLDR, abstracts alone (1,992 to learn from, 619 of dev, 618 of test): one sentence each; ROUGE is the mean over a
 paper's references. DialogSum (1,500 dialogues to learn from, dev and test of 500): three turns each. The teacher is a
 linear model on MiniLM's vectors, fitted here to people's summaries. With `--dev` what dev says of several students is
-told, with `--written` what it says of a teacher that writes (MiniLM under a fresh decoder, fitted to the pairs); the test
-is not touched by either.
+told, with `--written` what it says of a teacher that writes (MiniLM under a fresh decoder, fitted to the pairs);
+neither touches the test.
 
 Where a set is not on this machine, it says so and goes on with the other.
 """
@@ -19,6 +19,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import argparse
+import ast
 import gzip
 import itertools
 import json
@@ -73,7 +74,8 @@ def rows_of(name: str, part: str, *, shared: Path) -> Iterator[dict[str, Any]]:
         raise NotHereError(f"no {path}")
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
-            row = json.loads(line)
+            # DialogSum's rows to learn from are written as Python writes a dict, and not as JSON.
+            row = json.loads(line) if line.startswith('{"') else ast.literal_eval(line)
             if name == "scitldr":
                 yield {"text": " ".join(one.strip() for one in row["source"]), "label": row["target"]}
             else:
