@@ -110,6 +110,21 @@ class TestNetwork:
         (target,) = network.encode_target(["the film was great"], read=[read])
         assert (target - network.module.size).tolist() == read[1:].tolist()
 
+    def test_it_writes_no_more_than_the_longest_that_it_learned_from(
+        self, encoder_folder: Path, tmp_path: Path
+    ) -> None:
+        network = self.network(encoder_folder)
+        read = network.encode(["the film was great"] * 2)
+        assert network.longest_written == 128
+        network.encode_target(["great", "we found it dull"], read=read)
+        padded = [torch.from_numpy(one) for one in batches.pad(read[:1])]
+        (said,) = network.generate(*padded)
+        assert len(network.encode([said])[0]) - 2 <= 5 == network.longest_written, "its end among them"
+        network.save(tmp_path)
+        again = _writing.fresh(tmp_path, task=TASK, seed=3, dropout=0.0, max_tokens=32)
+        assert again.longest_written == 5
+        assert again.generate(*padded) == [said]
+
     def test_padding_is_never_written_and_neighbours_do_not_count(self, encoder_folder: Path) -> None:
         network = self.network(encoder_folder)
         network.module.eval()

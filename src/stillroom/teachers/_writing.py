@@ -43,6 +43,12 @@ class WritingNetwork:
         self._encode = self.encoder.read(tokenizer)
         self._target = Tokens(special=True, max_tokens=_LONGEST_WRITTEN).read(tokenizer)
         self._decoder = Tokenizer.from_str(tokenizer)
+        self._longest = 0  # of what it was to write so far
+
+    @property
+    def longest_written(self) -> int:
+        """How many tokens it writes at most: what the longest text that it learned from has."""
+        return self._longest or self.module.inner.generation_config.max_new_tokens or _LONGEST_WRITTEN
 
     @property
     def shape(self) -> str:
@@ -67,6 +73,7 @@ class WritingNetwork:
         """The ids of what is to be written, without the one that it starts with, each behind the vocabulary."""
         start = self.module.inner.config.decoder_start_token_id
         ids = [one[1:] if one[0] == start else one for one in self._target(texts)]
+        self._longest = max(self._longest, *(len(one) for one in ids)) if ids else self._longest
         return [(one + self.module.size).astype(np.int32) for one in ids]
 
     def tell(
@@ -92,7 +99,7 @@ class WritingNetwork:
         with torch.inference_mode():
             found = self.module.inner.generate(
                 input_ids=source, attention_mask=reads.long(), num_beams=count, num_return_sequences=count,
-                do_sample=False, max_new_tokens=_LONGEST_WRITTEN, output_scores=count > 1,
+                do_sample=False, max_new_tokens=self.longest_written, output_scores=count > 1,
                 return_dict_in_generate=True,
             )  # fmt: skip
         texts = self._decoder.decode_batch(found.sequences.tolist(), skip_special_tokens=True)
@@ -126,6 +133,7 @@ class WritingNetwork:
 
     def save(self, folder: Path) -> None:
         """Write a folder that `transformers` loads too, and the tokenizer."""
+        self.module.inner.generation_config.max_new_tokens = self.longest_written
         self.module.inner.save_pretrained(folder, safe_serialization=True)
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
