@@ -146,6 +146,13 @@ class TestNetwork:
         assert set(held) == {id(weight) for weight in network.module.parameters()}
         assert len(network.strata()) == 3 + 2, "three layers, what is above them and what is below"
 
+    def test_the_tables_of_both_sides_can_be_left_as_they_are(self, encoder_folder: Path) -> None:
+        network = self.network(encoder_folder)
+        inner = network.module.inner
+        tables = {id(one) for one in network.token_tables()}
+        assert tables == {id(one.get_input_embeddings().weight) for one in (inner.get_encoder(), inner.decoder)}
+        assert id(inner.decoder.get_output_embeddings().weight) in tables
+
     def test_a_base_that_writes_already_is_taken_as_it_is(self, tmp_path: Path) -> None:
         student = plugins.build("students", {"kind": "seq2seq", "width": 16, "heads": 2, "feed_forward": 32,
                                              "vocabulary": 400})  # fmt: skip

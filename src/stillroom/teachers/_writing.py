@@ -120,6 +120,14 @@ class WritingNetwork:
         above = [weight for weight in self.module.parameters() if id(weight) not in held]
         return [above, *found, below]
 
+    def token_tables(self) -> list[nn.Parameter]:
+        """The vectors of its tokens, on either side; what writes shares the decoder's."""
+        from torch.nn import Embedding
+
+        size = self.module.size
+        tables = [one for one in self.module.modules() if isinstance(one, Embedding) and one.num_embeddings == size]
+        return [weight for one in tables for weight in one.parameters()]
+
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """AdamW over what is trained."""
         import torch

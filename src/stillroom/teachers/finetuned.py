@@ -129,7 +129,8 @@ class FineTuned(Teacher):
 
         if task.form.writes:
             found = _writing.fresh(base, task=task, seed=seed, dropout=self.dropout, max_tokens=self.max_tokens)
-            found.module.inner.get_encoder().get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
+            for table in found.token_tables():
+                table.requires_grad_(not self.freeze_embeddings)
             self._freeze(found, layers=len(found.strata()) - 2)
             return found
 
