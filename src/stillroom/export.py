@@ -265,7 +265,9 @@ def in_torch(network: Network, texts: Sequence[str], *, task: Task) -> tuple[Out
             network.module.eval()
             for rows in batches.by_tokens([len(one) for one in ids], budget=batches.ON_CPU):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                sheet.put(rows, task.form.told(network, torch.from_numpy(padded), torch.from_numpy(mask)))
+                told = task.form.told(network, torch.from_numpy(padded), torch.from_numpy(mask),
+                                      texts=[texts[row] for row in rows.tolist()])  # fmt: skip
+                sheet.put(rows, told)
         return sheet.outputs, len(texts) / (time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)

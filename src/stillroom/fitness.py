@@ -130,6 +130,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         if task.shape not in form.shapes:
             found, expected = f"`{form.kind}` for {task.kind}", f"a format of what gives {task.shape}"
             problems.append(Problem(f"export.formats[{number}]", found, expected, "Take it out."))
+        if not student.exports:
+            found = f"`{form.kind}` for a {student.kind} student, which is served by its own weights"
+            problems.append(Problem(f"export.formats[{number}]", found, "no format", "Take it out."))
         if form.needs_exits and not student.leaves_early:
             found = f"`{form.kind}` for a {student.kind} student that answers at its end alone"
             todo = "Set `student.exits` (a transformer has them), or choose another format."

@@ -213,7 +213,8 @@ class Learner:
             for rows in order[self._team.place :: self._team.count] if shared else order:
                 padded, mask = batches.pad([self.dev.ids[row] for row in rows])
                 said = self._forward(padded, mask)
-                sheet.put(rows, self._form.told(self.network, *self._there(padded, mask), said))
+                texts = [self.dev.texts[row] for row in rows.tolist()] if self.dev.texts else ()
+                sheet.put(rows, self._form.told(self.network, *self._there(padded, mask), said, texts=texts))
                 terms = self.terms(said, self.target(self.dev, rows, said), share=1.0)
                 loss += float(sum(terms.values())) * len(rows)
             if shared:

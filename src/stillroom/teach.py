@@ -128,7 +128,8 @@ class Pupil:
         with torch.inference_mode():
             for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
                 padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
-                sheet.put(rows, self._task.form.told(self._network, padded, mask))
+                read = [texts[row] for row in rows.tolist()]
+                sheet.put(rows, self._task.form.told(self._network, padded, mask, texts=read))
         return self._task.form.said(sheet.outputs), sum(len(one) for one in ids)
 
     def network(self) -> Any:

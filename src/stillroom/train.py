@@ -314,6 +314,7 @@ class _Heard:
     answers: list[Any] = field(default_factory=list)
     words: list[Words | None] = field(default_factory=list)
     places: list[signals.Place] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def _from_said(
@@ -336,6 +337,8 @@ def _from_said(
         heard.words.append(words)
         heard.gold.append(task.place(rows, words))
         heard.answers.append(task.form.aligned(task.form.answers(shard), words))
+        if task.form.writes and role == "dev":
+            heard.texts += shard["text"].to_pylist()
         if shard.num_rows and wanted:
             heard.places += said.further(shard)
     made = []
@@ -357,6 +360,7 @@ def _from_said(
             answers if said.names_labels_only else None,
             Words.join(places) if places else None,
             task.form,
+            heard.texts,
         )
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)

@@ -7,6 +7,7 @@ asks only for what is missing, so nothing is paid for twice. Inside a shard text
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import time
@@ -202,7 +203,9 @@ def _ask(
             ledger.write(json.dumps(line) + "\n")
         tally = shards.tally(said)
         # What is learned from is sifted; what is judged is taken as it comes.
-        sifted = task.sift(shard.texts, form.heard(said)) if shard.part in ("train", "unlabelled") else None
+        sifted = None
+        if shard.part in ("train", "unlabelled"):
+            said, sifted = form.chosen(said, functools.partial(task.sift, shard.texts))
         shard, said, unanswered = shards.answered(shard, said, form=form, objections=sifted)
         if shard.made is not None:
             of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))

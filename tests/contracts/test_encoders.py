@@ -22,6 +22,10 @@ NAMES = plugins.names("runtime.encoders")
 #: Settings of each member, several of some; a new one adds its line.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "cased": [{"tokens": {"special": False}, "size": 9000}],
+    "sentences": [
+        {"tokens": {"special": False}, "size": 9000},
+        {"tokens": {"special": False}, "size": 9000, "unit": "lines"},
+    ],
     "ngrams": [{"bits": 10}, {"bits": 10, "word_pairs": False, "shortest": 2, "longest": 2}],
     "tokens": [{"special": True, "max_tokens": 16}, {"special": False}],
     "tokens_and_ngrams": [{"tokens": {"special": False}, "ngrams": {"bits": 10}, "first": 9000}],
@@ -72,9 +76,13 @@ def test_every_text_gets_ids_that_its_student_has_a_row_for(
     encoder: Encoder, encode: Encode, encoder_folder: Path
 ) -> None:
     vocabulary = json.loads((encoder_folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    rows = {"tokens": len(vocabulary), "ngrams": 1 << 10, "tokens_and_ngrams": 9000 + (1 << 10), "cased": 9000 * 4}[
-        encoder.kind
-    ]
+    rows = {
+        "tokens": len(vocabulary),
+        "ngrams": 1 << 10,
+        "tokens_and_ngrams": 9000 + (1 << 10),
+        "cased": 9000 * 4,
+        "sentences": 9001,
+    }[encoder.kind]
     found = encode(TEXTS)
     assert len(found) == len(TEXTS)
     for text, ids in zip(TEXTS, found, strict=True):

@@ -37,8 +37,10 @@ TASKS: dict[str, Task] = {
     "onnx_words": TokenLabelling(labels=("PER", "LOC")),
     "static_vectors": Embeddings(dimensions=32),
 }
-#: Runners of students that answer texts or words; of those that write: `tests/students/test_{seq2seq,decoder}.py`.
-NAMES = [name for name in plugins.names("runtime.runners") if name not in ("ctranslate2", "onnx_causal")]
+#: Runners of students that write are held to the same in `tests/students`, by the texts that they write.
+WRITING = {"ctranslate2", "extractive", "onnx_causal"}
+#: Runners of students that answer with numbers.
+NAMES = [name for name in plugins.names("runtime.runners") if name not in WRITING]
 STATIC = {"kind": "static", "dimensions": 16, "hidden": 8}
 #: Students that the members serve, the member's name first; a new one adds its line.
 CASES: dict[str, dict[str, Any]] = {

@@ -98,6 +98,10 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
     "quire": lambda folder, encoder, classifier: {},
     "recorded": make_recorded,
+    "salience": lambda folder, encoder, classifier: {
+        "model": str(write_embedder(folder / "model", encoder)),
+        "fitted": True,
+    },
     "sentence_transformer": lambda folder, encoder, classifier: {
         "model": str(write_embedder(folder / "model", encoder))
     },
@@ -113,6 +117,7 @@ TASKS: dict[str, Task] = {
     "harper": Proofreading(),
     "quire": Proofreading(),
     "gguf": Generation(kept=4, writes=2),
+    "salience": TextToText(goal="summary"),
 }
 
 

@@ -70,8 +70,9 @@ def write_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     inner, parts = io.BytesIO(), []
     with tarfile.open(fileobj=inner, mode="w:gz") as files:
         for number, part in enumerate((sample._MOVIES, *sample._OTHERS)):
-            lines = [f"{n}\t{(-1.5, 2.25)[n % 2]}\t{text}" for n, text in enumerate(sentences(80, seed=number))]
-            lines[0] = f"0\t0.0\tneither good nor bad \u2013 a line\u2028end and an old one\x85in {part.domain} "
+            texts = enumerate(sentences(80, seed=number))
+            lines = [f"{n // 4}_{n % 4}\t{(-1.5, 2.25)[n % 2]}\t{text}" for n, text in texts]
+            lines[0] = f"0_0\t0.0\tneither good nor bad \u2013 a line\u2028end and an old one\x85in {part.domain} "
             data = "\r\n".join(lines).encode()
             entry = tarfile.TarInfo(part.name)
             entry.size = len(data)

@@ -96,6 +96,23 @@ def test_editorials_have_no_labels_and_serve_any_task(archive: Path, tmp_path: P
     assert found.unlabelled.count
 
 
+@pytest.mark.usefixtures("archive", "no_pip")
+def test_articles_are_whole_and_have_no_labels() -> None:
+    """Four sentences each, in their order; those of the products are beside the editorials."""
+    streams = list(Sample(name="articles").streams(TASK))
+    assert [(one.split, one.domain, one.gold) for one in streams] == [
+        ("labelled", "editorials", False),
+        ("unlabelled", "products", False),
+    ]
+    articles = [row for row in streams[0].rows if isinstance(row, Row)]
+    assert len(articles) == 20
+    assert {row.label for row in articles} == {None}
+    single = [*rows("outside", "editorials"), *rows("unlabelled", "editorials")]
+    second = sorted(int(row.where.rpartition(" ")[2]) for row in single if row.text in articles[1].text)
+    assert second == [5, 6, 7, 8]
+    assert articles[1].where.endswith("text 1")
+
+
 def test_the_key_is_known_without_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STILLROOM_CACHE", str(tmp_path / "empty"))
     digests = Sample(name="reviews").digests()

@@ -17,7 +17,7 @@ from stillroom.tasks.proofreading import Proof
 from tests.conftest import _ENDINGS, _OPENINGS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "proofreading" / "jfleg"
-SLIPS = {"dull": "dulll", "awful": "awfull", "bright": "brigth"}
+SLIPS = {"dull": "dulll", "awful": "awfull", "great": "graet", "bright": "brigth", "moving": "movving"}
 
 
 def rows() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,38 @@ def test_copied_by_hand() -> None:
 )
 def test_numbers_and_names_that_the_source_lacks(said: str, source: str, expected: list[str]) -> None:
     assert unfounded(said, source) == expected
+
+
+def test_of_several_texts_the_best_that_is_not_sifted_out_is_learned_from() -> None:
+    """By their order; where all are objected to, it is told why the first is. What is judged stays the first."""
+    task: Any = plugins.build("tasks", {"kind": "text_to_text", "most_copied": 0.7, "least_score": -1.0})
+    sources = ["one two three four five six"] * 4
+    some = [
+        (("um dois tres quatro", -0.1), ("outra frase longa", -0.2)),
+        (("one two three four five seis", -0.1), ("um", -0.2), ("outra frase longa", -0.3)),
+        (("um", -0.1), ("outra frase longa", -1.5)),
+        (),
+    ]
+    candidates = decoder.array([""] * 4)
+    candidates[:] = some
+    said = {"sequence": decoder.array([one[0][0] if one else "" for one in some]), "candidates": candidates}
+    chosen, why = task.form.chosen(said, functools.partial(task.sift, sources))
+    assert chosen["sequence"][:2].tolist() == ["um dois tres quatro", "outra frase longa"]
+    assert why.tolist() == ["", "", "wrote too little", "wrote nothing"]
+    assert said["sequence"][1] == "one two three four five seis"
+    plain, why = task.form.chosen({"sequence": said["sequence"]}, functools.partial(task.sift, sources))
+    assert plain["sequence"].tolist() == said["sequence"].tolist()
+    assert why.tolist() == ["", "copied", "wrote too little", "wrote nothing"]
+
+
+def test_a_low_score_is_told() -> None:
+    task: Any = plugins.build("tasks", {"kind": "text_to_text", "least_score": -1.0})
+    said = decoder.array(["um gato grande"] * 2)
+    assert task.sift(["a large cat"] * 2, said, scores=np.array([-1.2, -0.8])).tolist() == [
+        "wrote what it is not sure of",
+        "",
+    ]
+    assert task.sifting["least_score"] == -1.0
 
 
 def test_what_a_teacher_wrote_is_sifted() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from stillroom.core.errors import MismatchError
+from stillroom.objectives import Target
 from tests.objectives.checks import OWN, Make
 from tests.objectives.references import REFERENCES, sides
 from tests.objectives.scenes import KINDS, ROWS, at_equality, heard, lengths, looked, made, reordered, scene
@@ -189,3 +190,17 @@ def test_rank_has_a_slope_where_a_student_says_nothing_yet() -> None:
     slopes = silent.gradients()["logits"]
     assert torch.isfinite(slopes).all()
     assert (slopes.abs().sum(dim=1) > 1).all()
+
+
+def test_what_can_not_be_written_takes_no_share_of_the_smoothing() -> None:
+    """As if it were not there at all."""
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    written, mask = torch.tensor([0, 3, 2, 1, 0]), torch.ones(5, dtype=torch.bool)
+    walled = torch.cat([logits, torch.full((5, 3), -torch.inf, dtype=torch.float64)], dim=1).requires_grad_()
+    target = Target({"sequence": written}, torch.full((5,), -1), mask)
+    plain, found = (made("sequence", smoothing=0.2).loss({"sequence": one}, target) for one in (logits, walled))
+    torch.testing.assert_close(found, plain)
+    found.backward()
+    assert walled.grad is not None
+    assert torch.isfinite(walled.grad).all()
+    assert not walled.grad[:, 7:].any()

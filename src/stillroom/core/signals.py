@@ -19,8 +19,9 @@ Who gives logits names a label too: the first of the highest. Who gives only a l
 makes some of it. Who says how probable the next tokens are gives logits over those, and a sequence: the one that came.
 
 Beside them stand what is no signal, a row a text: `price`, what its answer cost, where a teacher bills for each; and
-`unanswered`, why there is none, "" where there is one; and `tally`, a mapping a row, where an answer has parts: how
-many of them were of which sort. Where there is no answer, the row of every signal means nothing.
+`unanswered`, why there is none, "" where there is one; `tally`, a mapping a row, where an answer has parts: how many of
+them were of which sort; and `candidates`, where a text is written and its teacher would write several: pairs of a text
+and a score, the best first. Where there is no answer, the row of every signal means nothing.
 
 A signal over tokens is kept without padding: the rows of all texts stand end to end, `[Σ tokens^axes, …]`.
 """
@@ -48,8 +49,9 @@ WORDS, COUNTS = "words", "counts"
 PRICE = "price"
 UNANSWERED = "unanswered"
 TALLY = "tally"
+CANDIDATES = "candidates"
 #: What stands beside signals and is none.
-BESIDE = frozenset({PRICE, UNANSWERED, TALLY})
+BESIDE = frozenset({PRICE, UNANSWERED, TALLY, CANDIDATES})
 #: Every kind of signal, and how many of its axes run over tokens.
 TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0,
               "token_logprobs": 0}  # fmt: skip

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, Literal, final
 
@@ -75,14 +76,16 @@ class Sample(Source):
     the text is used. A rating above 0 is `positive`.
 
     As `editorials`, sentences of a newspaper's editorials, and tweets, all without labels, for a teacher that needs
-    none: what it says stands for gold. As `prose`, the editorials alone: text that somebody has edited.
+    none: what it says stands for gold. As `prose`, the editorials alone: text that somebody has edited. As `articles`,
+    the editorials and the product reviews whole, their sentences put together again in their order.
     """
 
     fetches: ClassVar[bool] = True
 
     kind: Literal["sample"] = "sample"
-    name: Literal["reviews", "editorials", "prose"]
-    """Which sample: `reviews` with their ratings as labels; without labels, `editorials` (and tweets) or `prose`."""
+    name: Literal["reviews", "editorials", "prose", "articles"]
+    """Which sample: `reviews` with their ratings as labels; without labels, `editorials` (and tweets) sentence by
+    sentence, `prose`, the editorials alone, or `articles`, editorials (and product reviews) whole."""
 
     source: str = "Hutto and Gilbert 2014, VADER (ICWSM)"
     """Where the text comes from, as one would cite it."""
@@ -106,10 +109,16 @@ class Sample(Source):
 
     def streams(self, task: Task) -> Iterator[Stream]:
         """Labelled movie reviews; of each other domain, unlabelled text and labelled rows outside."""
+        split: Split
+        if self.name == "articles":
+            texts = _texts(_archive())
+            for split, domain in (("labelled", "editorials"), ("unlabelled", "products")):
+                part = next(one for one in _OTHERS if one.domain == domain)
+                yield Stream(split, domain, _articles(texts, part), gold=False)
+            return
         if self.name != "reviews":
             texts = _texts(_archive())
             beside: tuple[tuple[Split, str], ...] = (("outside", "tweets"), ("unlabelled", "tweets"))
-            split: Split
             for split, domain in (("labelled", "editorials"), *(beside if self.name == "editorials" else ())):
                 part = next(one for one in _OTHERS if one.domain == domain)
                 rows = (replace(row, label=None) for row in _rows(texts, part, split))
@@ -138,6 +147,13 @@ def _rows(texts: Callable[[_Part], bytes], part: _Part, split: Split) -> Iterato
             continue
         label = None if split == "unlabelled" else "positive" if float(rating) > 0 else "negative"
         yield Row(text, label, f"{Path(part.name).name}, line {number}")
+
+
+def _articles(texts: Callable[[_Part], bytes], part: _Part) -> Iterator[Row]:
+    """The texts of a file whole: what stands before `_` in a line's id says which text its sentence is of."""
+    lines = [line.split("\t", 2) for line in texts(part).decode().split("\n") if line.strip()]
+    for article, some in groupby(lines, key=lambda line: line[0].partition("_")[0]):
+        yield Row(" ".join(text.strip() for _, _, text in some), None, f"{Path(part.name).name}, text {article}")
 
 
 def _texts(archive: bytes) -> Callable[[_Part], bytes]:

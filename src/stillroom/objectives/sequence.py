@@ -25,7 +25,7 @@ class Sequence(Objective):
     needs: ClassVar[frozenset[str]] = frozenset({"sequence"})
     formula: ClassVar[str] = (
         "mean over tokens of −(1 − ε) log q(y_t | y_<t, x) − ε mean over the vocabulary of log q(· | y_<t, x), y the "
-        "teacher's text"
+        "teacher's text; of what can't be written (a logit of −∞) nothing counts"
     )
     source: ClassVar[str] = (
         "Kim and Rush, sequence-level distillation, arXiv 1606.07947; smoothing: Szegedy et al., arXiv 1512.00567"
@@ -38,9 +38,16 @@ class Sequence(Objective):
 
     def loss(self, student: Said, target: Target, learned: nn.Module | None = None) -> Float[Tensor, ""]:
         """The mean over the tokens that count."""
+        import torch
         from torch.nn.functional import cross_entropy
 
         logits, written = student["sequence"][target.mask], target.signals["sequence"][target.mask]
         if not len(logits):
             return student["sequence"].sum() * 0.0
-        return cross_entropy(logits, written, label_smoothing=self.smoothing)
+        possible = torch.isfinite(logits)
+        if not self.smoothing or bool(possible.all()):
+            return cross_entropy(logits, written, label_smoothing=self.smoothing)
+        said = logits.log_softmax(dim=-1).masked_fill(~possible, 0.0)
+        alike = said.sum(dim=-1) / possible.sum(dim=-1)
+        own = said.gather(-1, written[:, None]).squeeze(-1)
+        return -((1.0 - self.smoothing) * own + self.smoothing * alike).mean()

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 Outputs = Any
 
 
+class Sift(Protocol):
+    """Says of each answer to some texts why it is not to be learned from, "" where it is."""
+
+    def __call__(self, said: Outputs, *, scores: NDArray[np.float64] | None = None) -> NDArray[np.object_]:
+        """`scores`: how good the teacher finds each of these, where it says so."""
+
+
 class Reader(Protocol):
     """Whoever reads texts as ids; for words, also where they are."""
 
@@ -122,6 +129,12 @@ class Shape(Member, ABC):
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
         """A teacher's answers, out of all that it says."""
 
+    def chosen(
+        self, said: Mapping[str, NDArray[Any]], sift: Sift
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.object_]]:
+        """What is learned from of what a teacher said, and, text by text, why it is not; "": it is."""
+        return said, sift(self.heard(said))
+
     @abstractmethod
     def said(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
         """Outputs as a teacher says them."""
@@ -163,8 +176,13 @@ class Shape(Member, ABC):
         """How sure somebody is of each answer, from its values, `[answers, outputs]`: its largest probability."""
         return np.asarray(softmax(values).max(axis=1))
 
-    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
-        """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them."""
+    def told(
+        self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
+    ) -> Any:
+        """What a network answers to padded ids, as `Sheet.put` takes it; `said` is what it just told of them.
+
+        `texts` are what the ids were read from, for shapes that write: an answer may be a part of them.
+        """
         told = network.module(ids, mask) if said is None else said[self.answer]
         return told.float().cpu().numpy()
 

@@ -217,7 +217,9 @@ class Causal(Shape):
         inside = np.concatenate([np.arange(count) for count in [0, *said.counts.tolist()]]).astype(np.int64)
         return every, Words(inside, said.places, said.counts)
 
-    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Any:
+    def told(
+        self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
+    ) -> Any:
         """A line a token, at the one before it."""
         logits = network.module(ids, mask) if said is None else said[self.answer]
         there, table = mask[:, 1:], np.zeros((*ids.shape, 2 * self.likeliest + 3), dtype=np.float32)

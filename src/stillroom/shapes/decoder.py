@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.shapes import Reader, Shape
+from stillroom.core import signals
+from stillroom.shapes import Reader, Shape, Sift
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -107,6 +108,23 @@ class Decoder(Shape):
         """What it wrote."""
         return said[self.answer]
 
+    def chosen(
+        self, said: Mapping[str, NDArray[Any]], sift: Sift
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.object_]]:
+        """Of several candidates the best that nothing is said against; where all are objected to, the first is told."""
+        if signals.CANDIDATES not in said:
+            return said, sift(self.heard(said))
+        written, candidates = self.heard(said).copy(), said[signals.CANDIDATES]
+        objections = array(["…"] * len(written))
+        for rank in range(max((len(one) for one in candidates), default=1) or 1):
+            own = [one[rank] if rank < len(one) else ("", np.nan) for one in candidates]
+            texts = array([text for text, _ in own])
+            found = sift(texts, scores=np.array([score for _, score in own], dtype=np.float64))
+            better = (objections != "") & (found == "")
+            written[better], objections[better] = texts[better], ""
+            objections = np.where((objections != "") & (rank == 0), found, objections)
+        return {**said, self.answer: written}, objections
+
     def said(self, outputs: Any) -> dict[str, NDArray[Any]]:
         """What it wrote, by its name."""
         return {self.answer: outputs}
@@ -131,12 +149,14 @@ class Decoder(Shape):
 
     def taught(self, network: Reader, ids: list[Ids], words: Words | None, said: Any) -> tuple[list[Ids], Words | None]:
         """With what is to be written behind what is read."""
-        targets = cast("Writes", network).encode_target(said)
+        targets = cast("Writes", network).encode_target(said, read=ids)
         return [np.concatenate(both) for both in zip(ids, targets, strict=True)], words
 
-    def told(self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None) -> Texts:
+    def told(
+        self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
+    ) -> Texts:
         """What it writes, whatever stands behind what it reads."""
-        return array(cast("Writes", network).generate(ids, mask))
+        return array(cast("Writes", network).generate(ids, mask, texts=texts))
 
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
         """A line a text."""

@@ -111,11 +111,13 @@ class ReadsWords(Network, Protocol):
 class Writes(Network, Protocol):
     """A network that writes a text for each text."""
 
-    def encode_target(self, texts: Sequence[str]) -> list[Ids]:
-        """The ids of what is to be written, told from those that are read: they go behind them."""
+    def encode_target(self, texts: Sequence[str], *, read: Sequence[Ids]) -> list[Ids]:
+        """The ids of what is to be written for what is `read`, told from those: they go behind them."""
 
-    def generate(self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> list[str]:
-        """What it writes for each text, whatever stands behind what it reads."""
+    def generate(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], *, texts: Sequence[str]
+    ) -> list[str]:
+        """What it writes for each of the texts that were read, whatever stands behind what it reads."""
 
 
 class Student(Member, ABC):
@@ -133,6 +135,9 @@ class Student(Member, ABC):
 
     serves_itself: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """The shapes in which its own weights can be served without torch; in others it needs an export format."""
+
+    exports: ClassVar[bool] = True
+    """Whether it is a graph that formats can hold; else its own weights are all that serves it."""
 
     learns_rounding: ClassVar[bool] = False
     """Whether an export in eight bits computes with the layers that it is trained with, so that it can learn to."""

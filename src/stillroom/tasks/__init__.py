@@ -121,6 +121,14 @@ class Task(Member, ABC):
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """Gold from items of it, None where a row has none."""
 
+    def said(self, gold: NDArray[Any]) -> Outputs | None:
+        """Gold as a teacher would say it, where whoever is fitted to it begins with it too; None: `place` is enough."""
+        return None
+
+    def for_gold(self) -> tuple[Mapping[str, Any], ...]:
+        """The mixture for whoever is fitted to gold alone."""
+        return ({"kind": "hard_label"},)
+
     @abstractmethod
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
         """Gold as the answers of whoever answers there: positions among the outputs, −1 where there is no gold."""
@@ -150,8 +158,13 @@ class Task(Member, ABC):
         """The settings that `sift` goes by: another transfer set comes of others."""
         return {}
 
-    def sift(self, texts: Sequence[str], said: Outputs) -> NDArray[np.object_]:
-        """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is."""
+    def sift(
+        self, texts: Sequence[str], said: Outputs, *, scores: NDArray[np.float64] | None = None
+    ) -> NDArray[np.object_]:
+        """Why what a teacher answered is not to be learned from, text by text; "": it is. All of it is.
+
+        `scores`: how good the teacher finds each answer, where it says so.
+        """
         found = np.empty(len(texts), dtype=np.object_)
         found[:] = ""
         return found

@@ -65,6 +65,9 @@ class TextToText(Task):
     most_copied: float = Field(1.0, gt=0, le=1)
     """Nor, of five words and more, what has more than this share of words from the source; 1: all is learned from."""
 
+    least_score: float | None = None
+    """Nor what a teacher that would write several texts gives a lower score than this; none: no score is too low."""
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Those of its goal."""
@@ -119,6 +122,14 @@ class TextToText(Task):
         """Where there are references."""
         return np.array([isinstance(one, tuple) for one in gold], dtype=np.bool_)
 
+    def said(self, gold: NDArray[Any]) -> NDArray[np.object_]:
+        """The first reference of each row."""
+        return decoder.array([one[0] for one in gold])
+
+    def for_gold(self) -> tuple[Mapping[str, Any], ...]:
+        """As from a teacher's texts."""
+        return self.objectives()
+
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
         """Nothing is learned from gold."""
         return np.full(len(gold), -1, dtype=np.int64)
@@ -131,16 +142,22 @@ class TextToText(Task):
 
     @property
     def sifting(self) -> Mapping[str, Any]:
-        """Lengths, and what is copied."""
-        return {name: getattr(self, name) for name in ("shortest_ratio", "longest_ratio", "most_copied")}
+        """Lengths, what is copied, and scores."""
+        found = {name: getattr(self, name) for name in ("shortest_ratio", "longest_ratio", "most_copied")}
+        return found | ({} if self.least_score is None else {"least_score": self.least_score})
 
-    def sift(self, texts: Sequence[str], said: Any) -> NDArray[np.object_]:
-        """Why a teacher's text is not to be learned from: empty, too short, too long, or copied."""
-        return decoder.array([self._objection(text, one) for text, one in zip(texts, said, strict=True)])
+    def sift(
+        self, texts: Sequence[str], said: Any, *, scores: NDArray[np.float64] | None = None
+    ) -> NDArray[np.object_]:
+        """Why a teacher's text is not to be learned from: empty, too short, too long, copied, or of too low a score."""
+        known = [None] * len(texts) if scores is None else scores.tolist()
+        return decoder.array([self._objection(*one) for one in zip(texts, said, known, strict=True)])
 
-    def _objection(self, source: str, said: str) -> str:
+    def _objection(self, source: str, said: str, score: float | None) -> str:
         if not said.strip():
             return "wrote nothing"
+        if self.least_score is not None and score is not None and score < self.least_score:
+            return "wrote what it is not sure of"
         share = len(said) / max(1, len(source))
         if not self.shortest_ratio <= share <= self.longest_ratio:
             return "wrote too little" if share < self.shortest_ratio else "wrote too much"

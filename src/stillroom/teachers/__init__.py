@@ -135,6 +135,8 @@ class Examples:
     """Where the network answers in each text; None: once for the text as a whole."""
     form: Shape = field(default_factory=Pooled)
     """The shape of these answers."""
+    texts: Sequence[str] = ()
+    """What was read, of rows that are judged, where an answer may be a part of it; else nothing."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -155,8 +157,13 @@ class Examples:
     def of_gold(cls, network: Network, rows: Rows[Any], *, task: Task) -> Self:
         """The rows that have gold, for a network that no teacher tells anything."""
         table = rows.table(["text", "label"]).drop_null()
-        ids, words = task.form.read(network, table["text"].to_pylist())
-        return cls(ids, task.place(task.gold(table["label"]), words), None, words=words, form=task.form)
+        texts, gold = table["text"].to_pylist(), task.gold(table["label"])
+        ids, words = task.form.read(network, texts)
+        said = task.said(gold)
+        if said is None:
+            return cls(ids, task.place(gold, words), None, words=words, form=task.form)
+        ids, words = task.form.taught(network, ids, words, said)
+        return cls(ids, task.place(gold, words), said, words=words, form=task.form, texts=texts)
 
     def some(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the texts, in this order, with gold and answers; what else the teacher said stays behind."""
@@ -169,6 +176,7 @@ class Examples:
             labels=None if self.labels is None else self.labels[answers],
             words=None if self.words is None else self.words.take(rows),
             form=self.form,
+            texts=[self.texts[row] for row in rows.tolist()] if self.texts else (),
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""A teacher made here: a base encoder fitted to the gold labels, once."""
+"""A teacher made here: a base fitted to gold, once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from stillroom import floors
 from stillroom.core import artifact, batches, plugins, seeds, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, huggingface
+from stillroom.teachers import Desk, Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, _writing, huggingface
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable, Rows
+    from stillroom.metrics import Metric
     from stillroom.students.transformer.network import TransformerNetwork
+    from stillroom.teachers._writing import WritingNetwork
 
 _PILOT_STEPS = 24
 _FLOOR_TOKENS = 3072
@@ -32,11 +35,15 @@ _FLOOR_ROWS = 4096  # enough to tell an under-fitted teacher; more would cost mo
 class FineTuned(Teacher):
     """A base encoder fitted to the gold labels, once; learning rate and epochs are chosen on dev.
 
+    Where texts are written, the base is an encoder, and a fresh decoder of two layers is laid over it, or one that
+    reads and writes already (`transformers`' layout of encoder and decoder); it is fitted to the first reference.
+
     A teacher can under-fit without anyone noticing, so it is held against its own floor: logistic regression on the
-    frozen encoder's mean vectors. When it does not beat that on dev, the log, the manifest and the report say so.
+    frozen encoder's mean vectors, or, where texts are written, the floor of the task. When it does not beat that on
+    dev, the log, the manifest and the report say so.
     """
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder"})
 
     kind: Literal["finetuned"] = "finetuned"
     base: str
@@ -61,6 +68,10 @@ class FineTuned(Teacher):
     """Leave the token table as it is: rare words keep what the base knew of them, and a step is quicker."""
     freeze_layers: int = Field(0, ge=0)
     """Leave so many of the lowest layers as they are, and all that stands below: a step ends its way back there."""
+
+    candidates: int = Field(1, ge=1, le=16)
+    """How many texts it writes for each, by a beam of so many: the best of them that the task does not sift out is
+    learned from. Where it writes none, there is one answer."""
 
     @property
     def signals(self) -> frozenset[str]:
@@ -88,14 +99,18 @@ class FineTuned(Teacher):
         rate, pilots = self._choose_rate(draft, base, rows, judges, task=task, fit=fit, plan=plan, report=report)
         plan = Plan(self.epochs, self.batch_size, rate, self.patience, seed, bf16)
         network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
-        log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(), plan=plan,
+        log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(task), plan=plan,
                   folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
         network.save(draft.folder)
         some = _some(rows, seed=seed)
-        floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
-        metric = task.metrics[0]
-        draft.facts |= {f"floor_dev_{metric}": floor, "floor_rows": len(some.ids)}
-        self._note(draft, metric, log=log, pilots=pilots, rate=rate, report=report)
+        metric: Metric = plugins.build("metrics", task.metrics[0])
+        if task.form.writes:
+            floor, name = _floor_of_task(corpus, judges, metric, task=task, seed=seed), floors.of(task).name
+        else:
+            floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
+            name = "logistic regression on the frozen encoder"
+        draft.facts |= {f"floor_dev_{metric.kind}": floor, "floor_rows": len(some.ids)}
+        self._note(draft, metric, name, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
 
@@ -103,11 +118,21 @@ class FineTuned(Teacher):
         """The fitted checkpoint."""
         # A folder's path says where somebody keeps it; only its name is anybody else's business.
         base = Path(self.base).name if Path(self.base).is_dir() else self.base
+        if task.form.writes:
+            return _writing.Writer(folder, name=f"{base}, fine-tuned", task=task, licence=self.licence,
+                                   candidates=self.candidates, max_tokens=self.max_tokens)  # fmt: skip
         return huggingface.Checkpoint(folder, name=f"{base}, fine-tuned", task=task, licence=self.licence)
 
-    def _fresh(self, base: Path, *, task: Task, seed: int, folder: Path) -> TransformerNetwork:
-        """The base under a new head, the same for the same seed."""
+    def _fresh(self, base: Path, *, task: Task, seed: int, folder: Path) -> TransformerNetwork | WritingNetwork:
+        """The base under a new head, or a decoder, the same for the same seed."""
         import torch
+
+        if task.form.writes:
+            found = _writing.fresh(base, task=task, seed=seed, dropout=self.dropout, max_tokens=self.max_tokens)
+            for table in found.token_tables():
+                table.requires_grad_(not self.freeze_embeddings)
+            self._freeze(found, layers=len(found.strata()) - 2)
+            return found
 
         from stillroom.students.transformer import network
 
@@ -128,17 +153,17 @@ class FineTuned(Teacher):
         inner.get_input_embeddings().weight.requires_grad_(not self.freeze_embeddings)
         shutil.copyfile(_pretrained.tokenizer_file(base), folder / "tokenizer.json")
         made = network.TransformerNetwork(inner, folder, shape=task.shape, max_tokens=self.max_tokens)
-        self._freeze(made)
+        self._freeze(made, layers=made.layers)
         return made
 
-    def _freeze(self, network: TransformerNetwork) -> None:
+    def _freeze(self, network: TransformerNetwork | WritingNetwork, *, layers: int) -> None:
         """Keep training out of the lowest layers.
 
         Raises:
             MismatchError: there are no more layers than that.
         """
-        if self.freeze_layers >= network.layers:
-            found = f"{self.freeze_layers} layers to freeze of {network.layers}"
+        if self.freeze_layers >= layers:
+            found = f"{self.freeze_layers} layers to freeze of {layers}"
             todo = "Freeze fewer: a teacher is fitted in what is left."
             raise MismatchError(Problem("teacher.freeze_layers", found, "at least one to fit", todo))
         if self.freeze_layers:
@@ -167,7 +192,7 @@ class FineTuned(Teacher):
             if not note.is_file():
                 network = self._fresh(base, task=task, seed=plan.seed, folder=draft.folder)
                 short = Plan(plan.epochs, plan.batch_size, rate, 1, plan.seed, plan.bf16, steps=_PILOT_STEPS)
-                log = fit(network, task=task, train=train, dev=dev, objectives=_gold_only(), plan=short,
+                log = fit(network, task=task, train=train, dev=dev, objectives=_gold_only(task), plan=short,
                           folder=note.with_suffix(""), report=report, stage="learning rate")  # fmt: skip
                 artifact.write_json(note, {"learning_rate": rate, "steps": log[-1]["step"], "dev": log[-1]["dev"]})
             tried.append(json.loads(note.read_text(encoding="utf-8")))
@@ -177,35 +202,35 @@ class FineTuned(Teacher):
     def _note(
         self,
         draft: Draft,
-        metric: str,
+        metric: Metric,
+        floored_by: str,
         *,
         log: list[dict[str, Any]],
         pilots: list[dict[str, Any]],
         rate: float,
         report: Report,
     ) -> None:
-        best = max(float(line["dev"][metric]) for line in log)
-        floor, rows = (draft.facts[name] for name in (f"floor_dev_{metric}", "floor_rows"))
-        draft.facts |= {"learning_rate": rate, "pilots": pilots, f"dev_{metric}": best}
+        best = max(float(line["dev"][metric.kind]) for line in log)
+        floor, rows = (draft.facts[name] for name in (f"floor_dev_{metric.kind}", "floor_rows"))
+        draft.facts |= {"learning_rate": rate, "pilots": pilots, f"dev_{metric.kind}": best}
         artifact.write_text(
             draft.folder / "log.jsonl", "".join(f"{artifact.canonical(line).decode()}\n" for line in log)
         )
-        if best < floor or best == floor < 1.0:
+        if best < floor or best == floor < metric.high:
+            shown = [f"{one:.1%}" if metric.high == 1.0 else f"{one:.1f}" for one in (best, floor)]
             sentence = (
-                f"the fitted teacher ({best:.1%} on dev) does not beat logistic regression on the frozen encoder "
-                f"({floor:.1%} with {rows:,} rows): it may be under-fitted; try more epochs or higher learning rates"
+                f"the fitted teacher ({shown[0]} on dev) does not beat {floored_by} "
+                f"({shown[1]} with {rows:,} rows): it may be under-fitted; try more epochs or higher learning rates"
             )
             draft.facts["warning"] = sentence
             report(Event("teacher", note=f"Warning: {sentence}."))
 
 
-def _gold_only() -> list[Any]:
-    from stillroom.objectives.hard_label import HardLabel
-
-    return [HardLabel()]
+def _gold_only(task: Task) -> list[Any]:
+    return [plugins.build("objectives", dict(one)) for one in task.for_gold()]
 
 
-def _gold(network: TransformerNetwork, rows: Rows[Any], *, task: Task) -> Examples:
+def _gold(network: TransformerNetwork | WritingNetwork, rows: Rows[Any], *, task: Task) -> Examples:
     """The rows that have gold, as the network reads them.
 
     Raises:
@@ -222,6 +247,12 @@ def _some(examples: Examples, *, seed: int) -> Examples:
     """At most so many texts as the floor is fitted on, drawn by chance."""
     rng = seeds.generator(seed, "teachers/finetuned/floor")
     return examples.some(np.sort(rng.permutation(len(examples.ids))[:_FLOOR_ROWS]))
+
+
+def _floor_of_task(corpus: Learnable, dev: Examples, metric: Metric, *, task: Task, seed: int) -> float:
+    """The dev metric of the cheap method that students of this task are held against."""
+    said = floors.of(task).say(corpus.train.table(["text", "label"]), dev.texts, task=task, seed=seed)
+    return dev.score(metric, said, task=task)[0]
 
 
 def _floor(base: Path, train: Examples, dev: Examples, *, task: Task, bf16: bool, seed: int, report: Report) -> float:

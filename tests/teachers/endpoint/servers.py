@@ -122,9 +122,13 @@ class Handler(BaseHTTPRequestHandler):
         self._send(whole[:-9] if fault == "broken" else b'{"object": "list"}' if fault == "foreign" else whole)
 
     def _made(self, body: dict[str, Any], prompt: str, fault: str) -> dict[str, Any]:
-        usage = {"prompt_tokens": len(prompt.split()) + 9, "completion_tokens": min(body["max_tokens"], 7)}
+        many = body.get("n", 1)
+        usage = {"prompt_tokens": len(prompt.split()) + 9, "completion_tokens": min(body["max_tokens"], 7) * many}
         chat = self.path.endswith("/chat/completions")
-        return {"choices": [self._choice(body, prompt, chat=chat, fault=fault)], "usage": usage}
+        choices = [self._choice(body, prompt, chat=chat, fault=fault) for _ in range(many)]
+        if many > 1 and not fault:  # the first one is unlike the others
+            choices[0] |= {"message": {"role": "assistant", "content": "nonsense"}} if chat else {"text": "nonsense"}
+        return {"choices": choices, "usage": usage}
 
     def _behind(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
         """What the server behind answers, but for what is to be wrong with it."""

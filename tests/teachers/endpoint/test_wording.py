@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,35 @@ class TestText:
         assert "logprobs" not in server.bodies[0]
         assert teacher.answers_in == {"decoder"}
         assert teacher.signals == {"sequence"}
+
+    def test_of_several_the_one_that_most_agree_with_comes_first(self, tmp_path: Path) -> None:
+        with serving() as server:
+            teacher = endpoint(server, answers="text", prompt="{text}", candidates=3, temperature=0.8)
+            said = ask(opened(teacher, tmp_path, task=TextToText()), ["a warm film"])
+            again = ask(opened(teacher, tmp_path, task=TextToText()), ["a warm film"])
+        assert server.bodies[0]["n"] == 3
+        assert len(server.bodies) == 1, "and is paid for once"
+        assert said["sequence"].tolist() == again["sequence"].tolist() == ["about: a warm film"]
+        assert [text for text, _ in said["candidates"][0]] == ["about: a warm film", "nonsense"]
+        assert said["candidates"][0][0][1] == pytest.approx(0.5)
+        first = lines(tmp_path)[0]
+        plain = endpoint(server, answers="text", prompt="{text}")
+        most = Wording(teacher, ()).most_output_tokens
+        assert most == 3 * Wording(plain, ()).most_output_tokens, "the worst case is of all of them"
+        assert Decimal(first["reserve"]) >= teacher.cost(0, most)
+
+    @pytest.mark.parametrize(("fault", "why"), [("empty", "empty"), ("refusal", "refusal"), ("cut", "too long")])
+    def test_of_several_none_may_be_an_answer(self, tmp_path: Path, fault: str, why: str) -> None:
+        with serving(lambda number: fault) as server:
+            teacher = endpoint(server, answers="text", prompt="{text}", candidates=2, temperature=0.8)
+            said = ask(opened(teacher, tmp_path, task=TextToText()), ["a warm film"])
+        assert said["unanswered"].tolist() == [why]
+        assert said["candidates"].tolist() == [()]
+
+    def test_several_that_are_all_the_same_are_not_asked_for(self) -> None:
+        for wrong in ({"answers": "text", "prompt": "{text}"}, {"temperature": 0.5}):
+            with pytest.raises(RecipeError, match="`temperature` above 0"):
+                endpoint("http://host/v1", candidates=2, **wrong)
 
     def test_it_has_to_be_said_what_is_to_be_written(self) -> None:
         with pytest.raises(RecipeError, match="what is to be written"):

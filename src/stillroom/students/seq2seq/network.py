@@ -59,8 +59,12 @@ class SourceAndTarget(nn.Module):
             torch.cat([~torch.ones_like(writes[:, :1]), ~writes[:, :-1]], dim=1), self.inner.config.pad_token_id
         )
         logits: Tensor = self.inner(input_ids=source, attention_mask=reads.long(), decoder_input_ids=before).logits
-        # Padding, the last of all tokens, is never written, and nothing moves its vector from zero.
-        return logits[..., :-1], target.masked_fill(~writes, -1)
+        # Padding is never written; where it is the last of all tokens, nothing moves its vector from zero.
+        padding = self.inner.config.pad_token_id
+        if padding == self.size - 1:
+            return logits[..., :-1], target.masked_fill(~writes, -1)
+        never = torch.arange(self.size, device=logits.device) == padding
+        return logits.masked_fill(never, -torch.inf), target.masked_fill(~writes, -1)
 
     def split(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
@@ -108,7 +112,7 @@ class Seq2seqNetwork:
         """The ids of each text, its end among them, cut at the longest input."""
         return self._encode(texts)
 
-    def encode_target(self, texts: Sequence[str]) -> list[Ids]:
+    def encode_target(self, texts: Sequence[str], *, read: Sequence[Ids]) -> list[Ids]:
         """The ids of what is to be written, each behind the vocabulary, so that they are told from what is read."""
         return [(one + self.module.size).astype(np.int32) for one in self._encode(texts)]
 
@@ -119,7 +123,9 @@ class Seq2seqNetwork:
         logits, written = self.module.both(ids, mask)
         return {"sequence": logits, "written": written}
 
-    def generate(self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> list[str]:
+    def generate(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], *, texts: Sequence[str] = ()
+    ) -> list[str]:
         """What it writes, the most probable token at each step; of a text without a token nothing."""
         source, reads, _, _ = self.module.split(ids, mask)
         empty = (reads.sum(dim=1) == 1) & (source[:, 0] == _END_ID)

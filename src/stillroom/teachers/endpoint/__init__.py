@@ -21,7 +21,7 @@ from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
 from stillroom.shapes import decoder
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _candidates
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import Wording
@@ -103,6 +103,9 @@ class Endpoint(Teacher):
     """The seed that is sent; -1: none is, for servers that know no `seed`."""
     max_tokens: int | None = Field(None, ge=1)
     """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for `spans` and `text`."""
+    candidates: int = Field(1, ge=1, le=16)
+    """How many texts it is asked to write for each (`n`), with a `temperature` that makes them differ: the one that has
+    most in common with the others, of those that the task does not sift out, is learned from."""
     top_logprobs: int = Field(20, ge=1, le=20)
     """How many of the most probable first tokens are asked for."""
     template_tokens: int = Field(256, ge=0)
@@ -137,6 +140,8 @@ class Endpoint(Teacher):
             raise ValueError("a `prompt` that says what is to be written, with `{text}` once")
         if self.answers != "text" and (self.asked.count("{text}") != 1 or "{labels}" not in self.asked):
             raise ValueError("a `prompt` with `{text}` once, and with `{labels}`")
+        if self.candidates > 1 and (self.answers != "text" or not self.temperature):
+            raise ValueError('`candidates = 1`, or `answers = "text"` with a `temperature` above 0')
         return self
 
     @property
@@ -248,7 +253,9 @@ class Line(Closed):
         if how == "label":
             return {"label": np.array([0 if one is None else one for one in answers], dtype=np.int64)}
         if how == "text":
-            return {"sequence": decoder.array(["" if one is None else one for one in answers])}
+            some = [_candidates.agreeing([one] if isinstance(one, str) else one or ()) for one in answers]
+            told = {"sequence": decoder.array([one[0][0] if one else "" for one in some])}
+            return told | ({signals.CANDIDATES: _candidates.column(some)} if self._settings.candidates > 1 else {})
         if how == "spans":
             spans = [[Span(start, end, self._task.names[label]) for start, end, label in one or ()] for one in answers]
             places, counts = tagging.places_of(texts)

@@ -151,7 +151,7 @@ class _Dispatch:
 
     async def _reserve(self, request: Request, attempt: int) -> Reserve | None:
         """Put the worst case aside, waiting for others to cost less than theirs; None where somebody met a problem."""
-        most = self._settings.cost(request.most_input_tokens, self._wording.max_tokens)
+        most = self._settings.cost(request.most_input_tokens, self._wording.most_output_tokens)
         async with self._changed:
             while self._problem is None:
                 made = self._ledger.reserve(request.key, most, attempt=attempt)
@@ -215,7 +215,8 @@ class _Dispatch:
         self._meter.advance(spend=f"{_shown(self._ledger.spent)} of {_shown(self._ledger.cap)}")
         if cost > reserve.most:
             found = (
-                f"{usage} tokens billed, where {request.most_input_tokens} and {self._wording.max_tokens} were reserved"
+                f"{usage} tokens billed, where {request.most_input_tokens} and {self._wording.most_output_tokens} were "
+                "reserved"
             )
             todo = "Raise `template_tokens`, or take a model that keeps to `max_tokens`: the cap can't be held so."
             raise OutsideError(Problem("teacher", found, "a bill within what was reserved", todo))

@@ -21,10 +21,11 @@ from stillroom.core.errors import ArtifactError, Problem
 class Reply:
     """What a request came to, or else why there is no answer.
 
-    It is logits, the position of a label, spans as characters and the position of their label, or what was written.
+    It is logits, the position of a label, spans as characters and the position of their label, what was written, or all
+    that would be.
     """
 
-    answer: list[float] | int | list[list[int]] | str | None
+    answer: list[float] | int | list[list[int]] | str | list[str] | None
     unanswered: str = ""
     tokens: int = 0
     """How many the model read, where its server says so."""

@@ -80,6 +80,11 @@ class Wording:
         """The most that a reply may hold."""
         return self._settings.max_tokens or _MOST[self._settings.answers]
 
+    @property
+    def most_output_tokens(self) -> int:
+        """The most that all the texts in a reply may hold together."""
+        return self.max_tokens * self._settings.candidates
+
     def voice(self) -> dict[str, Any]:
         """Everything but the text that decides an answer: it goes into the manifest, and its hash says who answers."""
         one = self._settings
@@ -115,6 +120,8 @@ class Wording:
             NoCompletion: it is none.
         """
         try:
+            if self._settings.candidates > 1:
+                return self._several(reply["choices"])
             choice = reply["choices"][0]
             message = choice["message"] if self._settings.api == "chat" else {"content": choice["text"]}
             text = message.get("content") or ""
@@ -124,7 +131,7 @@ class Wording:
                 return self._by_letter(_first_token(choice), text)
             cut = choice.get("finish_reason") == "length"
             if self._settings.answers == "text":
-                return Reply(None, EMPTY) if not text.strip() else Reply(None, TOO_LONG) if cut else Reply(text.strip())
+                return _written(text, cut=cut)
             if self._settings.answers == "spans":
                 return self._by_spans(text, request.text, cut=cut)
             return self._by_name(text, cut=cut)
@@ -136,6 +143,8 @@ class Wording:
         found: dict[str, Any] = {"temperature": one.temperature, "max_tokens": self.max_tokens}
         if one.sampling_seed >= 0:
             found["seed"] = one.sampling_seed
+        if one.candidates > 1:
+            found["n"] = one.candidates
         if one.answers in ("label", "spans"):
             found["response_format"] = _schema(self._labels) if one.answers == "label" else _spans(self._labels)
         elif one.answers == "text":
@@ -145,6 +154,18 @@ class Wording:
         else:
             found["logprobs"] = one.top_logprobs
         return found
+
+    def _several(self, choices: Sequence[Mapping[str, Any]]) -> Reply:
+        """All that it would write; where that is nothing, why not, by the first."""
+        found = []
+        for one in choices:
+            said = one["message"] if self._settings.api == "chat" else {"content": one["text"]}
+            if said.get("refusal") or one.get("finish_reason") == "content_filter":
+                found.append(Reply(None, REFUSED))
+            else:
+                found.append(_written(said.get("content") or "", cut=one.get("finish_reason") == "length"))
+        texts = [one.answer for one in found if isinstance(one.answer, str)]
+        return Reply(texts) if texts else found[0]
 
     def _by_letter(self, top: Sequence[tuple[str, float]], text: str) -> Reply:
         """Logits from the first token: see `Endpoint`."""
@@ -191,6 +212,10 @@ class Wording:
         both = zip(found, quoted, strict=True)
         spans = sorted([one.start, one.end, label] for one, (_, label) in both if one.why != quotations.REPEATED)
         return Reply(spans, tally=tally)
+
+
+def _written(text: str, *, cut: bool) -> Reply:
+    return Reply(None, EMPTY) if not text.strip() else Reply(None, TOO_LONG) if cut else Reply(text.strip())
 
 
 def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:

