@@ -120,7 +120,16 @@ def test_a_tag_that_changes_nothing_makes_no_edit() -> None:
     for tag in (edit_tags.KEEP, "capital", "word:he", "ending:y>ies", "number", "form:past", "spell"):
         assert proofs.made(text, [(Mark(0, tag), 1.0)], spell=lambda chunks, at: None) == []
     assert proofs.made(text, [(Mark(1, "delete"), 1.0)], spell=WORDS.meant) == [], "no chunk begins there"
-    assert proofs.made(text, [(Mark(12, "after:."), 1.0)], spell=WORDS.meant) != []
+    assert proofs.made(text, [(Mark(12, "after:."), 1.0)], spell=WORDS.meant) == [], "there is one"
+
+
+def test_names_and_headings_are_left_alone() -> None:
+    """A dictionary has no names, and a line without any stop may be a heading."""
+    assert proofs.made("We met Carell there.", [(Mark(7, "spell"), 1.0)], spell=WORDS.meant) == []
+    assert proofs.made("Recieved. Tecnology is old.", [(Mark(10, "spell"), 1.0)], spell=WORDS.meant)
+    assert proofs.made("Overview of trends", [(Mark(12, "after:."), 1.0)], spell=WORDS.meant) == []
+    (made,) = proofs.made("He went. She stayed", [(Mark(13, "after:."), 1.0)], spell=WORDS.meant)
+    assert made.edit.replacement == "."
 
 
 def test_of_corrections_that_touch_the_surest_is_made() -> None:

@@ -25,6 +25,7 @@ from stillroom.core.edits import Change, Chunk, Edit
 from stillroom.core.english import Topic
 
 KEEP, DELETE, SPELL = "keep", "delete", "spell"
+_STOPS = (".", "!", "?")
 OTHER = "other"  # a change that no tag says: counted, and never learned
 _VERB = {form: line for line in english.VERBS for form in line}
 _NUMBER = dict(english.NOUNS) | {many: one for one, many in english.NOUNS.items()}
@@ -97,8 +98,7 @@ def edit_of(tag: str, source: Sequence[Chunk], at: int, *, text: str, spell: Spe
     if name == "before":
         return _before(rest, source, at, text)
     if name == "after":
-        behind = text[chunk.end : chunk.end + 2].strip()
-        return None if behind[:1] in english.SIGNS else Edit(chunk.end, chunk.end, _spaced(text) + rest)
+        return _after(rest, source, at, text)
     if name in ("join", "hyphen", "exchange"):
         return _with_next(name, source, at, text)
     if name == "delete":
@@ -115,7 +115,8 @@ def _instead(name: str, rest: str, source: Sequence[Chunk], at: int, spell: Spel
     if name == "lower":
         return low if word == _capital(low) else None
     if name == "spell":
-        found = spell(source, at)
+        # A dictionary has no names: what is written large inside a sentence is left alone.
+        found = spell(source, at) if word[:1].islower() or _begins(source, at) else None
     elif name == "ending":
         found = with_ending(low, *rest.split(">"))
     elif name == "form":
@@ -124,7 +125,7 @@ def _instead(name: str, rest: str, source: Sequence[Chunk], at: int, spell: Spel
         found = _NUMBER.get(low)
     else:
         found = rest if name == "word" else None
-    return None if found is None else cased(found, like=word, first=at == 0 or source[at - 1].text in ".!?")
+    return None if found is None else cased(found, like=word, first=_begins(source, at))
 
 
 def topic_of(tag: str, word: str) -> Topic:
@@ -162,10 +163,25 @@ def with_ending(low: str, old: str, new: str) -> str | None:
     return low[: len(low) - len(old)] + new
 
 
+def _begins(source: Sequence[Chunk], at: int) -> bool:
+    """Whether a chunk begins a sentence, as far as signs tell."""
+    return at == 0 or source[at - 1].text in _STOPS
+
+
+def _after(sign: str, source: Sequence[Chunk], at: int, text: str) -> Edit | None:
+    """A sign behind a chunk; none where one is, nor a stop at the end of what has none and so may be a heading."""
+    end = source[at].end
+    heading = at == len(source) - 1 and not any(one.text in _STOPS for one in source)
+    there = source[at].text, text[end : end + 2].strip()[:1]
+    if set(there) & set(english.SIGNS) or (sign in _STOPS and heading):
+        return None
+    return Edit(end, end, _spaced(text) + sign)
+
+
 def _before(word: str, source: Sequence[Chunk], at: int, text: str) -> Edit:
     chunk = source[at]
     written = "I" if word == "i" else word
-    begins = at == 0 or source[at - 1].text in ".!?"
+    begins = _begins(source, at)
     if begins and chunk.text == _capital(chunk.text.lower()) and chunk.text != "I":
         return Edit(chunk.start, chunk.end, f"{_capital(written)} {chunk.text.lower()}")
     return Edit(chunk.start, chunk.start, f"{_capital(written) if begins else written} ")
