@@ -7,7 +7,8 @@ student of half its layers is fitted to what it says. Texts are taken apart into
 that somebody else took them apart are left out. How sure a correction has to be is chosen on dev, which is made of such
 mistakes too, and on half of the validation part of wikitext2: as low as three flags in 1,000 words allow. Then, once:
 JFLEG's dev with its four references (GLEU, ERRANT F0.5) and flags in the test part of wikitext2. Beside them, on the
-same texts in the same process, a dictionary, the rules of Harper and the tagger of Quire. CPU-seconds are of one thread.
+same texts in the same process, a dictionary, the rules of Harper and the tagger of Quire. CPU-seconds are of one
+thread.
 
 Where a set is not on this machine, it says so.
 """
