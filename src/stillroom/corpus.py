@@ -232,6 +232,8 @@ def _settings(source: Source, task: Task) -> dict[str, Any]:
     return {
         "source": source.model_dump(mode="json", serialize_as_any=True),
         "labels": list(task.names),
+        "task": task.kind,
+        "gold": dict(task.gold_made_with),
         "duplicates": duplicates.SETTINGS,
     }
 

@@ -148,3 +148,56 @@ def test_any_tag_on_any_text_makes_an_edit_inside_it(text: str, tag: int, place:
     for one in proofs.made(text, [(mark, 1.0)], spell=lambda chunks, at: "word"):
         assert 0 <= one.edit.start <= one.edit.end <= len(text)
         assert text[one.edit.start : one.edit.end] != one.edit.replacement
+
+
+def corrected(text: str, right: str) -> str:
+    """The text with the marks that its reference has."""
+    marks = [(one, 1.0) for one in proofs.reference(text, right, is_word=WORDS.__contains__).marks]
+    return edits.applied(text, [one.edit for one in proofs.made(text, marks, spell=WORDS.meant)])
+
+
+def test_corrections_beside_each_other_are_both_made() -> None:
+    assert corrected("He recieved of the money.", "He received the money.") == "He received the money."
+    text = "He is in the the shop."
+    twice = [(Mark(text.index("the"), "delete"), 0.7), (Mark(text.index("the") + 4, "delete"), 0.6)]
+    made = proofs.made(text, twice, spell=WORDS.meant)
+    assert edits.applied(text, [one.edit for one in made]) == "He is in the shop.", (
+        "of a word that stands twice one goes"
+    )
+
+
+def test_typographic_apostrophes_are_apostrophes() -> None:
+    assert corrected("It is its a nice day.", "It is it’s a nice day.") == "It is it's a nice day."
+    assert corrected("They’re late, its true.", "They’re late, it’s true.") == "They’re late, it’s true."
+    assert proofs.reference("He don’t know.", "He don't know.", is_word=WORDS.__contains__).marks == ()
+    assert WORDS.meant(edits.chunks("He don’t know."), 1) is None
+    assert corrected("This is they house.", "This is they’re house.") == "This is they're house."
+
+
+def test_what_is_all_capitals_is_not_said_to_be_one_too_many() -> None:
+    (mark,) = proofs.reference("THE cat sat.", "the cat sat.", is_word=WORDS.__contains__).marks
+    assert mark.tag == edit_tags.OTHER
+
+
+def test_accents_stand_with_their_letters() -> None:
+    assert [one.text for one in edits.chunks("nai\u0308ve cafe\u0301s")] == ["nai\u0308ve", "cafe\u0301s"]
+
+
+def test_of_two_marks_on_a_chunk_the_one_that_changes_it_is_learned() -> None:
+    import numpy as np
+
+    text = "He recieve and left."
+    marks = proofs.reference(text, "He receive, and left.", is_word=WORDS.__contains__).marks
+    assert {one.tag for one in marks} == {"spell", "after:,"}
+    places = np.array([(one.start, one.end) for one in edits.chunks(text)], dtype=np.int32)
+    tags = proofs.on_words([marks], places, np.array([len(places)]))
+    assert [edit_tags.TAGS[one] for one in tags] == ["keep", "spell", "keep", "keep", "keep"]
+
+
+def test_long_texts_are_laid_beside_each_other_in_parts() -> None:
+    """Runs that are the same stay as they are, and the way still leads to the other text."""
+    words = [f"word{number * 7919 % 1009}" for number in range(3000)]
+    other = ["begin", *words[:1000], "put", "in", *words[1002:2500], *words[2501:], "end"]
+    found = edits.changes(words, other)
+    assert remade(words, found) == other
+    assert len(found) < 8

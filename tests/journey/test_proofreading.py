@@ -101,7 +101,7 @@ def test_an_encoder_that_is_fitted_here_teaches_too(toy: dict[str, Any], tmp_pat
     student = {"kind": "transformer", "layers": 1, "epochs": 2, "learning_rate": 5e-3}
     found = pipeline.run(recipe.parse({**toy, "name": "fitted", "teacher": teacher, "student": student}),
                          work=tmp_path)  # fmt: skip
-    assert found.summary["teacher"]["scores"]["edit_f05"]["value"] > 0.5
+    assert found.summary["teacher"]["scores"]["gleu"]["value"] > 60
     assert found.artifacts["transfer"].manifest["facts"]["signals"]["logits"]["axes"] == ["word", "tag"]
     assert stillroom.load(found.folder, verify=True).predict(["the film was dull"])[0].as_dict()["corrected"]
 

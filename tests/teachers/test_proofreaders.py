@@ -75,3 +75,11 @@ def test_another_task_of_words_is_refused(teacher: Any, tmp_path: Path) -> None:
     asked = {"corpus": None, "fit": None, "seed": 1, "report": None}
     with pytest.raises(MismatchError, match="proofreading"):
         teacher.prepare(Draft(tmp_path), task=TokenLabelling(labels=("PER",)), **asked)
+
+
+def test_who_says_nothing_of_a_word_has_no_say_in_it() -> None:
+    """Beyond the tagger's 128 tokens the rules are heard alone, and here leave all as it is."""
+    long = "It is late. " * 60
+    both = Ensemble(members=(Harper(), Quire()), weights=(0.2, 0.8))
+    said, _ = both.open(Path(), task=TASK).ask([long], precision="fp32", tokens_per_batch=4096)
+    assert np.exp(said["logits"][:, 0]).min() > 0.9

@@ -18,9 +18,10 @@ A tag stands at the first token of a chunk; what stands on other tokens counts f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
-from stillroom.core import edits, english
+from stillroom.core import artifact, edits, english
 from stillroom.core.edits import Change, Chunk, Edit
 from stillroom.core.english import Topic
 
@@ -45,6 +46,12 @@ TAGS: tuple[str, ...] = (
 
 #: What finds the word that is meant: of a chunk's number among the chunks of a text; None: none is near.
 Speller = Callable[[Sequence[Chunk], int], str | None]
+
+
+def digest() -> str:
+    """Of every tag, and of what they are told by."""
+    told = [TAGS, english.CONFUSED, english.VERBS, english.NOUNS, english.ENDINGS, english.LEFT_OUT, english.SIGNS]
+    return artifact.sha256(artifact.canonical(told))
 
 
 def tag_of(source: Sequence[Chunk], change: Change, *, is_word: Callable[[str], bool]) -> tuple[str, int]:
@@ -74,7 +81,7 @@ def _put_in(source: Sequence[Chunk], change: Change) -> tuple[str, int]:
 def _replaced(old: str, new: str, *, is_word: Callable[[str], bool]) -> str:
     low, wanted = old.lower(), new.lower()
     if low == wanted:
-        return "capital" if new == _capital(old) else "lower" if new == low else OTHER
+        return "capital" if new == _capital(old) else "lower" if new == low and old == _capital(low) else OTHER
     if not old[0].isalnum():
         return OTHER
     if _VERB.get(low) and wanted in _VERB[low] and low != wanted and not {low, wanted} & set(_WORDS):
@@ -104,16 +111,18 @@ def edit_of(tag: str, source: Sequence[Chunk], at: int, *, text: str, spell: Spe
     if name == "delete":
         return _without(source, at, text)
     new = _instead(name, rest, source, at, spell)
+    if new is not None and "’" in text:
+        new = new.replace("'", "’")
     return None if new is None or new == chunk.text else Edit(chunk.start, chunk.end, new)
 
 
 def _instead(name: str, rest: str, source: Sequence[Chunk], at: int, spell: Speller) -> str | None:
     word = source[at].text
-    low = word.lower()
+    low = edits.plain(word).lower()
     if name == "capital":
         return _capital(word)
     if name == "lower":
-        return low if word == _capital(low) else None
+        return word.lower() if word == _capital(word.lower()) else None
     if name == "spell":
         # A dictionary has no names: what is written large inside a sentence is left alone.
         found = spell(source, at) if word[:1].islower() or _begins(source, at) else None
@@ -140,7 +149,7 @@ def topic_of(tag: str, word: str) -> Topic:
             return next(topic for topic, some in english.LEFT_OUT.items() if rest in some.split())
         return next(topic for topic, some in _CONFUSED if rest in some)
     if name == "ending":
-        return "number" if set(rest.split(">")) <= {"", "s", "es", "y", "ies"} else _kind_ofwith_ending(rest)
+        return "number" if set(rest.split(">")) <= {"", "s", "es", "y", "ies"} else _kind_of_ending(rest)
     alone: dict[str, Topic] = {
         "delete": "article" if low in ("a", "an", "the") else "extra word", "spell": "spelling", "form": "verb form",
         "number": "number", "after": "punctuation", "capital": "capitals", "lower": "capitals", "join": "spacing",
@@ -151,7 +160,7 @@ def topic_of(tag: str, word: str) -> Topic:
     return alone.get(name, "confused words")
 
 
-def _kind_ofwith_ending(rest: str) -> Topic:
+def _kind_of_ending(rest: str) -> Topic:
     verbal = {"", "s", "es", "d", "ed", "ing", "e", "y", "ied", "ies", "n", "ying"}
     return "verb form" if set(rest.split(">")) <= verbal else "punctuation" if "'" in rest else "word form"
 
@@ -227,7 +236,7 @@ def cased(found: str, *, like: str, first: bool) -> str:
 
 def _spaced(text: str) -> str:
     """How this text parts a word from the sign behind it."""
-    return " " if any(f" {sign}" in text for sign in english.SIGNS) else ""
+    return " " if re.search(r"\s[,.](\s|$)", text) else ""
 
 
 def forms(low: str) -> list[str]:

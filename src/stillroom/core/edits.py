@@ -5,12 +5,16 @@ A chunk is what a correction is about: a word with its apostrophes and hyphens, 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-_CHUNK = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]|_+")
+_LETTERS = r"(?:[^\W_][\u0300-\u036f]*)+"  # an accent may stand behind its letter
+_CHUNK = re.compile(rf"{_LETTERS}(?:['’\-]{_LETTERS})*|[^\w\s]|_+")
+_AT_ONCE = 40_000  # steps that are weighed at once; longer texts are parted first where they are the same
+_ANCHOR = 4  # chunks that are the same on both sides where a longer text is parted
 _ALIKE = 0.5  # what it costs at most to take one form of a word for another; to leave one out and put one in costs 2
 
 
@@ -52,6 +56,11 @@ def chunks(text: str) -> list[Chunk]:
     return [Chunk(match.start(), match.end(), match.group()) for match in _CHUNK.finditer(text)]
 
 
+def plain(word: str) -> str:
+    """A word with the apostrophe of typewriters."""
+    return word.replace("’", "'")
+
+
 def applied(text: str, edits: Iterable[Edit]) -> str:
     """The text with edits made; of those that overlap, the first."""
     parts, done = [], 0
@@ -75,7 +84,20 @@ def changes(source: Sequence[str], target: Sequence[str]) -> list[Change]:
     while end < min(len(source), len(target)) - begin and source[-1 - end] == target[-1 - end]:
         end += 1
     one, other = source[begin : len(source) - end], target[begin : len(target) - end]
-    return _together([Change(step.first + begin, step.last + begin, step.replacement) for step in _path(one, other)])
+    return _together([Change(step.first + begin, step.last + begin, step.replacement) for step in _steps(one, other)])
+
+
+def _steps(one: Sequence[str], other: Sequence[str]) -> list[Change]:
+    """The steps of the cheapest path; of a long text, of the cheapest that keeps its longer runs as they are."""
+    if len(one) * len(other) <= _AT_ONCE:
+        return _path(one, other)
+    same = difflib.SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+    found, row, column = [], 0, 0
+    for block in (*(part for part in same[:-1] if part.size >= _ANCHOR), same[-1]):
+        gap = _path(one[row : block.a], other[column : block.b])
+        found += [Change(step.first + row, step.last + row, step.replacement) for step in gap]
+        row, column = block.a + block.size, block.b + block.size
+    return found
 
 
 def _path(one: Sequence[str], other: Sequence[str]) -> list[Change]:

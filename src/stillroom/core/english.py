@@ -92,7 +92,7 @@ NOUNS: Mapping[str, str] = {
     "criterion": "criteria", "analysis": "analyses", "crisis": "crises", "basis": "bases",
 }  # fmt: skip
 
-#: Endings: what stands there, what should. The first of a pair that fits is taken, so long ones come first.
+#: Endings: what stands there, what should. The first pair that fits is taken.
 ENDINGS: tuple[tuple[str, str], ...] = (
     ("", "s"), ("s", ""), ("", "es"), ("es", ""), ("y", "ies"), ("ies", "y"), ("y", "ied"), ("ied", "y"),
     ("", "d"), ("d", ""), ("", "ed"), ("ed", ""), ("", "ing"), ("ing", ""), ("e", "ing"), ("ing", "e"),
@@ -115,7 +115,7 @@ LEFT_OUT: Mapping[Topic, str] = {
 #: Signs that are left out, behind a word.
 SIGNS = (",", ".", "?", ":", ";", "!")
 #: What is put in too much: articles most of all.
-TOO_MUCH = [
+TOO_MUCH = (
     "the",
     "the",
     "the",
@@ -142,4 +142,4 @@ TOO_MUCH = [
     "been",
     "also",
     "so",
-]
+)

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from stillroom.core import artifact, edits
 from stillroom.core.edits import Chunk
 from stillroom.core.errors import missing_extra
 
@@ -45,7 +46,7 @@ class Dictionary:
 
     def __contains__(self, word: str) -> bool:
         """Whether it may be a word: in the list, with an ending, of parts that are, or nothing made of letters."""
-        low = word.lower().replace("’", "'")
+        low = edits.plain(word).lower()
         if low in self._counts or (not low.isalpha() and not any(one.isalpha() for one in low)):
             return True
         if any(one.isdigit() for one in low) or _NOT.fullmatch(low):
@@ -54,14 +55,21 @@ class Dictionary:
             return True
         return "-" in low and all(part in self for part in low.split("-") if part)
 
+    @property
+    def digest(self) -> str:
+        """Of the two files."""
+        return artifact.sha256("".join(artifact.file_sha256(self._folder / one) for one in (_WORDS, _PAIRS)).encode())
+
     def often(self, word: str) -> int:
         """How often it stands in books; 0: it is not in the list."""
         return self._counts.get(word.lower(), 0)
 
     def meant(self, chunks: Sequence[Chunk], at: int) -> str | None:
         """The word that was meant by a chunk between its neighbours, in lower case; None: none is near."""
+        if "'" in edits.plain(chunks[at].text) and chunks[at].text in self:
+            return None
         before, after = (chunks[one].text.lower() if 0 <= one < len(chunks) else "" for one in (at - 1, at + 1))
-        return self._best(chunks[at].text.lower().replace("’", "'"), before, after)
+        return self._best(edits.plain(chunks[at].text).lower(), before, after)
 
     def near(self, word: str) -> list[tuple[str, int]]:
         """The words of the list that are at most two steps away (of short words one), each with its steps."""

@@ -49,14 +49,23 @@ class Mistakes:
         """The text with mistakes, or, of the share that is to stay clean, as it is."""
         if rng.random() < self._clean:
             return text
+        for _ in range(_TRIES):
+            found = self._once(text, rng)
+            if found.strip() and found != text:
+                return found
+        return text
+
+    def _once(self, text: str, rng: np.random.Generator) -> str:
+        """With mistakes in one chunk at least, where any can be made there."""
         pieces = _pieces(text)
-        share = rng.choice(_SHARES)
-        for at in np.flatnonzero(rng.random(len(pieces)) < share)[::-1].tolist():
+        if not pieces:
+            return text
+        places = np.flatnonzero(rng.random(len(pieces)) < rng.choice(_SHARES))
+        for at in places[::-1].tolist() or [int(rng.integers(len(pieces)))]:
             for _ in range(_TRIES):
                 if self._one(pieces, at, rng):
                     break
-        found = "".join(itertools.chain.from_iterable(pieces))
-        return found if found.strip() else text
+        return "".join(itertools.chain.from_iterable(pieces))
 
     def _one(self, pieces: Pieces, at: int, rng: np.random.Generator) -> bool:
         steps = list(self._steps(pieces, at, rng))
@@ -68,7 +77,7 @@ class Mistakes:
     def _steps(self, pieces: Pieces, at: int, rng: np.random.Generator) -> Iterator[tuple[Topic, float, Step]]:
         """The mistakes that can be made at a chunk: what each is a matter of, how much it counts, how it is made."""
         word = pieces[at][1]
-        low = word.lower()
+        low = edits.plain(word).lower()
         if not word[:1].isalpha():
             if word in english.SIGNS and at:
                 yield "punctuation", 1.0 if word == "," else 0.3, _drop

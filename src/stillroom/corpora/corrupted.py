@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 from pydantic import Field, SerializeAsAny, field_validator
 
-from stillroom.core import artifact, plugins, seeds
+from stillroom.core import artifact, edits, plugins, seeds, spelling
 from stillroom.core.english import Topic
+from stillroom.core.errors import Problem
 from stillroom.corpora import Row, Source, Split, Stream, _made, _mistakes, role_of
 from stillroom.tasks import Task
 
-_ROLES: tuple[Literal["train", "dev", "test"], ...] = ("train", "dev", "test")
+#: What is held out comes first.
+_ROLES: tuple[Split, ...] = ("test", "dev", "train", "outside", "unlabelled")
 
 
 @final
@@ -23,7 +25,8 @@ class Corrupted(Source):
     """Texts of another source, taken to be right, with mistakes put into most of them; gold is the text as it was.
 
     Mistakes are those that the tags of `proofreading` undo: misspellings, endings, articles, prepositions, words that
-    are confused, signs, capitals. With `real`, the test is of mistakes that people made and people corrected.
+    are confused, signs, capitals. A text that is held out, or that people made of a real one, is in no other split,
+    whatever its signs and capitals. With `real`, the test is of mistakes that people made and people corrected.
     """
 
     parts: ClassVar[Mapping[str, str]] = {"clean": "corpora", "real": "corpora"}
@@ -37,8 +40,12 @@ class Corrupted(Source):
     """A JSON file of how people misspell words, `{"word": ["wrod"]}`; none: slips of letters are made up."""
     untouched: float = Field(0.3, ge=0, lt=1)
     """Share of the texts that stay right, so that a student learns to leave them alone."""
-    rates: Mapping[Topic, float] = Field(default_factory=dict)
+    rates: Mapping[Topic, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     """How often mistakes of some kinds are made, where other than usual, such as `{ spelling = 5.0 }`."""
+    dev_share: float = Field(0.06, gt=0, lt=0.5)
+    """Share of the clean texts without a split that go to dev; the share that `clean` names is not read."""
+    test_share: float = Field(0.19, gt=0, lt=0.5)
+    """Share of them that go to the test, where there is no `real`."""
     seed: int = Field(7, ge=0)
     """What is drawn with. The recipe's seed is not it, so that trainings of several seeds share one corpus."""
 
@@ -63,19 +70,21 @@ class Corrupted(Source):
         found = {
             f"{name}.{part}": digest for name, one in self.inside.items() for part, digest in one.digests().items()
         }
+        found["dictionary"] = spelling.dictionary().digest
         return found | ({"misspellings": artifact.file_sha256(Path(self.misspellings))} if self._known else {})
 
     def streams(self, task: Task) -> Iterator[Stream]:
-        """The clean source's rows with mistakes, in the splits that the clean texts belong to; then what is real."""
+        """The clean source's rows with mistakes, what is held out first; then what is real."""
         mistakes = _mistakes.Mistakes(self.rates, self._known, clean=self.untouched)
         given = {stream.split for stream in self.clean.streams(task)}
-        for role in (None, *_ROLES):
-            for stream in self.clean.streams(task):
-                split = stream.split if role is None else role
-                if (stream.split == "labelled") == (role is None) or (self.real and split in ("test", "outside")):
-                    continue
-                rows = self._rows(stream, role, given=given, mistakes=mistakes)
-                yield Stream(split, stream.domain, rows, gold=split != "unlabelled")
+        if self.real:
+            given.add("test")
+        held = self._references(task)
+        for role in _ROLES:
+            for stream in () if self.real and role in ("test", "outside") else self.clean.streams(task):
+                if stream.split == role or (stream.split == "labelled" and role in ("test", "dev", "train")):
+                    rows = self._rows(stream, role, given=given, held=held, mistakes=mistakes)
+                    yield Stream(role, stream.domain, rows, gold=role != "unlabelled")
         if self.real is not None:
             yield from _made.to_test_on(self.real, task)
 
@@ -83,21 +92,40 @@ class Corrupted(Source):
     def _known(self) -> Mapping[str, list[str]]:
         return _mistakes.read_misspellings(self.misspellings) if self.misspellings else {}
 
+    def _references(self, task: Task) -> set[str]:
+        """What people made of the real texts, as `_told` has it: no such text is learned from."""
+        rows = (row for stream in (_made.to_test_on(self.real, task) if self.real else ()) for row in stream.rows)
+        labels = (row.label for row in rows if isinstance(row, Row))
+        return {_told(one) for label in labels for one in ([label] if isinstance(label, str) else label or ())}
+
     def _rows(
-        self, stream: Stream, role: Split | None, *, given: set[Split], mistakes: _mistakes.Mistakes
-    ) -> Iterator[Any]:
-        """The rows of a stream, or those that a role is given of one without a split."""
+        self, stream: Stream, role: Split, *, given: set[Split], held: set[str], mistakes: _mistakes.Mistakes
+    ) -> Iterator[Row | Problem]:
+        """The rows that a role is given of a stream; what tests or chooses is kept out of what is learned from."""
         for row in stream.rows:
             if not isinstance(row, Row):
-                yield row
-            elif role is None or role == role_of(
-                row.text, dev_share=self.clean.dev_share, test_share=self.clean.test_share, given=given
-            ):
-                wrong = self._wrong(row, mistakes)
-                yield replace(wrong, label=None) if stream.split == "unlabelled" else wrong
+                if stream.split == role or role == "train":  # a stream without splits is read for each of them
+                    yield row
+                continue
+            told = _told(row.text)
+            own = stream.split == role or role == role_of(
+                told, dev_share=self.dev_share, test_share=self.test_share, given=given
+            )
+            if not own or told in held:
+                continue
+            if role in ("test", "dev"):
+                held.add(told)
+            wrong = self._wrong(row, mistakes)
+            yield replace(wrong, label=None) if role == "unlabelled" else wrong
 
     def _wrong(self, row: Row, mistakes: _mistakes.Mistakes) -> Row:
         # What is made of a text depends on it alone, so that new rows never change old ones.
-        own = int.from_bytes(hashlib.sha256(row.text.encode()).digest()[:8], "big")
+        own = hashlib.sha256(row.text.encode(errors="surrogatepass")).hexdigest()
         rng = seeds.generator(self.seed, f"corpora/corrupted/{own}")
         return replace(row, text=mistakes.into(row.text, rng=rng), label=row.text)
+
+
+def _told(text: str) -> str:
+    """The words of a text alone: texts that differ in signs and capitals are one, and belong to one split."""
+    words = " ".join(one.text.lower() for one in edits.chunks(text) if one.text[0].isalnum())
+    return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()

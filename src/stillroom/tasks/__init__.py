@@ -97,6 +97,11 @@ class Task(Member, ABC):
     def outputs(self) -> tuple[str, ...]:
         """The name of each output, in the order in which a student and a teacher give them."""
 
+    @property
+    def gold_made_with(self) -> Mapping[str, str]:
+        """The digests of what `code` works with beside a label and its text: nothing."""
+        return {}
+
     @abstractmethod
     def gold_type(self) -> pa.DataType:
         """How the gold of a row is kept; a row without any has null."""

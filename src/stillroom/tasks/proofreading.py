@@ -124,6 +124,11 @@ class Proofreading(Task):
         """Every tag."""
         return edit_tags.TAGS
 
+    @property
+    def gold_made_with(self) -> Mapping[str, str]:
+        """The dictionary, and the language that marks are in."""
+        return {"dictionary": spelling.dictionary().digest, "tags": edit_tags.digest()}
+
     def gold_type(self) -> pa.DataType:
         """A list of references, each with its marks."""
         import pyarrow as pa
@@ -196,8 +201,8 @@ class Proofreading(Task):
         from stillroom.metrics._corrections import Corrected
 
         texts = proofs.array(list(rows.texts)) if rows else None
-        own = proofs.array(self.marks(said))
-        its = own if teacher is said else proofs.array(self.marks(teacher))
+        own = self._counted(said, rows)
+        its = own if teacher is said else self._counted(teacher, rows)
         sure = None if named or said.values.ndim == 1 else self._sure(said)
         return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant)
 
@@ -220,6 +225,14 @@ class Proofreading(Task):
             for what in ("a red hat", "a small boat", "the best of us", "no time")
         ]
         return [ToyRow(text, corrected) for text, corrected in pairs]
+
+    def _counted(self, said: Tagged, rows: Rows | None) -> NDArray[np.object_]:
+        """The marks of each text; where the texts are there, those alone that make a correction."""
+        marks = self.marks(said)
+        if rows is not None:
+            marks = [[(one.mark, one.score) for one in proofs.made(text, some, spell=_speller())]
+                     for text, some in zip(rows.texts, marks, strict=True)]  # fmt: skip
+        return proofs.array(marks)
 
     def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The tag of each word, and how probable it is."""

@@ -300,20 +300,22 @@ class Choir:
         return self._leader().tokenizer_json()
 
     def _side(self, said: Mapping[str, NDArray[Any]], words: Words | None) -> Floats:
-        """Log-probabilities of what a member said of each text, or of each of these words."""
+        """Log-probabilities of what a member said of each text, or each of these words; NaN where it said nothing."""
         values = self._form.aligned(self._form.heard(said), words)
         if values.ndim > 1:
-            return log_softmax(np.where(np.isfinite(values), values, 0.0))
+            return log_softmax(values)
         shares = np.full((len(values), self._outputs), _HARDLY)
         shares[np.arange(len(values)), np.maximum(values, 0)] = 1.0
-        return log_softmax(np.log(np.where(values[:, None] < 0, 1.0, shares)))
+        return np.where(values[:, None] < 0, np.nan, log_softmax(np.log(shares)))
 
     def _together(self, sides: Floats, ids: Sequence[str]) -> Floats:
         """One answer a text, `[texts, classes]`, from log-probabilities `[members, texts, classes]`."""
         if self._select == "confidence":
             surest = sides.max(axis=2).argmax(axis=0)
             return np.asarray(np.take_along_axis(sides, surest[None, :, None], axis=0)[0])
-        counts = np.ones(sides.shape[:2], dtype=np.bool_)
+        counts = np.isfinite(sides[..., 0])  # who said nothing of a word has no say in it
+        sides = np.where(counts[..., None], sides, -np.log(sides.shape[-1]))
+        counts = np.where(counts.any(axis=0), counts, True)
         if self._select == "gold":
             gold = np.array([self._gold.get(one, -1) for one in ids], dtype=np.int64)
             agrees = sides.argmax(axis=2) == gold
