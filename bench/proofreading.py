@@ -34,7 +34,7 @@ import numpy as np
 
 from parts import NotHereError, parser, tell_all
 from stillroom import pipeline
-from stillroom.core import edits, plugins, proofs, recipe, spelling
+from stillroom.core import edits, objects, plugins, proofs, recipe, spelling
 from stillroom.core.tagging import Tagged
 from stillroom.floors.dictionary import Dictionary
 from stillroom.intervals import Resamples, Sample
@@ -156,7 +156,7 @@ def jfleg(shared: Path) -> tuple[list[str], proofs.Golds]:
     folder, words = shared / "data" / "proofreading" / "jfleg", spelling.dictionary()
     texts, *columns = ((folder / f"dev.{name}.txt").read_text(encoding="utf-8").splitlines()
                        for name in ("src", "ref0", "ref1", "ref2", "ref3"))  # fmt: skip
-    return texts, proofs.array([tuple(proofs.reference(text, one, is_word=words.__contains__) for one in some)
+    return texts, objects.array([tuple(proofs.reference(text, one, is_word=words.__contains__) for one in some)
                                 for text, some in zip(texts, zip(*columns, strict=True), strict=True)])  # fmt: skip
 
 
@@ -184,8 +184,8 @@ def measured(name: str, says: Says, *, sure: float, shared: Path, megabytes: flo
     found = task.decode(says(right), right)
     seconds = time.process_time() - begin
     words = sum(one.text[0].isalnum() for text in right for one in edits.chunks(text))
-    marks = proofs.array(task.marks(says(texts)))
-    answers = Corrected(gold, marks, marks, proofs.array(texts), pipeline=PIPELINE)
+    marks = objects.array(task.marks(says(texts)))
+    answers = Corrected(gold, marks, marks, objects.array(texts), pipeline=PIPELINE)
     told: dict[str, Any] = {"system": name, "least_sure": sure, "mb": megabytes, "cpu_s": 1000 * seconds / words,
                             "flags": 1000 * sum(len(one.corrections) for one in found) / words}  # fmt: skip
     drawn = Resamples(len(texts), count=2000, rng=np.random.default_rng(0))

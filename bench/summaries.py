@@ -32,8 +32,7 @@ import numpy as np
 from objectives import interval, shown
 from parts import NotHereError, parser, tell_all
 from stillroom import pipeline
-from stillroom.core import plugins, recipe
-from stillroom.shapes import decoder
+from stillroom.core import objects, plugins, recipe
 
 #: Of each set: how many parts are picked, of what, and the bars: what cheaper methods get, what is asked, and the most
 #: that picking can get (`teachers/README.md`).
@@ -107,7 +106,7 @@ def on_dev(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> 
         run = pipeline.run(built, work=arguments.work, until="export", report=tell_all)
         facts = run.artifacts["teacher"].manifest["facts"]
         found |= {"teacher": facts["dev_rouge1"], **facts["floors_dev_rouge1"]}
-        said = decoder.array([one.text for one in _loaded(run).predict([row["text"] for row in rows])])
+        said = objects.array([one.text for one in _loaded(run).predict([row["text"] for row in rows])])
         gold = built.task.golds([row["label"] for row in rows])
         found[tried] = plugins.build("metrics", "rouge1").score(built.task.answered(gold, said, said))
     return found

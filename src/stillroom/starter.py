@@ -15,6 +15,14 @@ name = "{name}"
 seed = 7
 
 """
+_TEXTS = """\
+[corpus]
+kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
+unlabelled = "data/texts.jsonl"      # what the teacher says of these is learned from
+dev = "data/dev.jsonl"               # what is chosen by
+test = "data/test.jsonl"             # what is measured on, once
+text = "text"
+"""
 _RIGHTS = """\
 source = ""                          # where the text comes from …
 # retrieved = 2026-01-31             # … when you got it …
@@ -70,12 +78,9 @@ _WRITES = (
 kind = "text_to_text"
 goal = "translation"                 # or "summary": it decides what is measured
 
-[corpus]
-kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
-unlabelled = "data/texts.jsonl"      # what the teacher writes of these is learned from
-dev = "data/dev.jsonl"               # what is chosen by
-test = "data/test.jsonl"             # what is measured on, once
-text = "text"
+"""
+    + _TEXTS
+    + """\
 label = ""                           # the column of references; "": there are none
 """
     + _RIGHTS
@@ -109,12 +114,9 @@ kind = "text_to_text"
 goal = "summary"
 shortest_ratio = 0                   # a summary may be as short as it likes
 
-[corpus]
-kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
-unlabelled = "data/texts.jsonl"      # what the teacher picks of these is learned from
-dev = "data/dev.jsonl"               # what is chosen by
-test = "data/test.jsonl"             # what is measured on, once
-text = "text"
+"""
+    + _TEXTS
+    + """\
 label = ""                           # the column of references; "": there are none
 """
     + _RIGHTS
@@ -143,12 +145,9 @@ kind = "generation"
 learns = "text"                      # rows are running text; or "written": prompts that the teacher goes on with
 writes = 32                          # tokens that are written behind a text, at most
 
-[corpus]
-kind = "table"                       # csv, tsv, jsonl, parquet, globs, remote paths
-unlabelled = "data/texts.jsonl"      # what is learned from
-dev = "data/dev.jsonl"               # what is chosen by
-test = "data/test.jsonl"             # what is measured on, once
-text = "text"
+"""
+    + _TEXTS
+    + """\
 label = ""                           # a text is right as it is
 """
     + _RIGHTS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom.core import plugins, proofs, scored
+from stillroom.core import objects, plugins, proofs, scored
 from stillroom.core.judged import Judged
 from stillroom.core.proofs import Mark
 from stillroom.core.scored import Scored
@@ -19,11 +19,10 @@ from stillroom.core.tagging import Span
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answers, Metric
 from stillroom.metrics._corrections import Corrected
-from stillroom.metrics._spans import Spans, array
+from stillroom.metrics._spans import Spans
 from stillroom.metrics._texts import Written
 from stillroom.metrics._tokens import Told
 from stillroom.metrics._vectors import Embedded, Space
-from stillroom.shapes import decoder
 from tests.conftest import TAGGER
 
 NAMES = plugins.names("metrics")
@@ -55,7 +54,7 @@ def spans(seed: int, *, rows: int = 400, classes: int = 4) -> Spans:
     # One row has a span on all sides, so that no figure is without a value.
     gold = [(Span(0, 5, "0"),), *(some() for _ in range(rows - 1))]
     said, teacher = ([gold[0], *(changed(one) for one in gold[1:])] for _ in range(2))
-    return Spans(array(gold), array(said), array(teacher))
+    return Spans(objects.array(gold), objects.array(said), objects.array(teacher))
 
 
 def vectors(seed: int, *, rows: int = 400, classes: int = 4, searching: bool = False) -> Embedded:
@@ -91,7 +90,7 @@ def texts(seed: int, *, rows: int = 400, classes: int = 4) -> Written:
 
     gold = np.empty(rows, dtype=np.object_)
     gold[:] = [(some(), some()) if rng.random() < 0.2 else (some(),) for _ in range(rows)]
-    said, teacher, sources = (decoder.array([changed(one[0]) for one in gold]) for _ in range(3))
+    said, teacher, sources = (objects.array([changed(one[0]) for one in gold]) for _ in range(3))
     return Written(gold, said, teacher, sources)
 
 
@@ -121,7 +120,7 @@ def corrections(seed: int, *, rows: int = 400, classes: int = 4, clean: bool = F
         gold.append(references)
         said.append(some(references[0].marks, starts))
         teacher.append(some(references[0].marks, starts))
-    columns = (proofs.array(one) for one in (gold, said, teacher, texts))
+    columns = (objects.array(one) for one in (gold, said, teacher, texts))
     return Corrected(*columns, pipeline=TAGGER)
 
 
@@ -132,7 +131,7 @@ def tokens(seed: int, *, rows: int = 400, classes: int = 4) -> Told:
     ends = np.concatenate([np.arange(1, count + 1) for count in counts])
     places = np.stack([4 * (ends - 1), 4 * ends], axis=1).astype(np.int32)
     came, true = rng.integers(0, 12, counts.sum()), rng.normal(size=(counts.sum(), 12))
-    written = scored.texts([" ".join(rng.choice(["so", "it", "goes"], 3 + rng.integers(4))) for _ in range(rows)])
+    written = objects.array([" ".join(rng.choice(["so", "it", "goes"], 3 + rng.integers(4))) for _ in range(rows)])
     said, teacher = (
         Scored(scored.of_logits(true + rng.normal(size=true.shape), came, kept=classes), places, counts,
                np.zeros(rows, dtype=np.int64), written)

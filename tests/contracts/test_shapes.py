@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom.core import plugins, scored
+from stillroom.core import objects, plugins
 from stillroom.core.errors import RecipeError
 from stillroom.core.scored import Scored
 from stillroom.core.words import Words
-from stillroom.shapes import Shape, decoder
+from stillroom.shapes import Shape
 from stillroom.teachers import Examples
 from tests.contracts.test_tasks import spoken, words
 
@@ -48,7 +48,7 @@ def names(form: Shape) -> list[bool]:
 
 def said(form: Shape, *, seed: int = 0) -> Any:
     if form.answer == "sequence":
-        return decoder.array([f"{text}, {seed} times" for text in TEXTS])
+        return objects.array([f"{text}, {seed} times" for text in TEXTS])
     if form.answer == "token_logprobs":
         whole = spoken(TEXTS, seed=seed, scale=1, kept=(OUTPUTS - 3) // 2)
         values = whole.values.copy()
@@ -220,7 +220,7 @@ class TestTokensThatAreTold:
     def said(self) -> Scored:
         """Of texts without a token, with some that were read, and with some that were written behind."""
         whole = spoken(["one two three", "", "four five"], kept=3)
-        return replace(whole, wrote=np.array([0, 0, 1]), texts=scored.texts(["", "", " five"]))
+        return replace(whole, wrote=np.array([0, 0, 1]), texts=objects.array(["", "", " five"]))
 
     def test_what_was_written_is_kept_too(self, tmp_path: Path) -> None:
         pq.write_table(pa.table(self.FORM.columns(self.FORM.kept(self.FORM.said(self.said())))), tmp_path / "shard")
@@ -246,7 +246,7 @@ class TestTokensThatAreTold:
         assert self.FORM.gap(self.said(), self.said().take(np.array([2, 1, 0]))) == np.inf
 
     def test_what_is_written_is_no_difference(self) -> None:
-        other = replace(self.said(), texts=scored.texts(["a", "b", "c"]))
+        other = replace(self.said(), texts=objects.array(["a", "b", "c"]))
         assert self.FORM.gap(other, self.said()) == 0
 
     def test_how_sure_somebody_is(self) -> None:

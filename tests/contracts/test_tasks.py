@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stillroom.core import plugins, scored, signals
+from stillroom.core import objects, plugins, scored, signals
 from stillroom.core.artifact import text_id
 from stillroom.core.errors import RecipeError
 from stillroom.core.scored import Scored
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
 from stillroom.floors import of as floor_of
-from stillroom.shapes import decoder
 from stillroom.tasks import Rows, Task
 
 #: Settings that a task can't do without; a new one adds its line.
@@ -86,7 +85,7 @@ def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) ->
     answers = len(texts) if there is None else len(there.tokens)
     if task.form.answer == "sequence":
         rng = np.random.default_rng(seed)
-        return decoder.array([" ".join(rng.choice(text.split(), 3)) for text in texts])
+        return objects.array([" ".join(rng.choice(text.split(), 3)) for text in texts])
     if task.form.answer == "token_logprobs":
         return spoken(texts, seed=seed, scale=scale, kept=(len(task.outputs) - 3) // 2)
     logits = np.random.default_rng(seed).normal(size=(answers, len(task.outputs))).astype(np.float32) * scale
@@ -98,7 +97,7 @@ def spoken(texts: list[str], *, seed: int = 0, scale: float = 4, kept: int = 4) 
     there = words(texts)
     logits = np.random.default_rng(seed).normal(size=(len(there.tokens), 30)) * scale
     values = scored.of_logits(logits, np.arange(len(there.tokens)) % 30, kept=kept)
-    written = scored.texts([text[:3] for text in texts])
+    written = objects.array([text[:3] for text in texts])
     return Scored(values, there.places, there.counts, np.zeros(len(texts), dtype=np.int64), written)
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import fbeta_score
 from tests.conftest import TAGGER
 from tests.contracts.test_metrics import corrections
 
-from stillroom.core import plugins, proofs, spelling
+from stillroom.core import objects, plugins, proofs, spelling
 from stillroom.core.edits import chunks
 from stillroom.core.proofs import Mark
 from stillroom.metrics._corrections import Corrected
@@ -32,8 +32,8 @@ def answers(texts: list[str], references: list[tuple[str, ...]], said: list[Mark
     words = spelling.dictionary()
     gold = [tuple(proofs.reference(text, one, is_word=words.__contains__) for one in some)
             for text, some in zip(texts, references, strict=True)]  # fmt: skip
-    column = proofs.array(said)
-    return Corrected(proofs.array(gold), column, column, proofs.array(texts), pipeline=TAGGER)
+    column = objects.array(said)
+    return Corrected(objects.array(gold), column, column, objects.array(texts), pipeline=TAGGER)
 
 
 def published_gleu(answers: Corrected, *, draws: int) -> float:
@@ -62,7 +62,7 @@ def published_gleu(answers: Corrected, *, draws: int) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_gleu_with_one_reference_is_the_published_one(seed: int) -> None:
     said = corrections(seed, rows=30)
-    one = Corrected(proofs.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts)
+    one = Corrected(objects.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts)
     assert score("gleu", one) == pytest.approx(published_gleu(one, draws=1), abs=1e-9)
 
 
@@ -84,7 +84,7 @@ def test_gleu_punishes_what_should_have_been_changed_and_was_not() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_edit_f05_is_that_of_sklearn_on_chunks(seed: int) -> None:
     said = corrections(seed, rows=50)
-    one = Corrected(proofs.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts)
+    one = Corrected(objects.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts)
     gold, own = [], []
     for text, references, marks in zip(one.sources, one.gold, one.said, strict=True):
         tags = {mark.at: mark.tag for mark in references[0].marks}, {mark.at: mark.tag for mark, _ in marks}
@@ -114,7 +114,7 @@ def test_errant_is_its_own_comparison(seed: int) -> None:
 
     said = corrections(seed, rows=40)
     one = Corrected(
-        proofs.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts, pipeline=TAGGER
+        objects.array([some[:1] for some in said.gold]), said.said, said.teacher, said.texts, pipeline=TAGGER
     )
     tool = _opened(TAGGER)
     assert isinstance(tool, errant.annotator.Annotator)
@@ -148,6 +148,6 @@ def test_what_learners_wrote_has_the_score_that_others_report() -> None:
     """GLEU of JFLEG's dev as it stands is 38.2 to 38.4 by the tokens of whoever counts."""
     texts = (SHARED / "dev.src.txt").read_text(encoding="utf-8").splitlines()
     columns = [(SHARED / f"dev.ref{at}.txt").read_text(encoding="utf-8").splitlines() for at in range(4)]
-    gold = proofs.array([tuple(proofs.Reference(one, ()) for one in some) for some in zip(*columns, strict=True)])
-    nothing = proofs.array([[] for _ in texts])
-    assert score("gleu", Corrected(gold, nothing, nothing, proofs.array(texts))) == pytest.approx(38.3, abs=0.2)
+    gold = objects.array([tuple(proofs.Reference(one, ()) for one in some) for some in zip(*columns, strict=True)])
+    nothing = objects.array([[] for _ in texts])
+    assert score("gleu", Corrected(gold, nothing, nothing, objects.array(texts))) == pytest.approx(38.3, abs=0.2)

@@ -10,9 +10,9 @@ from nervaluate import Evaluator
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
-from stillroom.core import tagging
+from stillroom.core import objects, tagging
 from stillroom.core.tagging import Span
-from stillroom.metrics._spans import Spans, array
+from stillroom.metrics._spans import Spans
 from stillroom.metrics.span_f1 import SpanF1
 from stillroom.metrics.span_f1_partial import SpanF1Partial
 
@@ -47,7 +47,9 @@ def test_it_is_seqevals(seed: int) -> None:
     said = [(row * 9)[: len(one)] for row, one in zip(said, gold, strict=True)]
     said = [[tag if tag % 2 or not tag or (place and row[place - 1] in (tag, tag - 1)) else 0
              for place, tag in enumerate(row)] for row in said]  # fmt: skip
-    found = SpanF1().score(Spans(array(of_tags(gold)), array(of_tags(said)), array(of_tags(said))))
+    found = SpanF1().score(
+        Spans(objects.array(of_tags(gold)), objects.array(of_tags(said)), objects.array(of_tags(said)))
+    )
     words = [[[TAGS[tag] for tag in row] for row in rows] for rows in (gold, said)]
     if any(tag for row in (*gold, *said) for tag in row):
         assert found == pytest.approx(f1_score(*words, mode="strict", scheme=IOB2, zero_division=0))
@@ -57,19 +59,19 @@ def test_it_is_seqevals(seed: int) -> None:
 
 def test_a_continuation_without_a_beginning_counts_as_it_is_repaired() -> None:
     """`I-a I-a O` for `B-a I-a O`: no tags that make no sense are ever scored, and read here they are one span."""
-    gold, said = (array(of_tags([row])) for row in ([1, 2, 0], [2, 2, 0]))
+    gold, said = (objects.array(of_tags([row])) for row in ([1, 2, 0], [2, 2, 0]))
     assert SpanF1().score(Spans(gold, said, said)) == 1.0
 
 
 def test_what_only_overlaps_counts_half() -> None:
-    gold = array([(Span(0, 8, "a"), Span(10, 14, "b"))])
-    said = array([(Span(0, 4, "a"), Span(5, 8, "a"), Span(10, 14, "b"))])
+    gold = objects.array([(Span(0, 8, "a"), Span(10, 14, "b"))])
+    said = objects.array([(Span(0, 4, "a"), Span(5, 8, "a"), Span(10, 14, "b"))])
     assert SpanF1().score(Spans(gold, said, said)) == pytest.approx(2 * 1 / 5)
     assert SpanF1Partial().score(Spans(gold, said, said)) == pytest.approx(2 * 1.5 / 5), "one of the two halves alone"
 
 
 def test_another_label_counts_nothing() -> None:
-    gold, said = array([(Span(0, 8, "a"),)]), array([(Span(0, 8, "b"),)])
+    gold, said = objects.array([(Span(0, 8, "a"),)]), objects.array([(Span(0, 8, "b"),)])
     assert SpanF1Partial().score(Spans(gold, said, said)) == 0.0
 
 
@@ -87,7 +89,9 @@ def test_with_one_label_and_spans_that_overlap_one_other_it_is_nervaluates(seed:
         return
     plain = [[[{"start": s.start, "end": s.end, "label": "a"} for s in row] for row in rows] for rows in (gold, said)]
     theirs = Evaluator(*plain, tags=["a"], loader="dict").evaluate()["overall"]["partial"].f1
-    assert SpanF1Partial().score(Spans(array(gold), array(said), array(said))) == pytest.approx(theirs)
+    assert SpanF1Partial().score(Spans(objects.array(gold), objects.array(said), objects.array(said))) == pytest.approx(
+        theirs
+    )
 
 
 class TestSlices:
@@ -95,8 +99,8 @@ class TestSlices:
     TEXTS = ("Oslo and Bergen", "nothing", "Anna Lind")
 
     def answers(self) -> Spans:
-        said = array([(Span(0, 4, "a"),), (Span(0, 7, "b"),), ()])
-        return Spans(array(self.GOLD), said, array(self.GOLD), LABELS, texts=self.TEXTS, seen={"oslo"})
+        said = objects.array([(Span(0, 4, "a"),), (Span(0, 7, "b"),), ()])
+        return Spans(objects.array(self.GOLD), said, objects.array(self.GOLD), LABELS, texts=self.TEXTS, seen={"oslo"})
 
     def test_each_part_is_scored_alone(self) -> None:
         found = {(family, name): (rows.tolist(), SpanF1().score(narrow(self.answers()).take(rows)))

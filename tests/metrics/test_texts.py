@@ -12,17 +12,16 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from tests.contracts.test_metrics import texts
 
-from stillroom.core import plugins
+from stillroom.core import objects, plugins
 from stillroom.metrics._texts import Written
 from stillroom.metrics.unfounded import unfounded
-from stillroom.shapes import decoder
 
 
 def written(said: list[str], gold: list[tuple[str, ...]], sources: list[str] | None = None) -> Written:
     references = np.empty(len(gold), dtype=np.object_)
     references[:] = gold
-    told = decoder.array(said)
-    return Written(references, told, told, decoder.array(sources or [""] * len(said)))
+    told = objects.array(said)
+    return Written(references, told, told, objects.array(sources or [""] * len(said)))
 
 
 def score(name: str, answers: Written) -> float:
@@ -117,9 +116,9 @@ def test_of_several_texts_the_best_that_is_not_sifted_out_is_learned_from() -> N
         (("um", -0.1), ("outra frase longa", -1.5)),
         (),
     ]
-    candidates = decoder.array([""] * 4)
+    candidates = objects.array([""] * 4)
     candidates[:] = some
-    said = {"sequence": decoder.array([one[0][0] if one else "" for one in some]), "candidates": candidates}
+    said = {"sequence": objects.array([one[0][0] if one else "" for one in some]), "candidates": candidates}
     chosen, why = task.form.chosen(said, functools.partial(task.sift, sources))
     assert chosen["sequence"][:2].tolist() == ["um dois tres quatro", "outra frase longa"]
     assert why.tolist() == ["", "", "wrote too little", "wrote nothing"]
@@ -131,7 +130,7 @@ def test_of_several_texts_the_best_that_is_not_sifted_out_is_learned_from() -> N
 
 def test_a_low_score_is_told() -> None:
     task: Any = plugins.build("tasks", {"kind": "text_to_text", "least_score": -1.0})
-    said = decoder.array(["um gato grande"] * 2)
+    said = objects.array(["um gato grande"] * 2)
     assert task.sift(["a large cat"] * 2, said, scores=np.array([-1.2, -0.8])).tolist() == [
         "wrote what it is not sure of",
         "",
@@ -150,4 +149,4 @@ def test_what_a_teacher_wrote_is_sifted() -> None:
         ("Kyoto", "Kyoto", ""),
     ]
     sources, said, expected = (list(one) for one in zip(*cases, strict=True))
-    assert task.sift(sources, decoder.array(said)).tolist() == expected
+    assert task.sift(sources, objects.array(said)).tolist() == expected

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score
 
-from stillroom.core import plugins, scored
+from stillroom.core import objects, plugins, scored
 from stillroom.core.scored import Scored
 from stillroom.metrics._tokens import EDGES, Told, divergence, percentile
 
@@ -25,7 +25,7 @@ def logits(seed: int, tokens: int = 40, vocabulary: int = 50) -> Any:
 def spoken(table: Any, tokens: Any, *, kept: int = 8, counts: tuple[int, ...] = (25, 15), texts: Any = None) -> Scored:
     ends = np.concatenate([np.arange(1, count + 1) for count in counts])
     places = np.stack([3 * (ends - 1), 3 * ends], axis=1).astype(np.int32)
-    written = scored.texts(texts or [""] * len(counts))
+    written = objects.array(texts or [""] * len(counts))
     values = scored.of_logits(table, tokens, kept=kept)
     return Scored(values, places, np.array(counts), np.zeros(len(counts), np.int64), written)
 
@@ -87,7 +87,7 @@ def test_a_divergence_is_zero_at_equality_and_never_below(seed: int, kept: int) 
 def test_lines_tell_of_the_likeliest_and_of_all_others_together() -> None:
     table, tokens = logits(3), np.arange(40)
     values = scored.of_logits(table, tokens, kept=5)
-    said = Scored(values, np.zeros((40, 2), np.int32), np.array([40]), np.array([0]), scored.texts([""]))
+    said = Scored(values, np.zeros((40, 2), np.int32), np.array([40]), np.array([0]), objects.array([""]))
     exact = log_softmax(table, axis=1)
     np.testing.assert_allclose(said.own, exact[np.arange(40), tokens], atol=1e-5)
     np.testing.assert_array_equal(said.ids, np.argsort(-table, axis=1)[:, :5])

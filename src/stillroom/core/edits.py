@@ -43,7 +43,7 @@ class Chunk:
 class Change:
     """Chunks of a text, from `first` to before `last`, and what stands there in the other: a step from one to it.
 
-    No chunk: what is put in stands before `first`. `joined`: how the chunks stand together now, "" or a hyphen.
+    No chunk: what is put in stands before `first`.
     """
 
     first: int
@@ -128,20 +128,17 @@ def _ways(
         yield cost[row - 1][column] + 1.0, (1, 0)
     if column:
         yield cost[row][column - 1] + 1.0, (0, 1)
-    if (
-        row > 1
-        and column > 1
-        and [one[row - 2].lower(), one[row - 1].lower()]
-        == [
-            other[column - 1].lower(),
-            other[column - 2].lower(),
-        ]
-    ):
+    if min(row, column) > 1 and _exchanged(one[row - 2 : row], other[column - 2 : column]):
         yield cost[row - 2][column - 2] + 0.6, (2, 2)
     if row > 1 and column and other[column - 1] in joined(one[row - 2], one[row - 1]):
         yield cost[row - 2][column - 1] + 0.3, (2, 1)
     if row and column > 1 and one[row - 1] in joined(other[column - 2], other[column - 1]):
         yield cost[row - 1][column - 2] + 0.3, (1, 2)
+
+
+def _exchanged(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two chunks are two others in the other order."""
+    return [part.lower() for part in one] == [part.lower() for part in reversed(other)]
 
 
 def joined(one: str, other: str) -> tuple[str, str]:

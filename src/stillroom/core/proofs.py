@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,10 +114,3 @@ def _twice(mark: Mark, source: Sequence[Chunk], at: int, found: Sequence[Made]) 
     beside = [source[place] for place in (at - 1, at + 1) if 0 <= place < len(source)]
     same = {one.start for one in beside if one.text.lower() == source[at].text.lower()}
     return mark.tag == edit_tags.DELETE and any(one.mark.tag == mark.tag and one.mark.at in same for one in found)
-
-
-def array(rows: Sequence[Any]) -> NDArray[np.object_]:
-    """Rows of any things as an array of one axis."""
-    found = np.empty(len(rows), dtype=np.object_)
-    found[:] = rows
-    return found

@@ -19,6 +19,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import objects
 from stillroom.core.words import EndToEnd
 
 LEAST = -60.0
@@ -97,7 +98,9 @@ def columns(kept: int) -> tuple[str, ...]:
 def join(parts: Sequence[Scored], *, outputs: int) -> Scored:
     """What was said of several lots of texts, as one; of none, nothing."""
     numbers = np.zeros(0, np.int64)
-    nothing = Scored(np.zeros((0, outputs), np.float32), np.zeros((0, 2), np.int32), numbers, numbers, texts([]))
+    nothing = Scored(
+        np.zeros((0, outputs), np.float32), np.zeros((0, 2), np.int32), numbers, numbers, objects.array([])
+    )
     every = list(parts) or [nothing]
     return Scored(
         np.concatenate([one.values for one in every]),
@@ -106,13 +109,6 @@ def join(parts: Sequence[Scored], *, outputs: int) -> Scored:
         np.concatenate([one.wrote for one in every]),
         np.concatenate([one.texts for one in every]),
     )
-
-
-def texts(written: Sequence[str]) -> NDArray[np.object_]:
-    """Texts as an array that holds any of them."""
-    found = np.empty(len(written), dtype=np.object_)
-    found[:] = written
-    return found
 
 
 def of_logits(logits: NDArray[Any], tokens: NDArray[Any], *, kept: int) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ RATES: Mapping[Topic, float] = {
 _SHARES = (0.05, 0.12, 0.2)  # of the words of a text with mistakes: one of these
 _TRIES = 3
 _COMMON = 300_000  # how often a wrong ending's word has to stand in books to be one that somebody writes
-_BESIDE = {
+_NEXT_KEY = {
     left: right
     for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm")
     for left, right in (*itertools.pairwise(row), *itertools.pairwise(row[::-1]))
@@ -189,7 +189,7 @@ def _slip(word: str, rng: np.random.Generator) -> str:
         return front + back[0] + letter + back[1:]
     if kind == "vowel" and letter in _VOWELS:
         return front + str(rng.choice([one for one in _VOWELS if one != letter])) + back
-    return front + _BESIDE.get(letter, letter * 2) + back
+    return front + _NEXT_KEY.get(letter, letter * 2) + back
 
 
 def _instead(word: str) -> Step:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 
-from stillroom.core import scored
+from stillroom.core import objects
 from stillroom.core.scored import LEAST, Scored
 from stillroom.floors import Floor
 
@@ -46,7 +46,7 @@ class ByteCounts(Floor):
         ends = np.concatenate([np.zeros(0, np.int64), *(np.arange(1, size + 1) for size in sizes)])
         places = np.stack([ends - 1, ends], axis=1).astype(np.int32)
         counts = np.array(sizes, dtype=np.int64)
-        return Scored(values, places, counts, np.zeros_like(counts), scored.texts([""] * len(texts)))
+        return Scored(values, places, counts, np.zeros_like(counts), objects.array([""] * len(texts)))
 
 
 def _counted(texts: Sequence[str]) -> dict[bytes, Counter[int]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import objects
 from stillroom.floors import Floor
-from stillroom.shapes import decoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ class Lead(Floor):
         share = (
             min(1.0, sum(one for one, _ in lengths) / max(1, sum(other for _, other in lengths))) if lengths else 1.0
         )
-        return decoder.array([_first(text, share) for text in texts])
+        return objects.array([_first(text, share) for text in texts])
 
 
 def _first(text: str, share: float) -> str:

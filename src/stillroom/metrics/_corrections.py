@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import edit_tags, edits, proofs, spelling
+from stillroom.core import edit_tags, edits, objects, proofs, spelling
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
 from stillroom.metrics import Answered, Floats, Narrow
@@ -160,4 +160,4 @@ def _about(answers: Corrected, *, topic: Topic) -> Corrected:
                           for one in references))  # fmt: skip
         said.append([(mark, score) for mark, score in own if topics[mark] == topic])
         teacher.append([(mark, score) for mark, score in its if topics[mark] == topic])
-    return replace(answers, gold=proofs.array(gold), said=proofs.array(said), teacher=proofs.array(teacher))
+    return replace(answers, gold=objects.array(gold), said=objects.array(said), teacher=objects.array(teacher))

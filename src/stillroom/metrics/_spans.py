@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import objects
 from stillroom.core.tagging import Span
 from stillroom.metrics import Answered, Floats, Metric, Narrow, ratio
 
@@ -113,7 +114,9 @@ def _narrowed(answers: Spans, *, keep: Callable[[str, Span], bool]) -> Spans:
     texts = answers.texts if len(answers.texts) else [""] * len(answers)
 
     def kept(rows: Rows) -> Rows:
-        return array([tuple(span for span in some if keep(text, span)) for text, some in zip(texts, rows, strict=True)])
+        return objects.array(
+            [tuple(span for span in some if keep(text, span)) for text, some in zip(texts, rows, strict=True)]
+        )
 
     return replace(answers, gold=kept(answers.gold), said=kept(answers.said), teacher=kept(answers.teacher))
 
@@ -128,13 +131,6 @@ def _is_long(text: str, span: Span, *, words: int) -> bool:
 
 def _looks(text: str, span: Span, *, seen: Collection[str], known: bool) -> bool:
     return (text[span.start : span.end].lower() in seen) == known
-
-
-def array(rows: Sequence[tuple[Span, ...] | None]) -> Rows:
-    """Rows of spans as an array, which numpy would make a table of if it could."""
-    found = np.empty(len(rows), dtype=np.object_)
-    found[:] = rows
-    return found
 
 
 def _same(one: Rows, other: Rows) -> NDArray[np.bool_]:

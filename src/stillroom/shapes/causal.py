@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import scored, signals
+from stillroom.core import objects, scored, signals
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.scored import Scored
 from stillroom.core.words import Words
@@ -144,7 +144,7 @@ class Causal(Shape):
         if found.ndim != 2 or len(found) != counts.sum():
             raise ValueError("a line of numbers for each token")
         wrote = np.array([line[_WROTE] for line in lines], dtype=np.int64)
-        return Scored(found, np.concatenate(places), counts, wrote, scored.texts([line["written"] for line in lines]))
+        return Scored(found, np.concatenate(places), counts, wrote, objects.array([line["written"] for line in lines]))
 
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Scored:
         """Numbers and ids, one beside the other."""
@@ -187,7 +187,7 @@ class Causal(Shape):
             tables[name] = flat.reshape(-1, lines.type.list_size)
         counts = shard[self.answer].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
         wrote = shard[_WROTE].to_numpy().astype(np.int64)
-        texts = scored.texts(shard[_TEXT].to_pylist())
+        texts = objects.array(shard[_TEXT].to_pylist())
         return self.heard({**tables, signals.COUNTS: counts.astype(np.int64), _WROTE: wrote, _TEXT: texts})
 
     def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
@@ -277,4 +277,4 @@ def _over(ids: Any, logits: Any) -> Any:
 
 def _of_words(values: NDArray[Any], words: Words) -> Scored:
     nothing = np.zeros(len(words), dtype=np.int64)
-    return Scored(values, words.places, words.counts, nothing, scored.texts([""] * len(words)))
+    return Scored(values, words.places, words.counts, nothing, objects.array([""] * len(words)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import signals
+from stillroom.core import objects, signals
 from stillroom.shapes import Reader, Shape, Sift
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class _Sheet:
     """A line a text."""
 
     def __init__(self, texts: int) -> None:
-        self.outputs = array([""] * texts)
+        self.outputs = objects.array([""] * texts)
 
     def put(self, rows: NDArray[np.int64], logits: Any) -> None:
         """Write the lines."""
@@ -51,7 +51,7 @@ class Decoder(Shape):
 
     def join(self, parts: Sequence[Any], *, outputs: int) -> Texts:
         """One after the other."""
-        return np.concatenate(list(parts)) if parts else array([])
+        return np.concatenate(list(parts)) if parts else objects.array([])
 
     def take(self, said: Any, rows: NDArray[np.int64]) -> Texts:
         """The lines of these texts."""
@@ -102,7 +102,7 @@ class Decoder(Shape):
         found = [line[self.answer] for line in lines]
         if not all(isinstance(one, str) for one in found):
             raise ValueError("a text on each line")
-        return array(found)
+        return objects.array(found)
 
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Texts:
         """What it wrote."""
@@ -115,10 +115,10 @@ class Decoder(Shape):
         if signals.CANDIDATES not in said:
             return said, sift(self.heard(said))
         written, candidates = self.heard(said).copy(), said[signals.CANDIDATES]
-        objections = array(["…"] * len(written))
+        objections = objects.array(["…"] * len(written))
         for rank in range(max((len(one) for one in candidates), default=1) or 1):
             own = [one[rank] if rank < len(one) else ("", np.nan) for one in candidates]
-            texts = array([text for text, _ in own])
+            texts = objects.array([text for text, _ in own])
             found = sift(texts, scores=np.array([score for _, score in own], dtype=np.float64))
             better = (objections != "") & (found == "")
             written[better], objections[better] = texts[better], ""
@@ -137,7 +137,7 @@ class Decoder(Shape):
 
     def answers(self, shard: pa.Table) -> Texts:
         """The texts."""
-        return array(shard[self.answer].to_pylist())
+        return objects.array(shard[self.answer].to_pylist())
 
     def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Their lines."""
@@ -156,7 +156,7 @@ class Decoder(Shape):
         self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
     ) -> Texts:
         """What it writes, whatever stands behind what it reads."""
-        return array(cast("Writes", network).generate(ids, mask, texts=texts))
+        return objects.array(cast("Writes", network).generate(ids, mask, texts=texts))
 
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
         """A line a text."""
@@ -169,10 +169,3 @@ class Decoder(Shape):
     def spread(self, values: NDArray[Any], words: Words | None) -> NDArray[Any]:
         """The same."""
         return values
-
-
-def array(texts: Sequence[str]) -> Texts:
-    """Texts as an array that holds any of them."""
-    found = np.empty(len(texts), dtype=np.object_)
-    found[:] = texts
-    return found

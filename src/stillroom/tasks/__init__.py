@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import plugins
+from stillroom.core import objects, plugins
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ class Task(Member, ABC):
         return ()
 
     @property
-    @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """The labels that people give."""
+        """The labels that people give; none where what they give is no choice out of a list."""
+        return ()
 
     @property
     @abstractmethod
@@ -114,9 +114,9 @@ class Task(Member, ABC):
     def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
         """Why this is no gold for that text: what was found, what was expected, what to do. None: it is."""
 
-    @abstractmethod
     def tally(self, gold: pa.Array) -> NDArray[np.int64]:
         """How often each of `names` is given in some rows that have gold."""
+        return np.zeros(len(self.names), dtype=np.int64)
 
     @abstractmethod
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
@@ -170,9 +170,7 @@ class Task(Member, ABC):
 
         `scores`: how good the teacher finds each answer, where it says so.
         """
-        found = np.empty(len(texts), dtype=np.object_)
-        found[:] = ""
-        return found
+        return objects.array([""] * len(texts))
 
     @abstractmethod
     def answered(

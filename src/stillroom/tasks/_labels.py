@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import field_validator
 
 from stillroom.tasks import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Labels(Task, ABC):
@@ -28,6 +33,10 @@ class Labels(Task, ABC):
     def names(self) -> tuple[str, ...]:
         """The labels."""
         return self.labels
+
+    @abstractmethod
+    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
+        """How often each label is given in some rows that have gold."""
 
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
         """Mostly what the teacher says, with some gold; soft labels where it has any (Hinton et al. 1503.02531)."""

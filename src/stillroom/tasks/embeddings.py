@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stillroom.core import judged
+from stillroom.core import judged, objects
 from stillroom.core.artifact import text_id
 from stillroom.core.judged import Judged
 from stillroom.tasks import Rows, Task, ToyRow
@@ -71,11 +71,6 @@ class Embeddings(Task):
         return self
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """None: people give grades, no labels."""
-        return ()
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """A number for each dimension."""
         return tuple(str(one) for one in range(self.dimensions))
@@ -108,19 +103,13 @@ class Embeddings(Task):
             return "a search that should find nothing", "a document with a grade above 0", "Leave the query out."
         return None
 
-    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
-        """There is nothing to count."""
-        return np.zeros(0, dtype=np.int64)
-
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
         """`Judged`, None where a row has no gold."""
         return self.golds([None if row is None else _of(row) for row in column.to_pylist()])
 
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """The same from a list."""
-        found = np.empty(len(items), dtype=np.object_)
-        found[:] = [_of(one) if isinstance(one, Mapping) else one for one in items]
-        return found
+        return objects.array([_of(one) if isinstance(one, Mapping) else one for one in items])
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Where something is judged."""

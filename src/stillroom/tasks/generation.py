@@ -83,11 +83,6 @@ class Generation(Task):
         return found
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """None: people give texts, no labels."""
-        return ()
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """The numbers of a token's line."""
         return scored.columns(self.kept)
@@ -108,10 +103,6 @@ class Generation(Task):
             return None
         shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
         return f"`{shown}`", "no label: the text is its own", 'Set `label = ""` under [corpus].'
-
-    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
-        """There is nothing to count."""
-        return np.zeros(0, dtype=np.int64)
 
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
         """Every text is right as it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
@@ -11,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import edit_tags, edits, plugins, probabilities, proofs, spelling
+from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, spelling
 from stillroom.core.edits import Chunk
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Made, Mark, Reference
 from stillroom.core.tagging import Tagged
-from stillroom.tasks import Rows, Task, ToyRow
+from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,11 +114,6 @@ class Proofreading(Task):
         return ("rapidfuzz", "symspellpy")
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """None: people give texts, no labels."""
-        return ()
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """Every tag."""
         return edit_tags.TAGS
@@ -138,7 +132,7 @@ class Proofreading(Task):
 
     def code(self, label: Any, text: str = "") -> list[dict[str, Any]] | None:
         """The references with their marks, or None where there is none that says anything."""
-        found = _references(label)
+        found = _references.read(label)
         if found is None:
             return None
         words = spelling.dictionary()
@@ -146,18 +140,11 @@ class Proofreading(Task):
 
     def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
         """No text, or none that says anything."""
-        if _references(label) is not None:
-            return None
-        shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
-        return (
-            f"`{shown}`",
-            "the corrected text, or a list of corrected texts that are all right",
-            "Write it out (the text itself where nothing is wrong), or leave the row unlabelled.",
+        return _references.fault(
+            label,
+            expected="the corrected text, or a list of corrected texts that are all right",
+            todo="Write it out (the text itself where nothing is wrong), or leave the row unlabelled.",
         )
-
-    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
-        """There is nothing to count."""
-        return np.zeros(0, dtype=np.int64)
 
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
         """Tuples of references, None where a row has no gold."""
@@ -165,7 +152,7 @@ class Proofreading(Task):
 
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """The same from a list."""
-        return proofs.array([None if one is None else tuple(_reference(some) for some in one) for one in items])
+        return objects.array([None if one is None else tuple(_reference(some) for some in one) for one in items])
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there are references."""
@@ -184,7 +171,7 @@ class Proofreading(Task):
         tags, _ = self._tags(said)
         without = np.bincount(said.owners[tags < 0], minlength=len(said)) > 0
         marks = proofs.of_words(tags, said, said.words)
-        return proofs.array([None if none else (Reference("", one),)
+        return objects.array([None if none else (Reference("", one),)
                              for one, none in zip(marks, without.tolist(), strict=True)])  # fmt: skip
 
     def answered(
@@ -200,7 +187,7 @@ class Proofreading(Task):
         """Marks, and the texts that they make, beside references and those of the teacher."""
         from stillroom.metrics._corrections import Corrected
 
-        texts = proofs.array(list(rows.texts)) if rows else None
+        texts = objects.array(list(rows.texts)) if rows else None
         own = self._counted(said, rows)
         its = own if teacher is said else self._counted(teacher, rows)
         sure = None if named or said.values.ndim == 1 else self._sure(said)
@@ -232,7 +219,7 @@ class Proofreading(Task):
         if rows is not None:
             marks = [[(one.mark, one.score) for one in proofs.made(text, some, spell=_speller())]
                      for text, some in zip(rows.texts, marks, strict=True)]  # fmt: skip
-        return proofs.array(marks)
+        return objects.array(marks)
 
     def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The tag of each word, and how probable it is."""
@@ -273,16 +260,3 @@ def _reference(one: Any) -> Reference:
     if isinstance(one, Reference):
         return one
     return Reference(one["text"], tuple(Mark(**mark) for mark in one["marks"]))
-
-
-def _references(label: Any) -> list[str] | None:
-    """Corrected texts from what a source of rows gives: one, several, or these as JSON."""
-    if isinstance(label, str) and label.startswith('["'):
-        try:
-            label = json.loads(label)
-        except ValueError:
-            label = [label]
-    found = [label] if isinstance(label, str) else label
-    if not isinstance(found, list | tuple) or not found:
-        return None
-    return list(found) if all(isinstance(one, str) and one.strip() for one in found) else None

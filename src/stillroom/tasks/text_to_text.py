@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
@@ -11,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.shapes import decoder
-from stillroom.tasks import Rows, Task, ToyRow
+from stillroom.core import objects
+from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,11 +73,6 @@ class TextToText(Task):
         return _METRICS[self.goal]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """None: people give texts, no labels."""
-        return ()
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """One: the text."""
         return ("text",)
@@ -91,22 +85,15 @@ class TextToText(Task):
 
     def code(self, label: Any, text: str = "") -> list[str] | None:
         """The references, or None where there is none that says anything."""
-        return _references(label)
+        return _references.read(label)
 
     def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
         """No text, or none that says anything."""
-        if _references(label) is not None:
-            return None
-        shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
-        return (
-            f"`{shown}`",
-            "a text, or a list of texts that are all right",
-            "Write it out, or leave the row unlabelled.",
+        return _references.fault(
+            label,
+            expected="a text, or a list of texts that are all right",
+            todo="Write it out, or leave the row unlabelled.",
         )
-
-    def tally(self, gold: pa.Array) -> NDArray[np.int64]:
-        """There is nothing to count."""
-        return np.zeros(0, dtype=np.int64)
 
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
         """Tuples of texts, None where a row has no gold."""
@@ -114,9 +101,7 @@ class TextToText(Task):
 
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """The same from a list."""
-        found = np.empty(len(items), dtype=np.object_)
-        found[:] = [tuple(one) if isinstance(one, list | tuple) else None for one in items]
-        return found
+        return objects.array([tuple(one) if isinstance(one, list | tuple) else None for one in items])
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there are references."""
@@ -124,7 +109,7 @@ class TextToText(Task):
 
     def said(self, gold: NDArray[Any]) -> NDArray[np.object_]:
         """The first reference of each row."""
-        return decoder.array([one[0] for one in gold])
+        return objects.array([one[0] for one in gold])
 
     def for_gold(self) -> tuple[Mapping[str, Any], ...]:
         """As from a teacher's texts."""
@@ -136,9 +121,7 @@ class TextToText(Task):
 
     def named(self, said: Any) -> NDArray[Any]:
         """Each text as the one reference."""
-        found = np.empty(len(said), dtype=np.object_)
-        found[:] = [(one,) if isinstance(one, str) else None for one in said]
-        return found
+        return objects.array([(one,) if isinstance(one, str) else None for one in said])
 
     @property
     def sifting(self) -> Mapping[str, Any]:
@@ -151,7 +134,7 @@ class TextToText(Task):
     ) -> NDArray[np.object_]:
         """Why a teacher's text is not to be learned from: empty, too short, too long, copied, or of too low a score."""
         known = [None] * len(texts) if scores is None else scores.tolist()
-        return decoder.array([self._objection(*one) for one in zip(texts, said, known, strict=True)])
+        return objects.array([self._objection(*one) for one in zip(texts, said, known, strict=True)])
 
     def _objection(self, source: str, said: str, score: float | None) -> str:
         if not said.strip():
@@ -179,7 +162,7 @@ class TextToText(Task):
         """Texts beside references and those of the teacher."""
         from stillroom.metrics._texts import Written
 
-        sources = decoder.array(rows.texts if rows else [""] * len(gold))
+        sources = objects.array(rows.texts if rows else [""] * len(gold))
         return Written(gold, np.asarray(said), np.asarray(teacher), sources)
 
     def decode(self, said: Any, texts: Sequence[str] = ()) -> list[TextPrediction]:
@@ -199,16 +182,3 @@ class TextToText(Task):
             for thing in ("cats", "ships", "songs", "stars")
         ]
         return [ToyRow(text, said) for text, said in rows]
-
-
-def _references(label: Any) -> list[str] | None:
-    """References from what a source of rows gives: a text, several, or these as JSON."""
-    if isinstance(label, str) and label.startswith("["):
-        try:
-            label = json.loads(label)
-        except ValueError:
-            label = [label]
-    found = [label] if isinstance(label, str) else label
-    if not isinstance(found, list | tuple) or not found:
-        return None
-    return list(found) if all(isinstance(one, str) and one.strip() for one in found) else None

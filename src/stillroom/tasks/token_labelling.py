@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import probabilities, tagging
+from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
 from stillroom.core.tagging import Span, Tagged
 from stillroom.tasks import Rows, ToyRow
@@ -126,9 +126,7 @@ class TokenLabelling(Labels):
 
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """The same from a list."""
-        from stillroom.metrics import _spans as spans
-
-        return spans.array(items)
+        return objects.array(items)
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there is a tuple."""

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stillroom.core.sentences import f1
 
@@ -33,10 +32,3 @@ def ranked(texts: Sequence[str], scores: Sequence[float]) -> Candidates:
     for place in np.argsort(-np.array(scores, dtype=np.float64), kind="stable").tolist():
         found.setdefault(texts[place], float(scores[place]))
     return tuple(found.items())
-
-
-def column(candidates: Sequence[Candidates]) -> NDArray[np.object_]:
-    """Those of several sources, as a signal stands beside others."""
-    found = np.empty(len(candidates), dtype=np.object_)
-    found[:] = candidates
-    return found

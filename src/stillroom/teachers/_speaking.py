@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, batches, scored, seeds, signals
+from stillroom.core import artifact, batches, objects, seeds, signals
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import Tokens
@@ -87,7 +87,7 @@ class LanguageModel:
                 logits = network(input_ids=padded, attention_mask=None if bool(mask.all()) else mask.long()).logits
                 sheet.put(rows, self._form.told(network, padded, mask, {self._form.answer: logits}))
         wrote = np.array([len(one) for one in written], dtype=np.int64)
-        told = scored.texts([self._spell.decode(one.tolist(), skip_special_tokens=True) for one in written])
+        told = objects.array([self._spell.decode(one.tolist(), skip_special_tokens=True) for one in written])
         return self._form.said(replace(sheet.outputs, wrote=wrote, texts=told)), sum(len(one) for one in ids)
 
     def _go_on(self, network: Any, ids: Sequence[Ids], *, tokens_per_batch: int) -> list[Ids]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, batches, seeds, signals
+from stillroom.core import artifact, batches, objects, seeds, signals
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.shapes import decoder
+from stillroom.students._writers import TextNetwork
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Identity, Precision, _candidates, _pretrained
 
@@ -29,7 +29,7 @@ _LONGEST_WRITTEN = 128
 
 
 @final
-class WritingNetwork:
+class WritingNetwork(TextNetwork):
     """A network that reads a text and writes another, with the tokenizer of its base on both sides."""
 
     def __init__(self, inner: Any, tokenizer: str, *, longest: int) -> None:
@@ -49,21 +49,6 @@ class WritingNetwork:
     def longest_written(self) -> int:
         """How many tokens it writes at most: what the longest text that it learned from has."""
         return self._longest or self.module.inner.generation_config.max_new_tokens or _LONGEST_WRITTEN
-
-    @property
-    def shape(self) -> str:
-        """A text a text."""
-        return "decoder"
-
-    @property
-    def layers(self) -> int:
-        """None that it tells of."""
-        return 0
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """One."""
-        return ("sequence",)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, as its base reads them."""
@@ -240,7 +225,7 @@ class Writer(Closed):
             padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
             for row, one in zip(rows.tolist(), self._network.candidates(padded, mask, count=self._count), strict=True):
                 found[row] = one
-        said: dict[str, NDArray[Any]] = {"sequence": decoder.array([one[0][0] for one in found])}
+        said: dict[str, NDArray[Any]] = {"sequence": objects.array([one[0][0] for one in found])}
         if self._count > 1:
-            said[signals.CANDIDATES] = _candidates.column(found)
+            said[signals.CANDIDATES] = objects.array(found)
         return said, sum(len(one) for one in ids)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import artifact, signals
+from stillroom.core import artifact, objects, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.core.progress import Report
-from stillroom.shapes import decoder
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
 
@@ -118,4 +117,4 @@ class Engine(Closed):
         translate = self._translate
         with ThreadPoolExecutor(self._settings.threads) as pool:
             found = list(pool.map(lambda line: translate(line) if line else "", lines))
-        return {"sequence": decoder.array(found)}, sum(len(line.split()) for line in lines)
+        return {"sequence": objects.array(found)}, sum(len(line.split()) for line in lines)

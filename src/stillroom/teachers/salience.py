@@ -12,14 +12,13 @@ from pydantic import Field
 from safetensors.numpy import load_file, save_file
 
 from stillroom import floors
-from stillroom.core import artifact, plugins, sentences, signals
+from stillroom.core import artifact, objects, plugins, sentences, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.core.sentences import Unit
 from stillroom.metrics import Metric
 from stillroom.runtime import salience
-from stillroom.shapes import decoder
 from stillroom.tasks import Rows as Judged
 from stillroom.tasks import Task
 from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
@@ -174,7 +173,7 @@ class Picker:
         )
         picks = salience.best(_scores(vectors, described, self._weights), counts, most=self._settings.sentences)
         written = [sentences.joined(text, own, unit=unit) for text, own in zip(texts, picks, strict=True)]
-        return {"sequence": decoder.array(written)}, tokens
+        return {"sequence": objects.array(written)}, tokens
 
     def network(self) -> Any:
         """The encoder's."""
@@ -240,7 +239,7 @@ class _Described:
     def written(self, weights: Mapping[str, NDArray[np.float32]], settings: Salience) -> NDArray[np.object_]:
         """What such weights pick."""
         picks = salience.best(_scores(self.vectors, self.stands, weights), self.counts, most=settings.sentences)
-        return decoder.array(
+        return objects.array(
             [sentences.joined(text, own, unit=self._unit) for text, own in zip(self.texts, picks, strict=True)]
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from stillroom.core import artifact, batches, probabilities, scored, seeds
+from stillroom.core import artifact, batches, objects, probabilities, scored, seeds
 from stillroom.core.scored import Scored
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
@@ -55,7 +55,7 @@ class OnnxCausal(Runner):
                 sheet.put(rows, self._told(graph.read(padded, mask), padded, mask))
             more = [self._go_on(graph, one, text) for one, text in zip(ids, texts, strict=True)]
             said = [spell.decode(one, skip_special_tokens=True) for one in more]
-            return replace(sheet.outputs, texts=scored.texts(said))
+            return replace(sheet.outputs, texts=objects.array(said))
 
         return serve
 

@@ -22,6 +22,7 @@ from stillroom.runtime.runners.extractive import FILE
 from stillroom.students import Ids, _optimizers
 from stillroom.students._readers import Rows, Tables
 from stillroom.students._vocabulary import ENCODER
+from stillroom.students._writers import TextNetwork
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -83,28 +84,13 @@ class Salient(nn.Module):
 
 
 @final
-class ExtractiveNetwork:
+class ExtractiveNetwork(TextNetwork):
     """A student that picks sentences, with its tokenizer."""
 
     def __init__(self, module: Salient, tokenizer: str, *, settings: Extractive) -> None:
         self.module, self.tokenizer, self._settings = module, tokenizer, settings
         self.encoder = Sentences(tokens=ENCODER, size=module.stop, unit=settings.unit)
         self._encode, self._tokens = self.encoder.read(tokenizer), ENCODER.read(tokenizer)
-
-    @property
-    def shape(self) -> str:
-        """A text a text."""
-        return "decoder"
-
-    @property
-    def layers(self) -> int:
-        """None that it tells of."""
-        return 0
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """One."""
-        return ("sequence",)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each sentence, each closed by the id behind the last token's."""

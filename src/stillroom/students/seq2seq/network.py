@@ -17,6 +17,7 @@ from stillroom.core import seeds
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids
+from stillroom.students._writers import TextNetwork
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -83,7 +84,7 @@ class SourceAndTarget(nn.Module):
 
 
 @final
-class Seq2seqNetwork:
+class Seq2seqNetwork(TextNetwork):
     """A student that writes, with its tokenizer."""
 
     def __init__(self, inner: Any, tokenizer: str, *, longest: int) -> None:
@@ -92,21 +93,6 @@ class Seq2seqNetwork:
         self.encoder = Tokens(special=True, max_tokens=longest, unknown=_END_ID)
         self._encode = self.encoder.read(tokenizer)
         self._decoder = Tokenizer.from_str(tokenizer)
-
-    @property
-    def shape(self) -> str:
-        """A text a text."""
-        return "decoder"
-
-    @property
-    def layers(self) -> int:
-        """None that it tells of."""
-        return 0
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """One."""
-        return ("sequence",)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, its end among them, cut at the longest input."""

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from stillroom.core import artifact, signals, tagging
+from stillroom.core import artifact, objects, signals, tagging
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
-from stillroom.shapes import decoder
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _candidates
 from stillroom.teachers.endpoint import client
@@ -254,8 +253,8 @@ class Line(Closed):
             return {"label": np.array([0 if one is None else one for one in answers], dtype=np.int64)}
         if how == "text":
             some = [_candidates.agreeing([one] if isinstance(one, str) else one or ()) for one in answers]
-            told = {"sequence": decoder.array([one[0][0] if one else "" for one in some])}
-            return told | ({signals.CANDIDATES: _candidates.column(some)} if self._settings.candidates > 1 else {})
+            told = {"sequence": objects.array([one[0][0] if one else "" for one in some])}
+            return told | ({signals.CANDIDATES: objects.array(some)} if self._settings.candidates > 1 else {})
         if how == "spans":
             spans = [[Span(start, end, self._task.names[label]) for start, end, label in one or ()] for one in answers]
             places, counts = tagging.places_of(texts)
