@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from parts import NotHereError, parser, tell_all
 from stillroom import pipeline
@@ -197,6 +198,16 @@ def measured(name: str, says: Says, *, sure: float, shared: Path, megabytes: flo
     return told
 
 
+def of_dictionary(texts: Sequence[str]) -> Tagged:
+    """What a dictionary says of texts."""
+    return Dictionary().say(pa.table({"text": [], "label": []}), texts, task=Proofreading(), seed=0)
+
+
+def nothing(texts: Sequence[str]) -> Tagged:
+    """Nothing of any text."""
+    return of_dictionary([""] * len(texts))
+
+
 def of_teacher(teacher: Any, folder: Path) -> Says:
     """What a teacher says of texts."""
     task = Proofreading()
@@ -206,7 +217,7 @@ def of_teacher(teacher: Any, folder: Path) -> Says:
 
 def systems(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every system's figures."""
-    shared, task = arguments.shared, Proofreading()
+    shared = arguments.shared
     corpus = corpus_of(arguments.work / "rows", shared=shared)
     wanted = {"name": "proofreading", "seed": 0, "task": {"kind": "proofreading"}, "corpus": corpus, "teacher": TEACHER,
               "student": STUDENT, "export": {"formats": ["onnx", "onnx_int8"]},
@@ -217,10 +228,8 @@ def systems(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
         yield {"dev": max(json.loads(line)["dev"]["edit_f05"] for line in log)}
         return
-    nothing: Says = lambda texts: Dictionary().say(None, [""] * len(texts), task=task, seed=0)  # type: ignore[arg-type]  # noqa: E731
     yield measured("as it stands", nothing, sure=0.5, shared=shared, megabytes=0.0)
-    dictionary: Says = lambda texts: Dictionary().say(None, texts, task=task, seed=0)  # type: ignore[arg-type]  # noqa: E731
-    yield measured("a dictionary", dictionary, sure=0.5, shared=shared, megabytes=6.5)
+    yield measured("a dictionary", of_dictionary, sure=0.5, shared=shared, megabytes=6.5)
     yield measured("Harper's rules", of_teacher(Harper(), arguments.work), sure=0.5, shared=shared, megabytes=19.3)
     yield measured("Quire's tagger", of_teacher(Quire(), arguments.work), sure=0.5, shared=shared, megabytes=66.5)
     says = of_teacher(parsed.teacher, run.artifacts["teacher"].folder)

@@ -13,6 +13,7 @@ import pytest
 from stillroom import corpus
 from stillroom.core import edit_tags, edits, proofs, spelling
 from stillroom.core.artifact import Store
+from stillroom.core.english import Topic
 from stillroom.core.errors import InputError
 from stillroom.corpora import Row, _mistakes
 from stillroom.corpora.corrupted import Corrupted
@@ -36,10 +37,10 @@ def clean(folder: Path, **settings: Any) -> Corrupted:
     return Corrupted(clean=source, near_twins="keep", **settings)
 
 
-def made(**rates: float) -> Counter[str]:
-    """How many tags of each kind undo what was done to the sentences, many times."""
-    everything = dict.fromkeys(_mistakes.RATES, 0.0) if rates else {}
-    mistakes = _mistakes.Mistakes({**everything, **rates}, {}, clean=0.0)  # type: ignore[dict-item]
+def made(only: Topic | None = None) -> Counter[str]:
+    """How many tags of each kind undo what was done to the sentences, many times; of all mistakes, or of one kind."""
+    rates = {} if only is None else {topic: float(topic == only) for topic in _mistakes.RATES}
+    mistakes = _mistakes.Mistakes(rates, {}, clean=0.0)
     words, rng = spelling.dictionary(), np.random.default_rng(0)
     found: Counter[str] = Counter()
     for text in CLEAN * 40:
@@ -65,8 +66,8 @@ def test_there_are_mistakes_of_every_kind_and_tags_that_undo_nearly_all() -> Non
         ("word order", {"exchange"}),
     ],
 )
-def test_a_rate_is_of_its_kind_alone(topic: str, tags: set[str]) -> None:
-    found = made(**{topic: 1.0})
+def test_a_rate_is_of_its_kind_alone(topic: Topic, tags: set[str]) -> None:
+    found = made(topic)
     assert sum(found[one] for one in tags) > 0.8 * found.total() > 0
 
 

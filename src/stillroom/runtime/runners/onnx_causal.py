@@ -98,7 +98,9 @@ class Graph:
     def __init__(self, session: Any) -> None:
         self._session = session
         past = next(one for one in session.get_inputs() if one.name == "past")
-        self._sizes = [one if isinstance(one, int) else None for one in past.shape]
+        # Layers, keys and values, texts, heads, tokens, width: how many texts and tokens is open.
+        layers, parts, _, heads, _, width = past.shape
+        self._sizes = int(layers), int(parts), int(heads), int(width)
 
     @property
     def nothing(self) -> NDArray[np.float32]:
@@ -125,5 +127,5 @@ class Graph:
         return past[:, :, :, :, :kept]
 
     def _past(self, texts: int) -> NDArray[np.float32]:
-        layers, parts, _, heads, _, width = self._sizes
-        return np.zeros((layers, parts, texts, heads, 0, width), dtype=np.float32)  # type: ignore[arg-type]
+        layers, parts, heads, width = self._sizes
+        return np.zeros((layers, parts, texts, heads, 0, width), dtype=np.float32)
