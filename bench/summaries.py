@@ -35,7 +35,7 @@ from stillroom import pipeline
 from stillroom.core import objects, plugins, recipe
 
 #: Of each set: how many parts are picked, of what, and the bars: what cheaper methods get, what is asked, and the most
-#: that picking can get (`teachers/README.md`).
+#: that picking can get, as others measured them.
 SETS: dict[str, dict[str, Any]] = {
     "scitldr": {"sentences": 1, "unit": "sentences", "most": None,
                 "bars": {"first": 22.5, "nearest to the middle": 25.6, "asked": 27.0, "best": 32.9}},

@@ -114,6 +114,10 @@ def misfits(recipe: Recipe) -> list[Problem]:
     if task.shape not in student.gives:
         found = f"a {student.kind} student, which gives {', '.join(sorted(student.gives))} as it is set"
         problems.append(Problem("student", found, f"one that gives {task.shape} for {task.kind}", "Choose another."))
+    if task.sifts_scores and not teacher.scores_answers:
+        found = f"a {teacher.kind} teacher that gives no scores, as it is set"
+        todo = "Ask it for several `candidates`, or take the setting out."
+        problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     if task.shape not in teacher.answers_in:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."

@@ -65,3 +65,12 @@ def test_what_is_nearest_to_a_target_is_picked_while_that_helps() -> None:
 
 def test_words_that_are_there_once_count_once() -> None:
     assert sentences.picked([["a", "a", "a"], ["a", "b"]], ["a", "b", "c"], most=1) == [1]
+
+
+def test_a_long_space_makes_no_abbreviation_of_a_word() -> None:
+    text = "This is final." + 9 * " " + "Then he left. Dr. Li (cf. Fig. 2) stayed."
+    assert [text[start:end] for start, end in sentences.spans(text)] == [
+        "This is final.",
+        "Then he left.",
+        "Dr. Li (cf. Fig. 2) stayed.",
+    ]

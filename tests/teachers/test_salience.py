@@ -86,3 +86,15 @@ def test_unfitted_it_picks_what_is_nearest_to_the_middle(tmp_path: Path, embedde
 def test_without_references_it_can_not_be_fitted(tmp_path: Path, embedder_folder: Path) -> None:
     with pytest.raises(InputError, match="no row with a reference"):
         prepared(tmp_path, embedder_folder, gold="none", fitted=True)
+
+
+@pytest.mark.parametrize("other", [{"sentences": 3}, {"unit": "lines"}])
+def test_who_picks_otherwise_is_another_teacher(other: dict[str, Any], tmp_path: Path, embedder_folder: Path) -> None:
+    """What was asked of one is never taken for what the other would say."""
+    (tmp_path / "a").mkdir()
+    one, first, known = prepared(tmp_path / "a", embedder_folder, gold="none")
+    teacher: Any = plugins.build("teachers", {"kind": "salience", "model": str(embedder_folder), **other})
+    second = teach.prepare(teacher, task=TASK, corpus=known.learnable, fit=loop.fit, seed=2,
+                           store=Store(tmp_path / "a" / "work"))  # fmt: skip
+    assert first.digest != second.digest
+    assert one.identify().weights != teacher.open(second.folder, task=TASK).identify().weights

@@ -12,7 +12,7 @@ import torch
 
 from stillroom import corpus, loop, teach
 from stillroom.core import batches, plugins
-from stillroom.core.artifact import Artifact, Store
+from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import MismatchError
 from stillroom.corpora.table import Table
 from stillroom.tasks.text_to_text import TextToText
@@ -27,8 +27,12 @@ SMALL: dict[str, Any] = {"batch_size": 16, "learning_rates": (3e-3,), "patience"
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
     """A sentence, and its last three words: a label's word is one of those that are left out."""
-    folder = tmp_path_factory.mktemp("writing")
-    told = [{"text": text, "label": [" ".join(text.split()[-3:]), "or something else"]} for text, _ in sentences()]
+    return wanted(tmp_path_factory.mktemp("writing"), slice(-3, None))
+
+
+def wanted(folder: Path, words: slice) -> corpus.Corpus:
+    """Sentences of which people want some words."""
+    told = [{"text": text, "label": [" ".join(text.split()[words]), "or something else"]} for text, _ in sentences()]
     (folder / "rows.jsonl").write_text("\n".join(json.dumps(one) for one in told), encoding="utf-8")
     source = Table(labelled=str(folder / "rows.jsonl"), dev_share=0.1, test_share=0.1)
     return corpus.load(source, task=TASK, store=Store(folder / "work"))
@@ -68,6 +72,30 @@ def test_it_learns_to_write_what_people_wrote(
 
 
 @pytest.mark.slow
+def test_what_is_fitted_writes_as_much_as_people_did(
+    learned: tuple[FineTuned, Artifact], rows: corpus.Corpus, encoder_folder: Path
+) -> None:
+    told = json.loads((learned[1].folder / "generation_config.json").read_text(encoding="utf-8"))
+    assert told["max_new_tokens"] == 4, "three words, and the end"
+
+
+def test_another_number_of_texts_is_another_teacher(encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path) -> None:
+    """What was asked of one is never taken for what the other would say."""
+    one, two = (fitted(encoder_folder, rows, tmp_path, epochs=1, candidates=count)[1] for count in (1, 2))
+    assert one.digest != two.digest
+
+
+def test_several_texts_of_who_writes_none_are_refused(
+    encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
+) -> None:
+    teacher: Any = FineTuned(base=str(encoder_folder), candidates=2)
+    task: Any = plugins.build("tasks", {"kind": "classification", "labels": ("no", "yes")})
+    asked = {"corpus": rows.learnable, "fit": loop.fit, "seed": 1, "report": print}
+    with pytest.raises(MismatchError, match=r"teacher\.candidates"):
+        teacher.prepare(Draft(tmp_path), task=task, **asked)
+
+
+@pytest.mark.slow
 def test_a_beam_gives_several_the_best_first(learned: tuple[FineTuned, Artifact], rows: corpus.Corpus) -> None:
     teacher, found = learned
     several = teacher.model_copy(update={"candidates": 3}).open(found.folder, task=TASK)
@@ -86,14 +114,16 @@ def test_a_beam_gives_several_the_best_first(learned: tuple[FineTuned, Artifact]
 
 
 @pytest.mark.slow
-def test_one_that_learned_nothing_says_so(encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path) -> None:
-    facts = fitted(encoder_folder, rows, tmp_path, epochs=1, learning_rates=(1e-7,))[1].manifest["facts"]
+def test_one_that_learned_nothing_says_so(encoder_folder: Path, tmp_path: Path) -> None:
+    """Where people want the beginning, to have learned nothing is to be worse than that."""
+    known = wanted(tmp_path, slice(None, 3))
+    facts = fitted(encoder_folder, known, tmp_path, epochs=1, learning_rates=(1e-7,))[1].manifest["facts"]
     assert "does not beat the beginning of the source" in facts["warning"]
 
 
 class TestNetwork:
     def network(self, base: Path) -> _writing.WritingNetwork:
-        return _writing.fresh(base, task=TASK, seed=3, dropout=0.0, max_tokens=32)
+        return _writing.fresh(base, task=TASK, seed=3, dropout=0.0, max_tokens=32, longest=5)
 
     def test_the_decoder_knows_the_tokens_of_its_base(self, encoder_folder: Path) -> None:
         network = self.network(encoder_folder)
@@ -115,15 +145,24 @@ class TestNetwork:
     ) -> None:
         network = self.network(encoder_folder)
         read = network.encode(["the film was great"] * 2)
-        assert network.longest_written == 128
-        network.encode_target(["great", "we found it dull"], read=read)
+        taught, _ = TASK.form.taught(network, read, None, ["great", "we found it dull"])
+        assert network.longest_of(taught) == 5, "its end among them"
         padded = [torch.from_numpy(one) for one in batches.pad(read[:1])]
         (said,) = network.generate(*padded)
-        assert len(network.encode([said])[0]) - 2 <= 5 == network.longest_written, "its end among them"
+        assert len(network.encode([said])[0]) - 2 <= 5
         network.save(tmp_path)
-        again = _writing.fresh(tmp_path, task=TASK, seed=3, dropout=0.0, max_tokens=32)
-        assert again.longest_written == 5
-        assert again.generate(*padded) == [said]
+        told = json.loads((tmp_path / "generation_config.json").read_text(encoding="utf-8"))
+        assert told["max_new_tokens"] == 5
+
+    def test_how_a_base_is_used_to_write_does_not_count(self, encoder_folder: Path, tmp_path: Path) -> None:
+        """Summarizers come with a taste for length and against repetition; scores would be no probabilities."""
+        plain, other = self.network(encoder_folder), self.network(encoder_folder)
+        other.module.inner.generation_config.update(num_beams=3, length_penalty=2.0, no_repeat_ngram_size=1)
+        other.save(tmp_path)
+        again = self.network(tmp_path)
+        padded = [torch.from_numpy(one) for one in batches.pad(plain.encode(["the film was great"]))]
+        assert again.candidates(*padded, count=3) == plain.candidates(*padded, count=3)
+        assert other.candidates(*padded, count=3) != plain.candidates(*padded, count=3)
 
     def test_padding_is_never_written_and_neighbours_do_not_count(self, encoder_folder: Path) -> None:
         network = self.network(encoder_folder)

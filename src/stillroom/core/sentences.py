@@ -13,9 +13,10 @@ Unit = Literal["sentences", "lines"]
 _LINE = re.compile(r"[^\n\r]+")
 _END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]+[”’」』]*\s*")
 _OPENING = "\"'“‘(["
+_LONGEST = 8  # letters of an abbreviation, and what stands before it
 # What ends in a full stop and is followed by a capital all the same.
 _SHORT = re.compile(
-    r"(?:^|[\s(\[])(?:[a-z]|al|approx|cf|dr|e\.g|eqs?|etc|figs?|i\.e|mrs?|ms|no|prof|resp|secs?|st|vs)\.\s+$",
+    r"(?<![^\s(\[])(?:[a-z]|al|approx|cf|dr|e\.g|eqs?|etc|figs?|i\.e|mrs?|ms|no|prof|resp|secs?|st|vs)$",
     re.IGNORECASE,
 )
 
@@ -43,7 +44,7 @@ def _ends(text: str, start: int, end: int) -> list[int]:
         one.end()
         for one in _END.finditer(text, start, end)
         if not text[one.end() : one.end() + 2].lstrip(_OPENING)[:1].islower()
-        and not _SHORT.search(text[: one.end()][-12:])
+        and not (text[one.start()] == "." and _SHORT.search(text, max(start, one.start() - _LONGEST), one.start()))
     ]
 
 

@@ -123,6 +123,8 @@ class Decoder(Shape):
             better = (objections != "") & (found == "")
             written[better], objections[better] = texts[better], ""
             objections = np.where((objections != "") & (rank == 0), found, objections)
+            if not (objections != "").any():
+                break
         return {**said, self.answer: written}, objections
 
     def said(self, outputs: Any) -> dict[str, NDArray[Any]]:

@@ -159,6 +159,11 @@ class Task(Member, ABC):
         return frozenset()
 
     @property
+    def sifts_scores(self) -> bool:
+        """Whether `sift` goes by how good a teacher finds its answers, so that it has to say so."""
+        return False
+
+    @property
     def sifting(self) -> Mapping[str, Any]:
         """The settings that `sift` goes by: another transfer set comes of others."""
         return {}

@@ -65,7 +65,8 @@ class TextToText(Task):
     """Nor, of five words and more, what has more than this share of words from the source; 1: all is learned from."""
 
     least_score: float | None = None
-    """Nor what a teacher that would write several texts gives a lower score than this; none: no score is too low."""
+    """Nor what a teacher that would write several texts gives a lower score than this; none: no score is too low. A
+    fitted one gives the mean log-probability of a token, at most 0; an endpoint the F1 with its other texts, 0 to 1."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -116,12 +117,17 @@ class TextToText(Task):
         return self.objectives()
 
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
-        """Nothing is learned from gold."""
+        """No position among the outputs: references are texts."""
         return np.full(len(gold), -1, dtype=np.int64)
 
     def named(self, said: Any) -> NDArray[Any]:
         """Each text as the one reference."""
         return objects.array([(one,) if isinstance(one, str) else None for one in said])
+
+    @property
+    def sifts_scores(self) -> bool:
+        """Where a score can be too low."""
+        return self.least_score is not None
 
     @property
     def sifting(self) -> Mapping[str, Any]:

@@ -304,6 +304,11 @@ class Teacher(Member, ABC):
         return True
 
     @property
+    def scores_answers(self) -> bool:
+        """Whether it says how good each of its answers is, as one does that would write several."""
+        return False
+
+    @property
     def needs_gold(self) -> bool:
         """Whether it is fitted here, to rows of the corpus that have labels."""
         return False

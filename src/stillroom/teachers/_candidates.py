@@ -13,14 +13,15 @@ from stillroom.core.sentences import f1
 Candidates = tuple[tuple[str, float], ...]
 
 
-def agreeing(texts: Sequence[str]) -> Candidates:
-    """Texts by how much each has in common with the others, as the mean F1 of their words; equal ones stand there once.
+def agreeing(texts: Sequence[str], *, asked: int) -> Candidates:
+    """Texts by how much each has in common with the others that were `asked` for, as the mean F1 of their words.
 
-    What most of several tries say is what the teacher means (minimum Bayes risk: Kumar and Byrne, HLT-NAACL 2004).
+    Equal ones stand there once. What did not come has nothing in common with any. What most of several tries say is
+    what the teacher means (minimum Bayes risk: Kumar and Byrne, HLT-NAACL 2004).
     """
     words = [Counter(one.lower().split()) for one in texts]
     scores = [
-        float(np.mean([f1(own, other) for at, other in enumerate(words) if at != place])) if len(words) > 1 else 1.0
+        sum(f1(own, other) for at, other in enumerate(words) if at != place) / max(1, asked - 1)
         for place, own in enumerate(words)
     ]
     return ranked(texts, scores)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _DECODER_LAYERS = 2  # of a fresh one: it runs once a token, and pairs are few
 _LONGEST_WRITTEN = 128
+_ENDS = ("decoder_start_token_id", "forced_bos_token_id", "bos_token_id", "eos_token_id", "forced_eos_token_id",
+         "pad_token_id", "bad_words_ids")  # fmt: skip
 
 
 @final
@@ -43,12 +45,10 @@ class WritingNetwork(TextNetwork):
         self._encode = self.encoder.read(tokenizer)
         self._target = Tokens(special=True, max_tokens=_LONGEST_WRITTEN).read(tokenizer)
         self._decoder = Tokenizer.from_str(tokenizer)
-        self._longest = 0  # of what it was to write so far
 
-    @property
-    def longest_written(self) -> int:
-        """How many tokens it writes at most: what the longest text that it learned from has."""
-        return self._longest or self.module.inner.generation_config.max_new_tokens or _LONGEST_WRITTEN
+    def longest_of(self, ids: Sequence[Ids]) -> int:
+        """How many tokens the longest text has that is to be written behind what is read."""
+        return max((int((one >= self.module.size).sum()) for one in ids), default=0)
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, as its base reads them."""
@@ -58,7 +58,6 @@ class WritingNetwork(TextNetwork):
         """The ids of what is to be written, without the one that it starts with, each behind the vocabulary."""
         start = self.module.inner.config.decoder_start_token_id
         ids = [one[1:] if one[0] == start else one for one in self._target(texts)]
-        self._longest = max(self._longest, *(len(one) for one in ids)) if ids else self._longest
         return [(one + self.module.size).astype(np.int32) for one in ids]
 
     def tell(
@@ -84,8 +83,7 @@ class WritingNetwork(TextNetwork):
         with torch.inference_mode():
             found = self.module.inner.generate(
                 input_ids=source, attention_mask=reads.long(), num_beams=count, num_return_sequences=count,
-                do_sample=False, max_new_tokens=self.longest_written, output_scores=count > 1,
-                return_dict_in_generate=True,
+                do_sample=False, output_scores=count > 1, return_dict_in_generate=True,
             )  # fmt: skip
         texts = self._decoder.decode_batch(found.sequences.tolist(), skip_special_tokens=True)
         scores = found.sequences_scores.tolist() if count > 1 else [0.0] * len(texts)
@@ -126,15 +124,18 @@ class WritingNetwork(TextNetwork):
 
     def save(self, folder: Path) -> None:
         """Write a folder that `transformers` loads too, and the tokenizer."""
-        self.module.inner.generation_config.max_new_tokens = self.longest_written
         self.module.inner.save_pretrained(folder, safe_serialization=True)
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
 
-def fresh(base: Path, *, task: Task, seed: int, dropout: float, max_tokens: int) -> WritingNetwork:
-    """A base that reads and writes as it is; over one that only reads, a decoder by chance that knows its tokens."""
+def fresh(base: Path, *, task: Task, seed: int, dropout: float, max_tokens: int, longest: int) -> WritingNetwork:
+    """A base that reads and writes as it is; over one that only reads, a decoder by chance that knows its tokens.
+
+    It writes at most so many tokens as the `longest` text has that it learns from (0: it has learned from none yet).
+    Of how its base is used to write nothing stays but which tokens begin and end a text, and which are no part of one.
+    """
     import torch
-    from transformers import AutoConfig
+    from transformers import AutoConfig, GenerationConfig
 
     tokenizer = _plain(base)
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
@@ -147,6 +148,8 @@ def fresh(base: Path, *, task: Task, seed: int, dropout: float, max_tokens: int)
     for module in inner.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
+    ends = {name: getattr(inner.generation_config, name) for name in _ENDS}
+    inner.generation_config = GenerationConfig(**ends, max_new_tokens=longest or _LONGEST_WRITTEN)
     return WritingNetwork(inner, tokenizer, longest=max_tokens)
 
 

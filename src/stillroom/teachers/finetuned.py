@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -33,7 +35,7 @@ _FLOOR_ROWS = 4096  # enough to tell an under-fitted teacher; more would cost mo
 
 @final
 class FineTuned(Teacher):
-    """A base encoder fitted to the gold labels, once; learning rate and epochs are chosen on dev.
+    """A base network fitted to gold labels, or to texts of people, once; learning rate and epochs are chosen on dev.
 
     Where texts are written, the base is an encoder, and a fresh decoder of two layers is laid over it, or one that
     reads and writes already (`transformers`' layout of encoder and decoder); it is fitted to the first reference.
@@ -71,12 +73,17 @@ class FineTuned(Teacher):
 
     candidates: int = Field(1, ge=1, le=16)
     """How many texts it writes for each, by a beam of so many: the best of them that the task does not sift out is
-    learned from. Where it writes none, there is one answer."""
+    learned from. More than one is for tasks that write."""
 
     @property
     def signals(self) -> frozenset[str]:
         """All there are."""
         return signals.KINDS
+
+    @property
+    def scores_answers(self) -> bool:
+        """Where there are several."""
+        return self.candidates > 1
 
     @property
     def needs_gold(self) -> bool:
@@ -90,15 +97,24 @@ class FineTuned(Teacher):
         return {"base": _pretrained.folder_digest(folder), **digests}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
-        """Fit it, and hold it against its floor."""
+        """Fit it, and hold it against its floor.
+
+        Raises:
+            MismatchError: several candidates of a task that writes none.
+        """
+        if self.candidates > 1 and not task.form.writes:
+            found, todo = f"{self.candidates} texts to write for {task.kind}", "Leave it at 1."
+            raise MismatchError(Problem("teacher.candidates", found, "one answer", todo))
         base = _pretrained.locate(self.base, revision=self.revision, where="teacher.base")
         bf16 = _pretrained.cpu_computes_in_bf16()
         network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
         rows, judges = (_gold(network, part, task=task) for part in (corpus.train, corpus.dev))
+        longest = network.longest_of(rows.ids) if isinstance(network, _writing.WritingNetwork) else 0
         plan = Plan(self.epochs, self.batch_size, self.learning_rates[0], self.patience, seed, bf16)
-        rate, pilots = self._choose_rate(draft, base, rows, judges, task=task, fit=fit, plan=plan, report=report)
+        fresh = partial(self._fresh, base, task=task, seed=seed, folder=draft.folder, longest=longest)
+        rate, pilots = self._choose_rate(draft, fresh, rows, judges, task=task, fit=fit, plan=plan, report=report)
         plan = Plan(self.epochs, self.batch_size, rate, self.patience, seed, bf16)
-        network = self._fresh(base, task=task, seed=seed, folder=draft.folder)
+        network = fresh()
         log = fit(network, task=task, train=rows, dev=judges, objectives=_gold_only(task), plan=plan,
                   folder=draft.folder / "fit", report=report, stage="teacher")  # fmt: skip
         network.save(draft.folder)
@@ -110,6 +126,8 @@ class FineTuned(Teacher):
             floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
             name = "logistic regression on the frozen encoder"
         draft.facts |= {f"floor_dev_{metric.kind}": floor, "floor_rows": len(some.ids)}
+        if task.form.writes:
+            draft.facts["candidates"] = self.candidates
         self._note(draft, metric, name, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
@@ -123,12 +141,15 @@ class FineTuned(Teacher):
                                    candidates=self.candidates, max_tokens=self.max_tokens)  # fmt: skip
         return huggingface.Checkpoint(folder, name=f"{base}, fine-tuned", task=task, licence=self.licence)
 
-    def _fresh(self, base: Path, *, task: Task, seed: int, folder: Path) -> TransformerNetwork | WritingNetwork:
+    def _fresh(
+        self, base: Path, *, task: Task, seed: int, folder: Path, longest: int = 0
+    ) -> TransformerNetwork | WritingNetwork:
         """The base under a new head, or a decoder, the same for the same seed."""
         import torch
 
         if task.form.writes:
-            found = _writing.fresh(base, task=task, seed=seed, dropout=self.dropout, max_tokens=self.max_tokens)
+            found = _writing.fresh(base, task=task, seed=seed, dropout=self.dropout, max_tokens=self.max_tokens,
+                                   longest=longest)  # fmt: skip
             for table in found.token_tables():
                 table.requires_grad_(not self.freeze_embeddings)
             self._freeze(found, layers=len(found.strata()) - 2)
@@ -174,7 +195,7 @@ class FineTuned(Teacher):
     def _choose_rate(
         self,
         draft: Draft,
-        base: Path,
+        fresh: Callable[[], TransformerNetwork | WritingNetwork],
         train: Examples,
         dev: Examples,
         *,
@@ -190,7 +211,7 @@ class FineTuned(Teacher):
         for rate in self.learning_rates:
             note = draft.folder / "pilots" / f"{rate:g}.json"
             if not note.is_file():
-                network = self._fresh(base, task=task, seed=plan.seed, folder=draft.folder)
+                network = fresh()
                 short = Plan(plan.epochs, plan.batch_size, rate, 1, plan.seed, plan.bf16, steps=_PILOT_STEPS)
                 log = fit(network, task=task, train=train, dev=dev, objectives=_gold_only(task), plan=short,
                           folder=note.with_suffix(""), report=report, stage="learning rate")  # fmt: skip

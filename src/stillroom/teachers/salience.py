@@ -40,8 +40,9 @@ class Salience(Teacher):
 
     Unfitted it is centroid salience (Radev et al. 2004) on the vectors of a model in the layout of
     sentence-transformers. `fitted`, a linear model of what a sentence says, where it stands, its length and its
-    closeness is fitted to the sentences that together are nearest to the references of training rows; the log, the
-    manifest and the report say so when on dev that beats neither closeness alone nor the beginning of the source.
+    closeness is fitted to the sentences that together are nearest to the first reference of each training row; the
+    log, the manifest and the report say so when on dev that beats neither closeness alone nor the beginning of the
+    source.
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"decoder"})
@@ -87,7 +88,9 @@ class Salience(Teacher):
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Fit it, if it is to be, and hold it against what asks no people and no network."""
         encoder = self._encoder.whole()
-        weights = _untaught(len(encoder.identify().labels))
+        known = encoder.identify()
+        weights = _untaught(len(known.labels))
+        draft.facts |= {"encoder": known.weights, "sentences": self.sentences, "unit": self.unit}
         if self.fitted:
             weights = self._fitted(encoder, weights, draft, task=task, corpus=corpus, seed=seed, report=report)
         save_file(weights, draft.folder / _FILE)
@@ -152,9 +155,10 @@ class Picker:
 
     def identify(self) -> Identity:
         """Who it is: the encoder, and the weights of a sentence's score."""
-        own = self._encoder.identify()
-        digest = artifact.sha256(f"{own.weights} {artifact.file_sha256(self._file)}".encode())
-        how = "fitted to references" if self._settings.fitted else "nearest to the middle"
+        own, one = self._encoder.identify(), self._settings
+        told = [own.weights, artifact.file_sha256(self._file), one.sentences, one.unit]
+        digest = artifact.sha256(artifact.canonical(told))
+        how = "fitted to references" if one.fitted else "nearest to the middle"
         return Identity(f"sentences picked by {own.name}, {how}", digest, own.tokenizer, self._task.outputs,
                         own.licence, answers="sequence")  # fmt: skip
 

@@ -187,6 +187,7 @@ class TestText:
         assert said["sequence"].tolist() == again["sequence"].tolist() == ["about: a warm film"]
         assert [text for text, _ in said["candidates"][0]] == ["about: a warm film", "nonsense"]
         assert said["candidates"][0][0][1] == pytest.approx(0.5)
+        assert said["tally"].tolist() == [{}]
         first = lines(tmp_path)[0]
         plain = endpoint(server, answers="text", prompt="{text}")
         most = Wording(teacher, ()).most_output_tokens

@@ -164,6 +164,11 @@ class Endpoint(Teacher):
         return False
 
     @property
+    def scores_answers(self) -> bool:
+        """Where it is asked for several texts."""
+        return self.candidates > 1
+
+    @property
     def signals(self) -> frozenset[str]:
         """Logits, labels alone, or a text."""
         return frozenset({_SAID[self.answers]})
@@ -252,9 +257,10 @@ class Line(Closed):
         if how == "label":
             return {"label": np.array([0 if one is None else one for one in answers], dtype=np.int64)}
         if how == "text":
-            some = [_candidates.agreeing([one] if isinstance(one, str) else one or ()) for one in answers]
+            asked = self._settings.candidates
+            some = [_candidates.agreeing([one] if isinstance(one, str) else one or (), asked=asked) for one in answers]
             told = {"sequence": objects.array([one[0][0] if one else "" for one in some])}
-            return told | ({signals.CANDIDATES: objects.array(some)} if self._settings.candidates > 1 else {})
+            return told | ({signals.CANDIDATES: objects.array(some)} if asked > 1 else {})
         if how == "spans":
             spans = [[Span(start, end, self._task.names[label]) for start, end, label in one or ()] for one in answers]
             places, counts = tagging.places_of(texts)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LETTERS = string.ascii_uppercase
 REFUSED, EMPTY, TOO_LONG, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "too long", "unparseable", "no logprobs"
 QUOTED = "quoted"
+_MISSING = "not written"  # of several texts that were asked for
 _SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
 _MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512}
 _HOW = {
@@ -156,7 +157,7 @@ class Wording:
         return found
 
     def _several(self, choices: Sequence[Mapping[str, Any]]) -> Reply:
-        """All that it would write; where that is nothing, why not, by the first."""
+        """All that it would write; where that is nothing, why not, by the first. What did not come is counted."""
         found = []
         for one in choices:
             said = one["message"] if self._settings.api == "chat" else {"content": one["text"]}
@@ -165,7 +166,8 @@ class Wording:
             else:
                 found.append(_written(said.get("content") or "", cut=one.get("finish_reason") == "length"))
         texts = [one.answer for one in found if isinstance(one.answer, str)]
-        return Reply(texts) if texts else found[0]
+        missing = self._settings.candidates - len(texts)
+        return Reply(texts, tally={_MISSING: missing} if missing else {}) if texts else found[0]
 
     def _by_letter(self, top: Sequence[tuple[str, float]], text: str) -> Reply:
         """Logits from the first token: see `Endpoint`."""
