@@ -169,6 +169,12 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}`, which needs {', '.join(foreign)}"
             expected = f"one that makes do with what serves {task.kind}: {', '.join(sorted(task.signals))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective."))
+        told = (getattr(objective, name, None) for name in ("temperature", "temperature_end"))
+        heats = {float(one) for one in told if one is not None} - {1.0}
+        if task.form.has_tail and heats and objective.needs & signals.LOGITS:
+            found = f"`{objective.kind}` at a temperature of {', '.join(f'{one:g}' for one in sorted(heats))}"
+            expected = "1, for what was told as one tail can't be heated as many tokens"
+            problems.append(Problem(f"objective[{number}].temperature", found, expected, "Set it to 1."))
         deaf = sorted(objective.needs - heard)
         if deaf and not missing:
             found = f"`{objective.kind}`, which looks at {', '.join(deaf)} of a {student.kind} student"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-_JUDGED = 4096  # padded ids a dev batch
 WRITTEN = "written"  # beside what a network that writes tells: what it is to write, in tokens
 _NETWORK = "network"  # whose the best weights are, where they are not an objective's
 
@@ -209,7 +208,7 @@ class Learner:
             values[:] = 0.0
         loss = 0.0
         with torch.inference_mode():
-            order = batches.by_tokens([len(one) for one in self.dev.ids], budget=_JUDGED)
+            order = batches.by_tokens([len(one) for one in self.dev.ids], budget=self._form.judged_at_once)
             for rows in order[self._team.place :: self._team.count] if shared else order:
                 padded, mask = batches.pad([self.dev.ids[row] for row in rows])
                 said = self._forward(padded, mask)

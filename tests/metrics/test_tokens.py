@@ -139,3 +139,12 @@ def test_percentiles_of_counts() -> None:
     assert percentile(counts, 0.5).tolist() == [0.0, pytest.approx((EDGES[100] + EDGES[101]) / 2), 0.0]
     assert EDGES[100] <= percentile(counts[2], 0.95) <= EDGES[101]
     assert math.isnan(percentile(np.zeros(len(EDGES)), 0.5))
+
+
+def test_who_reads_more_of_a_long_text_than_the_teacher_is_as_perplexed() -> None:
+    """A teacher of twenty tokens, and one who goes on for as many again, as sure of each: the same perplexity."""
+    table, tokens = logits(1), np.random.default_rng(9).integers(0, 50, 40)
+    table[20:], tokens[20:] = table[:20], tokens[:20]
+    long = spoken(table, tokens, counts=(40,))
+    short = spoken(table[:20], tokens[:20], counts=(20,))
+    assert score("perplexity", Told.of(long, short)) == pytest.approx(score("perplexity", Told.of(short, short)))

@@ -91,7 +91,6 @@ def test_each_token_is_read_once_but_for_what_was_not_kept() -> None:
     draft, large = Table(1), Table(2)
     found = speculation.write(draft, large, [0, 1, 2], most=12, ahead=3, rng=np.random.default_rng(0))
     assert large.read == 3 + found.drafted + found.readings - 1
-    assert large.read < 3 + 12 + found.drafted
 
 
 def test_it_stops_behind_an_end() -> None:

@@ -56,7 +56,8 @@ def graph(network: Any, folder: Path) -> Path:
         return path
     inner = network.module.inner
     config = inner.config
-    heads, width = config.num_key_value_heads, getattr(config, "head_dim", None)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None)
     width = width or config.hidden_size // config.num_attention_heads
     inputs = {
         "ids": torch.tensor([[1, 2, 3], [3, 4, 0]]),

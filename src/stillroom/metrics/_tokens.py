@@ -79,8 +79,12 @@ class Told(Answered):
     @cached_property
     def sizes(self) -> Floats:
         """How many bytes of each text were told, `[texts]`."""
-        widths = np.diff(self.said.places.astype(np.float64), axis=1)[:, 0]
-        return np.asarray(np.bincount(self.said.owners, weights=widths, minlength=len(self)), dtype=np.float64)
+        return _bytes(self.said)
+
+    @cached_property
+    def teacher_sizes(self) -> Floats:
+        """How many of them the teacher told, `[texts]`."""
+        return _bytes(self.teacher)
 
     @cached_property
     def alike(self) -> NDArray[np.int64]:
@@ -109,6 +113,11 @@ class Told(Answered):
         import pyarrow as pa
 
         return pa.nulls(len(self), type=pa.string())
+
+
+def _bytes(said: Scored) -> Floats:
+    widths = np.diff(said.places.astype(np.float64), axis=1)[:, 0]
+    return np.asarray(np.bincount(said.owners, weights=widths, minlength=len(said)), dtype=np.float64)
 
 
 class TokenMetric(Metric):

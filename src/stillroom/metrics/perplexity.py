@@ -17,7 +17,8 @@ class Perplexity(TokenMetric):
     """Among how many equally probable tokens it would be as surprised, a token being one of the teacher's.
 
     Each text is read alone, and its first token is told from the beginning of a text. What reads other tokens is
-    counted in the teacher's too: so all systems stand side by side.
+    counted in the teacher's too, and of who read more or less of a long text than the teacher, nats are taken for as
+    many bytes as the teacher read: so all systems stand side by side.
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -30,7 +31,9 @@ class Perplexity(TokenMetric):
 
     def rows(self, answers: Told) -> Floats:
         """Of each text: nats, and the teacher's tokens."""
-        return np.stack([answers.nats, answers.teacher.counts.astype(np.float64)], axis=1)
+        own, its = answers.sizes, answers.teacher_sizes
+        share = np.divide(its, own, out=np.zeros_like(own), where=own > 0)
+        return np.stack([answers.nats * share, answers.teacher.counts.astype(np.float64)], axis=1)
 
     def value(self, sums: Floats) -> Floats:
         """The power of their ratio."""

@@ -70,6 +70,10 @@ class Shape(Member, ABC):
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
     graph_runner: ClassVar[str]
+    judged_at_once: ClassVar[int] = 4096
+    """Padded ids of a dev batch: as many as there is memory for what is told of each."""
+    has_tail: ClassVar[bool] = False
+    """Whether one of its outputs stands for many together: divided by a temperature, they would be no more than one."""
     """The kind of runner that serves a student of this shape once it is exported as a graph."""
 
     @abstractmethod

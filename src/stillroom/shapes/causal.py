@@ -55,6 +55,8 @@ class Causal(Shape):
     beside: ClassVar[tuple[str, ...]] = (_IDS, _WROTE, _TEXT, signals.WORDS)
     head: ClassVar[str] = "AutoModelForCausalLM"
     graph_runner: ClassVar[str] = "onnx_causal"
+    judged_at_once: ClassVar[int] = 512  # of each id logits over a whole vocabulary
+    has_tail: ClassVar[bool] = True
 
     kind: Literal["causal"] = "causal"
     likeliest: int = Field(32, ge=1)
@@ -209,13 +211,17 @@ class Causal(Shape):
         found = said.each(said.tokens.astype(np.int32))
         read = (said.counts - said.wrote).tolist()
         for own, its, count in zip(ids, found, read, strict=True):
-            if not np.array_equal(own[1:], its[:count]):
+            # A teacher that keeps room for what it writes has read no more of a long text than that.
+            if len(own) <= count or not np.array_equal(own[1 : count + 1], its[:count]):
                 problem = Problem("student", "other tokens than its teacher's", "a student that reads as its teacher",
                                   "Start the student from this teacher.")  # fmt: skip
                 raise MismatchError(problem)
         every = [np.concatenate([own[:1], its]) for own, its in zip(ids, found, strict=True)]
         inside = np.concatenate([np.arange(count) for count in [0, *said.counts.tolist()]]).astype(np.int64)
-        return every, Words(inside, said.places, said.counts)
+        places, last = said.places.copy(), np.cumsum(said.counts) - 1
+        for row in np.flatnonzero(said.wrote).tolist():  # the bytes of what was written count where it ends
+            places[last[row], 1] += len(said.texts[row].encode())
+        return every, Words(inside, places, said.counts)
 
     def told(
         self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()

@@ -30,7 +30,10 @@ class LanguageModel:
         self, network: Any, tokenizer: str, *, name: str, weights: str, licence: str, price: float, task: Task
     ) -> None:
         from tokenizers import Tokenizer
+        from transformers import GenerationConfig
 
+        # What its makers like in a chat would fill in whatever is not asked for: odds are to be the model's own.
+        network.generation_config = GenerationConfig()
         self._form, self._outputs, self._tokenizer = cast("Causal", task.form), len(task.outputs), tokenizer
         self._identity = Identity(
             name=name,

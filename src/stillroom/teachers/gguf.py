@@ -96,6 +96,8 @@ def _load(folder: Path, file: str) -> tuple[Any, str]:
     except ImportError as error:
         told = f"no package that reads it ({' '.join(str(error).split())[:200]})"
         raise MissingExtra(Problem(_WHERE, told, "the package `gguf`", "Install it: pip install gguf")) from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file raises whatever its reader stumbles on
         told = " ".join(str(error).split())[:200]
         todo = "Check the file, or take the model in safetensors with the teacher `huggingface`."

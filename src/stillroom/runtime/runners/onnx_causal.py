@@ -50,12 +50,17 @@ class OnnxCausal(Runner):
         def serve(texts: Sequence[str]) -> Scored:
             ids, words = read(texts)
             sheet = self.form.sheet(len(ids), outputs=outputs, words=words)
+            said = objects.array([""] * len(ids))
             for rows in batches.by_tokens([len(one) for one in ids], budget=self.tokens_per_batch):
                 padded, mask = batches.pad([ids[row] for row in rows])
-                sheet.put(rows, self._told(graph.read(padded, mask), padded, mask))
-            more = [self._go_on(graph, one, text) for one, text in zip(ids, texts, strict=True)]
-            said = [spell.decode(one, skip_special_tokens=True) for one in more]
-            return replace(sheet.outputs, texts=objects.array(said))
+                logits, now = graph.read(padded, mask)
+                sheet.put(rows, self._told(logits, padded, mask))
+                for place, row in enumerate(rows.tolist()) if self.form.further else ():
+                    length = len(ids[row])
+                    past = now[:, :, place : place + 1, :, :length]
+                    more = self._go_on(graph, logits[place, length - 1], past, texts[row])
+                    said[row] = spell.decode(more, skip_special_tokens=True)
+            return replace(sheet.outputs, texts=said)
 
         return serve
 
@@ -68,19 +73,20 @@ class OnnxCausal(Runner):
         table[:, :-1][there] = scored.of_logits(logits[:, :-1][there], ids[:, 1:][there], kept=self.form.likeliest)
         return table
 
-    def _go_on(self, graph: Graph, ids: NDArray[np.int32], text: str) -> list[int]:
-        """The tokens that it writes behind a text, its end left out."""
-        room = min(self.form.further, (self.encoder.max_tokens or len(ids) + self.form.further) - len(ids))
+    def _go_on(self, graph: Graph, last: NDArray[np.float32], past: NDArray[np.float32], text: str) -> list[int]:
+        """The tokens that it writes behind a text that it has read, its end left out."""
+        read = past.shape[4]
+        room = min(self.form.further, (self.encoder.max_tokens or read + self.form.further) - read)
         rng = seeds.generator(0, f"runtime/written/{artifact.text_id(text)}")
         found: list[int] = []
-        past, fresh = graph.nothing, ids.astype(np.int64)
         while len(found) < room:
-            logits, past = graph.go_on(fresh, past)
-            token = self._next(logits[-1], rng)
+            token = self._next(last, rng)
             if token in self.ends:
                 break
             found.append(token)
-            fresh = np.array([token], dtype=np.int64)
+            if len(found) < room:
+                logits, past = graph.go_on(np.array([token], dtype=np.int64), past)
+                last = logits[-1]
         return found
 
     def _next(self, logits: NDArray[np.float32], rng: np.random.Generator) -> int:
@@ -107,12 +113,10 @@ class Graph:
         """The past of a text that begins."""
         return self._past(1)
 
-    def read(self, ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Logits of texts from their beginning, `[texts, length, vocabulary]`."""
-        told: NDArray[np.float32] = self._session.run(
-            ["logits"], {"ids": ids, "mask": mask, "past": self._past(len(ids))}
-        )[0]
-        return told
+    def read(self, ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits of texts from their beginning, `[texts, length, vocabulary]`, and all that it remembers of them."""
+        logits, now = self._session.run(["logits", "now"], {"ids": ids, "mask": mask, "past": self._past(len(ids))})
+        return logits, now
 
     def go_on(
         self, ids: NDArray[np.int64], past: NDArray[np.float32]

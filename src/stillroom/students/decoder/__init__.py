@@ -69,7 +69,7 @@ class Decoder(Student):
         from stillroom.teachers import _pretrained
 
         if self.start:
-            network.copy(_pretrained.locate(self.start, where=_WHERE), folder)
+            network.copy(_pretrained.locate(self.start, where=_WHERE), folder, tokenizer=teacher.tokenizer_json())
         else:
             network.keep(teacher.network(), teacher.tokenizer_json(), folder)
 

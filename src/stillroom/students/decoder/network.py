@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from stillroom.core import artifact, plugins
+from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from stillroom.shapes.causal import Causal
     from stillroom.students.decoder import Decoder
     from stillroom.tasks import Task
-
-_FORM: Any = plugins.build("shapes", "causal")
 
 
 @final
@@ -120,10 +119,17 @@ def keep(inner: Any, tokenizer: str, folder: Path) -> None:
     artifact.write_json(folder / "tokenizer_config.json", told)
 
 
-def copy(start: Path, folder: Path) -> None:
-    """Write what stands in the folder of a language model, its tokenizer as it is: another would read other tokens."""
-    inner = _pretrained.load_network(start, form=_FORM)
-    keep(inner, _pretrained.tokenizer_file(start).read_text(encoding="utf-8"), folder)
+def copy(start: Path, folder: Path, *, tokenizer: str) -> None:
+    """Write what stands in the folder of a language model, with the tokenizer of the teacher whose words it will hear.
+
+    Raises:
+        MismatchError: it has other tokens.
+    """
+    own = Tokenizer.from_file(str(_pretrained.tokenizer_file(start)))
+    if own.get_vocab() != Tokenizer.from_str(tokenizer).get_vocab():
+        found, todo = "other tokens than the teacher's", "Start from a model of the teacher's family."
+        raise MismatchError(Problem("student.start", found, "a model that reads the teacher's tokens", todo))
+    keep(_pretrained.load_network(start, form=plugins.build("shapes", "causal")), tokenizer, folder)
 
 
 def begun(settings: Decoder, folder: Path, *, task: Task) -> DecoderNetwork:

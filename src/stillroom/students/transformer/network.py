@@ -226,6 +226,8 @@ def thin(inner: Any, *, layers: int) -> list[int]:
     kept = spaced(layers=layers, of=len(stack))
     setattr(holder, name, nn.ModuleList([stack[place] for place in kept]))
     inner.config.num_hidden_layers = layers
+    if getattr(inner.config, "layer_types", None):
+        inner.config.layer_types = [inner.config.layer_types[place] for place in kept]
     return kept
 
 
