@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,8 +23,8 @@ from stillroom import corpus as corpora
 from stillroom import cost, cost_worker, gates, journey, pipeline
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import InputError, OutsideError
-from stillroom.core.progress import Event, Report, silent
+from stillroom.core.errors import InputError
+from stillroom.core.progress import Report, silent
 from stillroom.corpora.table import Table
 from stillroom.documents import Evidence
 from stillroom.documents import _ledger as ledger
@@ -347,64 +344,6 @@ def test_how_far_a_measurement_is_is_told_while_it_goes_on(travelled: Travelled)
     steps = travelled.run.recipe.cost.repeats + cost_worker._BLOCKS + 1
     assert [(event.done, event.total) for event in told] == [(done, steps) for done in range(steps + 1)]
     assert {event.unit for event in told} == {"rounds"}
-
-
-def test_what_a_worker_writes_beside_its_steps_is_kept_for_a_message() -> None:
-    events: list[Event] = []
-    lines = (f"{cost_worker.STEP} 0 2\n", "a warning\n", "\n", f"{cost_worker.STEP} 1 2\n")
-    assert cost._heard(lines, events.append) == "a warning"
-    assert [(event.done, event.total) for event in events] == [(0, 2), (1, 2)]
-
-
-def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:
-    job = {"what": "memory", "texts": str(tmp_path / "none.json")}
-    with pytest.raises(OutsideError, match=r"none\.json"):
-        cost._worker(job)
-
-
-@pytest.mark.slow
-def test_a_worker_that_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for texts that nobody ever writes."""
-    os.mkfifo(tmp_path / "texts.json")
-    monkeypatch.setattr(cost, "_PATIENCE", 0.4)
-    monkeypatch.setattr(cost, "_PATIENCE_A_TEXT", 0.1)
-    with pytest.raises(OutsideError, match=r"did not end in 0\.8 seconds"):
-        cost._worker({"what": "memory", "texts": str(tmp_path / "texts.json"), "per_round": 4})
-
-
-def test_a_worker_ends_with_who_asked(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "texts.json")
-    job = {"what": "memory", "texts": str(tmp_path / "texts.json")}
-    code = f"from stillroom import cost; cost._worker({job!r})"
-    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as asking:
-        pipe = os.open(tmp_path / "texts.json", os.O_WRONLY)  # once this is open, the worker is there and reads
-        try:
-            os.kill(asking.pid, signal.SIGKILL)
-            with pytest.raises(BrokenPipeError):
-                _write_on(pipe, seconds=10)
-        finally:
-            os.close(pipe)
-
-
-def _write_on(pipe: int, *, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        os.write(pipe, b" ")
-        time.sleep(0.05)
-
-
-def test_one_thread_is_what_a_worker_gets(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, str] = {}
-
-    def begin(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
-        seen.update(env)
-        raise ChildProcessError
-
-    monkeypatch.setattr("subprocess.Popen", begin)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with pytest.raises(ChildProcessError):
-        cost._worker({"what": "speed"})
-    assert {seen[name] for name in cost._ONE_THREAD} == {"1"}
 
 
 def test_the_same_bundle_is_measured_once(travelled: Travelled) -> None:
