@@ -134,7 +134,7 @@ def test_schemes_of_training_serve_spans_too(scheme: dict[str, Any], toy: dict[s
 @pytest.mark.slow
 def test_a_search_among_students_of_words(toy: dict[str, Any], tmp_path: Path) -> None:
     """Kinds that answer once a text are left aside; looks and fits are of words."""
-    asked = {**toy, "name": "searched", "search": {"minutes": 0.5, "proposals": 0}}
+    asked = {**toy, "name": "searched", "search": {"minutes": 10.0, "rungs": 1, "proposals": 0}}
     told = search.explore(recipe.parse(asked), work=tmp_path).told
     assert told["metric"] == "span_f1"
     kinds = {one["student"]["kind"] for one in told["points"]}
