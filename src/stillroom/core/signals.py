@@ -121,6 +121,11 @@ def over_tokens(names: frozenset[str]) -> bool:
     return any(token_axes(name) for name in names)
 
 
+def speak_of_tokens(names: frozenset[str]) -> bool:
+    """Whether any of these is about single tokens, kept as it may be."""
+    return over_tokens(names) or "token_logprobs" in names
+
+
 def layers(said: Mapping[str, Any], kind_: str) -> list[str]:
     """The names of one kind in what was said, lowest layer first."""
     return sorted((name for name in said if kind(name) == kind_), key=layer)
