@@ -20,6 +20,7 @@ from stillroom.students.decoder import network as decoder
 from stillroom.students.decoder import vocabulary
 from stillroom.teachers.huggingface import HuggingFace
 from tests.conftest import phrases
+from tests.core.test_names import over_bytes
 from tests.journey.test_generation import write
 
 TASK: Any = plugins.build("tasks", {"kind": "generation", "kept": 6, "writes": 12})
@@ -154,11 +155,12 @@ class TestLearns:
             assert whole == pytest.approx(own[row].sum(), abs=1e-4)
         assert TASK.form.split(retold.values) == 2, "`in` of a ring, in two"
 
-    def test_what_the_teacher_wrote_is_read_in_its_own_tokens(self, trimmed: Any, speaker_folder: Path) -> None:
-        texts = ["the ship", "a"]
+    def test_what_the_teacher_wrote_is_read_in_its_own_tokens(self, speaker_folder: Path, tmp_path: Path) -> None:
+        bare = made(speaker_folder, tmp_path, texts=["x"])
+        texts = ["the ship", "a", "two songs"]
         said = said_by(speaker_folder, texts, WRITES)
-        ids, words, retold = WRITES.form.taught(trimmed, texts, said)
-        spell = Tokenizer.from_str(trimmed.tokenizer)
+        ids, words, retold = WRITES.form.taught(bare, texts, said)
+        spell = Tokenizer.from_str(bare.tokenizer)
         for row, text in enumerate(texts):
             assert spell.decode(ids[row].tolist()) == text + said.texts[row]
             own = words.take(np.array([row])).places
@@ -166,8 +168,15 @@ class TestLearns:
             assert own[-1, 1] == size
             read = own[: len(own) - retold.wrote[row]]
             assert read[-1, 1] == len(text.encode())
-            ended = said.take(np.array([row])).tokens[-1] == 1
-            assert (ids[row][-1] == trimmed.names.understood(np.array([1]))[0]) == ended
+            its = said.take(np.array([row]))
+            ended = its.tokens[-1] == 1
+            assert (ids[row][-1] == bare.names.understood(np.array([1]))[0]) == ended
+            if ended:
+                last = retold.take(np.array([row])).values[-1]
+                np.testing.assert_array_equal(last[1:8], its.values[-1, 1:8])
+                assert last[0] == 0, "an end is an end for both"
+        assert any(said.take(np.array([row])).tokens[-1] == 1 for row in range(3))
+        assert WRITES.form.split(retold.values) > 0
         assert np.isfinite(WRITES.form.aligned(retold, words)[:, 0]).sum() == retold.wrote.sum()
 
     def test_nothing_in_common_is_refused(self, trimmed: Any, speaker_folder: Path) -> None:
@@ -219,6 +228,21 @@ class TestServed:
                 torch.testing.assert_close(loaded(input_ids=ids).logits, trimmed.module.inner(input_ids=ids).logits)
 
 
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model that knows nothing, with merges of its own."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "tokenizer.json").write_text(over_bytes(["Ġ s", "t he", "n g", "h e"]), encoding="utf-8")
+    torch.manual_seed(3)
+    config = LlamaConfig(vocab_size=262, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                         num_attention_heads=4, max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=0,
+                         eos_token_id=1, initializer_range=0.1)  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 class TestStartsElsewhere:
     def test_from_a_student_of_fewer_tokens(self, trimmed: Any, speaker_folder: Path, tmp_path: Path) -> None:
         trimmed.save(tmp_path)
@@ -228,27 +252,35 @@ class TestStartsElsewhere:
         network = student.begin(task=TASK, studied=tmp_path / "studied", texts=iter(()), seed=1)
         np.testing.assert_array_equal(network.names.numbers, trimmed.names.numbers)
 
+    def test_from_a_model_of_other_tokens(self, stranger: Path, speaker_folder: Path, tmp_path: Path) -> None:
+        student: Any = plugins.build("students", {"kind": "decoder", "layers": 2, "start": str(stranger)})
+        student.study(opened(speaker_folder), tmp_path)
+        network = student.begin(task=TASK, studied=tmp_path, texts=iter(()), seed=1)
+        texts = ["the singing ship", "naïve 中文", ""]
+        own, its = in_torch(network, texts, task=TASK)[0], said_by(speaker_folder, texts)
+        _, _, retold = TASK.form.taught(network, texts, its)
+        assert own.counts.tolist() == retold.counts.tolist()
+        assert 0 < TASK.form.split(retold.values) < len(retold.values)
+        answers = TASK.answered(np.ones(3), own, its)
+        assert len(answers.both[0]) < len(own.values)
+        np.testing.assert_array_equal(own.places[answers.both[0], 0], its.places[answers.both[1], 0])
+
+    @pytest.mark.slow
+    def test_its_journey(self, stranger: Path, speaker_folder: Path, tmp_path: Path) -> None:
+        asked = recipe_of(speaker_folder, tmp_path, layers=2, start=str(stranger), freeze_embeddings=False, epochs=30)
+        with pytest.raises(MismatchError, match="cross_tokenizer"):
+            pipeline.run(recipe.parse(asked), work=tmp_path / "work", until="train")
+        mixture = [{"kind": "cross_tokenizer"}, {"kind": "sequence"}]
+        run = pipeline.run(recipe.parse({**asked, "objective": mixture}), work=tmp_path / "work", until="train")
+        log = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+        assert log[-1]["terms"]["cross_tokenizer"] < 0.5 * log[0]["terms"]["cross_tokenizer"]
+        assert log[-1]["dev"]["byte_probability"] > 3 * log[0]["before"]["byte_probability"]
+
 
 @pytest.mark.slow
 def test_the_whole_journey(speaker_folder: Path, tmp_path: Path) -> None:
-    order = np.random.default_rng(0).permutation(len(phrases())).tolist()
-    parts = {"dev": order[:16], "test": order[16:56], "train": order[56:100]}
-    texts = {name: [phrases()[row] for row in rows] for name, rows in parts.items()}
-    asked = {
-        "name": "fewer",
-        "seed": 3,
-        "task": {"kind": "generation", "kept": 8, "writes": 4},
-        "corpus": write(tmp_path, **texts),
-        "teacher": {"kind": "huggingface", "model": str(speaker_folder)},
-        "student": {"kind": "decoder", "layers": 2, "vocabulary": "corpus", "epochs": 15, "batch_size": 16,
-                    "learning_rate": 1e-2},
-        "export": {"formats": ["onnx_causal"], "layouts": ["transformers"]},
-        "transfer": {"precision": "fp32"},
-        "train": {"patience": 50},
-        "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
-    }  # fmt: skip
-    run = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
+    run = pipeline.run(recipe.parse(recipe_of(speaker_folder, tmp_path, layers=2, vocabulary="corpus")),
+                       work=tmp_path / "work")  # fmt: skip
     scores = run.summary["student"]["scores"]
     assert run.summary["retention"]["byte_probability"]["value"] > 0.9
     assert scores["next_token"]["value"] > 0.8
@@ -256,3 +288,23 @@ def test_the_whole_journey(speaker_folder: Path, tmp_path: Path) -> None:
     predictor = stillroom.load(run.folder, verify=True)
     assert (predictor.folder / "names.safetensors").is_file()
     assert predictor.predict(["the ship"])[0].text
+
+
+def recipe_of(speaker_folder: Path, folder: Path, **student: Any) -> dict[str, Any]:
+    """A recipe for a student of the speaker, on its phrases."""
+    order = np.random.default_rng(0).permutation(len(phrases())).tolist()
+    parts = {"dev": order[:16], "test": order[16:56], "train": order[56:100]}
+    texts = {name: [phrases()[row] for row in rows] for name, rows in parts.items()}
+    return {
+        "name": "fewer",
+        "seed": 3,
+        "task": {"kind": "generation", "kept": 8, "writes": 4},
+        "corpus": write(folder, **texts),
+        "teacher": {"kind": "huggingface", "model": str(speaker_folder)},
+        "student": {"kind": "decoder", "epochs": 15, "batch_size": 16, "learning_rate": 1e-2, **student},
+        "export": {"formats": ["onnx_causal"], "layouts": ["transformers"]},
+        "transfer": {"precision": "fp32"},
+        "train": {"patience": 50},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+    }  # fmt: skip

@@ -183,8 +183,13 @@ class Shape(Member, ABC):
         """How many answers are about what student and teacher have cut otherwise, of values that were `aligned`."""
         return 0
 
-    def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a student and its teacher say of a batch, one over the same outputs as the other: as they are."""
+    def opposed(
+        self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a student and its teacher say of a batch, one over the same outputs as the other: as they are.
+
+        What costs something and is not `wanted` may be left out.
+        """
         return dict(said), dict(told)
 
     def sureness(self, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from stillroom.students import Ids, Network, ReadsTokens, ReadsWords
 
-_IDS, _WROTE, _TEXT = "token_ids", "wrote", "sequence"
+_IDS, _WROTE, _TEXT, _SPANS = "token_ids", "wrote", "sequence", "spans"
 
 
 @final
@@ -50,7 +50,7 @@ class Causal(Shape):
     axes: ClassVar[tuple[str, ...]] = ("token", "likeliest")
     answer: ClassVar[str] = "token_logprobs"
     answering: ClassVar[frozenset[str]] = frozenset(
-        {"token_logprobs", _IDS, _WROTE, _TEXT, signals.WORDS, signals.COUNTS}
+        {"token_logprobs", _IDS, _WROTE, _TEXT, _SPANS, signals.WORDS, signals.COUNTS}
     )
     beside: ClassVar[tuple[str, ...]] = (_IDS, _WROTE, _TEXT, signals.WORDS)
     head: ClassVar[str] = "AutoModelForCausalLM"
@@ -246,7 +246,9 @@ class Causal(Shape):
         )
         return table
 
-    def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def opposed(
+        self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both sides over the teacher's likeliest tokens and one more, all others together; and the tokens that came.
 
         Logarithms of probabilities are logits too, so that every objective of logits is one of these. What the student
@@ -264,6 +266,8 @@ class Causal(Shape):
         ids = values[..., kept + 3 :].long()
         both[0].update({"logits": _sides.over(ids, logits), _TEXT: logits})
         both[1].update({"logits": _sides.heard(ids, values[..., 1 : kept + 2]), _TEXT: values[..., kept + 2].long()})
+        if _SPANS in wanted:
+            both[0][_SPANS], both[1][_SPANS] = _sides.spans(logits, values)
         if PEER in told:
             if told[PEER].shape != logits.shape:
                 problem = Problem("peer", "a second student that has other tokens", "one with the same tokens",

@@ -30,7 +30,7 @@ class Decoder(Student):
     shapes: ClassVar[frozenset[str]] = frozenset({"causal"})
     follows_tokenizer: ClassVar[bool] = True
     serves_itself: ClassVar[frozenset[str]] = frozenset()
-    signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "token_logprobs"})
+    signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "spans", "token_logprobs"})
 
     kind: Literal["decoder"] = "decoder"
     start: str = ""
