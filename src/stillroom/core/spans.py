@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core.scored import LEAST
+from stillroom.core.scored import LEAST, Scored
 
 Counts = NDArray[np.int64]
 
@@ -52,6 +52,23 @@ def retold(values: NDArray[Any], ids: NDArray[np.int64], tokens: NDArray[Any], a
     whole = np.add.reduceat(values[: its[-1], 0].astype(np.float64), its[:-1])
     found[first, 0] = np.where((np.diff(its) == 1) & (np.diff(own) == 1), 0.0, np.maximum(whole, LEAST))
     return found
+
+
+def beside(one: Scored, other: Scored) -> tuple[Counts, Counts]:
+    """The lines of both where both have read the same bytes of a text and tell what comes next, text by text.
+
+    Where they have cut a text in the same way those are all of its tokens; else those that begin at the same byte.
+    """
+    found: tuple[list[Counts], list[Counts]] = ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
+    ends = zip(*(side.each(side.places[:, 1]) for side in (one, other)), strict=True)
+    for row, (first, second) in enumerate(ends):
+        at = shared(first, second)
+        there = (at[0] < len(first)) & (at[1] < len(second))
+        for lines, side, counts in zip(found, (one, other), at, strict=True):
+            lines.append(side.starts[row] + counts[there])
+    lines = [np.concatenate(some) for some in found]
+    both = told(one.values[lines[0]]) & told(other.values[lines[1]])
+    return lines[0][both], lines[1][both]
 
 
 def told(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -94,20 +94,8 @@ class Told(Answered):
 
     @cached_property
     def both(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The lines of both where both have read the same bytes and tell what comes next, text by text.
-
-        Where they have cut a text in the same way those are all of its tokens; else those that begin at the same byte.
-        """
-        found: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]]
-        sides = (self.said, self.teacher)
-        for row, (own, its) in enumerate(zip(*(one.each(one.places[:, 1]) for one in sides), strict=True)):
-            at = spans.shared(own, its)
-            there = (at[0] < len(own)) & (at[1] < len(its))
-            for lines, one, counts in zip(found, sides, at, strict=True):
-                lines.append(one.starts[row] + counts[there])
-        lines = [np.concatenate(one) for one in found]
-        told = spans.told(self.said.values[lines[0]]) & spans.told(self.teacher.values[lines[1]])
-        return lines[0][told], lines[1][told]
+        """The lines of both where both have read the same bytes and tell what comes next."""
+        return spans.beside(self.said, self.teacher)
 
     @cached_property
     def owners(self) -> NDArray[np.int64]:

@@ -98,13 +98,13 @@ class Causal(Shape):
         return np.asarray(np.bincount(said.owners[odd], minlength=len(said)) == 0)
 
     def alike(self, one: Scored, other: Scored) -> NDArray[np.float64]:
-        """The share of the tokens that both have read at which they think the same one likeliest."""
+        """The share of the tokens that begin for both at which they think the same one likeliest; 1 where none does."""
         read = [said.only(said.read) for said in (one, other)]
-        if not np.array_equal(read[0].counts, read[1].counts):
-            raise TypeError("other tokens: what is said of them can't be compared")
-        same = read[0].ids[:, 0] == read[1].ids[:, 0]
-        told = np.bincount(read[0].owners, weights=same, minlength=len(one))
-        return np.divide(told, read[0].counts, out=np.ones(len(one)), where=read[0].counts > 0)
+        lines = spans.beside(*read)
+        owners = read[0].owners[lines[0]]
+        same = read[0].ids[lines[0], 0] == read[1].ids[lines[1], 0]
+        told, count = (np.bincount(owners, weights=each, minlength=len(one)) for each in (same, None))
+        return np.divide(told, count, out=np.ones(len(one)), where=count > 0)
 
     def gap(self, one: Scored, other: Scored) -> float:
         """Of the logarithm of any probability, by rank; without end where other tokens were read.
