@@ -26,7 +26,6 @@ from generation import STUDENT, corpus_of, fitted
 from parts import NotHereError, parser
 from stillroom.core import plugins
 from stillroom.runtime import speculation
-from stillroom.runtime.runners._graphs import session
 from stillroom.runtime.runners.onnx_causal import Graph
 
 AHEAD = (1, 2, 4)
@@ -36,8 +35,9 @@ def exported(network: Any, folder: Path) -> Graph:
     """A student's graph; from disk where it was written before."""
     if not (folder / "causal.onnx").is_file():
         folder.mkdir(parents=True, exist_ok=True)
+        network.save(folder)
         plugins.build("formats", "onnx_causal").write(network, folder)
-    return Graph(session(folder / "causal.onnx", threads=1))
+    return Graph.open(folder, file="causal.onnx", threads=1)
 
 
 def both(arguments: argparse.Namespace) -> tuple[Graph, Graph, list[list[int]]]:

@@ -171,7 +171,7 @@ class Learner:
         import torch
 
         found: dict[str, Tensor] = {}
-        said, both = self._form.opposed(said, target.signals)
+        said, both = self._form.opposed(said, target.signals, wanted=self.wanted)
         for place, one in enumerate(objective.at(share) for objective in self._objectives):
             if one is not None and (PEER not in one.needs or PEER in both):
                 wants = self._wants[place]

@@ -83,7 +83,7 @@ def fit(
     inputs["studied"] = studied.digest
     inputs |= {"said": said.artifact.digest} if said else {}
     begun_with = said or begun_with
-    if said is None and begun_with is not None and signals.over_tokens(begun_with.recorded):
+    if said is None and begun_with is not None and signals.speak_of_tokens(begun_with.recorded):
         # Only then do its texts count: see `_texts`.
         inputs["begun_with"] = begun_with.artifact.digest
     described = {
@@ -257,10 +257,13 @@ def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -
     """
     yield from corpus.train.texts()
     yield from corpus.unlabelled.texts()
-    for shard in said.shards(["part", said.answer]) if said is not None and task.form.writes else ():
-        if transfer_set.part_of(shard) in ("train", "unlabelled"):
-            yield from task.form.answers(shard)
-    if said is not None and signals.over_tokens(said.recorded):
+    compared = said is not None and signals.speak_of_tokens(said.recorded)
+    parts = ("train", "unlabelled", "dev") if compared else ("train", "unlabelled")
+    columns = ["part", said.answer, *task.form.beside] if said is not None and task.form.may_write else []
+    for shard in said.shards(columns) if said is not None and columns else ():
+        if transfer_set.part_of(shard) in parts:
+            yield from task.form.written(task.form.answers(shard))
+    if said is not None and compared:
         yield from corpus.dev.texts()
         for shard in said.shards():
             if shard.num_rows and shard["part"][0].as_py() not in (*_READ, "test", "outside"):
@@ -329,14 +332,13 @@ def _from_said(
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
         heard = parts["dev" if role == "dev" else "train"]
-        ids, words = task.form.read(network, shard["text"].to_pylist())
-        ids, words = task.form.taught(network, ids, words, task.form.answers(shard))
+        ids, words, told = task.form.taught(network, shard["text"].to_pylist(), task.form.answers(shard))
         known = gold.get(role, {})
         rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
         heard.ids += ids
         heard.words.append(words)
         heard.gold.append(task.place(rows, words))
-        heard.answers.append(task.form.aligned(task.form.answers(shard), words))
+        heard.answers.append(task.form.aligned(told, words))
         if task.form.writes and role == "dev":
             heard.texts += shard["text"].to_pylist()
         if shard.num_rows and wanted:
@@ -351,6 +353,7 @@ def _from_said(
             else task.form.values(task.form.join([], outputs=len(task.outputs)))
         )
         answers: NDArray[Any] = np.concatenate(heard.answers) if heard.answers else nothing
+        _refuse_cut_otherwise(task.form.split(answers), of=len(answers), objectives=objectives)
         examples = Examples(
             heard.ids,
             np.concatenate([np.zeros(0, dtype=np.int64), *heard.gold]),
@@ -365,6 +368,20 @@ def _from_said(
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)
     return made[0], made[1]
+
+
+def _refuse_cut_otherwise(split: int, *, of: int, objectives: Sequence[Objective]) -> None:
+    """Logits over tokens are compared where a token ends for student and teacher alike, and nowhere else.
+
+    Raises:
+        MismatchError: they cut texts otherwise, and an objective does not know of it.
+    """
+    for place, one in enumerate(objectives):
+        if split and "logits" in one.needs and not one.across_tokens:
+            found = f"`{one.kind}` of a student that cuts texts otherwise than its teacher ({split:,} of {of:,} tokens)"
+            expected = "objectives that compare across tokens"
+            todo = "Take `cross_tokenizer`, or `sequence` alone; or let the student read its teacher's tokens."
+            raise MismatchError(Problem(f"objective[{place}]", found, expected, todo))
 
 
 def _refuse_other_tokens(ids: Sequence[Any], further: Mapping[str, signals.Recorded]) -> None:

@@ -24,6 +24,7 @@ from tests.objectives.scenes import KINDS, STUDENT_LAYERS, TEACHER_LAYERS, heard
 OTHER: dict[tuple[str, str], Any] = {
     ("jensen_shannon", "beta"): 0.2,
     ("cosine", "prefixes"): (2, 5),
+    ("cross_tokenizer", "by"): "rank",
     ("sequence", "smoothing"): 0.3,
     ("hidden", "layers"): "last",
     ("hidden", "normalise"): True,

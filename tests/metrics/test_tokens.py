@@ -104,12 +104,33 @@ def test_the_same_next_token_is_counted_as_sklearn_counts() -> None:
     assert answers.agrees.tolist() == [(own.argmax(1) == its.argmax(1))[24], (own.argmax(1) == its.argmax(1))[39]]
 
 
-def test_texts_cut_otherwise_are_not_laid_beside_each_other() -> None:
-    answers, own, _, tokens = scene()
-    other = spoken(own, tokens, counts=(24, 16))
-    beside = Told.of(answers.said, other)
-    assert plugins.build("metrics", "kl_mean").counted(beside).tolist() == []
-    assert math.isnan(score("kl_mean", beside))
+def cut_at(values: Any, ends: list[int]) -> Scored:
+    places = np.stack([[0, *ends[:-1]], ends], axis=1).astype(np.int32)
+    return Scored(values, places, np.array([len(ends)]), np.array([0]), objects.array([""]))
+
+
+def test_texts_cut_otherwise_are_laid_beside_each_other_where_tokens_begin_at_the_same_byte() -> None:
+    tokens = np.arange(4)
+    own, its = (scored.of_logits(logits(seed, tokens=4), tokens, kept=8) for seed in (1, 2))
+    # Both begin a token at bytes 0 and 6; at 9 the teacher has read all that it was given.
+    answers = Told.of(cut_at(own, [3, 6, 8, 12]), cut_at(its[:3], [1, 6, 9]))
+    assert [one.tolist() for one in answers.both] == [[0, 2], [0, 2]]
+    assert score("kl_mean", answers) == pytest.approx(divergence(its[[0, 2]], own[[0, 2]]).mean())
+    same = np.mean([own[0, 11] == its[0, 11], own[2, 11] == its[2, 11]])
+    assert score("next_token", answers) == same
+    spread: Any = plugins.build("metrics", "kl_p50")
+    assert spread.rows(answers).sum() == 2
+
+
+def test_of_who_tells_of_no_token_no_divergence_is_measured() -> None:
+    """Bytes that are told one by one, of which nobody says what else could have come."""
+    values = np.full((4, 19), scored.LEAST, dtype=np.float32)
+    values[:, 9] = 0.0
+    its = scored.of_logits(logits(2, tokens=4), np.arange(4), kept=8)
+    answers = Told.of(cut_at(values, [1, 2, 3, 4]), cut_at(its, [1, 2, 3, 4]))
+    assert plugins.build("metrics", "kl_mean").counted(answers).tolist() == []
+    assert math.isnan(score("kl_mean", answers))
+    assert math.isnan(score("next_token", answers))
 
 
 def test_what_is_written_does_not_count_as_read() -> None:

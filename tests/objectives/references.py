@@ -145,6 +145,18 @@ def by_sequence(found: Scene) -> float:
     return float(-np.mean((1 - share) * right + share * log_q.mean(axis=1)))
 
 
+def by_cross_tokenizer(found: Scene) -> float:
+    own, told = found.said["spans"].detach().numpy(), found.target.signals["spans"].numpy()
+    if settings_of(found).by == "rank":
+        return float(np.mean([np.abs(np.exp(a[1:]) - np.exp(b[1:])).sum() for a, b in zip(own, told, strict=True)]))
+    p, q = sides(found)
+    total = 0.0
+    for row in range(ROWS):
+        came = [np.array([math.exp(one[row, 0]), 1 - math.exp(one[row, 0])]) for one in (told, own)]
+        total += kl_div(p[row], q[row]).sum() + kl_div(*came).sum()
+    return float(total / ROWS)
+
+
 def tokens(found: Scene) -> Tensor:
     assert found.target.tokens is not None
     return found.target.tokens
@@ -224,6 +236,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
     "attention": by_attention,
     "contrastive": by_contrastive,
     "cosine": by_cosine,
+    "cross_tokenizer": by_cross_tokenizer,
     "decoupled_kl": by_decoupled_kl,
     "forward_kl": by_forward_kl,
     "hard_label": by_hard_label,
@@ -242,6 +255,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "attention": [{}, {"layers": "even"}],
     "contrastive": [{}, {"queue": 3, "temperature": 0.2}],
+    "cross_tokenizer": [{}, {"by": "rank"}],
     "decoupled_kl": [{}, {"alpha": 0.0}, {"alpha": 2.0, "beta": 0.5, "temperature": 3.0}],
     "hidden": [{}, {"layers": "last"}, {"layers": "emd"}, {"normalise": True}],
     "jensen_shannon": [{}, {"beta": 0.2}, {"beta": 0.0}, {"beta": 1.0, "temperature": 1.0}],

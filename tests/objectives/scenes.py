@@ -66,7 +66,8 @@ class Scene:
 
 def heard(objective: Objective) -> frozenset[str]:
     """The kinds of a student's signals that an objective looks at."""
-    return frozenset({"logits"}) if objective.needs & {"logits", "label", "gold", PEER} else objective.needs
+    own = objective.needs - {"label", "gold", PEER}
+    return own | {"logits"} if objective.needs & {"logits", "label", "gold", PEER} else own
 
 
 def member(kind: str) -> type[Objective]:
@@ -89,12 +90,15 @@ def drawn(name: str, *, of: str, width: int) -> Tensor:
         "logits": (ROWS, CLASSES),
         "sequence": (ROWS, CLASSES),
         PEER: (ROWS, CLASSES),
+        "spans": (ROWS, CLASSES + 2),
         "embedding": (ROWS, width),
         "hidden": (ROWS, LENGTH, width),
         "relations": (ROWS, LENGTH, 3, width),
         "attention": (ROWS, LENGTH, LENGTH, HEADS),
     }
     found = torch.from_numpy(rng.normal(size=shapes[signals.kind(name)]) * 1.5)
+    if name == "spans":  # logarithms of probabilities: of a span, and of outcomes that are all there are
+        return torch.cat([-found[:, :1].abs() - 0.1, found[:, 1:].log_softmax(dim=-1)], dim=-1)
     return torch.softmax(found, dim=2) if signals.kind(name) == "attention" else found
 
 

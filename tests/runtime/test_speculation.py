@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from stillroom.core import plugins
+from stillroom.core.errors import MismatchError
 from stillroom.core.probabilities import softmax
 from stillroom.runtime import speculation
-from stillroom.runtime.runners._graphs import session
 from stillroom.runtime.runners.onnx_causal import Graph
 from stillroom.teachers.huggingface import HuggingFace
 from tests.conftest import phrases
@@ -26,7 +26,8 @@ TOKENS = 4
 class Table:
     """A model that tells a token by the two before it, from a table; what it remembers are the tokens."""
 
-    def __init__(self, seed: int, *, sure: float = 1.5) -> None:
+    def __init__(self, seed: int, *, sure: float = 1.5, tokens: str = "four") -> None:
+        self.tokens = tokens
         self.logits = np.random.default_rng(seed).normal(size=(TOKENS + 1, TOKENS, TOKENS)).astype(np.float32) * sure
         self.read = 0
 
@@ -102,6 +103,11 @@ def test_it_stops_behind_an_end() -> None:
 
 
 @pytest.mark.slow
+def test_a_draft_of_other_tokens_is_refused() -> None:
+    with pytest.raises(MismatchError, match="other tokens than the large model's"):
+        speculation.write(Table(1), Table(1, tokens="other four"), [0], most=3, rng=np.random.default_rng(0))
+
+
 def test_exported_models_draft_for_each_other(speaker_folder: Path, tmp_path: Path) -> None:
     task: Any = plugins.build("tasks", {"kind": "generation", "kept": 4, "writes": 12})
     graphs, read = [], None
@@ -111,7 +117,7 @@ def test_exported_models_draft_for_each_other(speaker_folder: Path, tmp_path: Pa
         student.study(HuggingFace(model=str(speaker_folder)).open(folder, task=task), folder)
         network = student.begin(task=task, studied=folder, texts=iter(()), seed=1)
         plugins.build("formats", "onnx_causal").write(network, folder)
-        graphs.append(Graph(session(folder / "causal.onnx", threads=1)))
+        graphs.append(Graph.open(folder, file="causal.onnx", threads=1))
         read = network.encode
     assert read is not None
     accepted = 0

@@ -49,8 +49,7 @@ def stirred(network: Writes) -> Writes:
 
 
 def padded(network: Writes, texts: list[str], targets: list[str] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    ids = network.encode(texts)
-    ids = ids if targets is None else TASK.form.taught(network, ids, None, targets)[0]
+    ids = network.encode(texts) if targets is None else TASK.form.taught(network, texts, targets)[0]
     found, mask = batches.pad(ids)
     return torch.from_numpy(found), torch.from_numpy(mask)
 

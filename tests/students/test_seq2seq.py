@@ -30,7 +30,7 @@ def begun(**settings: Any) -> tuple[Student, Writes]:
 
 def rows(network: Writes, pairs: list[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
     read, written = (list(one) for one in zip(*pairs, strict=True))
-    ids, _ = TASK.form.taught(network, network.encode(read), None, written)
+    ids, _, _ = TASK.form.taught(network, read, written)
     padded, mask = batches.pad(ids)
     return torch.from_numpy(padded), torch.from_numpy(mask)
 

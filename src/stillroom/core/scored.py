@@ -35,7 +35,7 @@ class Scored(EndToEnd):
     values: NDArray[Any]
     """A line a token, as this module says."""
     places: NDArray[np.int32]
-    """The bytes of the text that each token stands for, first and past the last, `[tokens, 2]`; none where written."""
+    """The bytes that each token stands for, first and past the last, `[tokens, 2]`, written ones behind the text."""
     counts: NDArray[np.int64]
     """How many tokens each text has, `[texts]`."""
     wrote: NDArray[np.int64]

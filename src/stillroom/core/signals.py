@@ -13,10 +13,15 @@
     token_logprobs [tokens, likeliest]              of the next token, as `core.scored` says: beside it stand its ids,
                                                     `words` (here bytes) and `counts`; of a student in training its
                                                     logits, [rows, length, vocabulary]
+    spans          [rows, likeliest + 2]            of what was cut otherwise, where a token ends for both and a span
+                                                    begins: the logarithm of its probability (0 where it is one token
+                                                    for both), those of the likeliest tokens by rank, and of all others;
+                                                    NaN in front of a teacher's where no span begins
     exit.3         [rows, classes]                  of a student alone: what its head after layer 3 answers
 
 Who gives logits names a label too: the first of the highest. Who gives only a label gives no logits, and nothing here
-makes some of it. Who says how probable the next tokens are gives logits over those, and a sequence: the one that came.
+makes some of it. Who says how probable the next tokens are gives logits over those, a sequence: the one that came, and
+spans.
 
 Beside them stand what is no signal, a row a text: `price`, what its answer cost, where a teacher bills for each; and
 `unanswered`, why there is none, "" where there is one; `tally`, a mapping a row, where an answer has parts: how many of
@@ -54,7 +59,7 @@ CANDIDATES = "candidates"
 BESIDE = frozenset({PRICE, UNANSWERED, TALLY, CANDIDATES})
 #: Every kind of signal, and how many of its axes run over tokens.
 TOKEN_AXES = {"logits": 0, "label": 0, "embedding": 0, "hidden": 1, "relations": 1, "attention": 2, "sequence": 0,
-              "token_logprobs": 0}  # fmt: skip
+              "token_logprobs": 0, "spans": 0}  # fmt: skip
 KINDS = frozenset(TOKEN_AXES)
 
 
@@ -102,6 +107,7 @@ def axes(name: str) -> list[str]:
     return {
         "embedding": ["row", "width"],
         "sequence": ["row"],
+        "spans": ["row", "likeliest"],
         "token_logprobs": ["token", "likeliest"],
         "hidden": ["token", "width"],
         "relations": ["token", "part", "width"],
@@ -112,13 +118,18 @@ def axes(name: str) -> list[str]:
 def implied(kinds: frozenset[str]) -> frozenset[str]:
     """These kinds, and what follows from them."""
     if "token_logprobs" in kinds:
-        return kinds | {"logits", "sequence"}
+        return kinds | {"logits", "sequence", "spans"}
     return kinds | {"label"} if "logits" in kinds else kinds
 
 
 def over_tokens(names: frozenset[str]) -> bool:
     """Whether any of these signals speaks of single tokens, so that student and teacher have to read the same ones."""
     return any(token_axes(name) for name in names)
+
+
+def speak_of_tokens(names: frozenset[str]) -> bool:
+    """Whether any of these is about single tokens, kept as it may be."""
+    return over_tokens(names) or "token_logprobs" in names
 
 
 def layers(said: Mapping[str, Any], kind_: str) -> list[str]:

@@ -31,7 +31,7 @@ class OnnxCausal(Format):
     def write(self, network: Network, folder: Path) -> tuple[Runner, tuple[str, ...]]:
         """Export the graph, unless a format before this one has."""
         path = graph(network, folder)
-        return runner(network, path), onnx.files(folder, path)
+        return runner(network, path), files(network, folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are not the student's."""
@@ -44,7 +44,13 @@ def runner(network: Any, path: Path) -> Runner:
     """What serves a student that was exported to this file."""
     from stillroom.runtime.runners.onnx_causal import OnnxCausal as Serving
 
-    return Serving(encoder=network.encoder, file=path.name, form=network.form, ends=tuple(network.ends))
+    return Serving(encoder=network.encoder, file=path.name, form=network.form, ends=tuple(network.ends),
+                   renames=not network.names.same)  # fmt: skip
+
+
+def files(network: Any, folder: Path, path: Path) -> tuple[str, ...]:
+    """The names of what serves a student that was exported to this file."""
+    return (*onnx.files(folder, path), *network.names.save(folder))
 
 
 def graph(network: Any, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from pydantic import Field
 
-from stillroom.formats import Checks, Format, onnx, onnx_causal, onnx_int8
+from stillroom.formats import Checks, Format, onnx_causal, onnx_int8
 
 if TYPE_CHECKING:
     from stillroom.runtime.runners import Runner
@@ -39,7 +39,7 @@ class OnnxCausalInt8(Format):
         """Quantize the graph, weights per channel, activations as they come."""
         path = folder / FILE
         onnx_int8.quantize(onnx_causal.graph(network, folder), path, weight_bits=self.weight_bits)
-        return onnx_causal.runner(network, path), onnx.files(folder, path)
+        return onnx_causal.runner(network, path), onnx_causal.files(network, folder, path)
 
     def objection(self, checks: Checks) -> str:
         """Outputs that are no numbers, a metric that does not hold, or no gain in speed."""

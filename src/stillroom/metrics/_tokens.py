@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import spans
 from stillroom.core.scored import Scored
 from stillroom.metrics import Answered, Floats, Metric
 
@@ -88,17 +89,30 @@ class Told(Answered):
 
     @cached_property
     def alike(self) -> NDArray[np.int64]:
-        """The texts that student and teacher read as the same tokens, and as any."""
-        both = zip(*(one.each(one.tokens) for one in (self.said, self.teacher)), strict=True)
-        return np.array([row for row, (a, b) in enumerate(both) if len(a) and np.array_equal(a, b)], dtype=np.int64)
+        """The texts where there is a token that both tell of."""
+        return np.flatnonzero(np.bincount(self.owners, minlength=len(self)))
+
+    @cached_property
+    def both(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The lines of both where both have read the same bytes and tell what comes next."""
+        return spans.beside(self.said, self.teacher)
+
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """The text of each of them."""
+        return np.asarray(self.said.owners[self.both[0]])
+
+    def summed(self, values: Floats | None = None) -> Floats:
+        """The sum over them of each text of `alike`; without values, how many there are."""
+        return np.bincount(self.owners, weights=values, minlength=len(self))[self.alike].astype(np.float64)
 
     @cached_property
     def apart(self) -> Floats:
-        """The divergence of the student from the teacher at each token of `alike`, end to end, in nats."""
-        said, teacher = self.said.take(self.alike), self.teacher.take(self.alike)
+        """The divergence of the student from the teacher at each of them, in nats."""
+        said, teacher = self.said.values[self.both[0]], self.teacher.values[self.both[1]]
         parts = [
-            divergence(teacher.values[start : start + _AT_ONCE], said.values[start : start + _AT_ONCE])
-            for start in range(0, len(said.values), _AT_ONCE)
+            divergence(teacher[start : start + _AT_ONCE], said[start : start + _AT_ONCE])
+            for start in range(0, len(said), _AT_ONCE)
         ]
         return np.concatenate([np.zeros(0), *parts])
 
@@ -129,7 +143,7 @@ class TokenMetric(Metric):
 
 
 class DivergenceMetric(TokenMetric):
-    """A metric of how far a student's distributions are from its teacher's, on texts that both read alike."""
+    """A metric of how far a student's distributions are from its teacher's, where both have read the same bytes."""
 
     against_teacher: ClassVar[bool] = True
 
@@ -139,10 +153,10 @@ class DivergenceMetric(TokenMetric):
 
     def spread(self, answers: Told) -> Floats:
         """Of each text, how many tokens are in each bin of divergences, `[texts, bins]`."""
-        said = answers.said.take(answers.alike)
         bins = np.searchsorted(EDGES, answers.apart, side="right") - 1
-        places = said.owners * len(EDGES) + bins
-        return np.bincount(places, minlength=len(said) * len(EDGES)).reshape(len(said), len(EDGES)).astype(np.float64)
+        places = answers.owners * len(EDGES) + bins
+        table = np.bincount(places, minlength=len(answers) * len(EDGES)).reshape(len(answers), len(EDGES))
+        return table[answers.alike].astype(np.float64)
 
 
 def percentile(counts: Floats, share: float) -> Floats:

@@ -12,7 +12,7 @@ from stillroom.metrics._tokens import DivergenceMetric, Told
 
 @final
 class NextToken(DivergenceMetric):
-    """The share of tokens at which student and teacher think the same one likeliest."""
+    """The share of tokens at which student and teacher think the same one likeliest, where both have one next."""
 
     higher_is_better: ClassVar[bool] = True
     low: ClassVar[float] = 0.0
@@ -24,9 +24,8 @@ class NextToken(DivergenceMetric):
 
     def rows(self, answers: Told) -> Floats:
         """Of each text: tokens where both think the same, and tokens."""
-        said, teacher = (one.take(answers.alike) for one in (answers.said, answers.teacher))
-        same = (said.ids[:, 0] == teacher.ids[:, 0]).astype(np.float64)
-        return np.stack([np.bincount(said.owners, weights=same, minlength=len(said)), said.counts], axis=1)
+        own, its = (one.ids[lines, 0] for one, lines in zip((answers.said, answers.teacher), answers.both, strict=True))
+        return np.stack([answers.summed((own == its).astype(np.float64)), answers.summed()], axis=1)
 
     def value(self, sums: Floats) -> Floats:
         """The share."""

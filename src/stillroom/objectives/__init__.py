@@ -74,6 +74,9 @@ class Objective(Member, ABC):
     lowest: ClassVar[str]
     """Where it is lowest, and what it is there."""
 
+    across_tokens: ClassVar[bool] = False
+    """Whether it also compares logits where student and teacher have cut a text otherwise."""
+
     weight: float = Field(1.0, ge=0)
     """Its weight in the mixture."""
     weight_end: float | None = Field(None, ge=0)

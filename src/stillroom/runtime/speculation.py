@@ -15,12 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import probabilities
+from stillroom.core.errors import MismatchError, Problem
 
 Floats = NDArray[np.float64]
 
 
 class Speaks(Protocol):
     """A language model that remembers what it has read."""
+
+    @property
+    def tokens(self) -> str:
+        """What tells its tokens from those of others, such as the digest of its tokenizer."""
 
     @property
     def nothing(self) -> Any:
@@ -77,8 +82,17 @@ def write(
 ) -> Written:
     """Up to `most` tokens behind a text of at least one, drafted `ahead` at a time.
 
-    Both models have the same tokens. At temperature 0 the likeliest token is taken, and nothing is left to chance.
+    At temperature 0 the likeliest token is taken, and nothing is left to chance.
+
+    Raises:
+        MismatchError: the models have not the same tokens.
     """
+    if draft.tokens != large.tokens:
+        found, todo = (
+            "a draft in other tokens than the large model's",
+            'Let the draft keep them: `vocabulary = "teacher"`.',
+        )
+        raise MismatchError(Problem("draft", found, "two models with the same tokens", todo))
     text, begun = list(ids), len(ids)
     minds = _Mind(draft), _Mind(large)
     readings = drafted = accepted = 0

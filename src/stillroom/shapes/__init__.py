@@ -65,7 +65,9 @@ class Shape(Member, ABC):
     beside: ClassVar[tuple[str, ...]] = ()
     """The columns of a shard that an answer stands in beside its own."""
     writes: ClassVar[bool] = False
-    """Whether answers are texts, which whoever learns from them begins with too."""
+    """Whether answers are texts."""
+    may_write: ClassVar[bool] = False
+    """Whether there may be texts in what is said."""
 
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
@@ -166,14 +168,28 @@ class Shape(Member, ABC):
     def read(self, network: Reader, texts: Sequence[str]) -> tuple[list[Ids], Words | None]:
         """How a network reads texts, and where in them it answers; None: once for a text as a whole."""
 
-    def taught(
-        self, network: Reader, ids: list[Ids], words: Words | None, said: Outputs
-    ) -> tuple[list[Ids], Words | None]:
-        """What a network is fitted on where this is what its teacher said, as `read` gives it: what it reads."""
-        return ids, words
+    def written(self, said: Outputs) -> Sequence[str]:
+        """The texts in what was said, which whoever learns from them begins with too."""
+        return ()
 
-    def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a student and its teacher say of a batch, one over the same outputs as the other: as they are."""
+    def taught(self, network: Reader, texts: Sequence[str], said: Outputs) -> tuple[list[Ids], Words | None, Outputs]:
+        """What a network is fitted on where this is what its teacher said of texts.
+
+        What it reads, and where in that it answers, as `read` gives it; and what was said, as it is to be heard there.
+        """
+        return (*self.read(network, texts), said)
+
+    def split(self, values: NDArray[Any]) -> int:
+        """How many answers are about what student and teacher have cut otherwise, of values that were `aligned`."""
+        return 0
+
+    def opposed(
+        self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a student and its teacher say of a batch, one over the same outputs as the other: as they are.
+
+        What costs something and is not `wanted` may be left out.
+        """
         return dict(said), dict(told)
 
     def sureness(self, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import objects, scored, signals
+from stillroom.core import objects, scored, signals, spans
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.scored import Scored
 from stillroom.core.words import Words
 from stillroom.objectives import PEER
-from stillroom.shapes import Reader, Shape
+from stillroom.shapes import Reader, Shape, _lessons, _sides
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stillroom.students import Ids, Network, ReadsWords
+    from stillroom.students import Ids, Network, ReadsTokens, ReadsWords
 
-_IDS, _WROTE, _TEXT = "token_ids", "wrote", "sequence"
+_IDS, _WROTE, _TEXT, _SPANS = "token_ids", "wrote", "sequence", "spans"
 
 
 @final
@@ -50,13 +50,14 @@ class Causal(Shape):
     axes: ClassVar[tuple[str, ...]] = ("token", "likeliest")
     answer: ClassVar[str] = "token_logprobs"
     answering: ClassVar[frozenset[str]] = frozenset(
-        {"token_logprobs", _IDS, _WROTE, _TEXT, signals.WORDS, signals.COUNTS}
+        {"token_logprobs", _IDS, _WROTE, _TEXT, _SPANS, signals.WORDS, signals.COUNTS}
     )
     beside: ClassVar[tuple[str, ...]] = (_IDS, _WROTE, _TEXT, signals.WORDS)
     head: ClassVar[str] = "AutoModelForCausalLM"
     graph_runner: ClassVar[str] = "onnx_causal"
     judged_at_once: ClassVar[int] = 512  # of each id logits over a whole vocabulary
     has_tail: ClassVar[bool] = True
+    may_write: ClassVar[bool] = True
 
     kind: Literal["causal"] = "causal"
     likeliest: int = Field(32, ge=1)
@@ -97,13 +98,13 @@ class Causal(Shape):
         return np.asarray(np.bincount(said.owners[odd], minlength=len(said)) == 0)
 
     def alike(self, one: Scored, other: Scored) -> NDArray[np.float64]:
-        """The share of the tokens that both have read at which they think the same one likeliest."""
+        """The share of the tokens that begin for both at which they think the same one likeliest; 1 where none does."""
         read = [said.only(said.read) for said in (one, other)]
-        if not np.array_equal(read[0].counts, read[1].counts):
-            raise TypeError("other tokens: what is said of them can't be compared")
-        same = read[0].ids[:, 0] == read[1].ids[:, 0]
-        told = np.bincount(read[0].owners, weights=same, minlength=len(one))
-        return np.divide(told, read[0].counts, out=np.ones(len(one)), where=read[0].counts > 0)
+        lines = spans.beside(*read)
+        owners = read[0].owners[lines[0]]
+        same = read[0].ids[lines[0], 0] == read[1].ids[lines[1], 0]
+        told, count = (np.bincount(owners, weights=each, minlength=len(one)) for each in (same, None))
+        return np.divide(told, count, out=np.ones(len(one)), where=count > 0)
 
     def gap(self, one: Scored, other: Scored) -> float:
         """Of the logarithm of any probability, by rank; without end where other tokens were read.
@@ -202,32 +203,42 @@ class Causal(Shape):
         """Its tokens, each of them a word, but for the first, which is of no text."""
         return cast("ReadsWords", network).read(texts)
 
-    def taught(self, network: Reader, ids: list[Ids], words: Words | None, said: Any) -> tuple[list[Ids], Words]:
-        """With what its teacher wrote behind what both read.
+    def written(self, said: Scored) -> list[str]:
+        """What was written behind texts."""
+        return [one for one in said.texts.tolist() if one]
+
+    def taught(self, network: Reader, texts: Sequence[str], said: Any) -> tuple[list[Ids], Words, Scored]:
+        """With what its teacher wrote behind what both read, and what that said, as lines of the student's tokens.
+
+        Where the student has every token of the teacher's and reads as it does, it reads what the teacher read and
+        wrote; else it reads the text in its own tokens, as far as both have a boundary in common (`core.spans`).
 
         Raises:
-            MismatchError: they read other tokens.
+            MismatchError: there is no such boundary behind the beginning of any text.
         """
-        found = said.each(said.tokens.astype(np.int32))
-        read = (said.counts - said.wrote).tolist()
-        for own, its, count in zip(ids, found, read, strict=True):
-            # A teacher that keeps room for what it writes has read no more of a long text than that.
-            if len(own) <= count or not np.array_equal(own[1 : count + 1], its[:count]):
-                problem = Problem("student", "other tokens than its teacher's", "a student that reads as its teacher",
-                                  "Start the student from this teacher.")  # fmt: skip
-                raise MismatchError(problem)
-        every = [np.concatenate([own[:1], its]) for own, its in zip(ids, found, strict=True)]
-        inside = np.concatenate([np.arange(count) for count in [0, *said.counts.tolist()]]).astype(np.int64)
-        places, last = said.places.copy(), np.cumsum(said.counts) - 1
-        for row in np.flatnonzero(said.wrote).tolist():  # the bytes of what was written count where it ends
-            places[last[row], 1] += len(said.texts[row].encode())
-        return every, Words(inside, places, said.counts)
+        lessons = _lessons.of(cast("ReadsTokens", network), texts, said)
+        if len(said.tokens) and not any(len(one.values) for one in lessons):
+            problem = Problem("student", "no place where a token ends for it and for its teacher",
+                              "a student that reads the same bytes as its teacher",
+                              "Start the student from this teacher, or from a model that reads bytes too.")  # fmt: skip
+            raise MismatchError(problem)
+        retold = scored.join([one.as_scored() for one in lessons], outputs=said.values.shape[1])
+        inside = np.concatenate([np.arange(count) for count in [0, *retold.counts.tolist()]]).astype(np.int64)
+        return [one.ids for one in lessons], Words(inside, retold.places, retold.counts), retold
+
+    def split(self, values: NDArray[Any]) -> int:
+        """How many tokens are of a span that is not one token for both."""
+        return int(spans.split(values[np.isfinite(values[:, 0])]).sum())
 
     def told(
         self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
     ) -> Any:
-        """A line a token, at the one before it."""
+        """A line a token, at the one before it, by the names that its teacher has for them."""
         logits = network.module(ids, mask) if said is None else said[self.answer]
+        return cast("ReadsTokens", network).names.called(self.table(logits, ids, mask))
+
+    def table(self, logits: Any, ids: Any, mask: Any) -> NDArray[np.float32]:
+        """A line a token, at the one before it, from logits over the vocabulary that the ids are of."""
         there, table = mask[:, 1:], np.zeros((*ids.shape, 2 * self.likeliest + 3), dtype=np.float32)
         inside = logits[:, :-1][there].float().cpu().numpy()
         table[:, :-1][there.cpu().numpy()] = scored.of_logits(
@@ -235,22 +246,34 @@ class Causal(Shape):
         )
         return table
 
-    def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def opposed(
+        self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both sides over the teacher's likeliest tokens and one more, all others together; and the tokens that came.
 
-        Logarithms of probabilities are logits too, so that every objective of logits is one of these. The student's
-        logits over the vocabulary are its `sequence`, as those of any network that learns to write are.
+        Logarithms of probabilities are logits too, so that every objective of logits is one of these. What the student
+        has no token for is among the others. Its logits over the vocabulary are its `sequence`, as those of any network
+        that learns to write are.
+
+        Raises:
+            MismatchError: a second student that has other tokens.
         """
         both = dict(said), dict(told)
         if self.answer not in told:
             return both
-        values = told[self.answer]
+        logits, values = said[self.answer], told[self.answer]
         kept = (values.shape[-1] - 3) // 2
         ids = values[..., kept + 3 :].long()
-        both[0].update({"logits": _over(ids, said[self.answer]), _TEXT: said[self.answer]})
-        both[1].update({"logits": values[..., 1 : kept + 2], _TEXT: values[..., kept + 2].long()})
+        both[0].update({"logits": _sides.over(ids, logits), _TEXT: logits})
+        both[1].update({"logits": _sides.heard(ids, values[..., 1 : kept + 2]), _TEXT: values[..., kept + 2].long()})
+        if _SPANS in wanted:
+            both[0][_SPANS], both[1][_SPANS] = _sides.spans(logits, values)
         if PEER in told:
-            both[1][PEER] = _over(ids, told[PEER])
+            if told[PEER].shape != logits.shape:
+                problem = Problem("peer", "a second student that has other tokens", "one with the same tokens",
+                                  "Give both the same `start` and `vocabulary`.")  # fmt: skip
+                raise MismatchError(problem)
+            both[1][PEER] = _sides.over(ids, told[PEER])
         return both
 
     def sheet(self, texts: int, *, outputs: int, words: Words | None) -> _Sheet:
@@ -269,16 +292,6 @@ class Causal(Shape):
         if words is None:
             raise TypeError("values of tokens without the tokens")
         return _of_words(values if values.ndim == 2 else values[:, None], words)
-
-
-def _over(ids: Any, logits: Any) -> Any:
-    """Logarithms of the probabilities of these tokens, and of all others together, from logits over the vocabulary."""
-    import torch
-
-    own = logits.gather(-1, ids) - logits.logsumexp(dim=-1, keepdim=True)
-    # Where nothing counts, the same token stands there several times: held below one, it has a tail too.
-    tail = torch.log(-torch.expm1(own.logsumexp(dim=-1, keepdim=True).clamp(max=-1e-6)))
-    return torch.cat([own, tail], dim=-1)
 
 
 def _of_words(values: NDArray[Any], words: Words) -> Scored:

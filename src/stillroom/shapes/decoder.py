@@ -44,6 +44,7 @@ class Decoder(Shape):
     answer: ClassVar[str] = "sequence"
     answering: ClassVar[frozenset[str]] = frozenset({"sequence"})
     writes: ClassVar[bool] = True
+    may_write: ClassVar[bool] = True
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     graph_runner: ClassVar[str] = "ctranslate2"
 
@@ -149,10 +150,15 @@ class Decoder(Shape):
         """As it encodes them."""
         return network.encode(texts), None
 
-    def taught(self, network: Reader, ids: list[Ids], words: Words | None, said: Any) -> tuple[list[Ids], Words | None]:
+    def written(self, said: Any) -> Sequence[str]:
+        """All of it."""
+        return list(said)
+
+    def taught(self, network: Reader, texts: Sequence[str], said: Any) -> tuple[list[Ids], None, Any]:
         """With what is to be written behind what is read."""
+        ids, _ = self.read(network, texts)
         targets = cast("Writes", network).encode_target(said, read=ids)
-        return [np.concatenate(both) for both in zip(ids, targets, strict=True)], words
+        return [np.concatenate(both) for both in zip(ids, targets, strict=True)], None, said
 
     def told(
         self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from stillroom.core.names import Names
     from stillroom.core.words import Words
     from stillroom.runtime.encoders import Encoder
     from stillroom.runtime.runners import Runner
@@ -106,6 +107,18 @@ class ReadsWords(Network, Protocol):
 
     def read(self, texts: Sequence[str]) -> tuple[list[Ids], Words]:
         """The ids of each text, as `encode` gives them, and its words."""
+
+
+class ReadsTokens(ReadsWords, Protocol):
+    """A network that answers for each token of a text what comes next."""
+
+    @property
+    def names(self) -> Names:
+        """What its tokens are called by its teacher."""
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end what it writes."""
 
 
 class Writes(Network, Protocol):

@@ -158,11 +158,11 @@ class Examples:
         """The rows that have gold, for a network that no teacher tells anything."""
         table = rows.table(["text", "label"]).drop_null()
         texts, gold = table["text"].to_pylist(), task.gold(table["label"])
-        ids, words = task.form.read(network, texts)
         said = task.said(gold)
         if said is None:
+            ids, words = task.form.read(network, texts)
             return cls(ids, task.place(gold, words), None, words=words, form=task.form)
-        ids, words = task.form.taught(network, ids, words, said)
+        ids, words, said = task.form.taught(network, texts, said)
         return cls(ids, task.place(gold, words), said, words=words, form=task.form, texts=texts)
 
     def some(self, rows: NDArray[np.int64]) -> Examples:

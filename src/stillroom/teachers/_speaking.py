@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, batches, objects, seeds, signals
+from stillroom.core import artifact, batches, objects, seeds, signals, token_bytes
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import Tokens
@@ -50,6 +50,7 @@ class LanguageModel:
         room = int(network.config.max_position_embeddings) - self._writes
         self._read = Tokens(special=True, max_tokens=max(2, room)).read_each(tokenizer)
         self._spell = Tokenizer.from_str(tokenizer)
+        self._sizes = _sizes(tokenizer, outputs=len(network.get_input_embeddings().weight))
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -83,12 +84,12 @@ class LanguageModel:
             if self._writes:
                 written = self._go_on(network, ids, tokens_per_batch=tokens_per_batch)
                 ids = [np.concatenate(both) for both in zip(ids, written, strict=True)]
-                words = _longer(words, written)
+                words = _longer(words, written, self._sizes)
             sheet = self._form.sheet(len(ids), outputs=self._outputs, words=words)
             for rows in batches.by_tokens([len(one) for one in ids], budget=tokens_per_batch):
                 padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
                 logits = network(input_ids=padded, attention_mask=None if bool(mask.all()) else mask.long()).logits
-                sheet.put(rows, self._form.told(network, padded, mask, {self._form.answer: logits}))
+                sheet.put(rows, self._form.table(logits, padded, mask))
         wrote = np.array([len(one) for one in written], dtype=np.int64)
         told = objects.array([self._spell.decode(one.tolist(), skip_special_tokens=True) for one in written])
         return self._form.said(replace(sheet.outputs, wrote=wrote, texts=told)), sum(len(one) for one in ids)
@@ -161,13 +162,23 @@ def ends_of(network: Any, tokenizer: Any) -> list[int]:
     return list(dict.fromkeys([*own, *tokenizer.encode("").ids]))
 
 
-def _longer(words: Words, written: Sequence[Ids]) -> Words:
-    """Tokens with those that were written behind them, which stand for no bytes of the text."""
+def _sizes(tokenizer: str, *, outputs: int) -> NDArray[np.int64]:
+    """How many bytes each token of a model adds to what it writes."""
+    silent = token_bytes.silent(tokenizer)
+    spelled = token_bytes.spelled(tokenizer)
+    found = np.zeros(max(outputs, len(spelled)), dtype=np.int64)
+    found[: len(spelled)] = [0 if one is None or place in silent else len(one) for place, one in enumerate(spelled)]
+    return found
+
+
+def _longer(words: Words, written: Sequence[Ids], sizes: NDArray[np.int64]) -> Words:
+    """Tokens with those that were written behind them, and the bytes where they would stand."""
     tokens, places = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int32)]
     for row, more in enumerate(written):
         own = words.take(np.array([row]))
         end = own.places[-1, 1] if len(own.places) else 0
         tokens.append(np.arange(len(own.tokens) + len(more)))
-        places += [own.places, np.full((len(more), 2), end, dtype=np.int32)]
+        ends = end + np.cumsum([0, *sizes[more]])
+        places += [own.places, np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int32)]
     counts = words.counts + np.array([len(one) for one in written], dtype=np.int64)
     return Words(np.concatenate(tokens), np.concatenate(places), counts)

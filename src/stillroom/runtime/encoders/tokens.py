@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
+from stillroom.core import token_bytes
 from stillroom.core.words import Words
 from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, ReadWords, WordEncoder
 
@@ -61,16 +62,18 @@ class Tokens(WordEncoder):
     def read_each(self, written: str) -> ReadWords:
         """The same where each token is to be told by the one before it: a word each, but for the first of a text.
 
-        That first one is of no text. Places are bytes, up to the end of the text where it is not cut.
+        That first one is of no text. Places are bytes, up to the end of the text where it is not cut; also inside a
+        character where tokens are bytes.
         """
         tokenizer = self.ready(Tokenizer.from_str(written))
+        sizes = np.array([len(one or b"") for one in token_bytes.spelled(written)], dtype=np.int64)
 
         def read(texts: Sequence[str]) -> tuple[list[Ids], Words]:
             found = tokenizer.encode_batch(list(texts), add_special_tokens=self.special)
             ids = [np.array(one.ids, dtype=np.int32) for one in found]
             counts = np.array([len(one) - 1 for one in ids], dtype=np.int64)
             inside = np.concatenate([np.arange(count) for count in [0, *counts.tolist()]]).astype(np.int64)
-            places = [_bytes(one, text) for one, text in zip(found, texts, strict=True)]
+            places = [_bytes(one, text, sizes[one.ids[1:]]) for one, text in zip(found, texts, strict=True)]
             nothing = np.zeros((0, 2), dtype=np.int32)
             return ids, Words(inside, np.concatenate([nothing, *places]), counts)
 
@@ -103,10 +106,17 @@ class Tokens(WordEncoder):
         return tokenizer
 
 
-def _bytes(found: Encoding, text: str) -> NDArray[np.int32]:
-    """The bytes of a text that each of its tokens but the first stands for, from where the one before it ends."""
+def _bytes(found: Encoding, text: str, sizes: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The bytes of a text that each of its tokens but the first stands for, from where the one before it ends.
+
+    `sizes` are those of what the tokens spell. Where that is not what stands in the text, the characters decide that
+    they were read from: of several tokens for one character, the first has it.
+    """
     ends = np.cumsum([0, *(len(character.encode()) for character in text)])
-    own = np.maximum.accumulate(ends[np.array(found.offsets, dtype=np.int64).reshape(-1, 2)[1:, 1]])
+    low, high = ends[np.array(found.offsets, dtype=np.int64).reshape(-1, 2)[1:]].T
+    own = np.cumsum(sizes)
+    if not ((low <= own) & (own <= high)).all():
+        own = np.maximum.accumulate(high)
     if len(own) and not found.overflowing:
         own[-1] = ends[-1]
     return np.stack([np.concatenate([[0], own])[:-1], own], axis=1).astype(np.int32)

@@ -13,6 +13,7 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from stillroom.core import artifact, batches, objects, probabilities, scored, seeds
+from stillroom.core.names import Names
 from stillroom.core.scored import Scored
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
@@ -37,15 +38,18 @@ class OnnxCausal(Runner):
     """Of how many likeliest tokens it tells, and how much it writes."""
     ends: tuple[int, ...]
     """The tokens that end what it writes."""
+    renames: bool = False
+    """Whether its teacher had other ids for its tokens: those are in a file beside, and what it tells goes by them."""
     tokens_per_batch: int = Field(256, ge=1)
     """Padded tokens a batch."""
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """A session of ONNX Runtime with so many threads."""
-        graph = Graph(session(folder / self.file, threads=threads))
+        graph = Graph.open(folder, file=self.file, threads=threads)
         written = (folder / TOKENIZER).read_text(encoding="utf-8")
         read, spell = self.encoder.read_each(written), Tokenizer.from_str(written)
         outputs = len(scored.columns(self.form.likeliest))
+        names = Names.load(folder) if self.renames else None
 
         def serve(texts: Sequence[str]) -> Scored:
             ids, words = read(texts)
@@ -54,7 +58,8 @@ class OnnxCausal(Runner):
             for rows in batches.by_tokens([len(one) for one in ids], budget=self.tokens_per_batch):
                 padded, mask = batches.pad([ids[row] for row in rows])
                 logits, now = graph.read(padded, mask)
-                sheet.put(rows, self._told(logits, padded, mask))
+                lines = self._told(logits, padded, mask)
+                sheet.put(rows, names.called(lines) if names else lines)
                 for place, row in enumerate(rows.tolist()) if self.form.further else ():
                     length = len(ids[row])
                     past = now[:, :, place : place + 1, :, :length]
@@ -101,12 +106,17 @@ class OnnxCausal(Runner):
 class Graph:
     """The session, with what it remembers handed in and out."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, *, tokens: str) -> None:
+        self._session, self.tokens = session, tokens
         past = next(one for one in session.get_inputs() if one.name == "past")
         # Layers, keys and values, texts, heads, tokens, width: how many texts and tokens is open.
         layers, parts, _, heads, _, width = past.shape
         self._sizes = int(layers), int(parts), int(heads), int(width)
+
+    @classmethod
+    def open(cls, folder: Path, *, file: str, threads: int) -> Graph:
+        """A graph in a folder, beside its tokenizer."""
+        return cls(session(folder / file, threads=threads), tokens=artifact.file_sha256(folder / TOKENIZER))
 
     @property
     def nothing(self) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A few layers of a language model, spaced as far apart as they go, with its tokens and what stands above them."""
+"""A few layers of a language model, spaced as far apart as they go, with tokens of its and what stands above them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ class Decoder(Student):
     """Maximally spaced layers of a language model, first and last included, with its tokens' vectors.
 
     Vectors of tokens serve at both ends where the teacher's do (tied), and stay as they are: they are a third of a
-    small model, and what is seldom seen would be forgotten.
+    small model, and what is seldom seen would be forgotten. Where only those of its texts are kept, it reads these as
+    before, and any other text in more, smaller tokens.
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"causal"})
     follows_tokenizer: ClassVar[bool] = True
     serves_itself: ClassVar[frozenset[str]] = frozenset()
-    signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "token_logprobs"})
+    signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "spans", "token_logprobs"})
 
     kind: Literal["decoder"] = "decoder"
     start: str = ""
-    """Where it starts from, a language model that reads its teacher's tokens: a model's folder, a hub name, or
+    """Where it starts from, a language model, also of other tokens: a model's folder, a hub name, or
     `package:<import name>/<folder>`; none: its teacher."""
     layers: int = Field(15, ge=1)
     """How many layers to keep of what it starts from; of one that has as many, all."""
+    vocabulary: Literal["teacher", "corpus"] = "teacher"
+    """Which tokens to keep of what it starts from: all, or those in its texts and what any other text can be read
+    with."""
+    min_count: int = Field(1, ge=1)
+    """How often a token has to stand in its texts to be kept; above 1, it learns on some of them to spell what is rare,
+    as it has to in other texts."""
     freeze_embeddings: bool = True
     """Leave the vectors of tokens as the teacher has them."""
     epochs: int = Field(1, ge=1)
@@ -56,6 +63,11 @@ class Decoder(Student):
             return {}
         return {"start": _pretrained.folder_digest(_pretrained.locate(self.start, where=_WHERE))}
 
+    def splits_tokens(self) -> str:
+        """A vocabulary without what it has seldom seen."""
+        seldom = self.vocabulary == "corpus" and self.min_count > 1
+        return f'vocabulary = "corpus" and min_count = {self.min_count}' if seldom else ""
+
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:
         """A quarter of the layers, half of them, three quarters."""
@@ -64,7 +76,7 @@ class Decoder(Student):
         )
 
     def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
-        """Keep the network that it starts from, and its tokenizer."""
+        """Keep the network that it starts from, its tokenizer, and what its teacher calls its tokens."""
         from stillroom.students.decoder import network
         from stillroom.teachers import _pretrained
 
@@ -74,14 +86,14 @@ class Decoder(Student):
             network.keep(teacher.network(), teacher.tokenizer_json(), folder)
 
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """The teacher with fewer layers.
+        """What it starts from, with fewer layers and tokens.
 
         Raises:
             MismatchError: more than the teacher has.
         """
         from stillroom.students.decoder import network
 
-        return network.begun(self, studied, task=task)
+        return network.begun(self, studied, texts, task=task, seed=seed)
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The student in a folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -11,12 +11,14 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from stillroom.core import artifact, plugins
-from stillroom.core.errors import MismatchError, Problem
+from stillroom.core.names import FILE, Names
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids
+from stillroom.students.decoder import vocabulary
 from stillroom.students.transformer import network as transformer
+from stillroom.students.transformer import survey
 from stillroom.teachers import _listening, _pretrained, _speaking
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class NextTokens(nn.Module):
 class DecoderNetwork:
     """A student that tells what comes next, with its tokenizer."""
 
-    def __init__(self, inner: Any, tokenizer: str, *, form: Causal) -> None:
-        self.module, self.tokenizer, self.form = NextTokens(inner), tokenizer, form
+    def __init__(self, inner: Any, tokenizer: str, *, names: Names, form: Causal) -> None:
+        self.module, self.tokenizer, self.names, self.form = NextTokens(inner), tokenizer, names, form
         self.encoder = Tokens(special=True, max_tokens=int(inner.config.max_position_embeddings))
         self._read = self.encoder.read_each(tokenizer)
 
@@ -108,6 +110,7 @@ class DecoderNetwork:
     def save(self, folder: Path) -> None:
         """Write a folder that `transformers` loads too."""
         keep(self.module.inner, self.tokenizer, folder)
+        self.names.save(folder)
 
 
 def keep(inner: Any, tokenizer: str, folder: Path) -> None:
@@ -120,21 +123,28 @@ def keep(inner: Any, tokenizer: str, folder: Path) -> None:
 
 
 def copy(start: Path, folder: Path, *, tokenizer: str) -> None:
-    """Write what stands in the folder of a language model, with the tokenizer of the teacher whose words it will hear.
+    """Write what stands in the folder of a language model, and what its tokens are called by a teacher.
 
-    Raises:
-        MismatchError: it has other tokens.
+    Of one that has the teacher's tokens, the tokenizer is the teacher's, so that its texts begin as that one's do.
     """
-    own = Tokenizer.from_file(str(_pretrained.tokenizer_file(start)))
-    if own.get_vocab() != Tokenizer.from_str(tokenizer).get_vocab():
-        found, todo = "other tokens than the teacher's", "Start from a model of the teacher's family."
-        raise MismatchError(Problem("student.start", found, "a model that reads the teacher's tokens", todo))
-    keep(_pretrained.load_network(start, form=plugins.build("shapes", "causal")), tokenizer, folder)
+    inner = _pretrained.load_network(start, form=plugins.build("shapes", "causal"))
+    own = _pretrained.tokenizer_file(start).read_text(encoding="utf-8")
+    if Tokenizer.from_str(own).get_vocab() == Tokenizer.from_str(tokenizer).get_vocab():
+        keep(inner, tokenizer, folder)
+        return
+    own = _speaking.begun(own, inner, start="", where="student")
+    keep(inner, own, folder)
+    Names.between(own, tokenizer, size=len(inner.get_input_embeddings().weight)).save(folder)
 
 
-def begun(settings: Decoder, folder: Path, *, task: Task) -> DecoderNetwork:
-    """The kept teacher with fewer layers."""
-    inner = _pretrained.load_network(folder, form=task.form)
+def begun(settings: Decoder, folder: Path, texts: Iterator[str], *, task: Task, seed: int) -> DecoderNetwork:
+    """What was kept, with fewer layers and tokens."""
+    network = reopen(folder, task=task)
+    inner, tokenizer, names = network.module.inner, network.tokenizer, network.names
+    if settings.vocabulary == "corpus":
+        seen = survey.take(texts, network.encode, size=vocabulary.size(inner), seed=seed)
+        tokenizer, kept = vocabulary.cut(inner, tokenizer, seen.counts, min_count=settings.min_count)
+        names = names.kept(kept)
     transformer.thin(inner, layers=settings.layers)
     for place, layer in enumerate(getattr(*_listening.stack(inner))):
         # Where the cache of a layer is: those that are left are counted anew.
@@ -143,11 +153,12 @@ def begun(settings: Decoder, folder: Path, *, task: Task) -> DecoderNetwork:
                 part.layer_idx = place
     if settings.freeze_embeddings:
         inner.get_input_embeddings().weight.requires_grad_(False)
-    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
-    return DecoderNetwork(inner, tokenizer, form=cast("Causal", task.form))
+    return DecoderNetwork(inner, tokenizer, names=names, form=network.form)
 
 
 def reopen(folder: Path, *, task: Task) -> DecoderNetwork:
     """The student in a folder."""
     inner = _pretrained.load_network(folder, form=task.form)
-    return DecoderNetwork(inner, (folder / TOKENIZER).read_text(encoding="utf-8"), form=cast("Causal", task.form))
+    names = Names.load(folder) if (folder / FILE).is_file() else Names.plain(vocabulary.size(inner))
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    return DecoderNetwork(inner, tokenizer, names=names, form=cast("Causal", task.form))
