@@ -88,6 +88,7 @@ def drawn(name: str, *, of: str, width: int) -> Tensor:
     shapes = {
         "logits": (ROWS, CLASSES),
         "sequence": (ROWS, CLASSES),
+        "token_logprobs": (ROWS, CLASSES),
         PEER: (ROWS, CLASSES),
         "embedding": (ROWS, width),
         "hidden": (ROWS, LENGTH, width),

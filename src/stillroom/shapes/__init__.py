@@ -172,6 +172,14 @@ class Shape(Member, ABC):
         """What a network is fitted on where this is what its teacher said, as `read` gives it: what it reads."""
         return ids, words
 
+    def behind(self, said: Outputs, starts: NDArray[np.int64]) -> Outputs:
+        """What was said of texts, as what is learned from only behind so many bytes of each, `[texts]`.
+
+        Raises:
+            TypeError: what is said of a text is said of the text as a whole.
+        """
+        raise TypeError(f"answers of {self.kind} are about whole texts, and not about what stands behind a beginning")
+
     def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a student and its teacher say of a batch, one over the same outputs as the other: as they are."""
         return dict(said), dict(told)

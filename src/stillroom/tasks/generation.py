@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stillroom.core.words import Words
     from stillroom.metrics._tokens import Told
     from stillroom.shapes import Shape
+
+_LATER_WORD = re.compile(r"(?<=\S)\s+(?=\S)")
 
 
 @final
@@ -146,6 +149,16 @@ class Generation(Task):
         sizes = np.array([int(one[-1, 1]) if len(one) else 0 for one in found.each(found.places)])
         bits = nats / math.log(2) / np.maximum(sizes, 1)
         return [Continuation(text, float(one)) for text, one in zip(said.texts, bits, strict=True)]
+
+    def beginning(self, text: str, *, rng: np.random.Generator) -> str:
+        """A prompt as it is; running text up to a word drawn by chance, the first at least."""
+        ends = [] if self.learns == "written" else [found.start() for found in _LATER_WORD.finditer(text)]
+        return text[: ends[int(rng.integers(len(ends)))]] if ends else text
+
+    @property
+    def scoring(self) -> Self:
+        """Texts that are read and scored."""
+        return self.model_copy(update={"learns": "text"})
 
     def objectives(self, said: frozenset[str] = frozenset({"token_logprobs"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's distributions, and the tokens themselves."""
