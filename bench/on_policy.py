@@ -1,6 +1,6 @@
 """What it brings that a student learns from what it wrote itself: beside one of as many steps that did not write.
 
-    python bench/on_policy.py [--rows 128] [--rounds 2] [--work work/on_policy] [--shared ../shared] [--json]
+    python bench/on_policy.py [--rows 128] [--rounds 2] [--shares 0 0.5] [--work work/on_policy] [--shared ../shared] [--json]
 
 SmolLM2-135M-Instruct and its maximally spaced half on WikiText-2, rows and rates as in `bench/generation.py`. A first
 fit to the teacher's distributions on texts that are there is the same for all. Then come rounds, as many steps each, of
@@ -33,13 +33,12 @@ from stillroom import intervals, pipeline
 from stillroom.core import artifact, plugins, recipe, seeds
 from stillroom.metrics._texts import words
 
-SHARES = (0.0, 0.5, 1.0)
 _WRITTEN = 48
 
 
 def fitted(corpus: dict[str, Any], arguments: argparse.Namespace) -> Iterator[tuple[str, Path, float]]:
     """Where each student is, the one of the first fit before all, and the CPU-seconds that it took."""
-    for share in SHARES:
+    for share in arguments.shares:
         mixture = [{"kind": "on_policy", "share": share, "rounds": arguments.rounds, "writes": _WRITTEN}]
         wanted = {"name": "half", "seed": 1, "task": {"kind": "generation", "kept": 64, "writes": 0},
                   "corpus": corpus, "teacher": TEACHER, "transfer": {"precision": "bf16", "tokens_per_batch": 1024},
@@ -47,7 +46,7 @@ def fitted(corpus: dict[str, Any], arguments: argparse.Namespace) -> Iterator[tu
         started = time.process_time()
         run = pipeline.run(recipe.parse(wanted), work=arguments.work, until="train", report=tell_all)
         seconds = time.process_time() - started
-        if share == SHARES[0]:
+        if share == arguments.shares[0]:
             yield "the first fit, no rounds", _first(run.artifacts["train"], arguments.work), 0.0
         yield f"rounds, {100 * share:.0f} % of the texts its own", run.artifacts["train"].folder, seconds
 
@@ -107,6 +106,7 @@ def main() -> None:
     options = parser(__doc__, seeds=1, work="work/on_policy")
     options.add_argument("--rows", type=int, default=128, help="paragraphs to learn from")
     options.add_argument("--rounds", type=int, default=2, help="rounds after the first fit")
+    options.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5], help="what part of a round is its own")
     options.add_argument("--tested", type=int, default=32, help="paragraphs of the test")
     options.add_argument("--prompts", type=int, default=12, help="how many of their beginnings are drafted behind")
     options.add_argument("--tokens", type=int, default=32, help="tokens written behind each")
