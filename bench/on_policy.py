@@ -1,6 +1,6 @@
 """What it brings that a student learns from what it wrote itself: beside one of as many steps that did not write.
 
-    python bench/on_policy.py [--rows 128] [--rounds 2] [--shares 0 0.5] [--work work/on_policy] [--shared ../shared] [--json]
+    python bench/on_policy.py [--rows 128] [--rounds 2] [--shares 0 0.5] [--work work/on_policy] [--json]
 
 SmolLM2-135M-Instruct and its maximally spaced half on WikiText-2, rows and rates as in `bench/generation.py`. A first
 fit to the teacher's distributions on texts that are there is the same for all. Then come rounds, as many steps each, of
