@@ -69,22 +69,22 @@ def rehearse(
     Each round is a fit of its own, as long as the first, to that objective alone: dev chooses its best epoch, and the
     next goes on from there.
     """
+    writing = next((one.writing for one in objectives if one.writing is not None), None)
+    if writing is None:
+        return trained
     lessons = [one for one in objectives if one.writing is not None]
     heard = [said] if loaded.scoring is loaded else []  # what a teacher went on with, it was not asked about as it is
-    for one in lessons[:1]:
-        writing = cast("Writing", one.writing)
-        for number in range(1, writing.rounds + 1):
-            chance = seeds.derive(seed, f"rehearsal/{number}")
-            written = write(student, trained, writing, task=task, corpus=corpus, said=said, heard=heard, seed=chance,
-                            store=store, report=report)  # fmt: skip
-            fresh = Rows[Train](
-                written.folder / _ASKED, written.file_digest(_ASKED), STAGE, written.manifest["facts"]["asked"]
-            )
-            if fresh.count:
-                heard = [*heard, ask(loaded.scoring, teacher=teacher, parts=(fresh,))]
-            trained = train.fit(student, task=task, corpus=corpus, said=said, objectives=lessons, settings=settings,
-                                further=train.Further(trained, OwnWords(written, heard)), studied=studied, seed=chance,
-                                store=store, weight_bits=weight_bits, report=report)  # fmt: skip
+    for number in range(1, writing.rounds + 1):
+        chance = seeds.derive(seed, f"rehearsal/{number}")
+        written = write(student, trained, writing, task=task, corpus=corpus, said=said, heard=heard, seed=chance,
+                        store=store, report=report)  # fmt: skip
+        fresh = Rows[Train](written.folder / _ASKED, written.file_digest(_ASKED), STAGE,
+                            int(written.manifest["facts"]["asked"]))  # fmt: skip
+        if fresh.count:
+            heard = [*heard, ask(loaded.scoring, teacher=teacher, parts=(fresh,))]
+        trained = train.fit(student, task=task, corpus=corpus, said=said, objectives=lessons, settings=settings,
+                            further=train.Further(trained, OwnWords(written, heard)), studied=studied, seed=chance,
+                            store=store, weight_bits=weight_bits, report=report)  # fmt: skip
     return trained
 
 
@@ -118,22 +118,13 @@ def write(
             if not path.is_file():
                 _keep(path, _gone_on(network, some, writing, task=task, seed=seed))
             meter.advance(len(some))
-        found = pa.concat_tables([_OWN.empty_table(), *(pq.read_table(one) for one in sorted(pieces.iterdir()))])
-        told, fates = _sifted(found, corpus)
-        pq.write_table(told, draft.folder / OWN_WORDS, compression="zstd")
-        known = {one for had in heard for shard in had.shards(["id"]) for one in shard["id"].to_pylist()}
-        asked = told.filter(pa.array([one not in known for one in told["id"].to_pylist()], type=pa.bool_()))
-        pq.write_table(asked.select(["id", "text"]), draft.folder / _ASKED, compression="zstd")
+        every = [pq.read_table(one) for one in sorted(pieces.glob("[!.]*.parquet"))]
+        _close(draft, pa.concat_tables([_OWN.empty_table(), *every]), corpus=corpus, heard=heard)
+        draft.facts["drawn"] = len(rows)
         shutil.rmtree(pieces)
-        draft.facts.update({"drawn": len(rows), "texts": told.num_rows, "asked": asked.num_rows, "left_out": fates})
 
-    described: dict[str, Any] = {
-        "share": writing.share,
-        "tokens": writing.tokens,
-        "temperature": writing.temperature,
-        "seed": seed,
-    }
-    described |= {"task": task.model_dump(mode="json"), "student": student.resolved()}
+    described: dict[str, Any] = {"share": writing.share, "tokens": writing.tokens, "temperature": writing.temperature}
+    described |= {"seed": seed, "task": task.model_dump(mode="json")}
     inputs = {"trained": trained.digest, "said": said.artifact.digest, "dev": corpus.dev.digest}
     inputs |= {one.role: one.digest for one in corpus.held_out}
     inputs |= {f"heard[{number}]": one.artifact.digest for number, one in enumerate(heard)}
@@ -165,6 +156,16 @@ def _keep(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     draft = path.with_name(f".{path.name}.draft")
     pq.write_table(pa.Table.from_pylist(list(rows), schema=_OWN), draft)
     draft.rename(path)
+
+
+def _close(draft: Draft, found: pa.Table, *, corpus: corpora.Learnable, heard: Sequence[TransferSet]) -> None:
+    """Put down what is learned from, and what of it nobody was asked about yet."""
+    told, fates = _sifted(found, corpus)
+    pq.write_table(told, draft.folder / OWN_WORDS, compression="zstd")
+    known = {one for had in heard for shard in had.shards(["id"]) for one in shard["id"].to_pylist()}
+    asked = told.filter(pa.array([one not in known for one in told["id"].to_pylist()], type=pa.bool_()))
+    pq.write_table(asked.select(["id", "text"]), draft.folder / _ASKED, compression="zstd")
+    draft.facts.update({"texts": told.num_rows, "asked": asked.num_rows, "left_out": fates})
 
 
 def _sifted(found: pa.Table, corpus: corpora.Learnable) -> tuple[pa.Table, dict[str, int]]:
