@@ -67,6 +67,16 @@ def alone(graph: Graph, ids: list[int], *, most: int, temperature: float) -> tup
     return tuple(found)
 
 
+def kept(draft: Graph, large: Graph, beginnings: list[list[int]], *, most: int, temperature: float) -> float:
+    """The share of what is drafted, two tokens ahead, that the teacher keeps."""
+    counts = np.zeros(2)
+    for ids in beginnings:
+        found = speculation.write(draft, large, ids, most=most, ahead=2, temperature=temperature,
+                                  rng=np.random.default_rng(0))  # fmt: skip
+        counts += (found.accepted, found.drafted)
+    return float(counts[0] / counts[1])
+
+
 def runs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Of each temperature and length of a draft: what was kept, and the time beside the teacher alone."""
     draft, large, beginnings = both(arguments)

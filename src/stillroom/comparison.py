@@ -36,7 +36,7 @@ def compare(
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it.
 
-    The first metric that is about these rows is the primary one.
+    The first metric that is about these rows is the primary one; those of answers that nobody gives are left out.
 
     `floor` is what people call the baseline.
 
@@ -48,6 +48,7 @@ def compare(
     systems = [system for system in SYSTEMS if system in table.said]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
+    members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
     members = _primary_first(members, answers[STUDENT])
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     findings = parts.compare(
@@ -152,7 +153,7 @@ def _headline(
         mute = {one for one, said in answers.items() if said.named and metric.needs_probabilities}
         estimates = drawn.estimate(
             {
-                system: Sample(metric.rows(said), metric.value, metric.counted(said))
+                system: _sample(metric, said)
                 for system, said in answers.items()
                 if not (metric.against_teacher and system == TEACHER) and system not in mute
             }
@@ -173,6 +174,18 @@ def _headline(
             retention[metric.kind] = _sized(metric, kept).as_dict()
         meter.advance()
     return {"systems": systems, "retention": retention, "difference": difference}
+
+
+def _sample(metric: Metric, said: Answered) -> Sample:
+    """The statistics of the rows that a metric is about."""
+    found = said.part(metric.answers)
+    if found is None:
+        raise AssertionError(f"{metric.kind} is about nothing of this, as it is of what the student said")
+    part, rows = found
+    counted = metric.counted(part)
+    if rows is not None:
+        counted = rows if counted is None else rows[counted]
+    return Sample(metric.rows(part), metric.value, counted)
 
 
 def _difference(metric: Metric, student: Estimate, other: Estimate, confidence: float) -> Interval:

@@ -169,8 +169,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}`, which needs {', '.join(foreign)}"
             expected = f"one that makes do with what serves {task.kind}: {', '.join(sorted(task.signals))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective."))
-        told = (getattr(objective, name, None) for name in ("temperature", "temperature_end"))
-        heats = {float(one) for one in told if one is not None} - {1.0}
+        heats = objective.heats - {1.0}
         if task.form.has_tail and heats and objective.needs & signals.LOGITS:
             found = f"`{objective.kind}` at a temperature of {', '.join(f'{one:g}' for one in sorted(heats))}"
             expected = "1, for what was told as one tail can't be heated as many tokens"
@@ -184,7 +183,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
-    problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe)
+    problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe) + _unwritten(recipe)
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -306,6 +305,20 @@ def _peerless(recipe: Recipe) -> list[Problem]:
         found, todo = "objectives that look inside, for two students", "Keep to objectives of logits and gold."
         problems.append(Problem("peer", found, "objectives of what students say", todo))
     return problems
+
+
+def _unwritten(recipe: Recipe) -> list[Problem]:
+    """Objectives for which the student writes, where that would be twice over, or nobody could say a word of it."""
+    writing = [number for number, one in enumerate(objectives(recipe)) if one.writing is not None]
+    where = [f"objective[{number}]" for number in writing]
+    found = [
+        Problem(one, "a second objective for which the student writes", "one of them in a mixture", "Take it out.")
+        for one in where[1:]
+    ]
+    if where and not recipe.teacher.answers_any_text:
+        said, expected = f"a {recipe.teacher.kind} teacher", "one that can be asked about what the student writes"
+        found.append(Problem(where[0], said, expected, "Choose another teacher, or another objective."))
+    return found
 
 
 def _unknown_measures(recipe: Recipe) -> list[Problem]:

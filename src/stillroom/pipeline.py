@@ -11,7 +11,21 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from stillroom import corpus, cost, doctor, dossier, evaluate, export, fitness, gates, loop, teach, train, transfer
+from stillroom import (
+    corpus,
+    cost,
+    doctor,
+    dossier,
+    evaluate,
+    export,
+    fitness,
+    gates,
+    loop,
+    rehearsal,
+    teach,
+    train,
+    transfer,
+)
 from stillroom.core.artifact import Store
 from stillroom.core.errors import InputError, Problem, nearest
 from stillroom.core.progress import Report, silent
@@ -73,6 +87,10 @@ def run(
     student = train.born_again(recipe.student, student, task=task, corpus=rows.learnable, objectives=mixture,
                                settings=recipe.train, ask=ask, studied=studied, seed=seed,
                                store=store, weight_bits=bits, report=report)  # fmt: skip
+    student = rehearsal.rehearse(recipe.student, student, task=task, corpus=rows.learnable, said=said,
+                                 objectives=mixture, settings=recipe.train, ask=ask, loaded=loaded, teacher=teacher,
+                                 studied=studied, seed=seed, store=store, weight_bits=bits,
+                                 report=report)  # fmt: skip
     if here.reached("train", student):
         return here
 

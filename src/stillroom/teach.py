@@ -74,6 +74,12 @@ class Opened:
         """Ask the teacher."""
         return self._loaded.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch, wanted=wanted)
 
+    @property
+    def scoring(self) -> Opened:
+        """The same teacher for texts that it is to score, and not to go on with."""
+        task = self._task.scoring
+        return self if task == self._task else Opened(self._teacher, self._found, task=task, desk=self._desk)
+
     def network(self) -> Any:
         """The teacher's network."""
         return self._loaded.network()

@@ -25,7 +25,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
 from stillroom.teachers import Examples, LoadedTeacher, Plan
-from stillroom.transfer_set import TransferSet, refuse_other_teacher, refuse_unsaid
+from stillroom.transfer_set import OwnWords, TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"
 _READ = ("train", "unlabelled", "dev")  # the parts of a transfer set that are rows of the corpus
@@ -36,6 +36,20 @@ class Ask(Protocol):
 
     def __call__(self, loaded: LoadedTeacher, *, teacher: Artifact) -> TransferSet:
         """What it said."""
+
+
+@final
+@dataclass(frozen=True)
+class Further:
+    """From where a student that was fitted goes on, and what it wrote itself to learn from."""
+
+    trained: Artifact
+    own: OwnWords
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The digests of all that it is made of."""
+        return {"trained": self.trained.digest, **self.own.inputs}
 
 
 @final
@@ -63,6 +77,7 @@ def fit(
     store: Store,
     peer: tuple[Student, Artifact] | None = None,
     begun_with: TransferSet | None = None,
+    further: Further | None = None,
     weight_bits: int = 7,
     pause: int | None = None,
     report: Report = silent,
@@ -70,9 +85,9 @@ def fit(
     """Fit a student to what the teacher said, or, where `said` is None, to gold labels alone.
 
     `peer` is a second student, with what it studied, that learns beside the first one and is then let go.
-    `begun_with` is the transfer set whose texts the student begins with, where that is not `said`; `weight_bits` what
-    its export keeps of a weight, for training under that rounding. After `pause` epochs the fit stops, unless it was
-    finished before.
+    `begun_with` is the transfer set whose texts the student begins with, where that is not `said`; `further` one that
+    was fitted before, who goes on; `weight_bits` what its export keeps of a weight, for training under that rounding.
+    After `pause` epochs the fit stops, unless it was finished before.
 
     Raises:
         Paused: it stopped there.
@@ -82,6 +97,7 @@ def fit(
     inputs = {part.role: part.digest for part in (corpus.train, corpus.unlabelled, corpus.dev)}
     inputs["studied"] = studied.digest
     inputs |= {"said": said.artifact.digest} if said else {}
+    inputs |= further.inputs if further else {}
     begun_with = said or begun_with
     if said is None and begun_with is not None and signals.speak_of_tokens(begun_with.recorded):
         # Only then do its texts count: see `_texts`.
@@ -89,7 +105,7 @@ def fit(
     described = {
         "student": student.resolved(),
         "task": task.model_dump(mode="json"),
-        "objectives": [one.model_dump(mode="json", serialize_as_any=True) for one in objectives],
+        "objectives": [one.decides() for one in objectives],
         "train": settings.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds"}),
         "seed": seed,
         "peer": peer[0].resolved() if peer else None,
@@ -105,7 +121,7 @@ def fit(
 
     def make(draft: Draft) -> None:
         _fit(student, draft, task=task, corpus=corpus, said=said, objectives=objectives,
-             settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with,
+             settings=settings, studied=studied, seed=seed, peer=peer, begun_with=begun_with, further=further,
              weight_bits=weight_bits, pause=pause, report=report)  # fmt: skip
 
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True, shared=True)
@@ -179,11 +195,13 @@ def _fit(
     seed: int,
     peer: tuple[Student, Artifact] | None,
     begun_with: TransferSet | None,
+    further: Further | None,
     weight_bits: int,
     pause: int | None,
     report: Report,
 ) -> None:
-    network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed, begun_with=begun_with)
+    network, train, dev = begin(student, studied, corpus, said, objectives, task=task, seed=seed,
+                                begun_with=begun_with, further=further)  # fmt: skip
     pace = plan(student, settings, task=task, seed=seed, taught=said is not None, weight_bits=weight_bits)
     if pause is not None:
         pace = replace(pace, steps=pause * -(-len(train.ids) // pace.batch_size))
@@ -242,11 +260,16 @@ def begin(
     task: Task,
     seed: int,
     begun_with: TransferSet | None = None,
+    further: Further | None = None,
 ) -> tuple[Network, Examples, Examples]:
     """A student before its first step, with its train and dev rows."""
     texts = _texts(corpus, said or begun_with, task=task)
     network = student.begin(task=task, studied=studied.folder, texts=texts, seed=seed)
-    return network, *examples(network, corpus, said, objectives, task=task)
+    if further is not None:  # begun as at first, so that what stays as it is does so still
+        trained = student.reopen(further.trained.folder, task=task)
+        network.module.load_state_dict(trained.module.state_dict())
+    own = further.own if further else None
+    return network, *examples(network, corpus, said, objectives, task=task, own=own)
 
 
 def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -> Iterator[str]:
@@ -277,11 +300,12 @@ def examples(
     objectives: Sequence[Objective],
     *,
     task: Task,
+    own: OwnWords | None = None,
 ) -> tuple[Examples, Examples]:
     """Train and dev rows for a network: everything that the teacher spoke of, or the rows with gold alone.
 
     Of what was recorded beside answers only what the objectives ask for is read: students of many kinds can share one
-    transfer set.
+    transfer set. What the student wrote itself is learned from in place of what it began with, and only where it wrote.
 
     Raises:
         InputError: no row to learn from, or none to choose on.
@@ -293,7 +317,7 @@ def examples(
     if said is None:
         made = tuple(Examples.of_gold(network, part, task=task) for part in (corpus.train, corpus.dev))
     else:
-        made = _from_said(network, said, corpus, objectives, task)
+        made = _from_said(network, said, corpus, objectives, task, own)
     for role, part in zip(("train", "dev"), made, strict=True):
         if not part.ids:
             todo = "Give labels, or ask a teacher about them."
@@ -321,18 +345,26 @@ class _Heard:
 
 
 def _from_said(
-    network: Network, said: TransferSet, corpus: corpora.Learnable, objectives: Sequence[Objective], task: Task
+    network: Network,
+    said: TransferSet,
+    corpus: corpora.Learnable,
+    objectives: Sequence[Objective],
+    task: Task,
+    own: OwnWords | None,
 ) -> tuple[Examples, Examples]:
     asked = [one.wants(student_layers=network.layers, teacher_layers=said.layers).teacher for one in objectives]
     wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS - {said.answer}
     gold = {part.role: _gold(part, task) for part in (corpus.train, corpus.dev)}
     parts = {"train": _Heard(), "dev": _Heard()}
-    for shard in said.shards():
+    lessons = own.lessons(said) if own else ((shard, None) for shard in said.shards())
+    for shard, begins in lessons:
         role = str(shard["part"][0]) if shard.num_rows else "train"
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
         heard = parts["dev" if role == "dev" else "train"]
-        ids, words, told = task.form.taught(network, shard["text"].to_pylist(), task.form.answers(shard))
+        answers = task.form.answers(shard)
+        answers = answers if begins is None else task.form.behind(answers, begins)
+        ids, words, told = task.form.taught(network, shard["text"].to_pylist(), answers)
         known = gold.get(role, {})
         rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
         heard.ids += ids
@@ -352,15 +384,15 @@ def _from_said(
             if said.names_labels_only
             else task.form.values(task.form.join([], outputs=len(task.outputs)))
         )
-        answers: NDArray[Any] = np.concatenate(heard.answers) if heard.answers else nothing
-        _refuse_cut_otherwise(task.form.split(answers), of=len(answers), objectives=objectives)
+        every: NDArray[Any] = np.concatenate(heard.answers) if heard.answers else nothing
+        _refuse_cut_otherwise(task.form.split(every), of=len(every), objectives=objectives)
         examples = Examples(
             heard.ids,
             np.concatenate([np.zeros(0, dtype=np.int64), *heard.gold]),
-            None if said.names_labels_only else answers,
+            None if said.names_labels_only else every,
             further,
             said.layers,
-            answers if said.names_labels_only else None,
+            every if said.names_labels_only else None,
             Words.join(places) if places else None,
             task.form,
             heard.texts,

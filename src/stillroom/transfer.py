@@ -325,7 +325,7 @@ def _lines(ledger: Path) -> dict[str, dict[str, Any]]:
 
 def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher) -> frozenset[str]:
     """Every signal that a mixture asks of a teacher; a teacher is only opened where insides are asked for."""
-    inside = any(one.needs - signals.ANSWERS - {"embedding", GOLD, PEER} for one in objectives)
+    inside = any(signals.over_tokens(one.needs - {GOLD, PEER}) for one in objectives)
     layers = loaded.layers if inside else 0
     asked = [one.wants(student_layers=student.depth(layers), teacher_layers=layers).teacher for one in objectives]
     return signals.LOGITS.union(*asked) - {"label"}

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stillroom.core import plugins, signals
 from stillroom.core.artifact import Artifact
@@ -19,6 +20,8 @@ from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.shapes import Outputs
 from stillroom.tasks import Task
 from stillroom.teachers import refuse_other_labels
+
+OWN_WORDS = "written.parquet"
 
 
 @final
@@ -87,6 +90,43 @@ class TransferSet:
         if not signals.over_tokens(self.recorded):
             return [signals.Place(path, np.ones(shard.num_rows, dtype=np.int64))]
         return [signals.Place(path, signals.tensors(path).get_tensor(signals.TOKENS).astype(np.int64))]
+
+
+@final
+@dataclass(frozen=True)
+class OwnWords:
+    """Texts that a student wrote the end of, with what its teacher said of them.
+
+    `rehearsal` writes the table: `id` and `text`, `of`, the id of the text that was begun with and whose place it
+    takes, and `begins`, how many bytes of it the student was handed.
+    """
+
+    written: Artifact
+    heard: Sequence[TransferSet]
+    """Where the teacher's words are: a text that was asked about before is not asked about again."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The digests of all that it is made of."""
+        heard = {f"heard[{number}]": one.artifact.digest for number, one in enumerate(self.heard)}
+        return {"written": self.written.digest, **heard}
+
+    def lessons(self, said: TransferSet) -> Iterator[tuple[pa.Table, NDArray[np.int64] | None]]:
+        """The shards of what was said without the texts that are replaced, then those that replace them.
+
+        With the latter comes how many bytes of each are not the student's.
+        """
+        table = pq.read_table(self.written.folder / OWN_WORDS)
+        replaced = pa.array(table["of"].to_pylist(), type=pa.string())
+        for shard in said.shards():
+            gone = pc.is_in(shard["id"], replaced) if part_of(shard) != "dev" else None
+            yield (shard if gone is None else shard.filter(pc.invert(gone))), None
+        begins = dict(zip(table["id"].to_pylist(), table["begins"].to_pylist(), strict=True))
+        for one in self.heard:
+            for shard in one.shards():
+                known = shard.filter(pc.is_in(shard["id"], pa.array(begins, type=pa.string())))
+                if known.num_rows:
+                    yield known, np.array([begins.pop(own) for own in known["id"].to_pylist()], dtype=np.int64)
 
 
 def part_of(shard: pa.Table) -> str:

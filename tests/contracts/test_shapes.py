@@ -41,6 +41,22 @@ def answers(form: Shape) -> int:
     return len(TEXTS) if found is None else len(found.tokens)
 
 
+def test_what_stands_behind_a_beginning_is_told_apart_or_refused(form: Shape) -> None:
+    """Who answers for single tokens leaves out those that begin before, and still says which ones they are."""
+    before = said(form)
+    starts = np.array([5, 0, 99, 3])
+    if form.answer != "token_logprobs":
+        with pytest.raises(TypeError, match="about whole texts"):
+            form.behind(before, starts)
+        return
+    after = form.behind(before, starts)
+    counted = np.isfinite(form.aligned(after, None)[:, 0])
+    assert counted.tolist() == (before.places[:, 0] >= starts[before.owners]).tolist()
+    assert 0 < counted.sum() < len(counted)
+    np.testing.assert_array_equal(after.tokens, before.tokens)
+    np.testing.assert_array_equal(form.values(after)[counted], form.values(before)[counted])
+
+
 def names(form: Shape) -> list[bool]:
     """Whether a teacher may only name something."""
     return [False, True] if "label" in form.answering else [False]

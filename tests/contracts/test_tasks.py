@@ -232,6 +232,31 @@ def test_its_floor_learns_the_toy(task: Task) -> None:
     assert plugins.build("metrics", task.metrics[0]).score(answered) > REACHED.get(task.kind, 0.9)
 
 
+class TestPrompts:
+    """Rows of `generation` that are prompts: their labels are references."""
+
+    TASK: Any = plugins.build("tasks", {"kind": "generation", **SETTINGS["generation"], "learns": "written"})
+
+    def test_references_are_read_in_every_way_that_texts_are(self) -> None:
+        for label, references in (("by boat", ["by boat"]), (["a", "b"], ["a", "b"]), ('["a", "b"]', ["a", "b"])):
+            assert self.TASK.fault(label, TEXT) is None
+            assert self.TASK.code(label, TEXT) == references
+        for label in ("", " ", [], ["fine", ""], 7):
+            found, expected, todo = self.TASK.fault(label, TEXT)
+            assert "goes on" not in found
+            assert "may go on with" in expected
+            assert todo
+
+    def test_they_stand_beside_the_text_which_is_right_too(self) -> None:
+        column = pa.chunked_array([pa.array([["a", "b"], None], type=self.TASK.gold_type())])
+        gold = self.TASK.gold(column)
+        assert gold.tolist() == [("a", "b"), ()]
+        assert self.TASK.known(gold).all()
+        other: Any = plugins.build("tasks", {"kind": "generation", **SETTINGS["generation"]})
+        assert other.code(TEXT, TEXT) == []
+        assert self.TASK.gold_made_with != other.gold_made_with, "the same rows are another corpus"
+
+
 class TestLabels:
     def test_predictions_are_probabilities_in_order(self) -> None:
         task: Any = plugins.build("tasks", {"kind": "classification", **SETTINGS["classification"]})

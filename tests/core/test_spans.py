@@ -65,3 +65,14 @@ def test_what_has_next_to_nothing_is_no_token() -> None:
     said = scored.of_logits(np.zeros((1, 2)), np.zeros(1, np.int64), kept=4)
     found = spans.retold(said, said[:, 7:].astype(np.int64), np.array([0]), (np.array([0, 1]), np.array([0, 1])))
     assert found[0, 7:].tolist() == [0, 1, -1, -1]
+
+
+def test_a_span_that_begins_in_what_is_not_learned_from_has_no_number_and_still_its_tokens() -> None:
+    """Of a text whose beginning was handed to who wrote it: `causal.behind` takes the numbers of that."""
+    told = lines(4)
+    told[:2, :5] = np.nan  # the teacher's first two of four tokens
+    at = np.array([0, 1, 3, 4]), np.array([0, 2, 3, 4])
+    found = spans.retold(told, told[:, 6:].astype(np.int64), np.arange(4), at)
+    assert np.isnan(found[:3, :5]).all()  # the span of its second and third token begins there
+    assert np.isfinite(found[3]).all()
+    assert found[:, 5].tolist() == [0, 1, 2, 3]

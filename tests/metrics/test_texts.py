@@ -79,6 +79,13 @@ def test_what_is_written_as_it_should_be_is_worth_everything() -> None:
     assert right.agrees.all()
 
 
+def test_exact_match_by_hand() -> None:
+    said = ["In Oslo.", "in  oslo", "in Oslo now", "", "the sea"]
+    gold = [("in oslo",), ("Rome", "In Oslo!"), ("in Oslo",), ("in Oslo",), ("sea the",)]
+    assert score("exact_match", written(said, gold)) == pytest.approx(2 / 5)
+    assert plugins.build("metrics", "exact_match").rows(written([], [])).shape == (0, 2)
+
+
 def test_length_ratio_by_hand() -> None:
     """Three words for four, and four for two (the mean of one and three): seven to six."""
     answers = written(["a b c", "a b c d"], [("a b c d",), ("a", "a b c")])

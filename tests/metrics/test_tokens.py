@@ -169,3 +169,25 @@ def test_who_reads_more_of_a_long_text_than_the_teacher_is_as_perplexed() -> Non
     long = spoken(table, tokens, counts=(40,))
     short = spoken(table[:20], tokens[:20], counts=(20,))
     assert score("perplexity", Told.of(long, short)) == pytest.approx(score("perplexity", Told.of(short, short)))
+
+
+def test_what_is_written_is_judged_where_there_are_references() -> None:
+    tokens = np.random.default_rng(9).integers(0, 50, 40)
+    said = spoken(logits(1), tokens, texts=["to Oslo", "home"])
+    teacher = spoken(logits(2), tokens, texts=["to Rome", "away"])
+    nobody, one = (Told.of(said, teacher, objects.array(some)) for some in ([(), ()], [(), ("Home!", "back")]))
+    assert nobody.part("texts") is None
+    assert nobody.part("tokens") == (nobody, None)
+    assert "text" not in nobody.told()
+    found = one.part("texts")
+    assert found is not None
+    part, rows = found
+    assert rows is not None
+    assert rows.tolist() == [1]
+    assert score("exact_match", part) == 1.0  # type: ignore[arg-type]
+    assert one.told()["text"].to_pylist() == [None, "home"]
+    assert one.told_gold().to_pylist() == [None, ["Home!", "back"]]
+    turned = one.take(np.array([1, 0])).part("texts")
+    assert turned is not None
+    assert turned[1] is not None
+    assert turned[1].tolist() == [0]

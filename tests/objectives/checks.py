@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillroom.objectives import Objective
+from stillroom.objectives import Objective, Target
 from tests.objectives.references import REFERENCES, VARIANTS
 from tests.objectives.scenes import CLASSES, ROWS, at_equality, more_rows, more_tokens, reordered, scene
 
@@ -164,8 +164,26 @@ def check_certain_of_the_label_is_least(make: Make) -> None:
     assert wrong.loss().item() == pytest.approx(60.0)
 
 
+def check_texts_count_alike(make: Make) -> None:
+    """However many tokens they have: in one of four tokens each weighs a quarter of what one alone does."""
+    found = reordered(scene(make(), 1), torch.tensor([0, 1, 2, 3, 4, 4, 4, 4]))
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    mask[1, 1:] = False
+    target = Target({name: one.unflatten(0, (2, 4)) for name, one in found.target.signals.items()},
+                    found.target.gold.unflatten(0, (2, 4)), mask)  # fmt: skip
+    texts = replace(found, said={"logits": found.said["logits"].unflatten(0, (2, 4))}, target=target)
+    alone = [reordered(found, torch.tensor([row])).loss() for row in range(5)]
+    torch.testing.assert_close(texts.loss(), (torch.stack(alone[:4]).mean() + alone[4]) / 2)
+    slopes = texts.gradients()["logits"].abs().sum(dim=-1)
+    assert not slopes[1, 1:].any(), "what is masked counts"
+    own = torch.stack([reordered(found, torch.tensor([row])).gradients()["logits"].abs().sum() for row in range(5)])
+    torch.testing.assert_close(slopes[0] * 8, own[:4])
+    torch.testing.assert_close(slopes[1, 0] * 2, own[4])
+
+
 OWN: dict[str, tuple[Callable[[Make], None], ...]] = {
     "contrastive": (check_repetitions_are_no_negatives,),
     "hard_label": (check_certain_of_the_label_is_least,),
+    "on_policy": (check_texts_count_alike,),
     "pseudo_label": (check_certain_of_the_label_is_least,),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import kl_div
 from torch import Tensor
 
+from stillroom.core import plugins
 from stillroom.objectives import PEER
-from tests.objectives.scenes import CLASSES, HEADS, ROWS, Scene
+from tests.objectives.scenes import CLASSES, HEADS, ROWS, Scene, reordered
 
 
 def softmax(x: Any) -> Any:
@@ -232,6 +234,14 @@ def by_relational(found: Scene) -> float:
     return float(own.distance * distance + own.angle * np.mean(angles) + own.similarity * likeness)
 
 
+def by_on_policy(found: Scene) -> float:
+    """Each row is a text of one token."""
+    divergence = settings_of(found).divergence
+    plain = plugins.build("objectives", {"kind": divergence, "temperature": 1.0})
+    alone = [reordered(found, torch.tensor([row])) for row in range(ROWS)]
+    return float(np.mean([REFERENCES[divergence](replace(one, objective=plain)) for one in alone]))
+
+
 REFERENCES: dict[str, Callable[[Scene], float]] = {
     "attention": by_attention,
     "contrastive": by_contrastive,
@@ -245,6 +255,7 @@ REFERENCES: dict[str, Callable[[Scene], float]] = {
     "jensen_shannon": by_jensen_shannon,
     "logit_mse": by_logit_mse,
     "minilm_relation": by_minilm_relation,
+    "on_policy": by_on_policy,
     "mutual": lambda found: by_forward_kl(found, told=PEER),
     "rank": by_rank,
     "relational": by_relational,
@@ -261,6 +272,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "jensen_shannon": [{}, {"beta": 0.2}, {"beta": 0.0}, {"beta": 1.0, "temperature": 1.0}],
     "minilm_relation": [{}, {"relation_heads": 1, "teacher_layer": 2}],
     "mutual": [{"temperature": 3.0}],
+    "on_policy": [{}, {"divergence": "reverse_kl"}, {"divergence": "jensen_shannon"}],
     "rank": [{}, {"inter": 0.5, "intra": 3.0, "temperature": 2.0}],
     "relational": [{}, {"distance": 0.5}, {"similarity": 0.0}],
     "cosine": [{}, {"prefixes": (2, 5)}],

@@ -66,7 +66,7 @@ class Scene:
 
 def heard(objective: Objective) -> frozenset[str]:
     """The kinds of a student's signals that an objective looks at."""
-    own = objective.needs - {"label", "gold", PEER}
+    own = objective.needs - {"label", "gold", PEER, "token_logprobs"}  # what a teacher answers with
     return own | {"logits"} if objective.needs & {"logits", "label", "gold", PEER} else own
 
 
@@ -89,6 +89,7 @@ def drawn(name: str, *, of: str, width: int) -> Tensor:
     shapes = {
         "logits": (ROWS, CLASSES),
         "sequence": (ROWS, CLASSES),
+        "token_logprobs": (ROWS, CLASSES),
         PEER: (ROWS, CLASSES),
         "spans": (ROWS, CLASSES + 2),
         "embedding": (ROWS, width),

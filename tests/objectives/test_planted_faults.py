@@ -92,6 +92,13 @@ MUTANTS: list[tuple[str, str, str]] = [
      "unflatten(-1, (width, self.relation_heads)).transpose(-1, -2)"),
     ("minilm_relation", "scores.log_softmax(dim=-1)", "scores.log_softmax(dim=-2)"),
     ("minilm_relation", "p.exp() * (p - q)", "q.exp() * (q - p)"),
+    ("on_policy", "target.gold[row], target.mask[row])", "target.gold[row], torch.ones_like(target.mask[row]))"),
+    ("on_policy", "counted.sum().clamp(min=1)", "len(texts)"),
+    ("on_policy", "torch.stack(texts).sum() / counted.sum()",
+     "(torch.stack(texts) * target.mask.flatten(1).sum(1) if target.mask.dim() > 1 else torch.stack(texts)).sum() / "
+     "target.mask.sum()"),
+    ("on_policy", '{"kind": self.divergence', '{"kind": "forward_kl"'),
+    ("on_policy", '"temperature": 1.0}', '"temperature": 2.0}'),
     ("pseudo_label", ".masked_fill(~target.mask, 0.0)", ""),
     ("pseudo_label", "dim=-1).gather", "dim=0).gather"),
     ("pseudo_label", "target.mask.sum().clamp(min=1)", "target.mask.numel()"),

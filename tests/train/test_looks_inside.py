@@ -19,7 +19,7 @@ def test_every_objective_that_looks_inside_is_here() -> None:
     kinds = [
         kind
         for kind in plugins.names("objectives")
-        if inside(kind).needs - {"logits", "label", "gold", "peer", "sequence", "spans"}
+        if inside(kind).needs - {"logits", "label", "gold", "peer", "sequence", "spans", "token_logprobs"}
     ]
     assert kinds == sorted(INSIDE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillroom import teach, train
+from stillroom import rehearsal, teach, train
 from stillroom.corpus import Corpus, Dev, Learnable, Rows, Test, Train
 from stillroom.search.bench import Jury
 from stillroom.teachers import Teacher
@@ -47,6 +47,8 @@ def what_fits_takes_no_corpus(corpus: Corpus, teacher: Teacher, rest: Any) -> No
     """A whole corpus has a test in it."""
     train.fit(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.born_again(rest, rest, corpus=corpus, **rest)  # type: ignore[arg-type]
+    rehearsal.rehearse(rest, rest, corpus=corpus, **rest)  # type: ignore[arg-type]
+    rehearsal.write(rest, rest, rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.undistilled(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.begin(rest, rest, corpus, None, [], **rest)  # type: ignore[arg-type]
     train.examples(rest, corpus, None, [], task=rest)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def retold(values: NDArray[Any], ids: NDArray[np.int64], tokens: NDArray[Any], a
     `ids` are the student's of the likeliest that the teacher tells of, −1 where it has none, and `at` where both have a
     boundary. The first token of a span has what the teacher said there; in front, the logarithm of the probability that
     it gave the whole span, or 0 where that is this one token on both sides: the rest of the line says as much. Of the
-    other tokens of a span nothing is told: all is in the tail.
+    other tokens of a span nothing is told: all is in the tail. A span of which any line has no number has none.
     """
     its, own = at
     kept = (values.shape[1] - 3) // 2
@@ -51,6 +51,7 @@ def retold(values: NDArray[Any], ids: NDArray[np.int64], tokens: NDArray[Any], a
     found[first, kept + 3 :] = np.where(values[its[:-1], 1 : kept + 1] > LEAST, ids[its[:-1]], -1)
     whole = np.add.reduceat(values[: its[-1], 0].astype(np.float64), its[:-1])
     found[first, 0] = np.where((np.diff(its) == 1) & (np.diff(own) == 1), 0.0, np.maximum(whole, LEAST))
+    found[np.repeat(np.isnan(whole), np.diff(own)), : kept + 2] = np.nan
     return found
 
 

@@ -37,6 +37,13 @@ class Answered(ABC):
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The same of these rows."""
 
+    def part(self, answers: str) -> tuple[Answered, NDArray[np.int64] | None] | None:
+        """What of it metrics of such answers (`Metric.answers`) are about, and in which rows (None: in all).
+
+        None: they are about nothing of it.
+        """
+        return self, None
+
     @property
     @abstractmethod
     def right(self) -> NDArray[np.bool_] | None:
@@ -154,7 +161,7 @@ class Metric(Member, ABC):
     """A figure of merit for the answers of one system."""
 
     answers: ClassVar[str] = "labels"
-    """Of which answers it is: `labels`, one a text, `spans`, or `vectors`."""
+    """Of which answers it is: `labels`, one a text, `spans`, `vectors`, `texts`, `tokens`, or `corrections`."""
     higher_is_better: ClassVar[bool]
     low: ClassVar[float]
     high: ClassVar[float]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import spans
+from stillroom.core import objects, spans
 from stillroom.core.scored import Scored
 from stillroom.metrics import Answered, Floats, Metric
+from stillroom.metrics._texts import References, TextMetric, Written
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,20 +30,34 @@ class Told(Answered):
 
     said: Scored
     teacher: Scored
+    references: References
+    """How each text may go on, where somebody says so; else nothing, `[texts]`."""
     labels: tuple[str, ...] = field(default=(), init=False)
     named: bool = field(default=False, init=False)
 
     @classmethod
-    def of(cls, said: Scored, teacher: Scored) -> Self:
+    def of(cls, said: Scored, teacher: Scored, references: References | None = None) -> Self:
         """Of the tokens of the texts alone: those that are written are everybody's own."""
-        return cls(said.only(said.read), teacher.only(teacher.read))
+        nothing = objects.array([()] * len(said))
+        return cls(said.only(said.read), teacher.only(teacher.read), nothing if references is None else references)
 
     def __len__(self) -> int:
         return len(self.said)
 
     def take(self, rows: NDArray[np.int64]) -> Told:
         """The same of these rows."""
-        return replace(self, said=self.said.take(rows), teacher=self.teacher.take(rows))
+        return replace(self, said=self.said.take(rows), teacher=self.teacher.take(rows),
+                       references=self.references[rows])  # fmt: skip
+
+    def part(self, answers: str) -> tuple[Answered, NDArray[np.int64] | None] | None:
+        """For metrics of texts what was written behind those that have references."""
+        if answers != TextMetric.answers:
+            return self, None
+        rows = np.array([row for row, some in enumerate(self.references) if some], dtype=np.int64)
+        if not len(rows):
+            return None
+        said, teacher = (one.texts[rows] for one in (self.said, self.teacher))
+        return Written(self.references[rows], said, teacher, objects.array([""] * len(rows))), rows
 
     @property
     def right(self) -> None:
@@ -117,16 +132,18 @@ class Told(Answered):
         return np.concatenate([np.zeros(0), *parts])
 
     def told(self) -> dict[str, pa.Array]:
-        """Nats and bytes."""
+        """Nats and bytes; and what was written where there are references."""
         import pyarrow as pa
 
-        return {"nats": pa.array(self.nats), "bytes": pa.array(self.sizes)}
+        written = [text if some else None for text, some in zip(self.said.texts, self.references, strict=True)]
+        found = {"nats": pa.array(self.nats), "bytes": pa.array(self.sizes)}
+        return found | ({"text": pa.array(written, type=pa.string())} if any(self.references) else {})
 
     def told_gold(self) -> pa.Array:
-        """The text, which stands nowhere."""
+        """The references; the text itself, which is right too, stands nowhere."""
         import pyarrow as pa
 
-        return pa.nulls(len(self), type=pa.string())
+        return pa.array([list(some) or None for some in self.references], type=pa.list_(pa.string()))
 
 
 def _bytes(said: Scored) -> Floats:

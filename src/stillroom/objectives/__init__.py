@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,21 @@ class Wanted:
 
     student: frozenset[str]
     teacher: frozenset[str]
+
+
+@final
+@dataclass(frozen=True)
+class Writing:
+    """How a student writes texts that its teacher then scores, so that it learns from those too."""
+
+    rounds: int
+    """How often."""
+    share: float
+    """Of the texts that it learns from in a round, how large a part it writes the end of."""
+    tokens: int
+    """How many it writes behind a beginning, at most."""
+    temperature: float
+    """How far what it writes is left to chance."""
 
 
 class Objective(Member, ABC):
@@ -118,6 +133,21 @@ class Objective(Member, ABC):
     def learned(self, *, student: Mapping[str, int], teacher: Mapping[str, int]) -> nn.Module | None:
         """What it learns beside the student, such as a projection; from the size of each signal's last axis."""
         return None
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the student writes what it learns from after a first fit; None: all that it learns from is there."""
+        return None
+
+    @property
+    def heats(self) -> frozenset[float]:
+        """The temperatures that logits of both sides are divided by."""
+        told = (getattr(self, name, None) for name in ("temperature", "temperature_end"))
+        return frozenset(float(one) for one in told if one is not None)
+
+    def decides(self) -> dict[str, Any]:
+        """What of its settings a fit hangs on: all of them."""
+        return self.model_dump(mode="json", serialize_as_any=True)
 
     @property
     def of_answers(self) -> bool:

@@ -183,6 +183,14 @@ class Shape(Member, ABC):
         """How many answers are about what student and teacher have cut otherwise, of values that were `aligned`."""
         return 0
 
+    def behind(self, said: Outputs, starts: NDArray[np.int64]) -> Outputs:
+        """What was said of texts, as what is learned from only behind so many bytes of each, `[texts]`.
+
+        Raises:
+            TypeError: what is said of a text is said of the text as a whole.
+        """
+        raise TypeError(f"answers of {self.kind} are about whole texts, and not about what stands behind a beginning")
+
     def opposed(
         self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS
     ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -230,6 +230,12 @@ class Causal(Shape):
         """How many tokens are of a span that is not one token for both."""
         return int(spans.split(values[np.isfinite(values[:, 0])]).sum())
 
+    def behind(self, said: Scored, starts: NDArray[np.int64]) -> Scored:
+        """With no number for tokens that begin before; which ones they are is still told."""
+        values = said.values.astype(np.float32)
+        values[said.places[:, 0] < starts[said.owners], : said.kept + 2] = np.nan
+        return replace(said, values=values)
+
     def told(
         self, network: Network, ids: Any, mask: Any, said: Mapping[str, Any] | None = None, *, texts: Sequence[str] = ()
     ) -> Any:

@@ -133,6 +133,13 @@ class Writes(Network, Protocol):
         """What it writes for each of the texts that were read, whatever stands behind what it reads."""
 
 
+class GoesOn(Network, Protocol):
+    """A network that goes on with a text."""
+
+    def go_on(self, texts: Sequence[str], *, most: int, temperature: float, seed: int) -> list[str]:
+        """What it writes behind each text, so many tokens at most; at a temperature of 0 the likeliest ones."""
+
+
 class Student(Member, ABC):
     """A student's settings."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,15 @@ class Task(Member, ABC):
     def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""
         return frozenset()
+
+    def beginning(self, text: str, *, rng: np.random.Generator) -> str:
+        """What is left of a text where a student is to go on with it in its own words: all of it."""
+        return text
+
+    @property
+    def scoring(self) -> Self:
+        """The same task of a teacher that is to say what it thinks of texts, and to write nothing more behind them."""
+        return self
 
     @property
     def sifts_scores(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stillroom.core import plugins, scored
-from stillroom.tasks import Rows, Task, ToyRow
+from stillroom.core import objects, plugins, scored
+from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stillroom.core.words import Words
     from stillroom.metrics._tokens import Told
     from stillroom.shapes import Shape
+
+_LATER_WORD = re.compile(r"(?<=\S)\s+(?=\S)")
 
 
 @final
@@ -47,7 +50,8 @@ class Generation(Task):
 
     A teacher's answer is about both: the tokens that it read and those that it wrote, each with the likeliest ones and
     what is left for all others. `learns` says which of them are learned from: rows that are running text are read and
-    scored; rows that are prompts are gone on with, and what the teacher wrote is the lesson. Gold is the text itself.
+    scored; rows that are prompts are gone on with, and what the teacher wrote is the lesson. Gold is the text itself;
+    beside it a prompt may have references, texts that it may go on with: what is written is then judged by them too.
     """
 
     shape: ClassVar[str] = "causal"
@@ -55,6 +59,7 @@ class Generation(Task):
     floor: ClassVar[str] = "byte_counts"
     judged_by: ClassVar[tuple[str, ...]] = (
         "byte_probability", "bits_per_byte", "perplexity", "kl_mean", "kl_p50", "kl_p95", "next_token", "repetition",
+        "exact_match", "rouge_l", "chrf",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
 
@@ -87,30 +92,39 @@ class Generation(Task):
         """The numbers of a token's line."""
         return scored.columns(self.kept)
 
+    @property
+    def gold_made_with(self) -> Mapping[str, str]:
+        """References are those of prompts."""
+        return {"gold": "references"} if self.learns == "written" else {}
+
     def gold_type(self) -> pa.DataType:
-        """That the text is right."""
+        """How a text may go on: a list of texts, or none."""
         import pyarrow as pa
 
-        return pa.bool_()
+        return pa.list_(pa.string())
 
-    def code(self, label: Any, text: str = "") -> bool | None:
-        """It is."""
-        return True
+    def code(self, label: Any, text: str = "") -> list[str] | None:
+        """The references of a prompt; running text has none beside itself."""
+        return _references.read(label) if self.learns == "written" else []
 
     def fault(self, label: Any, text: str) -> tuple[str, str, str] | None:
-        """Something else than the text."""
+        """Something else than references, or than the text itself."""
+        if self.learns == "written":
+            expected = "a text that the prompt may go on with, or a list of such texts"
+            return _references.fault(label, expected=expected, todo='Write it out, or set `label = ""` under [corpus].')
         if label == text:
             return None
         shown = str(label) if len(str(label)) <= 60 else f"{str(label)[:59]}…"
-        return f"`{shown}`", "no label: the text is its own", 'Set `label = ""` under [corpus].'
+        todo = 'Set `label = ""` under [corpus]; or `learns = "written"`, where rows are prompts and labels references.'
+        return f"`{shown}`", "no label: the text is its own", todo
 
     def gold(self, column: pa.ChunkedArray) -> NDArray[Any]:
-        """Every text is right as it is."""
-        return np.ones(len(column), dtype=np.bool_)
+        """Every text is right as it is; and its references, if it has any."""
+        return self.golds(column.to_pylist())
 
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
-        """The same."""
-        return np.ones(len(items), dtype=np.bool_)
+        """The same from a list."""
+        return objects.array([tuple(one or ()) for one in items])
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Everywhere."""
@@ -122,7 +136,7 @@ class Generation(Task):
 
     def named(self, said: Any) -> NDArray[Any]:
         """Whatever is said, the texts are right."""
-        return np.ones(len(said), dtype=np.bool_)
+        return self.golds([None] * len(said))
 
     def answered(
         self,
@@ -134,10 +148,10 @@ class Generation(Task):
         rows: Rows | None = None,
         familiar: Collection[str] = frozenset(),
     ) -> Told:
-        """What was said of the tokens, beside what the teacher said of them."""
+        """What was said of the tokens beside what the teacher said of them, and what was written beside references."""
         from stillroom.metrics._tokens import Told
 
-        return Told.of(said, teacher)
+        return Told.of(said, teacher, gold)
 
     def decode(self, said: Scored, texts: Sequence[str] = ()) -> list[Continuation]:
         """What was written, and the bits a byte of what was read."""
@@ -146,6 +160,16 @@ class Generation(Task):
         sizes = np.array([int(one[-1, 1]) if len(one) else 0 for one in found.each(found.places)])
         bits = nats / math.log(2) / np.maximum(sizes, 1)
         return [Continuation(text, float(one)) for text, one in zip(said.texts, bits, strict=True)]
+
+    def beginning(self, text: str, *, rng: np.random.Generator) -> str:
+        """A prompt as it is; running text up to a word drawn by chance, the first at least."""
+        ends = [] if self.learns == "written" else [found.start() for found in _LATER_WORD.finditer(text)]
+        return text[: ends[int(rng.integers(len(ends)))]] if ends else text
+
+    @property
+    def scoring(self) -> Self:
+        """Texts that are read and scored."""
+        return self.model_copy(update={"learns": "text"})
 
     def objectives(self, said: frozenset[str] = frozenset({"token_logprobs"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's distributions, and the tokens themselves."""

@@ -82,7 +82,8 @@ class LanguageModel:
         written = [np.zeros(0, dtype=np.int32)] * len(ids)
         with torch.inference_mode():
             if self._writes:
-                written = self._go_on(network, ids, tokens_per_batch=tokens_per_batch)
+                written = go_on(network, ids, ends=ends_of(network, self._spell), most=self._writes,
+                                temperature=self._form.temperature, tokens_per_batch=tokens_per_batch)  # fmt: skip
                 ids = [np.concatenate(both) for both in zip(ids, written, strict=True)]
                 words = _longer(words, written, self._sizes)
             sheet = self._form.sheet(len(ids), outputs=self._outputs, words=words)
@@ -93,30 +94,6 @@ class LanguageModel:
         wrote = np.array([len(one) for one in written], dtype=np.int64)
         told = objects.array([self._spell.decode(one.tolist(), skip_special_tokens=True) for one in written])
         return self._form.said(replace(sheet.outputs, wrote=wrote, texts=told)), sum(len(one) for one in ids)
-
-    def _go_on(self, network: Any, ids: Sequence[Ids], *, tokens_per_batch: int) -> list[Ids]:
-        """What it writes behind each text, its end among it."""
-        import torch
-        from transformers import GenerationConfig
-
-        ends = ends_of(network, self._spell)
-        chance = {"do_sample": True, "temperature": self._form.temperature, "top_k": 0} if self._form.temperature else {
-            "do_sample": False
-        }  # fmt: skip
-        asked = GenerationConfig(max_new_tokens=self._writes, eos_token_id=ends, pad_token_id=ends[0], **chance)
-        found: list[Ids] = [np.zeros(0, dtype=np.int32)] * len(ids)
-        for rows in batches.by_tokens([len(one) + self._writes for one in ids], budget=tokens_per_batch):
-            padded, mask = batches.pad([ids[row][::-1] for row in rows])
-            with torch.random.fork_rng(devices=[]):
-                told = artifact.sha256(b" ".join(ids[row].tobytes() for row in rows))
-                torch.manual_seed(seeds.derive(0, f"teachers/written/{told}"))
-                # Padded on the left, so that all go on from the same place.
-                both = [torch.from_numpy(one[:, ::-1].copy()) for one in (padded, mask)]
-                written = network.generate(input_ids=both[0], attention_mask=both[1].long(), generation_config=asked)
-            for row, line in zip(rows, written[:, padded.shape[1] :].tolist(), strict=True):
-                end = next((place + 1 for place, token in enumerate(line) if token in ends), len(line))
-                found[row] = np.array(line[:end], dtype=np.int32)
-        return found
 
     def network(self) -> Any:
         """The model in fp32."""
@@ -132,6 +109,41 @@ class LanguageModel:
 
             self._networks[precision] = copy.deepcopy(self.network()).to(torch.bfloat16)
         return self._networks[precision]
+
+
+def go_on(
+    network: Any,
+    ids: Sequence[Ids],
+    *,
+    ends: Sequence[int],
+    most: int,
+    temperature: float,
+    tokens_per_batch: int,
+    seed: int = 0,
+) -> list[Ids]:
+    """What a model writes behind each text, so many tokens at most, its end among them.
+
+    Chance is seeded by the texts that are gone on with together: the same ones have the same written behind them.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    chance = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    asked = GenerationConfig(max_new_tokens=most, eos_token_id=list(ends), pad_token_id=ends[0], **chance)
+    network.generation_config = GenerationConfig()  # or its makers' own would fill in what is not asked for
+    found: list[Ids] = [np.zeros(0, dtype=np.int32)] * len(ids)
+    for rows in batches.by_tokens([len(one) + most for one in ids], budget=tokens_per_batch):
+        padded, mask = batches.pad([ids[row][::-1] for row in rows])
+        with torch.random.fork_rng(devices=[]):
+            told = artifact.sha256(b" ".join(ids[row].tobytes() for row in rows))
+            torch.manual_seed(seeds.derive(seed, f"teachers/written/{told}"))
+            # Padded on the left, so that all go on from the same place.
+            both = [torch.from_numpy(one[:, ::-1].copy()) for one in (padded, mask)]
+            written = network.generate(input_ids=both[0], attention_mask=both[1].long(), generation_config=asked)
+        for row, line in zip(rows, written[:, padded.shape[1] :].tolist(), strict=True):
+            end = next((place + 1 for place, token in enumerate(line) if token in ends), len(line))
+            found[row] = np.array(line[:end], dtype=np.int32)
+    return found
 
 
 def begun(tokenizer: str, network: Any, *, start: str, where: str) -> str:

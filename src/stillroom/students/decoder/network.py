@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from stillroom.students.decoder import Decoder
     from stillroom.tasks import Task
 
+_WRITTEN_AT_ONCE = 2048  # tokens of the texts that are gone on with together, and of what is written
+
 
 @final
 class NextTokens(nn.Module):
@@ -88,6 +90,16 @@ class DecoderNetwork:
     ) -> dict[str, Tensor]:
         """Logits over the vocabulary."""
         return {self.form.answer: self.module(ids, mask)}
+
+    def go_on(self, texts: Sequence[str], *, most: int, temperature: float, seed: int) -> list[str]:
+        """What it writes behind each text; of one that leaves no room for that, it reads only the beginning."""
+        room = max(2, int(self.module.inner.config.max_position_embeddings) - most)
+        spell = Tokenizer.from_str(self.tokenizer)
+        with torch.inference_mode():
+            written = _speaking.go_on(self.module.inner, [one[:room] for one in self.encode(texts)], ends=self.ends,
+                                      most=most, temperature=temperature, tokens_per_batch=_WRITTEN_AT_ONCE,
+                                      seed=seed)  # fmt: skip
+        return [spell.decode(one.tolist(), skip_special_tokens=True) for one in written]
 
     def strata(self) -> list[list[nn.Parameter]]:
         """What stands above the layers, the layers from the last to the first, what stands below them."""
