@@ -32,7 +32,7 @@ def prepare(
     def make(draft: Draft) -> None:
         teacher.prepare(draft, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
 
-    described = {"teacher": teacher.resolved(), "task": task.model_dump(mode="json"), "seed": seed}
+    described = {"teacher": teacher.making, "task": task.teaching, "seed": seed}
     # One that is fitted here is fitted by all processes together.
     return store.obtain(STAGE, settings=described, inputs=teacher.inputs(corpus), make=make, resumable=True,
                         shared=teacher.needs_gold)  # fmt: skip

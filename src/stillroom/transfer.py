@@ -50,9 +50,12 @@ def collect(
     held_out: Sequence[Rows[Any]] = (),
     wanted: frozenset[str] = signals.LOGITS,
     rights: Mapping[str, Any] | None = None,
+    asking: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> TransferSet:
     """Ask the teacher about every text of the parts, or find that it was asked. Only what is wanted is recorded.
+
+    `asking` are the teacher's settings that its artifact knows nothing of (`Teacher.asking`).
 
     `rights` are those of the corpus: the licences of the texts stand in the manifest beside the teacher's. They are
     circumstances, since nobody should have to ask again because a licence was put right.
@@ -106,6 +109,7 @@ def collect(
     described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also"})
     described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
     described |= {"signals": sorted(wanted)} | ({"sifting": dict(task.sifting)} if task.sifting else {})
+    described |= {"asking": dict(asking)} if asking else {}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
 

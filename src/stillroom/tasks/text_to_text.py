@@ -52,6 +52,7 @@ class TextToText(Task):
     signals: ClassVar[frozenset[str]] = frozenset({"sequence"})
     floor: ClassVar[str] = "lead"
     judged_by: ClassVar[tuple[str, ...]] = _METRICS["translation"]
+    sifted_with: ClassVar[frozenset[str]] = frozenset({"shortest_ratio", "longest_ratio", "most_copied", "least_score"})
     learns_gold: ClassVar[bool] = False
 
     kind: Literal["text_to_text"] = "text_to_text"

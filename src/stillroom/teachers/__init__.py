@@ -268,6 +268,9 @@ class Teacher(Member, ABC):
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """The shapes in which it can answer."""
 
+    asked_with: ClassVar[frozenset[str]] = frozenset()
+    """Those of its settings that say how it is asked, and not what it is: who changes one has nothing fitted anew."""
+
     @property
     def answers_in(self) -> frozenset[str]:
         """The shapes in which it can answer with these settings."""
@@ -336,6 +339,16 @@ class Teacher(Member, ABC):
     def resolved(self) -> dict[str, Any]:
         """Its settings as plain data."""
         return dict(self.model_dump(mode="json", serialize_as_any=True))
+
+    @property
+    def making(self) -> dict[str, Any]:
+        """Those that say what it is."""
+        return {name: one for name, one in self.resolved().items() if name not in self.asked_with}
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """Those that say how it is asked."""
+        return {name: one for name, one in self.resolved().items() if name in self.asked_with}
 
 
 def unseen(whose: str, what: str) -> MismatchError:

@@ -46,6 +46,7 @@ class FineTuned(Teacher):
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder"})
+    asked_with: ClassVar[frozenset[str]] = frozenset({"candidates"})
 
     kind: Literal["finetuned"] = "finetuned"
     base: str
@@ -126,8 +127,6 @@ class FineTuned(Teacher):
             floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
             name = "logistic regression on the frozen encoder"
         draft.facts |= {f"floor_dev_{metric.kind}": floor, "floor_rows": len(some.ids)}
-        if task.form.writes:
-            draft.facts["candidates"] = self.candidates
         self._note(draft, metric, name, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)
