@@ -170,4 +170,7 @@ def study(
 
     # Of a start of its own, whoever the teacher is.
     inputs = student.sources() or {"teacher": teacher.digest}
-    return store.obtain("studied", settings={"studies": student.studies or student.kind}, inputs=inputs, make=make)
+    described: dict[str, Any] = {"studies": student.studies or student.kind}
+    # Of a kind that has tokens of its own, one that reads its teacher's takes more.
+    described |= {"follows": True} if student.follows and not student.follows_tokenizer else {}
+    return store.obtain("studied", settings=described, inputs=inputs, make=make)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,20 @@ class Sheet(Protocol):
         """All of them, in the order of the texts."""
 
 
+@final
+@dataclass(frozen=True)
+class Lessons:
+    """What is learned from of a shard of a transfer set: answers, mostly one to each of its texts."""
+
+    answers: Outputs
+    owners: NDArray[np.int64]
+    """The row of the text that each is an answer to."""
+    weights: NDArray[np.float32] | None = None
+    """How much each counts; those of a text come to one. None: there is one of each."""
+    lines: Sequence[NDArray[np.float32]] | None = None
+    """What the teacher said of each token of each (`core.scored`), where it did and that is wanted."""
+
+
 class Shape(Member, ABC):
     """A shape of outputs."""
 
@@ -62,6 +77,8 @@ class Shape(Member, ABC):
     answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
     """The signals that an answer can be made of; what a teacher says beside them is no answer."""
 
+    on_request: ClassVar[frozenset[str]] = frozenset()
+    """The signals that stand beside an answer only where they are `needed`."""
     beside: ClassVar[tuple[str, ...]] = ()
     """The columns of a shard that an answer stands in beside its own."""
     writes: ClassVar[bool] = False
@@ -129,6 +146,10 @@ class Shape(Member, ABC):
             ValueError, KeyError, TypeError: it did not write these.
         """
 
+    def needed(self, needs: frozenset[str]) -> frozenset[str]:
+        """The signals that have to be recorded for objectives that need these: the same."""
+        return needs
+
     @abstractmethod
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
         """A teacher's answers, out of all that it says."""
@@ -158,6 +179,10 @@ class Shape(Member, ABC):
     def answers(self, shard: pa.Table) -> Outputs:
         """A teacher's answers, from those columns."""
 
+    def lessons(self, shard: pa.Table, wanted: frozenset[str]) -> Lessons:
+        """What is learned from, from those columns; of what is told on request, what is wanted. The answers."""
+        return Lessons(self.answers(shard), np.arange(shard.num_rows))
+
     @abstractmethod
     def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """A teacher's answers to some of the texts alone."""
@@ -167,9 +192,18 @@ class Shape(Member, ABC):
         """How a network reads texts, and where in them it answers; None: once for a text as a whole."""
 
     def taught(
-        self, network: Reader, ids: list[Ids], words: Words | None, said: Outputs
+        self,
+        network: Reader,
+        ids: list[Ids],
+        words: Words | None,
+        said: Outputs,
+        *,
+        lines: Sequence[NDArray[np.float32]] | None = None,
     ) -> tuple[list[Ids], Words | None]:
-        """What a network is fitted on where this is what its teacher said, as `read` gives it: what it reads."""
+        """What a network is fitted on where this is what its teacher said, as `read` gives it: what it reads.
+
+        `lines` are what the teacher said of each token of that, where it did.
+        """
         return ids, words
 
     def opposed(self, said: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -202,7 +202,9 @@ class Causal(Shape):
         """Its tokens, each of them a word, but for the first, which is of no text."""
         return cast("ReadsWords", network).read(texts)
 
-    def taught(self, network: Reader, ids: list[Ids], words: Words | None, said: Any) -> tuple[list[Ids], Words]:
+    def taught(
+        self, network: Reader, ids: list[Ids], words: Words | None, said: Any, *, lines: Any = None
+    ) -> tuple[list[Ids], Words]:
         """With what its teacher wrote behind what both read.
 
         Raises:

@@ -172,6 +172,11 @@ class Task(Member, ABC):
         return False
 
     @property
+    def learns_several(self) -> bool:
+        """Whether several of a teacher's answers to a text are learned from: it has to say how probable they are."""
+        return False
+
+    @property
     def sifting(self) -> Mapping[str, Any]:
         """The settings that `sift` goes by: another transfer set comes of others."""
         return {}

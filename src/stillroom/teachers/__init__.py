@@ -127,7 +127,7 @@ class Examples:
     ids: list[Ids]
     gold: NDArray[np.int64]
     logits: NDArray[np.float32] | None
-    further: Mapping[str, signals.Recorded] = field(default_factory=dict)
+    further: Mapping[str, signals.Batched] = field(default_factory=dict)
     layers: int = 0
     """How many layers the teacher has, where it spoke of them."""
     labels: NDArray[np.int64] | None = None
@@ -137,6 +137,8 @@ class Examples:
     """The shape of these answers."""
     texts: Sequence[str] = ()
     """What was read, of rows that are judged, where an answer may be a part of it; else nothing."""
+    weights: NDArray[np.float32] | None = None
+    """How much each text counts, where several answers to one are learned from; None: all alike."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -177,6 +179,7 @@ class Examples:
             words=None if self.words is None else self.words.take(rows),
             form=self.form,
             texts=[self.texts[row] for row in rows.tolist()] if self.texts else (),
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
@@ -309,6 +312,11 @@ class Teacher(Member, ABC):
     @property
     def scores_answers(self) -> bool:
         """Whether it says how good each of its answers is, as one does that would write several."""
+        return False
+
+    @property
+    def weighs_answers(self) -> bool:
+        """Whether that is the mean log-probability of a token, so that shares can be made of it."""
         return False
 
     @property

@@ -74,7 +74,7 @@ class FineTuned(Teacher):
 
     candidates: int = Field(1, ge=1, le=16)
     """How many texts it writes for each, by a beam of so many: the best of them that the task does not sift out is
-    learned from. More than one is for tasks that write."""
+    learned from, or several (`task.several`). More than one is for tasks that write."""
 
     @property
     def signals(self) -> frozenset[str]:
@@ -84,6 +84,11 @@ class FineTuned(Teacher):
     @property
     def scores_answers(self) -> bool:
         """Where there are several."""
+        return self.candidates > 1
+
+    @property
+    def weighs_answers(self) -> bool:
+        """The same."""
         return self.candidates > 1
 
     @property
