@@ -223,11 +223,19 @@ class TestOtherTokens:
             ground.begun(TASK, mixture("forward_kl"), longest=8)
 
     def test_own_tokens_are_made_where_they_are_asked_for(self, ground: Ground) -> None:
-        """And what was studied of a teacher is not taken for one of the other kind."""
         objectives = (plugins.build("objectives", "sequence"),)
         sizes = [ground.begun(TASK, objectives, vocabulary=one)[0].module.size for one in ("teacher", 310)]
         assert sizes[0] == ground.network.module.size
         assert sizes[1] != sizes[0]
+
+    def test_what_one_studied_is_not_taken_for_what_the_other_has_to(self, ground: Ground, tmp_path: Path) -> None:
+        own, its = (
+            teach.study(plugins.build("students", {**SIZE, "vocabulary": one}), ground.loaded(TASK),
+                        teacher=ground.made, store=Store(tmp_path))
+            for one in (310, "teacher")
+        )  # fmt: skip
+        assert not (own.folder / "tokenizer.json").is_file()
+        assert (its.folder / "tokenizer.json").is_file()
 
     @pytest.mark.parametrize(
         ("teacher", "student", "temperature", "told"),
