@@ -4,9 +4,9 @@
                               [--shared ../shared] [--json]
 
 SciTLDR, abstracts alone (1,992 to learn from, 619 of dev, 618 of test): one sentence each; ROUGE is the mean over a
-paper's references. DialogSum (3,000 dialogues to learn from, all 12,460 for those that write; dev and test of 500): three turns each. The teacher is a
-linear model on MiniLM's vectors, fitted here to people's summaries. With `--dev` what dev says of several students is
-told, and the test is not touched.
+paper's references. DialogSum (3,000 dialogues to learn from, all 12,460 for those that write; dev and test of 500):
+three turns each. The teacher is a linear model on MiniLM's vectors, fitted here to people's summaries. With `--dev`
+what dev says of several students is told, and the test is not touched.
 
 With `--written` both write: the teacher is a small transformer that is fitted here to people's summaries, from nothing,
 since no network that writes English is at hand; the student, half as wide, learns its words and how probable it finds
