@@ -34,7 +34,7 @@ _EXTRAS = {
 
 def wanted(recipe: Recipe, loaded: LoadedTeacher) -> frozenset[str]:
     """What the teacher is asked for: what the mixture looks at, and what the recipe asks for beside it."""
-    mixture = transfer.wanted(objectives(recipe), student=recipe.student, loaded=loaded)
+    mixture = transfer.wanted(objectives(recipe), student=recipe.student, loaded=loaded, form=recipe.task.form)
     return mixture | frozenset(recipe.transfer.also)
 
 
@@ -118,6 +118,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
         found = f"a {teacher.kind} teacher that gives no scores, as it is set"
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
+    problems += _unweighed(recipe)
     if task.shape not in teacher.answers_in:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."
@@ -151,13 +152,11 @@ def misfits(recipe: Recipe) -> list[Problem]:
             expected, todo = "one that a configuration can state", "Take it out, or leave the student whole."
             problems.append(Problem(f"export.layouts[{number}]", found, expected, todo))
     problems += _unmakeable(recipe) + _unrounded(recipe)
-    if recipe.train.curriculum and "logits" not in _said(recipe):
+    if recipe.train.curriculum and (task.form.writes or "logits" not in _said(recipe)):
         found, expected = f"a curriculum under a {teacher.kind} teacher", "0, for one that does not say how sure it is"
         problems.append(Problem("train.curriculum", found, expected, "Set it to 0, or choose another teacher."))
     said = {GOLD} | _said(recipe) | ({PEER} if recipe.peer else set())
-    # Who starts from another network than the teacher reads other tokens than it.
-    given = frozenset(one for one in student.signals if student.follows or not signals.token_axes(one))
-    heard = signals.implied(given) | {GOLD, PEER}
+    heard = signals.implied(student.tells) | {GOLD, PEER}
     for number, objective in enumerate(objectives(recipe)):
         missing = sorted(objective.needs - said)
         if missing:
@@ -178,8 +177,12 @@ def misfits(recipe: Recipe) -> list[Problem]:
         if deaf and not missing:
             found = f"`{objective.kind}`, which looks at {', '.join(deaf)} of a {student.kind} student"
             expected = f"one that makes do with {', '.join(sorted(heard - {PEER}))}"
-            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective or student."))
-        if recipe.train.rounds > 1 and objective.needs - _OF_A_STUDENT:
+            todo = "Choose another objective or student."
+            if not set(deaf) - signals.implied(student.signals):
+                todo = "Let it read its teacher's tokens, or choose another objective."
+            problems.append(Problem(f"objective[{number}]", found, expected, todo))
+        asked = task.form.needed(objective.needs) & task.form.on_request
+        if recipe.train.rounds > 1 and (asked or objective.needs - _OF_A_STUDENT):
             found = f"`{objective.kind}` in {recipe.train.rounds} rounds, where a student is the next teacher"
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
@@ -283,6 +286,22 @@ def _misread(recipe: Recipe) -> list[Problem]:
             or (told and "logits" in objective.needs and not objective.across_tokens)
         )
     ]
+
+
+def _unweighed(recipe: Recipe) -> list[Problem]:
+    """Several answers to a text, of a teacher that gives no probabilities, or for objectives that do not weigh."""
+    if not recipe.task.learns_several:
+        return []
+    problems = []
+    if not recipe.teacher.weighs_answers:
+        found = f"a {recipe.teacher.kind} teacher that does not say how probable each answer is, as it is set"
+        todo = "Ask one that is fitted here for several `candidates`, or set it to 1."
+        problems.append(Problem("task.several", found, "a teacher that gives mean log-probabilities", todo))
+    return problems + [
+        Problem(f"objective[{number}]", f"`{objective.kind}`, to which all answers are alike, with `task.several`",
+                "an objective that weighs them", "Choose another, or set `task.several` to 1.")
+        for number, objective in enumerate(objectives(recipe)) if not objective.weighs
+    ]  # fmt: skip
 
 
 def _peerless(recipe: Recipe) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -159,11 +159,13 @@ class Learner:
         if others:
             told[PEER] = torch.stack(list(others)).mean(dim=0)
         tokens = batches.pad([examples.ids[row] for row in rows])[1] if signals.over_tokens(self.wanted) else None
+        weights = None if examples.weights is None else torch.from_numpy(examples.weights[rows])
         return Target(
             signals={name: one.to(device) for name, one in told.items()},
             gold=gold.to(device),
             mask=mask.to(device),
             tokens=None if tokens is None else torch.from_numpy(tokens).to(device),
+            weights=None if weights is None else weights.to(device),
         )
 
     def terms(self, said: Mapping[str, Tensor], target: Target, *, share: float) -> dict[str, Tensor]:
@@ -177,7 +179,7 @@ class Learner:
                 wants = self._wants[place]
                 heard = {name: told for name, told in said.items() if name in wants.student}
                 taught = {name: told for name, told in both.items() if name in {*wants.teacher, PEER}}
-                aim = Target(taught, target.gold, target.mask, target.tokens)
+                aim = replace(target, signals=taught)
                 answers = [said[head] for head in (self.network.heads if one.of_answers else (self.answer,))]
                 losses = [one.loss({**heard, self.answer: told}, aim, self.learned.get(place)) for told in answers]
                 found[self._terms[place]] = one.weight * torch.stack(losses).sum()

@@ -73,7 +73,7 @@ def run(
     ask = partial(transfer.collect, parts=(rows.train, rows.unlabelled, rows.dev), held_out=(rows.test, rows.outside),
                   task=task, settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
                   report=report)  # fmt: skip
-    said = ask(loaded, teacher=teacher, wanted=fitness.wanted(recipe, loaded))
+    said = ask(loaded, teacher=teacher, wanted=fitness.wanted(recipe, loaded), asking=recipe.teacher.asking)
     if here.reached("transfer", said.artifact):
         return here
 
@@ -101,7 +101,7 @@ def run(
 
     held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
                             settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
-                            report=report)  # fmt: skip
+                            asking=recipe.teacher.asking, report=report)  # fmt: skip
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip

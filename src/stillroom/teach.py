@@ -32,7 +32,7 @@ def prepare(
     def make(draft: Draft) -> None:
         teacher.prepare(draft, task=task, corpus=corpus, fit=fit, seed=seed, report=report)
 
-    described = {"teacher": teacher.resolved(), "task": task.model_dump(mode="json"), "seed": seed}
+    described = {"teacher": teacher.making, "task": task.teaching, "seed": seed}
     # One that is fitted here is fitted by all processes together.
     return store.obtain(STAGE, settings=described, inputs=teacher.inputs(corpus), make=make, resumable=True,
                         shared=teacher.needs_gold)  # fmt: skip
@@ -176,4 +176,7 @@ def study(
 
     # Of a start of its own, whoever the teacher is.
     inputs = student.sources() or {"teacher": teacher.digest}
-    return store.obtain("studied", settings={"studies": student.studies or student.kind}, inputs=inputs, make=make)
+    described: dict[str, Any] = {"studies": student.studies or student.kind}
+    # Of a kind that has tokens of its own, one that reads its teacher's takes more.
+    described |= {"follows": True} if student.follows and not student.follows_tokenizer else {}
+    return store.obtain("studied", settings=described, inputs=inputs, make=make)

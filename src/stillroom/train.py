@@ -342,6 +342,8 @@ class _Heard:
     words: list[Words | None] = field(default_factory=list)
     places: list[signals.Place] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    weights: list[NDArray[np.float32]] = field(default_factory=list)
+    lines: list[NDArray[np.float32]] = field(default_factory=list)
 
 
 def _from_said(
@@ -353,31 +355,37 @@ def _from_said(
     own: OwnWords | None,
 ) -> tuple[Examples, Examples]:
     asked = [one.wants(student_layers=network.layers, teacher_layers=said.layers).teacher for one in objectives]
-    wanted = frozenset[str]().union(*asked) & said.recorded - signals.ANSWERS - {said.answer}
+    wanted = frozenset[str]().union(*(task.form.needed(one) for one in asked))
+    wanted = wanted & said.recorded - signals.ANSWERS - {said.answer}
     gold = {part.role: _gold(part, task) for part in (corpus.train, corpus.dev)}
     parts = {"train": _Heard(), "dev": _Heard()}
-    lessons = own.lessons(said) if own else ((shard, None) for shard in said.shards())
-    for shard, begins in lessons:
+    for shard, begins in own.lessons(said) if own else ((shard, None) for shard in said.shards()):
         role = str(shard["part"][0]) if shard.num_rows else "train"
         if role in ("test", "outside"):
             raise TypeError("this transfer set holds test rows: only `evaluate` may see them")
         heard = parts["dev" if role == "dev" else "train"]
-        answers = task.form.answers(shard)
-        answers = answers if begins is None else task.form.behind(answers, begins)
-        ids, words, told = task.form.taught(network, shard["text"].to_pylist(), answers)
+        lessons = task.form.lessons(shard, wanted)
+        answers = lessons.answers if begins is None else task.form.behind(lessons.answers, begins)
+        texts = shard["text"].take(lessons.owners).to_pylist()
+        ids, words, said_there = task.form.taught(network, texts, answers, lines=lessons.lines)
         known = gold.get(role, {})
-        rows = task.golds([known.get(one) for one in shard["id"].to_pylist()])
+        rows = task.golds([known.get(one) for one in shard["id"].take(lessons.owners).to_pylist()])
         heard.ids += ids
         heard.words.append(words)
         heard.gold.append(task.place(rows, words))
-        heard.answers.append(task.form.aligned(told, words))
+        heard.answers.append(task.form.aligned(said_there, words))
+        heard.weights.append(np.ones(len(ids), np.float32) if lessons.weights is None else lessons.weights)
+        heard.lines += lessons.lines or ()
         if task.form.writes and role == "dev":
             heard.texts += shard["text"].to_pylist()
-        if shard.num_rows and wanted:
+        if shard.num_rows and wanted - task.form.on_request:
             heard.places += said.further(shard)
     made = []
     for heard in parts.values():
-        further = {one: signals.Recorded(one, heard.places) for one in wanted}
+        further = {one: signals.Recorded(one, heard.places) for one in wanted - task.form.on_request}
+        told: dict[str, signals.Batched] = {**further}
+        told |= {one: signals.InMemory(heard.lines) for one in wanted & task.form.on_request}
+        weights = np.concatenate([np.ones(0, np.float32), *heard.weights])
         places = [one for one in heard.words if one is not None]
         nothing = (
             np.zeros(0, np.int64)
@@ -390,12 +398,13 @@ def _from_said(
             heard.ids,
             np.concatenate([np.zeros(0, dtype=np.int64), *heard.gold]),
             None if said.names_labels_only else every,
-            further,
+            told,
             said.layers,
             every if said.names_labels_only else None,
             Words.join(places) if places else None,
             task.form,
             heard.texts,
+            None if (weights == 1.0).all() else weights,
         )
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)

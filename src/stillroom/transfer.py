@@ -50,9 +50,12 @@ def collect(
     held_out: Sequence[Rows[Any]] = (),
     wanted: frozenset[str] = signals.LOGITS,
     rights: Mapping[str, Any] | None = None,
+    asking: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> TransferSet:
     """Ask the teacher about every text of the parts, or find that it was asked. Only what is wanted is recorded.
+
+    `asking` are the teacher's settings that its artifact knows nothing of (`Teacher.asking`).
 
     `rights` are those of the corpus: the licences of the texts stand in the manifest beside the teacher's. They are
     circumstances, since nobody should have to ask again because a licence was put right.
@@ -67,7 +70,7 @@ def collect(
         DiskFull: no room; finished shards are kept.
     """
     # What an answer is made of is recorded with it, whoever wants it: mixtures that look at it differently share a set.
-    wanted = wanted - (task.form.answering - signals.ANSWERS)
+    wanted = wanted - (task.form.answering - task.form.on_request - signals.ANSWERS)
     # Texts are made of rows to learn from, never of those that something is judged on.
     rules = settings.augment if any(part.role == augment.source_of(parts) for part in parts) else ()
 
@@ -106,6 +109,8 @@ def collect(
     described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also"})
     described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
     described |= {"signals": sorted(wanted)} | ({"sifting": dict(task.sifting)} if task.sifting else {})
+    described |= {"asking": dict(asking)} if asking else {}
+    described |= {"form": task.form.model_dump(mode="json")} if wanted & task.form.on_request else {}
     return TransferSet(store.obtain(STAGE, settings=described, inputs=inputs, make=make, resumable=True))
 
 
@@ -268,6 +273,7 @@ def _close(
         report(Event(STAGE, note=f"parts of answers: {_counted(found.tally)}"))
     recorded = wanted - signals.ANSWERS | {identity.answers}
     answers = {identity.answers, *(signals.ANSWERS & form.answering)}
+    tables = answers | form.on_request
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
         {
@@ -278,7 +284,7 @@ def _close(
                     "axes": list(form.axes[: 1 if name == "label" else None])
                     if name in answers
                     else signals.axes(name),
-                    "storage": "parquet" if name in answers else "safetensors",
+                    "storage": "parquet" if name in tables else "safetensors",
                 }
                 | ({"classes": list(identity.labels)} if name in answers else {})
                 for name in sorted(recorded)
@@ -323,9 +329,9 @@ def _lines(ledger: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher) -> frozenset[str]:
+def wanted(objectives: Sequence[Objective], *, student: Student, loaded: LoadedTeacher, form: Shape) -> frozenset[str]:
     """Every signal that a mixture asks of a teacher; a teacher is only opened where insides are asked for."""
     inside = any(signals.over_tokens(one.needs - {GOLD, PEER}) for one in objectives)
     layers = loaded.layers if inside else 0
     asked = [one.wants(student_layers=student.depth(layers), teacher_layers=layers).teacher for one in objectives]
-    return signals.LOGITS.union(*asked) - {"label"}
+    return signals.LOGITS.union(*(form.needed(one) for one in asked)) - {"label"}

@@ -89,6 +89,18 @@ class TestEvery:
         nested = replace(found, said={"logits": found.said["logits"][None]}, target=target)
         torch.testing.assert_close(nested.loss(), found.loss())
 
+    def test_a_row_that_counts_twice_is_as_two_rows(self, kind: str) -> None:
+        """Of those that weigh; recipes with others refuse rows that count for more."""
+        if not member(kind).weighs:
+            return
+        found = scene(made(kind), 6)
+        rows = torch.arange(len(found.target.mask))
+        weights = torch.where(rows == 1, 2.0, 1.0)
+        weighed = replace(found, target=replace(found.target, weights=weights)).loss()
+        torch.testing.assert_close(weighed.double(), reordered(found, torch.tensor([1, *rows.tolist()])).loss())
+        alike = replace(found, target=replace(found.target, weights=torch.full_like(weights, 0.25))).loss()
+        torch.testing.assert_close(alike.double(), found.loss())
+
     def test_every_row_that_counts_has_a_slope(self, kind: str) -> None:
         found = scene(made(kind), 2)
         for name in found.inside:

@@ -13,8 +13,9 @@ import pytest
 
 import stillroom
 from stillroom import gates, pipeline
-from stillroom.core import recipe
+from stillroom.core import plugins, recipe
 from stillroom.journey import Run
+from stillroom.tasks.text_to_text import TextToText
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "translation" / "multi30k_en_de_fr"
 WORDS = (("one", "two", "three", "four", "five"), ("red", "green", "old"), ("cats", "ships", "songs", "stars"))
@@ -108,6 +109,41 @@ def test_what_was_sifted_out_is_told(run: Run, toy: dict[str, Any], work: Path) 
     assert set(told["unanswered"]) == {"wrote too much"}
     assert told["texts"] + sum(told["unanswered"].values()) == 140
     assert told["parts"]["dev"] == 20
+
+
+@pytest.mark.slow
+def test_a_student_that_reads_its_teachers_tokens(toy: dict[str, Any], tmp_path: Path) -> None:
+    """A teacher that is fitted here tells of each token of several texts, and dev says what was made of it."""
+    rows = [{"text": text, "label": " ".join(reversed(text.split()))} for text in texts()]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
+    size = {"kind": "seq2seq", "width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "feed_forward": 64,
+            "longest": 16, "dropout": 0.0, "batch_size": 16}  # fmt: skip
+    base: Any = plugins.build("students", {**size, "vocabulary": 320})
+    said = iter([one for row in rows for one in row.values()])
+    base.begin(task=TextToText(), studied=Path(), texts=said, seed=1).save(tmp_path / "base")
+    asked = {
+        **toy,
+        "task": {"kind": "text_to_text", "several": 2, "kept": 8},
+        "corpus": {"kind": "table", "labelled": str(tmp_path / "rows.jsonl"), "dev_share": 0.15, "test_share": 0.2,
+                   "near_twins": "keep"},
+        "teacher": {"kind": "finetuned", "base": str(tmp_path / "base"), "learning_rates": [3e-3], "epochs": 30,
+                    "patience": 30, "batch_size": 16, "freeze_embeddings": False, "candidates": 3},
+        "student": {**size, "vocabulary": "teacher", "epochs": 25, "learning_rate": 3e-3},
+        "objective": [{"kind": "forward_kl", "temperature": 1.0}, {"kind": "sequence", "weight": 0.2}],
+        "export": {"formats": [{"kind": "ctranslate2", "quantization": "float32"}]},
+    }  # fmt: skip
+    run = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
+    facts = run.artifacts["transfer"].manifest["facts"]
+    assert set(facts["signals"]) == {"sequence", "token_logprobs"}
+    lines = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert set(lines[0]["terms"]) == {"forward_kl", "sequence"}
+    assert lines[-1]["terms"]["forward_kl"] < 0.5 * lines[0]["terms"]["forward_kl"]
+    rows_learned = run.artifacts["train"].manifest["facts"]["rows"]
+    assert facts["parts"]["train"] < rows_learned <= 2 * facts["parts"]["train"]
+    scores = {side: run.summary[side]["scores"]["chrf"]["value"] for side in ("teacher", "student")}
+    assert scores["teacher"] > 80
+    assert scores["student"] > 25, "far from what nobody taught, and from its teacher"
+    assert stillroom.load(run.folder, verify=True).predict(["three green ships return"])[0].text
 
 
 @pytest.mark.slow

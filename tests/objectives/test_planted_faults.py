@@ -59,8 +59,8 @@ MUTANTS: list[tuple[str, str, str]] = [
     ("decoupled_kl", "rows.masked_fill(~target.mask, 0.0)", "rows"),
     ("forward_kl", "self.temperature**2 * ", ""),
     ("forward_kl", "p.exp() * (p - q)", "q.exp() * (q - p)"),
-    ("forward_kl", ".masked_fill(~target.mask, 0.0)", ""),
-    ("forward_kl", "target.mask.sum().clamp(min=1)", "target.mask.numel()"),
+    ("forward_kl", "target.mean(rows)", "rows.mean()"),
+    ("forward_kl", "target.mean(rows)", "target.mean(rows) * target.mask.sum() / target.mask.numel()"),
     ("forward_kl", "sum(dim=-1)", "mean(dim=-1)"),
     ("hard_label", "target.mask & (target.gold >= 0)", "target.mask"),
     ("hard_label", "dim=-1).gather", "dim=0).gather"),
@@ -81,7 +81,7 @@ MUTANTS: list[tuple[str, str, str]] = [
     ("jensen_shannon", "p + math.log(self.beta), q + math.log(1 - self.beta)",
      "p + math.log(1 - self.beta), q + math.log(self.beta)"),
     ("jensen_shannon", "(p, q) if self.beta == 0.0 else (q, p)", "(q, p) if self.beta == 0.0 else (p, q)"),
-    ("jensen_shannon", "rows.masked_fill(~target.mask, 0.0)", "rows"),
+    ("jensen_shannon", "target.mean(rows)", "rows.mean()"),
     ("logit_mse", "gap = gap - gap.mean(dim=-1, keepdim=True)", "gap = gap * 1"),
     ("logit_mse", "gap.mean(dim=-1, keepdim=True)", "gap.mean(dim=0, keepdim=True)"),
     ("logit_mse", ".masked_fill(~target.mask, 0.0)", ""),
@@ -123,7 +123,7 @@ MUTANTS: list[tuple[str, str, str]] = [
     ("reverse_kl", "self.temperature**2 * ", ""),
     ("reverse_kl", "(q - p)).sum(dim=-1)", "(q - p)).mean(dim=-1)"),
     ("reverse_kl", "q.exp() * (q - p)", "p.exp() * (p - q)"),
-    ("reverse_kl", ".masked_fill(~target.mask, 0.0)", ""),
+    ("reverse_kl", "target.mean(rows)", "rows.mean()"),
 ]  # fmt: skip
 
 

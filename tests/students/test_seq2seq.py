@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from stillroom.core import batches, plugins
 from stillroom.core.errors import RecipeError
@@ -87,6 +88,44 @@ class TestTokens:
     def test_the_same_texts_make_the_same_tokens(self) -> None:
         one, other = (seq2seq.made(iter([text for pair in PAIRS for text in pair]), size=400) for _ in range(2))
         assert one.to_str() == other.to_str()
+
+
+@pytest.fixture(scope="module")
+def follower(encoder_folder: Path) -> Writes:
+    written = (encoder_folder / "tokenizer.json").read_text(encoding="utf-8")
+    student: Any = plugins.build("students", {**SMALL, "vocabulary": "teacher"})
+    found: Any = seq2seq.fresh(student, seq2seq.taken(written), seed=3)
+    found.module.eval()
+    return found
+
+
+class TestItsTeachersTokens:
+    """Of a teacher over an encoder of words in pieces, whose tokens stand in another order than its own would."""
+
+    def test_each_has_its_id(self, follower: Writes, encoder_folder: Path) -> None:
+        own: Any = follower
+        before = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+        (read,) = follower.encode(["the film was great"])
+        assert read.tolist() == before.encode("the film was great").ids[1:], "but for what stands before a text"
+        assert own.module.size == before.get_vocab_size() + 1
+        (target,) = follower.encode_target(["the film was great"], read=[read])
+        assert (target - own.module.size).tolist() == read.tolist()
+
+    def test_what_is_none_is_never_written(self, follower: Writes) -> None:
+        own: Any = follower
+        assert follower.tell(*rows(follower, PAIRS[:2]), frozenset())["sequence"].shape[-1] == own.module.size - 1
+
+    def test_ctranslate2_writes_what_torch_writes(self, follower: Writes, tmp_path: Path) -> None:
+        follower.save(tmp_path)
+        form = plugins.build("formats", {"kind": "ctranslate2", "quantization": "float32"})
+        texts = ["the film was great", "we found it dull", "a"]
+        found = form.write(follower, tmp_path)[0].open(tmp_path, threads=1)(texts)
+        assert found.tolist() == generated(follower, texts)
+        assert any(found)
+
+    def test_those_that_were_made_here_are_taken_as_they_are(self) -> None:
+        made = seq2seq.made(iter([text for pair in PAIRS for text in pair]), size=400)
+        assert seq2seq.taken(made.to_str()).to_str() == made.to_str()
 
 
 class TestFit:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from stillroom import corpus, loop, teach
-from stillroom.core import batches, plugins
+from stillroom import corpus, loop, teach, transfer
+from stillroom.core import batches, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import MismatchError
 from stillroom.corpora.table import Table
@@ -79,10 +79,32 @@ def test_what_is_fitted_writes_as_much_as_people_did(
     assert told["max_new_tokens"] == 4, "three words, and the end"
 
 
-def test_another_number_of_texts_is_another_teacher(encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path) -> None:
-    """What was asked of one is never taken for what the other would say."""
-    one, two = (fitted(encoder_folder, rows, tmp_path, epochs=1, candidates=count)[1] for count in (1, 2))
-    assert one.digest != two.digest
+@pytest.mark.slow
+def test_another_number_of_texts_is_the_same_network_asked_otherwise(
+    encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path
+) -> None:
+    """Nothing is fitted anew for it, and what was asked of one is never taken for what the other would say."""
+    said = []
+    for count in (1, 2):
+        teacher, found = fitted(encoder_folder, rows, tmp_path, epochs=1, candidates=count)
+        loaded = teach.Opened(teacher, found, task=TASK)
+        asked = transfer.collect(loaded, teacher=found, parts=(rows.dev,), task=TASK, settings=recipe.Transfer(),
+                                 seed=3, store=Store(tmp_path), asking=teacher.asking)  # fmt: skip
+        said.append((found, asked.artifact, loaded.identify().weights))
+    one, two = said
+    assert one[0].folder == two[0].folder
+    assert one[1].key != two[1].key
+    assert one[2] != two[2]
+
+
+@pytest.mark.slow
+def test_what_is_learned_of_it_is_not_what_it_is(encoder_folder: Path, rows: corpus.Corpus, tmp_path: Path) -> None:
+    stricter = TASK.model_copy(update={"most_copied": 0.5, "least_score": -1.0})
+    teacher, found = fitted(encoder_folder, rows, tmp_path, epochs=1)
+    asked = {"corpus": rows.learnable, "fit": loop.fit, "store": Store(tmp_path)}
+    assert teach.prepare(teacher, task=stricter, seed=3, **asked).folder == found.folder
+    other = TASK.model_copy(update={"goal": "translation"})
+    assert teach.prepare(teacher, task=other, seed=3, **asked).folder != found.folder
 
 
 def test_several_texts_of_who_writes_none_are_refused(

@@ -40,7 +40,7 @@ class Ground:
     def inside(self, student: Student, mixture: tuple[Objective, ...]) -> transfer_set.TransferSet:
         """What the teacher said, with whatever the mixture asks for."""
         settings = recipe.Transfer(precision="fp32", shard_rows=100)
-        wanted = transfer.wanted(mixture, student=student, loaded=self.loaded)
+        wanted = transfer.wanted(mixture, student=student, loaded=self.loaded, form=TASK.form)
         return transfer.collect(self.loaded, teacher=self.teacher, parts=(self.rows.train, self.rows.dev), task=TASK,
                                 settings=settings, seed=1, store=self.store, wanted=wanted)  # fmt: skip
 

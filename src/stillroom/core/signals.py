@@ -12,7 +12,8 @@
                                                     [rows, written, vocabulary]
     token_logprobs [tokens, likeliest]              of the next token, as `core.scored` says: beside it stand its ids,
                                                     `words` (here bytes) and `counts`; of a student in training its
-                                                    logits, [rows, length, vocabulary]
+                                                    logits, [rows, length, vocabulary]. Beside a `sequence` that was
+                                                    asked for it, of the tokens of what is written, its end among them
     spans          [rows, likeliest + 2]            of what was cut otherwise, where a token ends for both and a span
                                                     begins: the logarithm of its probability (0 where it is one token
                                                     for both), those of the likeliest tokens by rank, and of all others;
@@ -37,7 +38,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,38 @@ class Place:
     def starts(self) -> Mapping[int, NDArray[np.int64]]:
         """By a signal's token axes: where each row begins in the file, and where the last one ends."""
         return {axes: np.concatenate([[0], np.cumsum(self.tokens**axes)]) for axes in (0, 1, 2)}
+
+
+class Batched(Protocol):
+    """One signal of many rows, a batch at a time."""
+
+    @property
+    def width(self) -> int:
+        """The size of its last axis; 0 where there are no rows."""
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """These rows, padded with zeros to the longest of them."""
+
+
+@final
+class InMemory:
+    """A signal of which each row has a table of its own, `[tokens, width]`."""
+
+    def __init__(self, tables: Sequence[NDArray[np.float32]]) -> None:
+        self._tables = tables
+
+    @property
+    def width(self) -> int:
+        """The size of a line."""
+        return int(self._tables[0].shape[1]) if self._tables else 0
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """These rows, padded with zeros to the longest of them."""
+        some = [self._tables[row] for row in rows.tolist()]
+        found = np.zeros((len(some), max(len(one) for one in some), self.width), dtype=np.float32)
+        for place, one in enumerate(some):
+            found[place, : len(one)] = one
+        return found
 
 
 @final

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pydantic import Field
+from tokenizers import Tokenizer
 
 from stillroom.core.errors import missing_extra
 from stillroom.formats import Checks, Format
@@ -63,9 +64,9 @@ def convert(module: Any, tokenizer: str, folder: Path, *, quantization: str) -> 
         from ctranslate2.converters.transformers import MarianMTLoader
     except ImportError as error:
         raise missing_extra("text", package="ctranslate2", needed_by="export.formats") from error
-    names = _Names(json.loads(tokenizer))
     # Of a copy: what is converted shares memory with it, and is scaled and rounded in place.
     loader, inner = MarianMTLoader(), copy.deepcopy(module.inner)
+    names = _Names(tokenizer, end=int(inner.config.eos_token_id), padding=int(inner.config.pad_token_id))
     spec = loader.get_model_spec(inner)
     loader.set_config(spec.config, inner, names)
     loader.set_vocabulary(spec, loader.get_vocabulary(inner, names))
@@ -79,12 +80,15 @@ def convert(module: Any, tokenizer: str, folder: Path, *, quantization: str) -> 
 class _Names:
     """What the converter asks a tokenizer for."""
 
-    eos_token, unk_token, bos_token = "</s>", "<unk>", None
+    bos_token = None
 
-    def __init__(self, tokenizer: dict[str, Any]) -> None:
-        added = {one["content"]: one["id"] for one in tokenizer["added_tokens"]}
-        self._vocabulary: dict[str, int] = {**tokenizer["model"]["vocab"], **added}
+    def __init__(self, tokenizer: str, *, end: int, padding: int) -> None:
+        known = Tokenizer.from_str(tokenizer)
+        self.eos_token = known.id_to_token(end)
+        # Where every text can be read, none is unknown: the end is never looked for.
+        self.unk_token = json.loads(tokenizer)["model"].get("unk_token") or self.eos_token
+        self._vocabulary = {token: place for token, place in known.get_vocab().items() if place != padding}
 
     def get_vocab(self) -> dict[str, int]:
-        """Every token and its id."""
+        """Every token and its id, but for what is no token."""
         return self._vocabulary

@@ -39,6 +39,8 @@ class Target:
     gold: Int[Tensor, "*rows"]
     mask: Bool[Tensor, "*rows"]
     tokens: Bool[Tensor, "rows length"] | None = None
+    weights: Float[Tensor, " rows"] | None = None
+    """How much each row counts, for objectives that weigh; None: all alike."""
 
     @property
     def logits(self) -> Float[Tensor, "*rows classes"]:
@@ -53,6 +55,14 @@ class Target:
         # Where words are answered for, the mask says which of them; a text counts for those that it has.
         rows = self.mask if self.mask.dim() == 1 else self.mask.any(dim=-1)
         return self.tokens & rows.unsqueeze(-1)
+
+    def mean(self, losses: Float[Tensor, "*rows"]) -> Float[Tensor, ""]:
+        """The mean over the rows (or their tokens) that count, by weight; zero, with a gradient, where none counts."""
+        counted = losses.masked_fill(~self.mask, 0.0)
+        if self.weights is None:
+            return counted.sum() / self.mask.sum().clamp(min=1)
+        weights = self.weights.reshape(-1, *[1] * (losses.dim() - 1)) * self.mask
+        return (weights * counted).sum() / weights.sum().clamp(min=1e-12)
 
 
 @final
@@ -91,6 +101,8 @@ class Objective(Member, ABC):
 
     across_tokens: ClassVar[bool] = False
     """Whether it also compares logits where student and teacher have cut a text otherwise."""
+    weighs: ClassVar[bool] = False
+    """Whether rows can count for more, or less, than others (`Target.weights`)."""
 
     weight: float = Field(1.0, ge=0)
     """Its weight in the mixture."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class ForwardKL(Objective):
     """The teacher's softened probabilities, as Kullback–Leibler divergence from the student's."""
 
+    weighs: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     formula: ClassVar[str] = "τ² · mean over rows of Σ_c p_c (log p_c − log q_c), p = softmax(z/τ), q = softmax(v/τ)"
     source: ClassVar[str] = "Hinton, Vinyals and Dean, arXiv 1503.02531"
@@ -36,5 +37,5 @@ class ForwardKL(Objective):
 
         p = log_softmax(target.logits.to(student["logits"].dtype) / self.temperature, dim=-1)
         q = log_softmax(student["logits"] / self.temperature, dim=-1)
-        rows = (p.exp() * (p - q)).sum(dim=-1).masked_fill(~target.mask, 0.0)
-        return self.temperature**2 * rows.sum() / target.mask.sum().clamp(min=1)
+        rows = (p.exp() * (p - q)).sum(dim=-1)
+        return self.temperature**2 * target.mean(rows)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class JensenShannon(Objective):
     """The divergence of both sides' softened probabilities from their mixture: bounded, between the two KL."""
 
+    weighs: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     formula: ClassVar[str] = (
         "τ² · mean over rows of β KL(p ‖ m) + (1 − β) KL(q ‖ m), m = β p + (1 − β) q; KL(p ‖ q) at β = 0, KL(q ‖ p) "
@@ -49,4 +50,4 @@ class JensenShannon(Objective):
         else:
             m = torch.logaddexp(p + math.log(self.beta), q + math.log(1 - self.beta))
             rows = (self.beta * p.exp() * (p - m) + (1 - self.beta) * q.exp() * (q - m)).sum(dim=-1)
-        return self.temperature**2 * rows.masked_fill(~target.mask, 0.0).sum() / target.mask.sum().clamp(min=1)
+        return self.temperature**2 * target.mean(rows)

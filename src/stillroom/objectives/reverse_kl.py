@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class ReverseKL(Objective):
     """The student's softened probabilities, as Kullback–Leibler divergence from the teacher's: it seeks one mode."""
 
+    weighs: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     formula: ClassVar[str] = "τ² · mean over rows of Σ_c q_c (log q_c − log p_c), p = softmax(z/τ), q = softmax(v/τ)"
     source: ClassVar[str] = "Gu et al., MiniLLM, arXiv 2306.08543 (there over sequences, without τ)"
@@ -36,5 +37,5 @@ class ReverseKL(Objective):
 
         p = log_softmax(target.logits.to(student["logits"].dtype) / self.temperature, dim=-1)
         q = log_softmax(student["logits"] / self.temperature, dim=-1)
-        rows = (q.exp() * (q - p)).sum(dim=-1).masked_fill(~target.mask, 0.0)
-        return self.temperature**2 * rows.sum() / target.mask.sum().clamp(min=1)
+        rows = (q.exp() * (q - p)).sum(dim=-1)
+        return self.temperature**2 * target.mean(rows)

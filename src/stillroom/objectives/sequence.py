@@ -22,6 +22,7 @@ class Sequence(Objective):
     Of one text for each source it makes a student simpler than gold would, which has many ways to say a thing.
     """
 
+    weighs: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"sequence"})
     formula: ClassVar[str] = (
         "mean over tokens of −(1 − ε) log q(y_t | y_<t, x) − ε mean over the vocabulary of log q(· | y_<t, x), y the "
@@ -46,8 +47,10 @@ class Sequence(Objective):
             return student["sequence"].sum() * 0.0
         possible = torch.isfinite(logits)
         if not self.smoothing or bool(possible.all()):
-            return cross_entropy(logits, written, label_smoothing=self.smoothing)
-        said = logits.log_softmax(dim=-1).masked_fill(~possible, 0.0)
-        alike = said.sum(dim=-1) / possible.sum(dim=-1)
-        own = said.gather(-1, written[:, None]).squeeze(-1)
-        return -((1.0 - self.smoothing) * own + self.smoothing * alike).mean()
+            losses = cross_entropy(logits, written, label_smoothing=self.smoothing, reduction="none")
+        else:
+            said = logits.log_softmax(dim=-1).masked_fill(~possible, 0.0)
+            alike = said.sum(dim=-1) / possible.sum(dim=-1)
+            own = said.gather(-1, written[:, None]).squeeze(-1)
+            losses = -((1.0 - self.smoothing) * own + self.smoothing * alike)
+        return target.mean(losses.new_zeros(target.mask.shape).masked_scatter(target.mask, losses))

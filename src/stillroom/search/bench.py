@@ -176,7 +176,8 @@ class Bench:
         self.said = transfer.collect(self.loaded, teacher=self.teacher, parts=(rows.train, rows.unlabelled, rows.dev),
                                      task=self.recipe.task, settings=transfer_, seed=self.recipe.seed,
                                      store=self.store, held_out=self._held_out, wanted=wanted,
-                                     rights=self._rights, report=self.report)  # fmt: skip
+                                     rights=self._rights, asking=self.recipe.teacher.asking,
+                                     report=self.report)  # fmt: skip
         self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
 
     def epochs(self, candidate: Candidate) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,20 @@ class Sheet(Protocol):
         """All of them, in the order of the texts."""
 
 
+@final
+@dataclass(frozen=True)
+class Lessons:
+    """What is learned from of a shard of a transfer set: answers, mostly one to each of its texts."""
+
+    answers: Outputs
+    owners: NDArray[np.int64]
+    """The row of the text that each is an answer to."""
+    weights: NDArray[np.float32] | None = None
+    """How much each counts; those of a text come to one. None: there is one of each."""
+    lines: Sequence[NDArray[np.float32]] | None = None
+    """What the teacher said of each token of each (`core.scored`), where it did and that is wanted."""
+
+
 class Shape(Member, ABC):
     """A shape of outputs."""
 
@@ -62,6 +77,8 @@ class Shape(Member, ABC):
     answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
     """The signals that an answer can be made of; what a teacher says beside them is no answer."""
 
+    on_request: ClassVar[frozenset[str]] = frozenset()
+    """The signals that stand beside an answer only where they are `needed`."""
     beside: ClassVar[tuple[str, ...]] = ()
     """The columns of a shard that an answer stands in beside its own."""
     writes: ClassVar[bool] = False
@@ -131,6 +148,10 @@ class Shape(Member, ABC):
             ValueError, KeyError, TypeError: it did not write these.
         """
 
+    def needed(self, needs: frozenset[str]) -> frozenset[str]:
+        """The signals that have to be recorded for objectives that need these: the same."""
+        return needs
+
     @abstractmethod
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Outputs:
         """A teacher's answers, out of all that it says."""
@@ -160,6 +181,10 @@ class Shape(Member, ABC):
     def answers(self, shard: pa.Table) -> Outputs:
         """A teacher's answers, from those columns."""
 
+    def lessons(self, shard: pa.Table, wanted: frozenset[str]) -> Lessons:
+        """What is learned from, from those columns; of what is told on request, what is wanted. The answers."""
+        return Lessons(self.answers(shard), np.arange(shard.num_rows))
+
     @abstractmethod
     def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """A teacher's answers to some of the texts alone."""
@@ -172,10 +197,18 @@ class Shape(Member, ABC):
         """The texts in what was said, which whoever learns from them begins with too."""
         return ()
 
-    def taught(self, network: Reader, texts: Sequence[str], said: Outputs) -> tuple[list[Ids], Words | None, Outputs]:
+    def taught(
+        self,
+        network: Reader,
+        texts: Sequence[str],
+        said: Outputs,
+        *,
+        lines: Sequence[NDArray[np.float32]] | None = None,
+    ) -> tuple[list[Ids], Words | None, Outputs]:
         """What a network is fitted on where this is what its teacher said of texts.
 
         What it reads, and where in that it answers, as `read` gives it; and what was said, as it is to be heard there.
+        `lines` are what the teacher said of each token of what it wrote, where it did.
         """
         return (*self.read(network, texts), said)
 

@@ -207,7 +207,9 @@ class Causal(Shape):
         """What was written behind texts."""
         return [one for one in said.texts.tolist() if one]
 
-    def taught(self, network: Reader, texts: Sequence[str], said: Any) -> tuple[list[Ids], Words, Scored]:
+    def taught(
+        self, network: Reader, texts: Sequence[str], said: Any, *, lines: Any = None
+    ) -> tuple[list[Ids], Words, Scored]:
         """With what its teacher wrote behind what both read, and what that said, as lines of the student's tokens.
 
         Where the student has every token of the teacher's and reads as it does, it reads what the teacher read and

@@ -179,6 +179,14 @@ class Student(Member, ABC):
         return False
 
     @property
+    def tells(self) -> frozenset[str]:
+        """The kinds of signals that it gives in training with these settings.
+
+        Who starts from another network than the teacher reads other tokens than it.
+        """
+        return frozenset(one for one in self.signals if self.follows or not signals.token_axes(one))
+
+    @property
     def follows(self) -> bool:
         """Whether it reads with its teacher's tokenizer, so that another teacher's words would not fit it."""
         return self.follows_tokenizer

@@ -68,6 +68,8 @@ class Task(Member, ABC):
     """What a student has to stand above to be worth anything: a name from the family `floors`."""
     judged_by: ClassVar[tuple[str, ...]]
     """Names from the family `metrics`, the one that dev chooses by first."""
+    sifted_with: ClassVar[frozenset[str]] = frozenset()
+    """Those of its settings that say what is learned of a teacher's answers: a teacher is the same under others."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 
@@ -81,6 +83,12 @@ class Task(Member, ABC):
     def metrics(self) -> tuple[str, ...]:
         """What it is judged by with these settings, the one that dev chooses by first."""
         return self.judged_by
+
+    @property
+    def teaching(self) -> dict[str, Any]:
+        """Those of its settings that a teacher is made for, as plain data."""
+        found: dict[str, Any] = self.model_dump(mode="json", serialize_as_any=True)
+        return {name: one for name, one in found.items() if name not in self.sifted_with}
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -170,6 +178,11 @@ class Task(Member, ABC):
     @property
     def sifts_scores(self) -> bool:
         """Whether `sift` goes by how good a teacher finds its answers, so that it has to say so."""
+        return False
+
+    @property
+    def learns_several(self) -> bool:
+        """Whether several of a teacher's answers to a text are learned from: it has to say how probable they are."""
         return False
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import objects
+from stillroom.core import objects, plugins
 from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stillroom.core.words import Words
     from stillroom.metrics._texts import Written
+    from stillroom.shapes import Shape
 
 _METRICS = {
     "translation": ("chrf", "bleu", "length_ratio", "copied", "unfounded"),
@@ -46,12 +47,17 @@ class TextToText(Task):
     """A text for each text: its translation, or its summary.
 
     A student learns to write what its teacher wrote; dev is judged by that too. References of people judge in the test.
+    One that reads its teacher's tokens can learn more: with an objective of logits (`forward_kl` …) the teacher also
+    says how probable it finds each token of what it wrote, and which others.
     """
 
     shape: ClassVar[str] = "decoder"
-    signals: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    signals: ClassVar[frozenset[str]] = frozenset({"sequence", "token_logprobs"})
     floor: ClassVar[str] = "lead"
     judged_by: ClassVar[tuple[str, ...]] = _METRICS["translation"]
+    sifted_with: ClassVar[frozenset[str]] = frozenset(
+        {"shortest_ratio", "longest_ratio", "most_copied", "least_score", "several", "kept"}
+    )
     learns_gold: ClassVar[bool] = False
 
     kind: Literal["text_to_text"] = "text_to_text"
@@ -67,11 +73,23 @@ class TextToText(Task):
     least_score: float | None = None
     """Nor what a teacher that would write several texts gives a lower score than this; none: no score is too low. A
     fitted one gives the mean log-probability of a token, at most 0; an endpoint the F1 with its other texts, 0 to 1."""
+    several: int = Field(1, ge=1, le=16)
+    """From how many texts is learned of those that a teacher would write, at most: the best that are left, each by its
+    share, the softmax of their scores. More than one is for teachers that give mean log-probabilities of a token."""
+    kept: int = Field(32, ge=1, le=1024)
+    """Of how many of the likeliest tokens a teacher tells, where an objective of logits asks for it; of the others,
+    what they have together."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Those of its goal."""
         return _METRICS[self.goal]
+
+    @property
+    def form(self) -> Shape:
+        """With so many likeliest tokens, and so many candidates."""
+        found: Shape = plugins.build("shapes", {"kind": self.shape, "likeliest": self.kept, "several": self.several})
+        return found
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -130,9 +148,15 @@ class TextToText(Task):
         return self.least_score is not None
 
     @property
+    def learns_several(self) -> bool:
+        """Where more than one may be left."""
+        return self.several > 1
+
+    @property
     def sifting(self) -> Mapping[str, Any]:
         """Lengths, what is copied, and scores."""
         found = {name: getattr(self, name) for name in ("shortest_ratio", "longest_ratio", "most_copied")}
+        found |= {"several": self.several} if self.several > 1 else {}
         return found | ({} if self.least_score is None else {"least_score": self.least_score})
 
     def sift(

@@ -127,7 +127,7 @@ class Examples:
     ids: list[Ids]
     gold: NDArray[np.int64]
     logits: NDArray[np.float32] | None
-    further: Mapping[str, signals.Recorded] = field(default_factory=dict)
+    further: Mapping[str, signals.Batched] = field(default_factory=dict)
     layers: int = 0
     """How many layers the teacher has, where it spoke of them."""
     labels: NDArray[np.int64] | None = None
@@ -137,6 +137,8 @@ class Examples:
     """The shape of these answers."""
     texts: Sequence[str] = ()
     """What was read, of rows that are judged, where an answer may be a part of it; else nothing."""
+    weights: NDArray[np.float32] | None = None
+    """How much each text counts, where several answers to one are learned from; None: all alike."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -177,6 +179,7 @@ class Examples:
             words=None if self.words is None else self.words.take(rows),
             form=self.form,
             texts=[self.texts[row] for row in rows.tolist()] if self.texts else (),
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
@@ -268,6 +271,9 @@ class Teacher(Member, ABC):
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """The shapes in which it can answer."""
 
+    asked_with: ClassVar[frozenset[str]] = frozenset()
+    """Those of its settings that say how it is asked, and not what it is: who changes one has nothing fitted anew."""
+
     @property
     def answers_in(self) -> frozenset[str]:
         """The shapes in which it can answer with these settings."""
@@ -309,6 +315,11 @@ class Teacher(Member, ABC):
         return False
 
     @property
+    def weighs_answers(self) -> bool:
+        """Whether that is the mean log-probability of a token, so that shares can be made of it."""
+        return False
+
+    @property
     def needs_gold(self) -> bool:
         """Whether it is fitted here, to rows of the corpus that have labels."""
         return False
@@ -336,6 +347,16 @@ class Teacher(Member, ABC):
     def resolved(self) -> dict[str, Any]:
         """Its settings as plain data."""
         return dict(self.model_dump(mode="json", serialize_as_any=True))
+
+    @property
+    def making(self) -> dict[str, Any]:
+        """Those that say what it is."""
+        return {name: one for name, one in self.resolved().items() if name not in self.asked_with}
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """Those that say how it is asked."""
+        return {name: one for name, one in self.resolved().items() if name in self.asked_with}
 
 
 def unseen(whose: str, what: str) -> MismatchError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, batches, objects, seeds, signals
+from stillroom.core import artifact, batches, objects, scored, seeds, signals
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students._writers import TextNetwork
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor, nn
 
+    from stillroom.shapes.decoder import Decoder
     from stillroom.students import Ids
 
 _DECODER_LAYERS = 2  # of a fresh one: it runs once a token, and pairs are few
 _LONGEST_WRITTEN = 128
+_SCORED_AT_ONCE = 2048  # tokens, of each that is written logits over a whole vocabulary
 _ENDS = ("decoder_start_token_id", "forced_bos_token_id", "bos_token_id", "eos_token_id", "forced_eos_token_id",
          "pad_token_id", "bad_words_ids")  # fmt: skip
 
@@ -44,6 +46,7 @@ class WritingNetwork(TextNetwork):
         self.encoder = Tokens(special=True, max_tokens=longest, unknown=int(inner.config.eos_token_id))
         self._encode = self.encoder.read(tokenizer)
         self._target = Tokens(special=True, max_tokens=_LONGEST_WRITTEN).read(tokenizer)
+        self._whole = Tokens(special=True).read(tokenizer)
         self._decoder = Tokenizer.from_str(tokenizer)
 
     def longest_of(self, ids: Sequence[Ids]) -> int:
@@ -56,9 +59,12 @@ class WritingNetwork(TextNetwork):
 
     def encode_target(self, texts: Sequence[str], *, read: Sequence[Ids]) -> list[Ids]:
         """The ids of what is to be written, without the one that it starts with, each behind the vocabulary."""
+        return self._behind(self._target(texts))
+
+    def _behind(self, ids: Sequence[Ids]) -> list[Ids]:
         start = self.module.inner.config.decoder_start_token_id
-        ids = [one[1:] if one[0] == start else one for one in self._target(texts)]
-        return [(one + self.module.size).astype(np.int32) for one in ids]
+        own = [one[1:] if one[0] == start else one for one in ids]
+        return [(one + self.module.size).astype(np.int32) for one in own]
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
@@ -89,6 +95,26 @@ class WritingNetwork(TextNetwork):
         scores = found.sequences_scores.tolist() if count > 1 else [0.0] * len(texts)
         return [_candidates.ranked(texts[at : at + count], scores[at : at + count])
                 for at in range(0, len(texts), count)]  # fmt: skip
+
+    def lines(self, read: Sequence[Ids], texts: Sequence[str], *, likeliest: int) -> list[NDArray[np.float32]]:
+        """What it says of each token of texts, given what is read and the tokens before it (`core.scored`).
+
+        They are the tokens of the text as anybody reads it, its end among them, not those that it came upon in writing.
+        """
+        import torch
+
+        targets = self._behind(self._whole(texts))
+        found: list[NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(texts)
+        lengths = [len(own) + len(its) for own, its in zip(read, targets, strict=True)]
+        for rows in batches.by_tokens(lengths, budget=_SCORED_AT_ONCE):
+            padded, mask = batches.pad([np.concatenate([read[row], targets[row]]) for row in rows])
+            with torch.inference_mode():
+                logits, written = self.module.both(torch.from_numpy(padded), torch.from_numpy(mask))
+            kept = min(likeliest, int(torch.isfinite(logits[0, 0]).sum()))
+            for row, own, said in zip(rows.tolist(), written, logits, strict=True):
+                there = own >= 0
+                found[row] = scored.of_logits(said[there].float().numpy(), own[there].numpy(), kept=kept)
+        return found
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The decoder, the encoder's layers from the last to the first, what stands below them."""
@@ -194,9 +220,11 @@ class Writer(Closed):
     """A network that was fitted to pairs, asked for one text, or for several by a beam of so many."""
 
     whose: ClassVar[str] = "a teacher that writes"
+    # Its network can't be seen, but its tokens can: a student that reads them hears more of it.
 
     def __init__(self, folder: Path, *, name: str, task: Task, licence: str, candidates: int, max_tokens: int) -> None:
         self._folder, self._name, self._task, self._licence = folder, name, task, licence
+        self._form = cast("Decoder", task.form)
         self._count, self._longest = candidates, max_tokens
 
     @cached_property
@@ -204,11 +232,15 @@ class Writer(Closed):
         inner = _pretrained.load_network(self._folder, form=self._task.form)
         return WritingNetwork(inner.eval(), _plain(self._folder), longest=self._longest)
 
+    def tokenizer_json(self) -> str:
+        """Its tokenizer."""
+        return _plain(self._folder)
+
     def identify(self) -> Identity:
         """Who it is, and how many texts it is asked for."""
         weights = _pretrained.folder_digest(self._folder)
         digest = weights if self._count == 1 else artifact.sha256(f"{weights} {self._count}".encode())
-        tokenizer = artifact.sha256(_plain(self._folder).encode())
+        tokenizer = artifact.sha256(self.tokenizer_json().encode())
         return Identity(self._name, digest, tokenizer, self._task.outputs, self._licence, answers="sequence")
 
     def ask(
@@ -219,7 +251,7 @@ class Writer(Closed):
         tokens_per_batch: int,
         wanted: frozenset[str] = signals.LOGITS,
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
-        """What it writes for each text, and how many tokens it read."""
+        """What it writes for each text, of its tokens how probable they are where that is wanted, and tokens read."""
         import torch
 
         ids = self._network.encode(texts)
@@ -231,4 +263,9 @@ class Writer(Closed):
         said: dict[str, NDArray[Any]] = {"sequence": objects.array([one[0][0] for one in found])}
         if self._count > 1:
             said[signals.CANDIDATES] = objects.array(found)
+        if wanted & self._form.on_request:
+            flat = [(own, text) for own, some in zip(ids, found, strict=True) for text, _ in some]
+            lines = iter(self._network.lines([own for own, _ in flat], [text for _, text in flat],
+                                             likeliest=self._form.likeliest))  # fmt: skip
+            said["token_logprobs"] = objects.array([tuple(next(lines) for _ in some) for some in found])
         return said, sum(len(one) for one in ids)

@@ -46,6 +46,7 @@ class FineTuned(Teacher):
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder"})
+    asked_with: ClassVar[frozenset[str]] = frozenset({"candidates"})
 
     kind: Literal["finetuned"] = "finetuned"
     base: str
@@ -73,7 +74,7 @@ class FineTuned(Teacher):
 
     candidates: int = Field(1, ge=1, le=16)
     """How many texts it writes for each, by a beam of so many: the best of them that the task does not sift out is
-    learned from. More than one is for tasks that write."""
+    learned from, or several (`task.several`). More than one is for tasks that write."""
 
     @property
     def signals(self) -> frozenset[str]:
@@ -83,6 +84,11 @@ class FineTuned(Teacher):
     @property
     def scores_answers(self) -> bool:
         """Where there are several."""
+        return self.candidates > 1
+
+    @property
+    def weighs_answers(self) -> bool:
+        """The same."""
         return self.candidates > 1
 
     @property
@@ -126,8 +132,6 @@ class FineTuned(Teacher):
             floor = _floor(base, some, judges, task=task, bf16=bf16, seed=seed, report=report)
             name = "logistic regression on the frozen encoder"
         draft.facts |= {f"floor_dev_{metric.kind}": floor, "floor_rows": len(some.ids)}
-        if task.form.writes:
-            draft.facts["candidates"] = self.candidates
         self._note(draft, metric, name, log=log, pilots=pilots, rate=rate, report=report)
         for leftover in ("fit", "pilots"):
             shutil.rmtree(draft.folder / leftover, ignore_errors=True)

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, final
 
 from pydantic import Field, model_validator
 
+from stillroom.core.progress import Report, silent
+from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.students import Network, Span, Student
 from stillroom.tasks import Task
+
+if TYPE_CHECKING:
+    from stillroom.teachers import LoadedTeacher
 
 
 @final
 class Seq2seq(Student):
     """A transformer that reads a text and writes another one, in the layout of Marian.
 
-    It starts from nothing: its tokens are made of the texts that it learns from and of what its teacher wrote, and
-    both sides share them. The decoder is shallow, since it runs once a token (Kasai et al. 2006.10369).
+    It starts from nothing: its tokens are made of the texts that it learns from and of what its teacher wrote, or are
+    its teacher's, and both sides share them. The decoder is shallow, since it runs once a token (Kasai et al.
+    2006.10369).
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"decoder"})
     follows_tokenizer: ClassVar[bool] = False
     serves_itself: ClassVar[frozenset[str]] = frozenset()
-    signals: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    signals: ClassVar[frozenset[str]] = frozenset({"sequence", "token_logprobs"})
 
     kind: Literal["seq2seq"] = "seq2seq"
     width: int = Field(256, ge=8)
@@ -36,8 +42,9 @@ class Seq2seq(Student):
     """Of attention in each layer."""
     feed_forward: int = Field(1024, ge=1)
     """Feed-forward units in each layer."""
-    vocabulary: int = Field(8000, ge=300)
-    """How many tokens there are, at most: pieces of words, and each byte, so that any text can be read and written."""
+    vocabulary: Annotated[int, Field(ge=300)] | Literal["teacher"] = 8000
+    """How many tokens there are, at most: pieces of words, and each byte, so that any text can be read and written. Or
+    `teacher`, for its teacher's: then it can learn how probable that finds each token, and which others."""
     longest: int = Field(256, ge=8)
     """How many tokens it reads of a text, and writes, at most."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -57,15 +64,34 @@ class Seq2seq(Student):
         """A narrow one and a wider one."""
         return cls(width=128, encoder_layers=3, feed_forward=512), cls()
 
+    @property
+    def follows(self) -> bool:
+        """Where its tokens are its teacher's."""
+        return self.vocabulary == "teacher"
+
+    @property
+    def tells(self) -> frozenset[str]:
+        """Of the tokens that it writes, where they are its teacher's."""
+        return self.signals if self.follows else self.signals - {"token_logprobs"}
+
     def spans(self) -> Mapping[str, Span]:
         """The learning rate, and what is left out in training."""
         return {**super().spans(), "dropout": Span(0.0, 0.3)}
 
+    def study(self, teacher: LoadedTeacher, folder: Path, *, report: Report = silent) -> None:
+        """Keep its teacher's tokenizer, where that is to be its own."""
+        if self.follows:
+            (folder / TOKENIZER).write_text(teacher.tokenizer_json(), encoding="utf-8")
+
     def begin(self, *, task: Task, studied: Path, texts: Iterator[str], seed: int) -> Network:
-        """A network by chance, and tokens made of these texts."""
+        """A network by chance, and tokens made of these texts, or its teacher's."""
         from stillroom.students.seq2seq import network
 
-        return network.fresh(self, texts, seed=seed)
+        if self.vocabulary == "teacher":
+            tokenizer = network.taken((studied / TOKENIZER).read_text(encoding="utf-8"))
+        else:
+            tokenizer = network.made(texts, size=self.vocabulary)
+        return network.fresh(self, tokenizer, seed=seed)
 
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The student in a folder."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from stillroom.students.seq2seq import Seq2seq
 
 END, UNKNOWN, PADDING = "</s>", "<unk>", "<pad>"
-_END_ID = 0
 _TEXTS = 200_000  # texts that tokens are made of, at most
 _SEVERAL = 2  # how often a piece has to stand there
 
@@ -90,7 +89,8 @@ class Seq2seqNetwork(TextNetwork):
     def __init__(self, inner: Any, tokenizer: str, *, longest: int) -> None:
         self.module = SourceAndTarget(inner)
         self.tokenizer, self.longest = tokenizer, longest
-        self.encoder = Tokens(special=True, max_tokens=longest, unknown=_END_ID)
+        self._end = int(inner.config.eos_token_id)
+        self.encoder = Tokens(special=True, max_tokens=longest, unknown=self._end)
         self._encode = self.encoder.read(tokenizer)
         self._decoder = Tokenizer.from_str(tokenizer)
 
@@ -114,7 +114,7 @@ class Seq2seqNetwork(TextNetwork):
     ) -> list[str]:
         """What it writes, the most probable token at each step; of a text without a token nothing."""
         source, reads, _, _ = self.module.split(ids, mask)
-        empty = (reads.sum(dim=1) == 1) & (source[:, 0] == _END_ID)
+        empty = (reads.sum(dim=1) == 1) & (source[:, 0] == self._end)
         with torch.inference_mode():
             found = self.module.inner.generate(
                 input_ids=source, attention_mask=reads.long(), num_beams=1, do_sample=False,
@@ -153,11 +153,10 @@ class Seq2seqNetwork(TextNetwork):
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
 
-def fresh(settings: Seq2seq, texts: Iterator[str], *, seed: int) -> Seq2seqNetwork:
-    """A student before its first step."""
+def fresh(settings: Seq2seq, tokenizer: Tokenizer, *, seed: int) -> Seq2seqNetwork:
+    """A student before its first step, with tokens of which the last one is none."""
     from transformers import MarianConfig, MarianMTModel
 
-    tokenizer = made(texts, size=settings.vocabulary)
     size = tokenizer.get_vocab_size()
     config = MarianConfig(
         vocab_size=size,
@@ -175,7 +174,7 @@ def fresh(settings: Seq2seq, texts: Iterator[str], *, seed: int) -> Seq2seqNetwo
         scale_embedding=True,
         max_position_embeddings=max(512, 2 * settings.longest + 32),
         pad_token_id=size - 1,
-        eos_token_id=_END_ID,
+        eos_token_id=tokenizer.encode("").ids[-1],
         bos_token_id=None,
         decoder_start_token_id=size - 1,
         forced_eos_token_id=None,
@@ -216,8 +215,26 @@ def made(texts: Iterator[str], *, size: int) -> Tokenizer:
     tokenizer.add_special_tokens([PADDING])
     if tokenizer.token_to_id(PADDING) != plain:
         raise AssertionError("what is no token stands last, where it can be left out")
+    return _ended(tokenizer, END)
+
+
+def taken(written: str) -> Tokenizer:
+    """A teacher's tokens, each by its own id; what is no token stands last, behind them where they had none there.
+
+    Of what its teacher reads around a text only the end is left: who writes it needs no more.
+    """
+    tokenizer = Tokenizer.from_str(written)
+    end, size = tokenizer.encode("").tokens[-1], tokenizer.get_vocab_size()
+    if tokenizer.id_to_token(size - 1) != PADDING:
+        name = PADDING if tokenizer.token_to_id(PADDING) is None else f"{PADDING}{PADDING}"
+        tokenizer.add_special_tokens([name])
+    return _ended(tokenizer, end)
+
+
+def _ended(tokenizer: Tokenizer, end: str) -> Tokenizer:
+    """With this token behind each text, and no other around it."""
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
+        single=f"$A {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
     )
     return tokenizer
 
