@@ -269,22 +269,15 @@ def _unrounded(recipe: Recipe) -> list[Problem]:
 def _misread(recipe: Recipe) -> list[Problem]:
     """Objectives that compare token by token, for a student that is to read its texts in other tokens."""
     why = recipe.student.splits_tokens()
-    # Where an answer is about a token, logits are compared token by token too.
-    told = recipe.task.form.axes[0] == "token"
     return [
         Problem(
             f"objective[{number}]",
             f"`{objective.kind}`, which compares token by token, for a student with {why}",
             "a student that reads every text as its teacher does",
-            'Set `student.min_count` to 1, or `student.vocabulary` to "teacher"'
-            + ("; or take `cross_tokenizer`." if told else "."),
+            'Set `student.min_count` to 1, or `student.vocabulary` to "teacher".',
         )
         for number, objective in enumerate(objectives(recipe))
-        if why
-        and (
-            signals.over_tokens(objective.needs & recipe.student.signals)
-            or (told and "logits" in objective.needs and not objective.across_tokens)
-        )
+        if why and signals.over_tokens(objective.needs & recipe.student.signals)
     ]
 
 

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 import stillroom
-from stillroom import fitness, pipeline, train
+from stillroom import pipeline, train
 from stillroom.core import plugins, recipe, scored
 from stillroom.core.errors import MismatchError
 from stillroom.export import in_torch
@@ -95,7 +95,7 @@ class TestSays:
         for made in (PhiForCausalLM(PhiConfig(**told)), GPTNeoXForCausalLM(GPTNeoXConfig(**told))):
             network: Any = made
             before = network.get_output_embeddings().weight.detach().clone()
-            _, kept = vocabulary.cut(network, plain, np.array([1] * 11), min_count=1)
+            _, kept = vocabulary.cut(network, plain, np.array([1] * 11))
             assert kept.tolist() == [*range(11)]
             head = network.get_output_embeddings()
             torch.testing.assert_close(head.weight.detach(), before[:11])
@@ -184,17 +184,6 @@ class TestLearns:
         far = said.places + 1000
         with pytest.raises(MismatchError, match="no place where a token ends"):
             TASK.form.taught(trimmed, OTHER[:3], type(said)(said.values, far, said.counts, said.wrote, said.texts))
-
-    def test_what_is_seldom_is_spelled_and_learned_across_tokens(self, speaker_folder: Path, tmp_path: Path) -> None:
-        texts = ["the ship", "the ship", "in"]
-        seldom = made(speaker_folder, tmp_path, texts=texts, min_count=2)
-        _, _, retold = TASK.form.taught(seldom, texts, said_by(speaker_folder, texts))
-        assert TASK.form.split(retold.take(np.array([0, 1])).values) == 0
-        assert TASK.form.split(retold.take(np.array([2])).values) > 0
-        asked = recipe_of(speaker_folder, tmp_path, vocabulary="corpus", min_count=2)
-        with pytest.raises(MismatchError, match="min_count = 2"):
-            fitness.check(recipe.parse(asked))
-        fitness.check(recipe.parse({**asked, "objective": [{"kind": "cross_tokenizer"}, {"kind": "sequence"}]}))
 
     def test_objectives_of_logits_are_refused_where_texts_are_cut_otherwise(self) -> None:
         objectives = [plugins.build("objectives", {"kind": one}) for one in ("sequence", "reverse_kl")]

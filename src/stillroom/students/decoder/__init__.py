@@ -41,9 +41,6 @@ class Decoder(Student):
     vocabulary: Literal["teacher", "corpus"] = "teacher"
     """Which tokens to keep of what it starts from: all, or those in its texts and what any other text can be read
     with."""
-    min_count: int = Field(1, ge=1)
-    """How often a token has to stand in its texts to be kept; above 1, it learns on some of them to spell what is rare,
-    as it has to in other texts."""
     freeze_embeddings: bool = True
     """Leave the vectors of tokens as the teacher has them."""
     epochs: int = Field(1, ge=1)
@@ -62,11 +59,6 @@ class Decoder(Student):
         if not self.start:
             return {}
         return {"start": _pretrained.folder_digest(_pretrained.locate(self.start, where=_WHERE))}
-
-    def splits_tokens(self) -> str:
-        """A vocabulary without what it has seldom seen."""
-        seldom = self.vocabulary == "corpus" and self.min_count > 1
-        return f'vocabulary = "corpus" and min_count = {self.min_count}' if seldom else ""
 
     @classmethod
     def ladder(cls, *, teacher_layers: int) -> tuple[Self, ...]:

@@ -155,7 +155,7 @@ def begun(settings: Decoder, folder: Path, texts: Iterator[str], *, task: Task, 
     inner, tokenizer, names = network.module.inner, network.tokenizer, network.names
     if settings.vocabulary == "corpus":
         seen = survey.take(texts, network.encode, size=vocabulary.size(inner), seed=seed)
-        tokenizer, kept = vocabulary.cut(inner, tokenizer, seen.counts, min_count=settings.min_count)
+        tokenizer, kept = vocabulary.cut(inner, tokenizer, seen.counts)
         names = names.kept(kept)
     transformer.thin(inner, layers=settings.layers)
     for place, layer in enumerate(getattr(*_listening.stack(inner))):

@@ -21,13 +21,13 @@ def size(inner: Any) -> int:
     return int(inner.get_input_embeddings().weight.shape[0])
 
 
-def cut(inner: Any, tokenizer: str, counts: NDArray[np.int64], *, min_count: int) -> tuple[str, NDArray[np.int64]]:
-    """Leave the tokens that were counted so often, and those that any text can be read with.
+def cut(inner: Any, tokenizer: str, counts: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
+    """Leave the tokens that were counted, and those that any text can be read with.
 
     Gives the tokenizer that is left, and which of the old ids its ids were.
     """
     named = {int(one) for name in _NAMED for one in _listed(getattr(inner.config, name, None))}
-    trimmed = _trimming.trim(tokenizer, counts, min_count=min_count, always=named)
+    trimmed = _trimming.trim(tokenizer, counts, always=named)
     kept = torch.from_numpy(trimmed.kept)
     table, head = inner.get_input_embeddings(), inner.get_output_embeddings()
     tied = head.weight is table.weight
