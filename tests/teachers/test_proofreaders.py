@@ -13,9 +13,12 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.token_labelling import TokenLabelling
+from stillroom.teachers import Desk
 from stillroom.teachers.ensemble import Ensemble
 from stillroom.teachers.harper import Harper
 from stillroom.teachers.quire import Quire
+from tests.teachers.endpoint.scenes import endpoint
+from tests.teachers.endpoint.servers import serving
 
 TASK = Proofreading(least_sure=0.4)
 TEXTS = ["He have went to there house becuase it's late.", "Nothing is wrong with this sentence.", ""]
@@ -57,6 +60,19 @@ def test_together_they_find_what_either_finds_and_say_how_far_they_agree() -> No
     assert scores["has"] > 0.95
     assert not nothing.corrections
     assert not empty.corrections
+
+
+def test_a_model_that_writes_has_its_say_beside_rules(tmp_path: Path) -> None:
+    """What one of them corrects has its share; what the model does not answer nobody does, and is counted."""
+    texts = ["Many film are dull becuase of it.", "A film is a film is a film.", "It is late."]
+    with serving(lambda number: "rewritten" if number == 2 else "") as server:
+        model = endpoint(server, answers="corrections", prompt="Correct it.\n{text}", concurrency=1)
+        both = Ensemble(members=(Harper(), model), weights=(0.45, 0.55))
+        said, _ = both.open(Path(), task=TASK, desk=Desk(tmp_path)).ask(texts, precision="fp32", tokens_per_batch=64)
+    assert said[signals.UNANSWERED].tolist() == ["", "", "rewritten"]
+    assert [one.get("changes", 0) for one in said[signals.TALLY]] == [1, 3, 0]
+    (first, *_) = TASK.decode(TASK.form.heard(said), texts)
+    assert {one.replacement: round(one.score, 2) for one in first.corrections} == {"films": 0.55, "because": 0.45}
 
 
 def _heard(teacher: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, edits, proofs, signals, spelling
+from stillroom.core import artifact, edits, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.edits import Edit
 from stillroom.core.errors import missing_extra
@@ -101,15 +101,8 @@ class Rules(Closed):
         wanted: frozenset[str] = signals.LOGITS,
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """The tag of each chunk, and how many chunks it read."""
-        words = spelling.dictionary()
-        _, places, counts = _proofreaders.read(texts)
-        marks = [proofs.reference(text, self.corrected(text), is_word=words.__contains__).marks for text in texts]
-        said: dict[str, NDArray[Any]] = {
-            "label": proofs.on_words(marks, places, counts),
-            signals.WORDS: places,
-            signals.COUNTS: counts,
-        }
-        return said, int(counts.sum())
+        said = _proofreaders.tagged(texts, [self.corrected(text) for text in texts])
+        return said, int(said[signals.COUNTS].sum())
 
     def corrected(self, text: str) -> str:
         """The text with the first suggestion for each thing that it finds."""
