@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom.core import plugins, signals
+from stillroom.core import edit_tags, edits, plugins, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, RecipeError
+from stillroom.core.tagging import Tagged
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk
@@ -78,6 +79,27 @@ def test_a_model_that_writes_has_its_say_beside_rules(tmp_path: Path) -> None:
 def _heard(teacher: Any) -> Any:
     said, _ = teacher.open(Path(), task=TASK).ask(TEXTS, precision="fp32", tokens_per_batch=4096)
     return TASK.form.heard(said)
+
+
+def test_a_second_opinion_counts_where_both_say_the_same() -> None:
+    """Rules alone correct nothing, the student alone by more than half; what both find needs little of it."""
+    text = "I recieved teh old letter of him."
+    words = [chunk for chunk in edits.chunks(text) if chunk.text.isalpha()]
+    places = np.array([(one.start, one.end) for one in words], dtype=np.int32)
+
+    def corrected(**shares: float) -> str:
+        sheet = np.full((len(words), len(edit_tags.TAGS)), 1e-9)
+        for number, one in enumerate(words):
+            share = shares.get(one.text, 0.0)
+            tag = "delete" if one.text == "old" else "spell"
+            sheet[number, [0, edit_tags.TAGS.index(tag)]] = 1 - share, max(share, 1e-9)
+        said = Tagged(np.log(sheet), places, np.array([len(words)]))
+        return Proofreading(seconded=0.4, least_sure=0.42).decode(said, [text])[0].corrected
+
+    assert corrected() == text
+    assert corrected(recieved=0.05) == text.replace("recieved", "received")
+    assert corrected(old=0.6) == text
+    assert corrected(old=0.8) == text.replace("old ", "")
 
 
 def test_what_words_can_not_be_chosen_by_is_refused() -> None:
