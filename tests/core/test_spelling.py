@@ -34,6 +34,7 @@ def test_these_are_none(word: str) -> None:
         ("I dont know", "dont", "don't"),
         ("we like it alot", "alot", "a lot"),
         ("Teh cat", "Teh", "the"),
+        ("the book wich I read", "wich", "which"),
         ("qqxxzzqq is none", "qqxxzzqq", None),
     ],
 )

@@ -39,7 +39,7 @@ def clean(folder: Path, **settings: Any) -> Corrupted:
 
 def made(only: Topic | None = None) -> Counter[str]:
     """How many tags of each kind undo what was done to the sentences, many times; of all mistakes, or of one kind."""
-    rates = {} if only is None else {topic: float(topic == only) for topic in _mistakes.RATES}
+    rates = _mistakes.RATES if only is None else {topic: float(topic == only) for topic in _mistakes.RATES}
     mistakes = _mistakes.Mistakes(rates, {}, clean=0.0)
     words, rng = spelling.dictionary(), np.random.default_rng(0)
     found: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def test_a_rate_is_of_its_kind_alone(topic: Topic, tags: set[str]) -> None:
 
 def test_what_is_undone_is_the_clean_text() -> None:
     """Over many mistakes: tags alone lead back in most cases, for each chunk has room for one tag."""
-    mistakes = _mistakes.Mistakes({}, {}, clean=0.0)
+    mistakes = _mistakes.Mistakes(_mistakes.RATES, {}, clean=0.0)
     words, rng = spelling.dictionary(), np.random.default_rng(1)
     back = 0
     for text in CLEAN * 25:

@@ -36,7 +36,10 @@ CONFUSED: Mapping[Topic, tuple[str, ...]] = {
         "especially specially", "lay lie", "rise raise", "sit set", "till until", "cloth clothes", "human humans",
         "hope wish", "job work", "travel trip", "fun funny", "dead death", "belief believe", "choice choose",
         "success succeed", "different difference", "important importance", "difficult difficulty",
-        "convenient convenience", "safe safety", "health healthy", "possible possibility", "able ability",
+        "convenient convenience", "responsible responsibility", "true truth", "happy happiness", "safe safety",
+        "health healthy", "possible possibility", "able ability", "and or", "if when", "persons people",
+        "the they then them", "most almost", "hard hardly", "someone somebody", "every everything everyone", "is it",
+        "of or",
     ),
 }  # fmt: skip
 
@@ -110,36 +113,13 @@ LEFT_OUT: Mapping[Topic, str] = {
     "article": "the a an",
     "preposition": "to of in for on with at from by about as into",
     "missing word": "is are was were be have has had do will would can not that and or but so because it they he she "
-    "we you i there who which their his her my our its this these those some more very much all also any other one",
+    "we you i there who which their his her my our its this these those some more very much all also any other one "
+    "if when just been always really then your them being what no only even",
 }
 #: Signs that are left out, behind a word.
 SIGNS = (",", ".", "?", ":", ";", "!")
-#: What is put in too much: articles most of all.
+#: What is put in too much, beside articles and commas: the oftener a word stands here, the oftener it is.
 TOO_MUCH = (
-    "the",
-    "the",
-    "the",
-    "a",
-    "an",
-    "of",
-    "of",
-    "to",
-    "to",
-    "in",
-    "in",
-    "for",
-    "on",
-    "at",
-    "with",
-    "is",
-    "are",
-    "be",
-    "that",
-    "it",
-    "and",
-    "very",
-    "more",
-    "been",
-    "also",
-    "so",
+    "to to to to and and that that of of is in it as have for will they be so on also more he about not do most are "
+    "could always very any being some with been at"
 )

@@ -25,9 +25,11 @@ _WORDS, _PAIRS = "frequency_dictionary_en_82_765.txt", "frequency_bigramdictiona
 _ENDINGS = ("'s", "s'", "'re", "'ve", "'ll", "'d", "'m")
 _NOT = re.compile(r"(?:ai|are|ca|could|did|does|do|had|has|have|is|might|must|need|should|was|were|wo|would)n't")
 _BARE = {"im": "i'm", "ive": "i've", "youre": "you're", "theyre": "they're", "weve": "we've", "thats": "that's"}
-# What counts for and against a word, in logarithms: fitted to lists of misspellings that people make.
-_OFTEN, _STEP, _OTHER_FIRST, _SAME_BONES, _SAME_LETTERS, _DOUBLED = 0.5, 3.0, 1.0, 0.5, 2.0, 0.5
-_PAIR = 0.25  # what a pair counts beside the word alone
+# What counts for and against a word, in logarithms: fitted to misspellings that people make, put into clean sentences.
+_OFTEN, _STEP, _OTHER_FIRST, _SAME_BONES, _SAME_LETTERS, _DOUBLED = 0.6, 4.6, 1.6, 0.8, 3.2, 1.5
+_LEFT_OUT = 2.0  # letters that are missing are written wrongly more often than others are
+_PARTED = 3.4
+_PAIR = 0.4  # what a pair counts beside the word alone
 _UNSEEN = 1e5  # how often a pair is taken to stand that is not listed
 
 
@@ -97,7 +99,7 @@ class Dictionary:
         for place in range(1, len(word)):
             pair = f"{word[:place]} {word[place:]}"
             if pair in self._pairs:
-                scored.append((_OFTEN * math.log(self._pairs[pair]) - _STEP, pair))
+                scored.append((_OFTEN * math.log(self._pairs[pair]) - _PARTED, pair))
         return max(scored)[1] if scored else None
 
     def _worth(self, word: str, before: str, after: str) -> float:
@@ -113,7 +115,14 @@ class Dictionary:
 def _unlike(one: str, other: str, steps: int) -> float:
     """What speaks against one word having been written as another, so many steps away."""
     against = _STEP * steps + _OTHER_FIRST * (one[0] != other[0]) - _SAME_LETTERS * (sorted(one) == sorted(other))
+    against -= _LEFT_OUT * _is_inside(other, one)
     return against - _DOUBLED * (_single(one) == _single(other)) - _SAME_BONES * (_bones(one) == _bones(other))
+
+
+def _is_inside(some: str, word: str) -> bool:
+    """Whether a word has these letters in this order, and perhaps others between them."""
+    letters = iter(word)
+    return all(one in letters for one in some)
 
 
 def _single(word: str) -> str:

@@ -93,6 +93,17 @@ def to_test_on(real: Source, task: Task) -> Iterator[Stream]:
             yield Stream("test", stream.domain, _tested(real, stream))
 
 
+def not_to_test_on(source: Source, task: Task) -> Iterator[Row]:
+    """The other rows of a source."""
+    streams = list(source.streams(task))
+    given = {stream.split for stream in streams}
+    for stream in streams:
+        shared = stream.split == "labelled" and "test" not in given
+        for row in stream.rows if stream.split not in ("test", "outside") else ():
+            if isinstance(row, Row) and not (shared and _is_tested(source, row.text)):
+                yield row
+
+
 def _tested(real: Source, stream: Stream) -> Iterator[Any]:
     for row in stream.rows:
         if not isinstance(row, Row) or _is_tested(real, row.text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +16,15 @@ from stillroom.core import edit_tags, edits, english, spelling
 from stillroom.core.english import Topic
 from stillroom.core.errors import InputError, Problem
 
-#: How often a mistake of each kind is made where it can be, against the others that can be made at the same word. In
-#: what learners write, spelling, articles, prepositions, numbers, verb forms and signs lead (Bryant et al. 2019).
+#: How often mistakes of each kind are made, against each other, where nobody says and nothing is measured: in the order
+#: in which kinds lead in what learners write (Bryant et al. 2019), by our own guess of how far.
 RATES: Mapping[Topic, float] = {
     "spelling": 2.5, "article": 1.5, "preposition": 1.2, "number": 2.5, "verb form": 2.0, "agreement": 1.5,
     "punctuation": 1.5, "capitals": 0.6, "confused words": 0.5, "pronoun": 0.4, "determiner": 0.8, "missing word": 0.5,
     "word form": 0.6, "extra word": 0.4, "spacing": 0.5, "word order": 0.1,
 }  # fmt: skip
-_SHARES = (0.05, 0.12, 0.2)  # of the words of a text with mistakes: one of these
+#: How many mistakes a word a text with mistakes has, of which one is drawn: a guess too.
+SHARES = (0.05, 0.12, 0.2)
 _TRIES = 3
 _COMMON = 300_000  # how often a wrong ending's word has to stand in books to be one that somebody writes
 _NEXT_KEY = {
@@ -31,9 +33,11 @@ _NEXT_KEY = {
     for left, right in (*itertools.pairwise(row), *itertools.pairwise(row[::-1]))
 }
 _VOWELS = "aeiou"
+_ARTICLES = ("the", "the", "a", "an")
 
 Pieces = list[list[str]]
-Step = Callable[[Pieces, int], bool]
+#: Makes a mistake at a chunk, and says how many chunks from there on have it; 0: it can't be made there.
+Step = Callable[[Pieces, int, np.random.Generator], int]
 
 
 @final
@@ -41,40 +45,64 @@ class Mistakes:
     """Makes mistakes, the same ones for the same text and seed."""
 
     def __init__(
-        self, rates: Mapping[Topic, float], misspellings: Mapping[str, Sequence[str]], *, clean: float
+        self,
+        rates: Mapping[Topic, float],
+        misspellings: Mapping[str, Sequence[str]],
+        *,
+        clean: float,
+        shares: Sequence[float] = SHARES,
     ) -> None:
-        self._rates, self._misspellings, self._clean = {**RATES, **rates}, misspellings, clean
+        self._misspellings, self._clean, self._shares = misspellings, clean, np.asarray(shares)
+        self._topics, weights = list(rates), np.array(list(rates.values()))
+        self._odds = weights / weights.sum() if weights.sum() else None
 
     def into(self, text: str, *, rng: np.random.Generator) -> str:
         """The text with mistakes, or, of the share that is to stay clean, as it is."""
         if rng.random() < self._clean:
             return text
         for _ in range(_TRIES):
-            found = self._once(text, rng)
-            if found.strip() and found != text:
+            share = float(rng.choice(self._shares))
+            found = self._once(text, share, rng) if share else text
+            if not share or (found.strip() and found != text):
                 return found
         return text
 
-    def _once(self, text: str, rng: np.random.Generator) -> str:
-        """With mistakes in one chunk at least, where any can be made there."""
+    def _once(self, text: str, share: float, rng: np.random.Generator) -> str:
+        """With so many mistakes a word, one at least; fewer where what was drawn can't be made there."""
         pieces = _pieces(text)
-        if not pieces:
+        if not pieces or self._odds is None:
             return text
-        places = np.flatnonzero(rng.random(len(pieces)) < rng.choice(_SHARES))
-        for at in places[::-1].tolist() or [int(rng.integers(len(pieces)))]:
-            for _ in range(_TRIES):
-                if self._one(pieces, at, rng):
-                    break
+        words = sum(one[1][:1].isalnum() for one in pieces)
+        count = max(1, math.floor(share * words + rng.random()))
+        places = self._places(pieces)
+        taken: set[int] = set()
+        for topic in rng.choice(len(self._topics), size=count, p=self._odds).tolist():
+            self._one(pieces, places.get(self._topics[topic], []), taken, rng)
         return "".join(itertools.chain.from_iterable(pieces))
 
-    def _one(self, pieces: Pieces, at: int, rng: np.random.Generator) -> bool:
-        steps = list(self._steps(pieces, at, rng))
-        weights = np.array([self._rates[topic] * share for topic, share, _ in steps])
-        if not weights.sum():
-            return False
-        return steps[rng.choice(len(steps), p=weights / weights.sum())][2](pieces, at)
+    def _one(
+        self, pieces: Pieces, places: Sequence[tuple[int, float, Step]], taken: set[int], rng: np.random.Generator
+    ) -> None:
+        """One mistake of a kind at one of its places that has none yet, if it has any such."""
+        for _ in range(_TRIES):
+            left = [one for one in places if one[0] not in taken]
+            if not left:
+                return
+            weights = np.array([share for _, share, _ in left])
+            at, _, step = left[rng.choice(len(left), p=weights / weights.sum())]
+            if touched := step(pieces, at, rng):
+                taken.update(range(at, at + touched))
+                return
 
-    def _steps(self, pieces: Pieces, at: int, rng: np.random.Generator) -> Iterator[tuple[Topic, float, Step]]:
+    def _places(self, pieces: Pieces) -> dict[Topic, list[tuple[int, float, Step]]]:
+        """By the kind of mistake: where it can be made, how likely there against its other places, and how."""
+        found: dict[Topic, list[tuple[int, float, Step]]] = {}
+        for at in range(len(pieces)):
+            for topic, share, step in self._steps(pieces, at):
+                found.setdefault(topic, []).append((at, share, step))
+        return found
+
+    def _steps(self, pieces: Pieces, at: int) -> Iterator[tuple[Topic, float, Step]]:
         """The mistakes that can be made at a chunk: what each is a matter of, how much it counts, how it is made."""
         word = pieces[at][1]
         low = edits.plain(word).lower()
@@ -89,43 +117,46 @@ class Mistakes:
         for topic, lines in english.CONFUSED.items():
             others = [one for line in lines if low in line.split() for one in line.split() if one != low]
             if others:
-                yield topic, 1.0, _instead(str(rng.choice(others)))
+                yield topic, 0.5 if topic == "article" else 1.0, _one_of(others)
         if low.isalpha() and len(low) > 3:
-            yield "spelling", 1.0, _instead(self._misspelt(low, rng))
-        yield from self._forms(low, rng)
-        yield "extra word", 1.0, _before(str(rng.choice(english.TOO_MUCH)))
-        yield "punctuation", 0.1, _before(",")
+            yield "spelling", 1.0, lambda pieces, at, rng: _instead(self._misspelt(low, rng))(pieces, at, rng)
+        yield from self._forms(low)
+        yield "extra word", 1.0, _before(english.TOO_MUCH.split())
+        yield "article", 0.1, _before(_ARTICLES)
+        yield "punctuation", 0.1, _before((",",))
         yield "capitals", 1.0 if word[0].isupper() else 0.1, _case
         if at + 1 < len(pieces) and pieces[at + 1][1][:1].isalpha():
             yield "word order", 1.0, _exchange
-        yield from self._spacing(low, rng)
+        yield from self._spacing(low)
 
-    def _forms(self, low: str, rng: np.random.Generator) -> Iterator[tuple[Topic, float, Step]]:
+    def _forms(self, low: str) -> Iterator[tuple[Topic, float, Step]]:
         others = edit_tags.forms(low)
         if others:
-            yield "verb form", 1.0, _instead(str(rng.choice(others)))
+            yield "verb form", 1.0, _one_of(others)
         number = edit_tags.other_number(low)
         if number:
             yield "number", 1.0, _instead(number)
         for topic, some in self._endings(low).items():
-            yield topic, 0.1 if topic == "punctuation" else 1.0, _instead(str(rng.choice(some)))
+            yield topic, 0.1 if topic == "punctuation" else 1.0, _one_of(some)
 
-    def _endings(self, low: str) -> dict[Topic, list[str]]:
+    def _endings(self, low: str) -> Mapping[Topic, list[str]]:
         """Words that another ending makes of one, by what they would be a matter of."""
-        found: dict[Topic, list[str]] = {}
-        for wrong, right in english.ENDINGS:
-            bad = edit_tags.with_ending(low, right, wrong)
-            if bad and len(low) > 2 and (self._words.often(bad) >= _COMMON or "'" in bad):
-                found.setdefault(edit_tags.topic_of(f"ending:{wrong}>{right}", bad), []).append(bad)
-        return found
+        if low not in self._other_endings:
+            found: dict[Topic, list[str]] = {}
+            for wrong, right in english.ENDINGS if len(low) > 2 else ():
+                bad = edit_tags.with_ending(low, right, wrong)
+                if bad and (self._words.often(bad) >= _COMMON or "'" in bad):
+                    found.setdefault(edit_tags.topic_of(f"ending:{wrong}>{right}", bad), []).append(bad)
+            self._other_endings[low] = found
+        return self._other_endings[low]
 
-    def _spacing(self, low: str, rng: np.random.Generator) -> Iterator[tuple[Topic, float, Step]]:
+    def _spacing(self, low: str) -> Iterator[tuple[Topic, float, Step]]:
         if "-" in low[1:-1]:
-            yield "spacing", 2.0, _parted(low.index("-"), 1)
+            yield "spacing", 2.0, _parted((low.index("-"),), 1)
         cuts = [cut for cut in range(3, len(low) - 2) if low.isalpha()
                 and min(self._words.often(low[:cut]), self._words.often(low[cut:])) > 50 * _COMMON]  # fmt: skip
         if cuts:
-            yield "spacing", 1.0, _parted(int(rng.choice(cuts)), 0)
+            yield "spacing", 1.0, _parted(cuts, 0)
         yield "spacing", 0.1, _joined
 
     def _misspelt(self, low: str, rng: np.random.Generator) -> str:
@@ -137,6 +168,10 @@ class Mistakes:
             if found not in self._words:
                 return found
         return low
+
+    @cached_property
+    def _other_endings(self) -> dict[str, Mapping[Topic, list[str]]]:
+        return {}
 
     @cached_property
     def _words(self) -> spelling.Dictionary:
@@ -193,55 +228,60 @@ def _slip(word: str, rng: np.random.Generator) -> str:
 
 
 def _instead(word: str) -> Step:
-    def step(pieces: Pieces, at: int) -> bool:
+    def step(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
         old = pieces[at][1]
         pieces[at][1] = edit_tags.cased(word, like=old, first=at == 0)
-        return pieces[at][1] != old
+        return int(pieces[at][1] != old)
 
     return step
 
 
-def _before(word: str) -> Step:
-    def step(pieces: Pieces, at: int) -> bool:
+def _one_of(words: Sequence[str]) -> Step:
+    return lambda pieces, at, rng: _instead(str(rng.choice(words)))(pieces, at, rng)
+
+
+def _before(words: Sequence[str]) -> Step:
+    def step(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
+        word = str(rng.choice(words))
         if not at or pieces[at - 1][1].lower() == word or pieces[at][1].lower() == word:
-            return False
+            return 0
         space = "" if word == "," else pieces[at][0] or " "
         pieces[at][0] = f"{space}{word}{pieces[at][0] or ' '}"
-        return True
+        return 1
 
     return step
 
 
-def _drop(pieces: Pieces, at: int) -> bool:
+def _drop(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
     pieces[at][:2] = ["", ""]
-    return True
+    return 1
 
 
-def _case(pieces: Pieces, at: int) -> bool:
+def _case(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
     word = pieces[at][1]
     pieces[at][1] = word[0].swapcase() + word[1:] if not word.isupper() or len(word) == 1 else word
-    return pieces[at][1] != word
+    return int(pieces[at][1] != word)
 
 
-def _exchange(pieces: Pieces, at: int) -> bool:
+def _exchange(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
     one, other = pieces[at][1], pieces[at + 1][1]
     if at == 0 or one.lower() == other.lower() or "" in (one, other):
-        return False
+        return 0
     pieces[at][1], pieces[at + 1][1] = other, one
-    return True
+    return 2
 
 
-def _joined(pieces: Pieces, at: int) -> bool:
+def _joined(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
     if not at or not pieces[at - 1][1].isalpha() or not pieces[at][0].isspace():
-        return False
+        return 0
     pieces[at][0] = ""
-    return True
+    return 1
 
 
-def _parted(cut: int, skip: int) -> Step:
-    def step(pieces: Pieces, at: int) -> bool:
-        word = pieces[at][1]
+def _parted(cuts: Sequence[int], skip: int) -> Step:
+    def step(pieces: Pieces, at: int, rng: np.random.Generator) -> int:
+        word, cut = pieces[at][1], int(rng.choice(cuts))
         pieces[at][1] = f"{word[:cut]} {word[cut + skip :]}"
-        return True
+        return 1
 
     return step

@@ -12,9 +12,9 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from stillroom.core import artifact, edits, plugins, seeds, spelling
 from stillroom.core.english import Topic
-from stillroom.core.errors import Problem
-from stillroom.corpora import Row, Source, Split, Stream, _made, _mistakes, role_of
-from stillroom.tasks import Task
+from stillroom.core.errors import InputError, Problem
+from stillroom.corpora import Row, Source, Split, Stream, _habits, _made, _mistakes, role_of
+from stillroom.tasks import Task, _references
 
 #: What is held out comes first.
 _ROLES: tuple[Split, ...] = ("test", "dev", "train", "outside", "unlabelled")
@@ -26,22 +26,30 @@ class Corrupted(Source):
 
     Mistakes are those that the tags of `proofreading` undo: misspellings, endings, articles, prepositions, words that
     are confused, signs, capitals. A text that is held out, or that people made of a real one, is in no other split,
-    whatever its signs and capitals. With `real`, the test is of mistakes that people made and people corrected.
+    whatever its signs and capitals. With `real`, the test is of mistakes that people made and people corrected. With
+    `corrections`, mistakes are made as often as people make them: each text gets as many a word as one of those texts
+    has, none where that is right, of kinds as frequent as there. Without, both are guessed: kinds in the order in which
+    they lead in what learners write (Bryant et al. 2019), and one in 20, 8 or 5 words.
     """
 
-    parts: ClassVar[Mapping[str, str]] = {"clean": "corpora", "real": "corpora"}
+    parts: ClassVar[Mapping[str, str]] = {"clean": "corpora", "real": "corpora", "corrections": "corpora"}
 
     kind: Literal["corrupted"] = "corrupted"
     clean: SerializeAsAny[Source]
     """The source of clean text; its labels, where it has any, are not read."""
     real: SerializeAsAny[Source] | None = None
     """A source whose test and outside rows, texts with their corrections, are tested on in place of made ones."""
+    corrections: SerializeAsAny[Source] | None = None
+    """A source of texts that people corrected, by which it is measured how often which mistakes are made. What it gives
+    to the test, and what `real` does, is not counted, so that both may be one table."""
     misspellings: str = ""
     """A JSON file of how people misspell words, `{"word": ["wrod"]}`; none: slips of letters are made up."""
-    untouched: float = Field(0.3, ge=0, lt=1)
-    """Share of the texts that stay right, so that a student learns to leave them alone."""
+    untouched: float | None = Field(None, ge=0, lt=1)
+    """Share of the texts that stay right, so that a student learns to leave them alone; none: 0.3, or, with
+    `corrections`, as many as are right there and no more."""
     rates: Mapping[Topic, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    """How often mistakes of some kinds are made, where other than usual, such as `{ spelling = 5.0 }`."""
+    """How often mistakes of some kinds are made against the others, where other than usual, such as
+    `{ spelling = 5.0 }`; with `corrections`, in 1,000 words."""
     dev_share: float = Field(0.06, gt=0, lt=0.5)
     """Share of the clean texts without a split that go to dev; the share that `clean` names is not read."""
     test_share: float = Field(0.19, gt=0, lt=0.5)
@@ -49,7 +57,7 @@ class Corrupted(Source):
     seed: int = Field(7, ge=0)
     """What is drawn with. The recipe's seed is not it, so that trainings of several seeds share one corpus."""
 
-    @field_validator("clean", "real", mode="before")
+    @field_validator("clean", "real", "corrections", mode="before")
     @classmethod
     def _member(cls, value: Any) -> Any:
         """A plain table, as a manifest holds it, becomes the source that it describes."""
@@ -57,11 +65,12 @@ class Corrupted(Source):
 
     @property
     def inside(self) -> Mapping[str, Source]:
-        """Both sources."""
-        return {"clean": self.clean} | ({} if self.real is None else {"real": self.real})
+        """Every source."""
+        found = {"clean": self.clean, "real": self.real, "corrections": self.corrections}
+        return {name: one for name, one in found.items() if one is not None}
 
     def extras(self) -> tuple[str, ...]:
-        """Those of both sources that both have."""
+        """Those of the sources of its rows that both have."""
         other = self.clean if self.real is None else self.real
         return tuple(name for name in self.clean.extras() if name in other.extras())
 
@@ -75,7 +84,7 @@ class Corrupted(Source):
 
     def streams(self, task: Task) -> Iterator[Stream]:
         """The clean source's rows with mistakes, what is held out first; then what is real."""
-        mistakes = _mistakes.Mistakes(self.rates, self._known, clean=self.untouched)
+        mistakes = self._maker(task)
         given = {stream.split for stream in self.clean.streams(task)}
         if self.real:
             given.add("test")
@@ -88,15 +97,41 @@ class Corrupted(Source):
         if self.real is not None:
             yield from _made.to_test_on(self.real, task)
 
+    def habits(self, task: Task) -> _habits.Habits:
+        """How often which mistakes are made, as far as that is measured: on corrections that test nothing.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.corrections is None:
+            return _habits.Habits(_mistakes.RATES, _mistakes.SHARES)
+        tested = {_told(row.text) for row in self._tested(task)}
+        every = ((row.text, _references.read(row.label)) for row in _made.not_to_test_on(self.corrections, task))
+        pairs = [(text, some) for text, some in every if some and _told(text) not in tested]
+        if not pairs:
+            expected, todo = "texts that people corrected", "Name others, or leave it out."
+            raise InputError(Problem("corpus.corrections", "none that tests nothing", expected, todo))
+        return _habits.measured(pairs)
+
+    def _maker(self, task: Task) -> _mistakes.Mistakes:
+        found = self.habits(task)
+        clean = 0.3 if self.corrections is None else 0.0
+        return _mistakes.Mistakes({**found.rates, **self.rates}, self._known, shares=found.shares,
+                                  clean=clean if self.untouched is None else self.untouched)  # fmt: skip
+
     @property
     def _known(self) -> Mapping[str, list[str]]:
         return _mistakes.read_misspellings(self.misspellings) if self.misspellings else {}
 
     def _references(self, task: Task) -> set[str]:
         """What people made of the real texts, as `_told` has it: no such text is learned from."""
-        rows = (row for stream in (_made.to_test_on(self.real, task) if self.real else ()) for row in stream.rows)
-        labels = (row.label for row in rows if isinstance(row, Row))
+        labels = (row.label for row in self._tested(task))
         return {_told(one) for label in labels for one in ([label] if isinstance(label, str) else label or ())}
+
+    def _tested(self, task: Task) -> Iterator[Row]:
+        """The real rows."""
+        for stream in _made.to_test_on(self.real, task) if self.real else ():
+            yield from (row for row in stream.rows if isinstance(row, Row))
 
     def _rows(
         self, stream: Stream, role: Split, *, given: set[Split], held: set[str], mistakes: _mistakes.Mistakes

@@ -136,6 +136,14 @@ class Shape(Member, ABC):
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
+    def words(self, said: Outputs) -> Words | None:
+        """The words that answers are about; None: each is about a text as a whole."""
+        return None
+
+    def owners(self, said: Outputs) -> NDArray[np.int64]:
+        """The number of the text that each answer is about."""
+        return np.arange(len(said), dtype=np.int64)
+
     @abstractmethod
     def lines(self, said: Outputs) -> list[dict[str, Any]]:
         """A text an item, as JSON can hold it, to six decimals."""

@@ -100,6 +100,14 @@ class Tokens(Shape):
         told = np.bincount(one.owners, weights=same, minlength=len(one))
         return np.divide(told, one.counts, out=np.ones(len(one)), where=one.counts > 0)
 
+    def words(self, said: Tagged) -> Words:
+        """Those that were labelled; at which tokens nobody asks."""
+        return Words(np.zeros(len(said.words), dtype=np.int64), said.words, said.counts)
+
+    def owners(self, said: Tagged) -> NDArray[np.int64]:
+        """The text of each word."""
+        return np.asarray(said.owners, dtype=np.int64)
+
     def lines(self, said: Tagged) -> list[dict[str, Any]]:
         """The logits of its words, and the words' characters."""
         ends = np.cumsum(said.counts)

@@ -28,6 +28,7 @@ from stillroom.core.recipe import Recipe
 if TYPE_CHECKING:
     from stillroom.metrics import Metric
     from stillroom.objectives import Objective
+    from stillroom.shapes import Outputs
     from stillroom.students import Network
     from stillroom.transfer_set import TransferSet
 
@@ -46,6 +47,10 @@ FOLDERS = {
 ANY: frozenset[str] = frozenset(plugins.names("shapes"))
 #: The shapes of answers that are a line of numbers a text, for symptoms that look at what is like what.
 WHOLE: frozenset[str] = frozenset({"pooled", "vectors"})
+#: The same, or a line of numbers a word.
+NUMBERS: frozenset[str] = WHOLE | {"tokens"}
+#: The shapes of answers that name something, so that a row is right or wrong as a whole.
+NAMING: frozenset[str] = frozenset({"pooled", "tokens"})
 #: Parts of the texts that nobody learns from. All others are learned from: rows, and what was made of them, which has
 #: the name of the rule that made it.
 HELD_OUT = ("dev", "test", "outside")
@@ -198,9 +203,10 @@ class Case:
     def told(self, *parts: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         """What the teacher was asked and what it said, a shard at a time: `id`, `part` and these columns.
 
-        Of the parts that are named, or of all that are learned from. `ANSWER` is the column of what it said.
+        Of the parts that are named, or of all that are learned from. `ANSWER` is what it said, which its shape reads.
         """
-        read = [self.said.answer if one == ANSWER else one for one in columns]
+        answer = (self.said.answer, *self.recipe.task.form.beside)
+        read = [name for one in columns for name in (answer if one == ANSWER else (one,))]
         for shard in self.said.shards(["id", "part", *read]):
             inside = pa.compute.is_in(shard["part"].cast(pa.string()), pa.array(parts or HELD_OUT, pa.string()))
             yield shard.filter(inside if parts else pa.compute.invert(inside))
@@ -269,18 +275,26 @@ class Case:
         found.module.eval()
         return found
 
-    def answers(self, ids: Sequence[NDArray[np.int32]], *, together: bool = False) -> NDArray[np.float64]:
-        """The student's numbers for texts that it has encoded: those of like length at a time, or all `together`."""
+    def outputs(self, texts: Sequence[str], *, together: bool = False) -> Outputs:
+        """What the student puts out for texts: those of like length at a time, or all `together`."""
         import torch
 
-        lengths = [len(one) for one in ids]
-        shares = [np.arange(len(ids))] if together else batches.by_tokens(lengths, budget=_AT_ONCE)
-        logits = np.empty((len(ids), len(self.recipe.task.outputs)))
+        form = self.recipe.task.form
+        ids, words = form.read(self.network, texts)
+        sheet = form.sheet(len(ids), outputs=len(self.recipe.task.outputs), words=words)
+        shares = [np.arange(len(ids))] if together else batches.by_tokens([len(one) for one in ids], budget=_AT_ONCE)
         with torch.inference_mode():
             for rows in shares:
                 padded, mask = (torch.from_numpy(one) for one in batches.pad([ids[row] for row in rows]))
-                logits[rows] = self.network.module(padded, mask).double().numpy()
-        return logits
+                told = form.told(self.network, padded, mask, texts=[texts[row] for row in rows.tolist()])
+                sheet.put(rows, told)
+        return sheet.outputs
+
+    def scored(self, system: str) -> Mapping[str, float | None] | None:
+        """What `evaluate` measured of a system by the metric that dev chooses by, with its interval; None: nothing."""
+        told = self.artifacts["evaluate"].read_json("evaluation.json")["systems"].get(system, {})
+        found: Mapping[str, float | None] | None = told.get("scores", {}).get(self.metric.kind)
+        return None if found is None or found["value"] is None else found
 
 
 class Symptom(Member, ABC):

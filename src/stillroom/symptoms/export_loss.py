@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from stillroom import runtime
-from stillroom.symptoms import Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import NAMING, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _ASKED = 1000  # as many dev texts as the export checks itself on
 _LOST = 0.005
@@ -19,7 +19,10 @@ class ExportLoss(Symptom):
     """What ships is worse than what was trained: the bundle's default runner against the student in torch, on dev."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "train", "export"})
-    threshold: ClassVar[str] = "half a point of dev accuracy lost, and rows lost more often than won (paired, exact)"
+    shapes: ClassVar[frozenset[str]] = NAMING
+    threshold: ClassVar[str] = (
+        "half a point of the dev rows that are right lost, and rows lost more often than won (paired, exact)"
+    )
     false_alarms: ClassVar[str] = "exact test; at most the doctor's level"
 
     kind: Literal["export_loss"] = "export_loss"
@@ -29,10 +32,13 @@ class ExportLoss(Symptom):
         dev = case.rows("dev").slice(0, _ASKED)
         texts = dev["text"].to_pylist()
         predictor = runtime.Predictor(case.artifacts["export"])
-        torch, shipped = case.answers(case.network.encode(texts)), predictor.outputs(texts)
-        labels = np.array([-1 if one is None else one for one in dev["label"].to_pylist()])
-        gold = np.where(labels >= 0, labels, torch.argmax(axis=1))
-        was, now = torch.argmax(axis=1) == gold, shipped.argmax(axis=1) == gold
+        task = case.recipe.task
+        torch, shipped = case.outputs(texts), predictor.outputs(texts)
+        gold = task.gold(dev["label"])
+        gold = np.where(task.known(gold), gold, task.named(torch))
+        was, now = (task.answered(gold, one, one).right for one in (torch, shipped))
+        if was is None or now is None:
+            raise TypeError("a task whose answers name something does not say where they are right")
         p = _chance.more_often(was, now)
         lost = float(was.mean() - now.mean())
         if lost < _LOST:
@@ -48,8 +54,8 @@ class ExportLoss(Symptom):
             "Loosen nothing: take the format `onnx`, or tighten the format's tolerance so that this one is not kept.",
             ("export.formats",),
             (
-                case.fact("dev accuracy lost", lost, "export", "default runner, on dev texts"),
-                case.fact("largest difference of a logit", float(np.abs(torch - shipped).max()), "export",
+                case.fact("share of right dev rows lost", lost, "export", "default runner, on dev texts"),
+                case.fact("largest difference of a logit", task.form.gap(torch, shipped), "export",
                           "default runner, on dev texts"),
                 case.fact("loss seen at the export", checks.get("metric_loss"), "export",
                           f"circumstances.checks.{predictor.runner}.metric_loss"),

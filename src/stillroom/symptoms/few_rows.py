@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import signals
-from stillroom.symptoms import ANSWER, WHOLE, Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import ANSWER, NUMBERS, Case, Finding, Quiet, Seen, Symptom, _chance
 
 _A_CLASS = 50
 _BY_HEART = 0.05
@@ -23,16 +23,17 @@ class FewRows(Symptom):
     """There are too few texts to learn from: for a class, for a space, or for the student not to learn them by heart.
 
     A run trains once, so there is no learning curve. In its place: how much more the student agrees with its teacher on
-    texts that it learned from than on dev, in labels that are the same or in the cosine of vectors. Where that gap is
-    wide, more texts close it.
+    texts that it learned from than on dev, in labels that are the same, in the share of words with the same tag, or in
+    the cosine of vectors. Where that gap is wide, more texts close it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"transfer"})
-    shapes: ClassVar[frozenset[str]] = WHOLE
+    shapes: ClassVar[frozenset[str]] = NUMBERS
     threshold: ClassVar[str] = (
         "fewer than 50 texts that the teacher gives a label (what one text in seventeen of a class has is then missed "
-        "in one sample of twenty); of vectors, fewer texts than dimensions, so that not even a linear map into them is "
-        "determined; or agreement five points higher on learned texts than on dev"
+        "in one sample of twenty); of vectors, fewer texts than dimensions, and of tags, fewer words than tags, so "
+        "that not even a linear map into them is determined; or agreement five points higher on learned texts than on "
+        "dev"
     )
     false_alarms: ClassVar[str] = (
         "counts: none; the gap: exact test of shares, or of who is above the middle; at most the doctor's level"
@@ -75,18 +76,23 @@ class FewRows(Symptom):
         )
 
     def _of_all(self, case: Case) -> Finding | None:
-        texts, dimensions = sum(case.parts.values()), len(case.recipe.task.outputs)
-        if texts >= dimensions:
+        form, dimensions = case.recipe.task.form, len(case.recipe.task.outputs)
+        texts = sum(case.parts.values())
+        answers = sum(len(form.values(form.answers(shard))) for shard in case.told(columns=[ANSWER]))
+        if answers >= dimensions:
             return None
         return Finding(
             self.kind,
             "warning",
-            f"The student learns from {texts:,} texts, and a vector has {dimensions:,} dimensions: so few do not even "
-            "determine a linear map.",
+            f"The student learns from {texts:,} texts with {answers:,} answers, and an answer has {dimensions:,} "
+            "numbers: so few do not even determine a linear map.",
             "The transfer set is too small for a space of this size.",
             _MORE,
             (*_KEYS, "task.dimensions"),
-            (case.fact("texts", texts, "transfer", "shard-*.parquet: part"),),
+            (
+                case.fact("texts", texts, "transfer", "shard-*.parquet: part"),
+                case.fact("answers", answers, "transfer", f"shard-*.parquet: {case.said.answer}"),
+            ),
         )
 
     def _by_heart(self, case: Case) -> Seen:
@@ -118,5 +124,6 @@ def _agreed(case: Case, *parts: str) -> NDArray[np.float64]:
     said = case.some(_ASKED, *parts, columns=["text", ANSWER])
     if not said.num_rows:
         return np.zeros(0)
-    form = case.recipe.task.form
-    return form.alike(case.answers(case.network.encode(said["text"].to_pylist())), form.answers(said))
+    form, texts = case.recipe.task.form, said["text"].to_pylist()
+    words = form.read(case.network, texts)[1]
+    return form.alike(case.outputs(texts), form.spread(form.aligned(form.answers(said), words), words))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, Literal, final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from stillroom.core import probabilities, signals
+from stillroom.core import probabilities
 from stillroom.metrics import Answers, ece
-from stillroom.symptoms import ANSWER, Case, Finding, Quiet, Seen, Symptom, _chance
+from stillroom.symptoms import ANSWER, NAMING, Case, Finding, Quiet, Seen, Symptom, _chance
+
+if TYPE_CHECKING:
+    from stillroom.shapes import Outputs, Shape
 
 _GAP = 0.05
 _FLAT = 0.02  # of log C: what is left in soft labels under which they are hard ones
@@ -22,10 +24,13 @@ class SureTeacher(Symptom):
     """The teacher is surer than it is right, and its soft labels say hardly more than hard ones.
 
     On dev and test rows with gold: were the teacher's confidence true, so many mistakes would be this improbable. How
-    much its soft labels hold is their mean entropy over the transfer set, at the mixture's highest temperature.
+    much its soft labels hold is their mean entropy over the transfer set, at the mixture's highest temperature. Of a
+    text's words it is the one that the teacher is least sure of that counts: most words are easy, and those of one text
+    are not independent. Of such texts no test row is read.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"corpus", "transfer"})
+    shapes: ClassVar[frozenset[str]] = NAMING
     threshold: ClassVar[str] = (
         "more mistakes than its confidence allows, and confidence five points over accuracy: less does a student no "
         "harm that a temperature does not mend; a note where soft labels keep less than 2 % of the entropy that labels "
@@ -48,7 +53,7 @@ class SureTeacher(Symptom):
         p = _chance.at_least(int((~right).sum()), len(right), float(1 - confidence.mean()))
         gap = float(confidence.mean() - right.mean())
         temperature = _temperature(case)
-        left = entropy(case.told(columns=[ANSWER]), temperature=temperature)
+        left = _entropy(case, temperature=temperature)
         if gap < _GAP:
             yield Quiet(p)
             if left < _FLAT:
@@ -96,26 +101,38 @@ def _temperature(case: Case) -> float:
 
 
 def _rows(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Gold and probabilities of rows that no teacher of ours was fitted to."""
-    known = case.gold("dev")
-    gold, tables = [np.empty(0, np.int64)], [np.empty((0, len(case.recipe.task.outputs)))]
+    """Gold and probabilities of rows that no teacher of ours was fitted to, an answer a text."""
+    task, form = case.recipe.task, case.recipe.task.form
+    table = case.rows("dev", ["id", "label"])
+    known = dict(zip(table["id"].to_pylist(), task.gold(table["label"]), strict=True))
+    gold, tables = [np.empty(0, np.int64)], [np.empty((0, len(task.outputs)))]
     for shard in case.told("dev", columns=[ANSWER]):
-        ids = shard["id"].to_pylist()
-        rows = [place for place, one in enumerate(ids) if one in known]
-        gold.append(np.array([known[ids[place]] for place in rows], dtype=np.int64))
-        tables.append(probabilities.softmax(signals.answers(shard))[rows])
-    if "evaluate" in case.artifacts:
+        said = form.answers(shard)
+        own = task.golds([known.get(one) for one in shard["id"].to_pylist()])
+        some = _least_sure(form, said)
+        places = task.place(own, form.words(said))[some]
+        gold.append(places[places >= 0])
+        tables.append(probabilities.softmax(form.values(said)[some])[places >= 0])
+    if "evaluate" in case.artifacts and case.names_labels:
         gold.append(case.judged.gold)
         tables.append(case.judged.probabilities["teacher"])
     return np.concatenate(gold), np.concatenate(tables)
 
 
-def entropy(shards: Iterable[pa.Table], *, temperature: float) -> float:
+def _least_sure(form: Shape, said: Outputs) -> NDArray[np.int64]:
+    """Of each text that has any, the answer that is given with the least sureness."""
+    owners, sure = form.owners(said), probabilities.softmax(form.values(said)).max(axis=1)
+    order = np.lexsort((sure, owners))
+    return order[np.unique(owners[order], return_index=True)[1]]
+
+
+def _entropy(case: Case, *, temperature: float) -> float:
     """The mean entropy of what was said at a temperature, as a share of the highest there can be."""
-    total, rows, classes = 0.0, 0, 2
-    for shard in shards:
-        logits = signals.answers(shard)
-        said = probabilities.softmax(logits / temperature)
+    form = case.recipe.task.form
+    total, rows = 0.0, 0
+    for shard in case.told(columns=[ANSWER]):
+        outputs = form.answers(shard)
+        said = probabilities.softmax(form.values(outputs)[_least_sure(form, outputs)] / temperature)
         total -= float((said * np.log(np.maximum(said, 1e-300))).sum())
-        rows, classes = rows + len(said), logits.shape[1]
-    return total / max(1, rows) / float(np.log(classes))
+        rows += len(said)
+    return total / max(1, rows) / float(np.log(len(case.recipe.task.outputs)))

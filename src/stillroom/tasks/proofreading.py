@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, spelling
+from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, rules, spelling
 from stillroom.core.edits import Chunk
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Made, Mark, Reference
@@ -94,6 +94,10 @@ class Proofreading(Task):
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)
     """A correction that is less probable than this is not made: higher means fewer false alarms, and fewer finds."""
+    seconded: float = Field(0.0, ge=0, lt=1)
+    """How much a second opinion counts, that of Harper's rules: a share so large of how probable a correction is comes
+    from whether they make it too. What both correct needs little of the student then, what it alone corrects more. They
+    are asked where texts are corrected and judged, not where dev chooses an epoch; 0: nowhere."""
     errant: str = ""
     """The spaCy pipeline with which `errant_f05` is measured too: its folder or `package:<import name>/<folder>`."""
 
@@ -111,7 +115,7 @@ class Proofreading(Task):
     @property
     def packages(self) -> tuple[str, ...]:
         """The dictionary, and what looks words up in it."""
-        return ("rapidfuzz", "symspellpy")
+        return ("rapidfuzz", "symspellpy", *(("harper-py",) if self.seconded else ()))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -196,7 +200,7 @@ class Proofreading(Task):
     def decode(self, said: Tagged, texts: Sequence[str]) -> list[Proof]:
         """The corrections that are sure enough."""
         return [_proof(text, proofs.made(text, marks, spell=_speller()))
-                for text, marks in zip(texts, self.marks(said), strict=True)]  # fmt: skip
+                for text, marks in zip(texts, self.marks(said, texts), strict=True)]  # fmt: skip
 
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's tags as it gave them, and gold beside where there is some."""
@@ -215,24 +219,27 @@ class Proofreading(Task):
 
     def _counted(self, said: Tagged, rows: Rows | None) -> NDArray[np.object_]:
         """The marks of each text; where the texts are there, those alone that make a correction."""
-        marks = self.marks(said)
+        marks = self.marks(said, rows.texts if rows else None)
         if rows is not None:
             marks = [[(one.mark, one.score) for one in proofs.made(text, some, spell=_speller())]
                      for text, some in zip(rows.texts, marks, strict=True)]  # fmt: skip
         return objects.array(marks)
 
-    def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The tag of each word, and how probable it is."""
+    def _tags(self, said: Tagged, texts: Sequence[str] | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tag of each word, and how probable it is; with the texts, by the second opinion too."""
         if said.values.ndim == 1:
             return said.values.astype(np.int64), np.ones(len(said.values))
-        shares = probabilities.softmax(said.values)
+        shares = (1 - self.seconded) * probabilities.softmax(said.values)
+        if self.seconded and texts is not None:
+            marks = [rules.marks(text, needed_by="task.seconded") for text in texts]
+            shares[np.arange(len(shares)), proofs.on_words(marks, said.words, said.counts)] += self.seconded
         best = shares[:, 1:].argmax(axis=1) + 1
         scores = shares[np.arange(len(shares)), best]
         return np.where(scores >= self.least_sure, best, 0), scores
 
-    def marks(self, said: Tagged) -> list[list[tuple[Mark, float]]]:
+    def marks(self, said: Tagged, texts: Sequence[str] | None = None) -> list[list[tuple[Mark, float]]]:
         """The marks of each text with how probable each is."""
-        tags, scores = self._tags(said)
+        tags, scores = self._tags(said, texts)
         kept = iter(scores[tags > 0].tolist())
         return [[(one, next(kept)) for one in some] for some in proofs.of_words(tags, said, said.words)]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import edit_tags, edits
+from stillroom.core import edit_tags, edits, proofs, signals, spelling
 from stillroom.core.edits import Chunk
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.tasks import Task
@@ -29,3 +30,12 @@ def read(texts: Sequence[str]) -> tuple[list[list[Chunk]], NDArray[np.int32], ND
     found = [edits.chunks(text) for text in texts]
     places = np.array([(one.start, one.end) for some in found for one in some], dtype=np.int32).reshape(-1, 2)
     return found, places, np.array([len(one) for one in found], dtype=np.int64)
+
+
+def tagged(texts: Sequence[str], corrected: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The tag of each chunk of texts, by what was made of them; of what was changed otherwise nothing is told."""
+    words = spelling.dictionary()
+    _, places, counts = read(texts)
+    marks = [proofs.reference(text, one, is_word=words.__contains__).marks
+             for text, one in zip(texts, corrected, strict=True)]  # fmt: skip
+    return {"label": proofs.on_words(marks, places, counts), signals.WORDS: places, signals.COUNTS: counts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from safetensors.numpy import load_file, save_file
 
-from stillroom.core import artifact, signals
+from stillroom.core import artifact, objects, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem, StillroomError
 from stillroom.core.probabilities import log_softmax
@@ -266,6 +267,7 @@ class Choir:
         tokens, bills = 0, list[Floats | None]()
         words: Words | None = None
         unanswered: NDArray[Any] = np.full(len(texts), "", dtype=object)
+        tallies = [Counter[str]() for _ in texts]
         for place, one in enumerate(self._members):
             own = precision if precision in one.precisions else "fp32"
             asked = wanted | signals.LOGITS if place == self._lead else signals.LOGITS
@@ -276,9 +278,13 @@ class Choir:
             tokens += read
             if signals.UNANSWERED in said:
                 unanswered = np.where(unanswered == "", said[signals.UNANSWERED], unanswered)
+            for total, own_parts in zip(tallies, said.get(signals.TALLY, ()), strict=False):
+                total.update(own_parts)
             bills.append(said.get(signals.PRICE))
         logits = self._together(np.stack(sides), [artifact.text_id(text) for text in texts]).astype(np.float32)
         beside = {signals.UNANSWERED: unanswered} if (unanswered != "").any() else {}
+        if any(tallies):
+            beside[signals.TALLY] = objects.array([dict(one) for one in tallies])
         if any(one is not None for one in bills):
             beside[signals.PRICE] = self._price(bills, len(texts))
         return {**self._form.said(self._form.spread(logits, words)), **further, **beside}, tokens

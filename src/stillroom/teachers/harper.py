@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from numpy.typing import NDArray
 
-from stillroom.core import artifact, edits, proofs, signals, spelling
+from stillroom.core import artifact, rules, signals
 from stillroom.core.artifact import Draft
-from stillroom.core.edits import Edit
-from stillroom.core.errors import missing_extra
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _proofreaders
@@ -56,12 +52,14 @@ class Harper(Teacher):
 
     def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digest of its name and version: the rules are part of the program."""
-        return {"rules": artifact.sha256(f"harper-py {_version()}".encode())}
+        return {"rules": artifact.sha256(f"harper-py {rules.version(needed_by='teacher')}".encode())}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
         """Note which rules they are."""
         _proofreaders.refuse_other_tags(task, whose="harper")
-        artifact.write_json(draft.folder / "teacher.json", {"version": _version(), "dialect": self.dialect})
+        artifact.write_json(
+            draft.folder / "teacher.json", {"version": rules.version(needed_by="teacher"), "dialect": self.dialect}
+        )
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The rules."""
@@ -77,20 +75,19 @@ class Rules(Closed):
     def __init__(self, settings: Harper, *, task: Task) -> None:
         self._settings, self._task = settings, task
 
-    @cached_property
-    def _linter(self) -> Any:
-        try:
-            import harper
-        except ImportError as error:
-            raise missing_extra("proof", package="harper-py", needed_by="teacher") from error
-        return harper.Linter(harper.Dialect[self._settings.dialect.upper()])
-
     def identify(self) -> Identity:
         """Who it is."""
         one = self._settings
-        told = {"version": _version(), "dialect": one.dialect, "without": list(one.without)}
+        told = {"version": rules.version(needed_by="teacher"), "dialect": one.dialect, "without": list(one.without)}
         digest = artifact.sha256(artifact.canonical(told))
-        return Identity(f"harper {_version()}", digest, None, self._task.outputs, one.licence, answers="label")
+        return Identity(
+            f"harper {rules.version(needed_by='teacher')}",
+            digest,
+            None,
+            self._task.outputs,
+            one.licence,
+            answers="label",
+        )
 
     def ask(
         self,
@@ -101,32 +98,10 @@ class Rules(Closed):
         wanted: frozenset[str] = signals.LOGITS,
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """The tag of each chunk, and how many chunks it read."""
-        words = spelling.dictionary()
-        _, places, counts = _proofreaders.read(texts)
-        marks = [proofs.reference(text, self.corrected(text), is_word=words.__contains__).marks for text in texts]
-        said: dict[str, NDArray[Any]] = {
-            "label": proofs.on_words(marks, places, counts),
-            signals.WORDS: places,
-            signals.COUNTS: counts,
-        }
-        return said, int(counts.sum())
+        said = _proofreaders.tagged(texts, [self.corrected(text) for text in texts])
+        return said, int(said[signals.COUNTS].sum())
 
     def corrected(self, text: str) -> str:
         """The text with the first suggestion for each thing that it finds."""
-        import harper
-
-        made = []
-        for lint in self._linter.lint(text, language=harper.Language.PLAINTEXT):
-            if not lint.suggestions or lint.lint_kind in self._settings.without:
-                continue
-            first, span = lint.suggestions[0], lint.span
-            start = span.end if first.kind == harper.SuggestionKind.INSERT_AFTER else span.start
-            made.append(Edit(start, span.end, first.replacement_text))
-        return edits.applied(text, made)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("harper-py")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise missing_extra("proof", package="harper-py", needed_by="teacher") from error
+        one = self._settings
+        return rules.corrected(text, needed_by="teacher", dialect=one.dialect, without=one.without)

@@ -18,6 +18,7 @@ from stillroom.core import plugins
 from stillroom.core.progress import Event, silent
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers import Desk
@@ -32,6 +33,7 @@ WAYS: dict[str, tuple[Task, dict[str, Any]]] = {
     "label": (TASK, {"max_tokens": 8}),
     "spans": (TokenLabelling(labels=LABELS), {"max_tokens": 8}),
     "text": (TextToText(), {"max_tokens": 8, "prompt": "Say it in other words.\n{text}"}),
+    "corrections": (Proofreading(), {"max_tokens": 8, "prompt": "Correct it.\n{text}"}),
 }
 
 

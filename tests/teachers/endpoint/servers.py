@@ -83,6 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         "other label": {"content": '{"label": "lukewarm"}'},
         "misquoted": {"content": json.dumps({"spans": [{"text": "nowhere", "label": LABELS[0]}]})},
         "no spans": {"content": '{"spans": {}}'},
+        "rewritten": {"content": "I'm sorry, but this is nothing that I can help anybody with."},
     }
 
     def do_POST(self) -> None:
@@ -147,7 +148,10 @@ class Handler(BaseHTTPRequestHandler):
         good = any(word in prompt for word in FINE)
         changes = {**self.replies.get(fault, {})}
         top = changes.pop("top", [(" A", -4.0 if good else -0.5), ("B", -0.5 if good else -4.0), ("The", -2.0)])
-        text = "AB"[good] if body.get("logprobs") else f"about: {prompt.splitlines()[-1].strip()}"
+        last = prompt.splitlines()[-1].strip()
+        text = "AB"[good] if body.get("logprobs") else f"about: {last}"
+        if prompt.startswith("Correct"):
+            text = last.replace("film", "films")
         if "response_format" in body:
             schema = body["response_format"]["json_schema"]["schema"]
             quoted = [{"text": one, "label": LABELS[1]} for one in FINE if one in prompt]

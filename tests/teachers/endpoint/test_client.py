@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillroom.core import artifact, signals
+from stillroom.core import artifact, edit_tags, signals
 from stillroom.core.errors import OutsideError
 from stillroom.core.progress import Event
 from stillroom.teachers.endpoint import client
@@ -61,13 +61,19 @@ NO_ANSWERS = [
     ("refusal", "text", "refusal"),
     ("empty", "text", "empty"),
     ("cut", "text", "too long"),
+    ("refusal", "corrections", "refusal"),
+    ("empty", "corrections", "empty"),
+    ("cut", "corrections", "too long"),
+    ("rewritten", "corrections", "rewritten"),
 ]
+MANY = edit_tags.TAGS.index("ending:>s")
 #: What is said of `GOOD` and of `BAD`.
 SAID = {
     "logprobs": [[1], [0]],
     "label": [[1], [0]],
     "spans": [[0, 3, 0, 0, 0, 0], [0] * 7],
     "text": [[f"about: {GOOD}"], [f"about: {BAD}"]],
+    "corrections": [[0, 0, MANY, 0, 0, 0], [0, 0, MANY, 0, 0, 0, 0]],
 }
 
 
@@ -96,7 +102,9 @@ class TestFaults:
             assert server.billed == spent(tmp_path), "nobody pays for being turned away"
         for line_ in lines(tmp_path):
             assert len(line_["request"]) == 64
-            line_ |= {} if way != "text" else {"answer": ""}  # what it wrote may repeat what it read
+            line_ |= (
+                {} if way not in ("text", "corrections") else {"answer": ""}
+            )  # what it wrote may repeat what it read
             assert not any(text in json.dumps(line_) for text in (GOOD, BAD))
 
     @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 from stillroom.core import plugins, signals, tagging
 from stillroom.core.errors import OutsideError
 from stillroom.tasks import Task
+from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from tests.conftest import sentences
@@ -37,9 +38,12 @@ Answer: {"spans": [{"label": "city", "text": "Paris"}]}
 
 Text: {text}
 Answer: """
+WRONG = ["He live in Oslo.", "We has a small house.", "I beleive you.", "They was late again.", "The train is late.",
+         "She have two cat."]  # fmt: skip
 WAYS: dict[str, tuple[Task, dict[str, Any]]] = {
     "spans": (TokenLabelling(labels=("city",)), {"max_tokens": 48, "prompt": QUOTE}),
     "text": (TextToText(), {"max_tokens": 32, "prompt": "Write this sentence again in other words: {text}"}),
+    "corrections": (Proofreading(), {"max_tokens": 16}),
 }
 
 
@@ -117,7 +121,20 @@ def test_it_writes(url: str, tmp_path: Path) -> None:
     assert all(bool(one) == (why == "") for one, why in zip(said["sequence"], said[signals.UNANSWERED], strict=True))
 
 
-@pytest.mark.parametrize("way", ["spans", "text"])
+def test_it_corrects_and_what_is_no_correction_is_counted(url: str, tmp_path: Path) -> None:
+    said, tokens = line_of("corrections", url, tmp_path).ask(WRONG, precision="fp32", tokens_per_batch=1)
+    billed_within_what_was_put_aside(tmp_path, said, tokens=tokens, texts=len(WRONG))
+    task = Proofreading()
+    found = task.decode(task.form.heard(said), WRONG)
+    assert set(said[signals.UNANSWERED]) <= {"", "rewritten", "too long"}
+    assert (said[signals.UNANSWERED] == "").any()
+    for proof, why, tally in zip(found, said[signals.UNANSWERED], said[signals.TALLY], strict=True):
+        assert len(proof.corrections) <= tally.get("changes", 0) - tally.get("changes beyond tags", 0)
+        assert not (why and proof.corrections)
+    assert any(proof.corrections for proof in found)
+
+
+@pytest.mark.parametrize("way", ["spans", "text", "corrections"])
 class TestBehindAProxyThatMisbehaves:
     def test_every_fault_is_outlived_and_billed_and_nobody_asked_again(
         self, url: str, tmp_path: Path, way: str

@@ -14,8 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stillroom.core import edit_tags
+from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers.endpoint.wording import Wording
@@ -105,6 +108,64 @@ class TestWhatIsAsked:
 
 
 SPANS = TokenLabelling(labels=LABELS)
+
+
+class TestCorrections:
+    def read(self, written: str, source: str, *, finish: str = "stop") -> Any:
+        wording = Wording(endpoint("http://host/v1", answers="corrections"), ())
+        choice = {"message": {"content": written}, "finish_reason": finish}
+        return wording.read({"choices": [choice]}, wording.request(source))
+
+    def test_what_was_corrected_becomes_tags_of_words(self, tmp_path: Path) -> None:
+        prompt = "Correct it.\n{text}"
+        with serving() as server:
+            line = opened(endpoint(server, answers="corrections", prompt=prompt), tmp_path, task=Proofreading())
+            said = ask(line, ["Many film are dull.", "Nothing here."])
+        assert said["counts"].tolist() == [5, 3]
+        assert [edit_tags.TAGS[one] for one in said["label"]] == ["keep", "ending:>s", *["keep"] * 6]
+        assert said["words"][:2].tolist() == [[0, 4], [5, 9]]
+        assert "response_format" not in server.bodies[0]
+        assert server.bodies[0]["max_tokens"] == 512
+
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            ('"He goes to school."', "He goes to school."),
+            ("Here is the corrected text:\n\nHe goes to school.\n\nI changed a verb.", "He goes to school."),
+            ("He go to school.", "He go to school."),
+            ("I'm sorry, but I can't help with that.", "rewritten"),
+            ("Attending classes is what this young man usually does.", "rewritten"),
+            ("He goes to school. " * 9, "too long"),
+            ('""', "rewritten"),
+            ("  ", "empty"),
+        ],
+    )
+    def test_what_is_no_correction_is_told_from_one(self, written: str, expected: str) -> None:
+        reply = self.read(written, "He go to school.")
+        assert (reply.answer or reply.unanswered) == expected
+        assert (reply.answer is None) == bool(reply.unanswered)
+
+    def test_what_was_cut_is_no_answer(self) -> None:
+        assert self.read("He goes to", "He go to school.", finish="length").unanswered == "too long"
+
+    def test_changes_are_counted_and_those_that_no_tag_says_too(self) -> None:
+        reply = self.read("Sure!\nHe goes to the big school every day.", "He go to school every day.")
+        assert reply.answer == "He goes to the big school every day."
+        assert reply.tally == {"changes": 2, "changes beyond tags": 1, "talk beside a correction": 1}
+        assert self.read("He go to school.", "He go to school.").tally == {}
+
+    def test_lines_and_quotation_marks_of_the_text_stay(self) -> None:
+        for text in ('"It is late."', "It is late.\nIt is dark."):
+            assert self.read(text, text).answer == text
+
+    def test_labels_have_no_corrections_and_corrections_no_labels(self, tmp_path: Path) -> None:
+        asked = {"corpus": None, "fit": None, "seed": 1, "report": None}
+        for answers, task in (("corrections", SPANS), ("spans", Proofreading())):
+            teacher: Any = endpoint("http://host/v1", answers=answers)
+            with pytest.raises(MismatchError, match="proofreading"):
+                teacher.prepare(Draft(tmp_path), task=task, **asked)
+        with pytest.raises(RecipeError, match="`prompt` that says"):
+            endpoint("http://host/v1", answers="corrections", prompt="Correct it.")
 
 
 class TestSpans:

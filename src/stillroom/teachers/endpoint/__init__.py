@@ -16,11 +16,21 @@ from pydantic import Field, field_validator, model_validator
 
 from stillroom.core import artifact, objects, signals, tagging
 from stillroom.core.artifact import Draft
-from stillroom.core.errors import InputError, Problem
+from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _candidates
+from stillroom.teachers import (
+    Closed,
+    Desk,
+    Fit,
+    Identity,
+    LoadedTeacher,
+    Precision,
+    Teacher,
+    _candidates,
+    _proofreaders,
+)
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import Wording
@@ -49,8 +59,15 @@ Text:
 
 Answer with {answer}.
 Answer:"""
+_CORRECTIONS = """\
+Correct the spelling, the grammar and the punctuation of this text. Change nothing else. Write only {answer}.
+
+{text}"""
 _MILLION = 10**6
-_SAID = {"logprobs": "logits", "label": "label", "spans": "label", "text": "sequence"}
+_WORDINGS = {"spans": _SPANS, "text": "", "corrections": _CORRECTIONS}
+_SAID = {"logprobs": "logits", "label": "label", "spans": "label", "text": "sequence", "corrections": "label"}
+_SHAPES = {"spans": "tokens", "text": "decoder", "corrections": "tokens"}
+_WITHOUT_LABELS = ("text", "corrections")
 
 
 @final
@@ -65,7 +82,9 @@ class Endpoint(Teacher):
     JSON schema of quotations, each with a label, which are laid on the text as `quotations` says. One that is not
     there, or overlaps another, makes the whole reply no answer; one that could stand elsewhere too is taken to stand
     at the first place; a repetition is passed over. All of them are counted. With `answers = "text"` the reply is what
-    it writes.
+    it writes. With `answers = "corrections"` that is the text as it should be, and what it corrects is found by
+    alignment, as `corrections` says: tags of words, and how sure it is of none. A reply that changes more than half of
+    a text, or is far longer, is no answer; a change that no tag says is passed over. All of them are counted.
 
     A refusal, or an empty, cut or unreadable reply is no answer: such a text is left out of the transfer set, and
     counted. Each request is in an account on disk, by its hash, before it is sent and before its reply is used.
@@ -88,12 +107,13 @@ class Endpoint(Teacher):
     """The environment variable that holds the key; none: the server wants none."""
     api: Literal["chat", "completions"] = "chat"
     """Which of the two it is asked by: `/chat/completions` or `/completions`."""
-    answers: Literal["logprobs", "label", "spans", "text"] = "logprobs"
+    answers: Literal["logprobs", "label", "spans", "text", "corrections"] = "logprobs"
     """How it answers: by the probabilities of the labels' letters, by a label's name under a JSON schema, by spans of
-    the text under one, or by what it writes."""
+    the text under one, by what it writes, or by the text as it should be."""
     prompt: str = ""
     """What it is asked, with `{text}` once, `{labels}`, and `{answer}` where it says in which form to answer; "": our
-    own wording. For `text` you have to say what is to be written, and there are no labels."""
+    own wording. For `text` and `corrections` there are no labels, and for `text` you have to say what is to be
+    written."""
     prompt_version: str = "1"
     """Your name for this wording; it stands in the manifest beside the wording itself."""
     temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -101,7 +121,7 @@ class Endpoint(Teacher):
     sampling_seed: int = Field(0, ge=-1)
     """The seed that is sent; -1: none is, for servers that know no `seed`."""
     max_tokens: int | None = Field(None, ge=1)
-    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for `spans` and `text`."""
+    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for the others."""
     candidates: int = Field(1, ge=1, le=16)
     """How many texts it is asked to write for each (`n`), with a `temperature` that makes them differ: the one that has
     most in common with the others, of those that the task does not sift out, is learned from."""
@@ -135,9 +155,11 @@ class Endpoint(Teacher):
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
-        if self.answers == "text" and self.prompt.count("{text}") != 1:
+        if self.answers == "text" and not self.prompt:
             raise ValueError("a `prompt` that says what is to be written, with `{text}` once")
-        if self.answers != "text" and (self.asked.count("{text}") != 1 or "{labels}" not in self.asked):
+        if self.answers in _WITHOUT_LABELS and self.asked.count("{text}") != 1:
+            raise ValueError("a `prompt` that says what is to be written, with `{text}` once")
+        if self.answers not in _WITHOUT_LABELS and (self.asked.count("{text}") != 1 or "{labels}" not in self.asked):
             raise ValueError("a `prompt` with `{text}` once, and with `{labels}`")
         if self.candidates > 1 and (self.answers != "text" or not self.temperature):
             raise ValueError('`candidates = 1`, or `answers = "text"` with a `temperature` above 0')
@@ -146,12 +168,12 @@ class Endpoint(Teacher):
     @property
     def asked(self) -> str:
         """The wording: the recipe's, or our own."""
-        return self.prompt or {"spans": _SPANS, "text": ""}.get(self.answers, _LABEL)
+        return self.prompt or _WORDINGS.get(self.answers, _LABEL)
 
     @property
     def answers_in(self) -> frozenset[str]:
         """A label a text, tags of its words, or a text."""
-        return frozenset({{"spans": "tokens", "text": "decoder"}.get(self.answers, "pooled")})
+        return frozenset({_SHAPES.get(self.answers, "pooled")})
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -189,7 +211,17 @@ class Endpoint(Teacher):
         return {}
 
     def prepare(self, draft: Draft, *, task: Task, corpus: Learnable, fit: Fit, seed: int, report: Report) -> None:
-        """Write down whom it asks and how: what this digest rests on. Prices, cap and haste are not in it."""
+        """Write down whom it asks and how: what this digest rests on. Prices, cap and haste are not in it.
+
+        Raises:
+            MismatchError: it would be asked for corrections where labels are needed, or the other way round.
+        """
+        if self.answers == "corrections":
+            _proofreaders.refuse_other_tags(task, whose='endpoint (`answers = "corrections"`)')
+        if self.answers == "spans" and not task.names:
+            found = f'`answers = "spans"` for the task {task.kind}, which has no labels'
+            todo = 'For `proofreading` set `answers = "corrections"`.'
+            raise MismatchError(Problem("teacher.answers", found, "a task whose spans have labels", todo))
         draft.facts["voice"] = Wording(self, task.names).voice()
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
@@ -261,6 +293,10 @@ class Line(Closed):
             some = [_candidates.agreeing([one] if isinstance(one, str) else one or (), asked=asked) for one in answers]
             told = {"sequence": objects.array([one[0][0] if one else "" for one in some])}
             return told | ({signals.CANDIDATES: objects.array(some)} if asked > 1 else {})
+        if how == "corrections":
+            return _proofreaders.tagged(
+                texts, [text if one is None else one for text, one in zip(texts, answers, strict=True)]
+            )
         if how == "spans":
             spans = [[Span(start, end, self._task.names[label]) for start, end, label in one or ()] for one in answers]
             places, counts = tagging.places_of(texts)

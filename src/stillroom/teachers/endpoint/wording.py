@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact
 from stillroom.core.errors import MismatchError, Problem
-from stillroom.teachers.endpoint import quotations
+from stillroom.teachers.endpoint import corrections, quotations
 from stillroom.teachers.endpoint.ledger import Reply
 
 if TYPE_CHECKING:
     from stillroom.teachers.endpoint import Endpoint
 
 LETTERS = string.ascii_uppercase
-REFUSED, EMPTY, TOO_LONG, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "too long", "unparseable", "no logprobs"
+REFUSED, EMPTY, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "unparseable", "no logprobs"
+TOO_LONG = corrections.TOO_LONG
 QUOTED = "quoted"
 _MISSING = "not written"  # of several texts that were asked for
 _SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
-_MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512}
+_MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512, "corrections": 512}
 _HOW = {
     "logprobs": "the letter of one label, and nothing else",
     "label": 'JSON such as {"label": "…"}, with one label',
     "spans": 'JSON such as {"spans": [{"text": "…", "label": "…"}]}, each part copied to the letter, in the order in '
              "which they stand there, and again for each time that it stands there; an empty list where there is none",
     "text": "the text alone",
+    "corrections": "the corrected text",
 }  # fmt: skip
 _SMALLEST = 1e-6
 _AROUND = " \t\n\r\u2581\u0120\u010a"  # what tokenizers write for the space or line before a word
@@ -133,6 +135,8 @@ class Wording:
             cut = choice.get("finish_reason") == "length"
             if self._settings.answers == "text":
                 return _written(text, cut=cut)
+            if self._settings.answers == "corrections":
+                return _corrected(text, request.text, cut=cut)
             if self._settings.answers == "spans":
                 return self._by_spans(text, request.text, cut=cut)
             return self._by_name(text, cut=cut)
@@ -148,7 +152,7 @@ class Wording:
             found["n"] = one.candidates
         if one.answers in ("label", "spans"):
             found["response_format"] = _schema(self._labels) if one.answers == "label" else _spans(self._labels)
-        elif one.answers == "text":
+        elif one.answers in ("text", "corrections"):
             pass
         elif one.api == "chat":
             found |= {"logprobs": True, "top_logprobs": one.top_logprobs}
@@ -218,6 +222,15 @@ class Wording:
 
 def _written(text: str, *, cut: bool) -> Reply:
     return Reply(None, EMPTY) if not text.strip() else Reply(None, TOO_LONG) if cut else Reply(text.strip())
+
+
+def _corrected(text: str, source: str, *, cut: bool) -> Reply:
+    """The corrected text, where it is one."""
+    reply = _written(text, cut=cut)
+    if reply.unanswered:
+        return reply
+    found = corrections.read(text, source)
+    return Reply(found.text, found.why, tally={name: count for name, count in (found.tally or {}).items() if count})
 
 
 def _first_token(choice: Mapping[str, Any]) -> list[tuple[str, float]]:
