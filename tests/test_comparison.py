@@ -36,7 +36,7 @@ def table(*, test: int = 800, outside: int = 200, seed: int = 0, noise: dict[str
         ids=tuple(f"r{row}" for row in range(rows)),
         domain=("films",) * test + ("tweets",) * outside,
         outside=np.arange(rows) >= test,
-        lengths=rng.integers(5, 200, rows),
+        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)},
         said={name: Answers(gold, one, said.get("teacher", one), labels=LABELS) for name, one in said.items()},
         columns={"year": tuple(str(2000 + row % 2) for row in range(rows))},
     )

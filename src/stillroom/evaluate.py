@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillroom import comparison, floors, gap, runtime, transfer_set
+from stillroom import aspects, comparison, floors, gap, runtime, transfer_set
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -85,7 +86,9 @@ def judge(
         else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
             familiar = task.familiar(corpus.train.batches())
-            table = align(rows, answers, task=task, named=named, familiar=familiar)
+            words = aspects.Familiar(batch["text"].to_pylist() for batch in corpus.train.batches())
+            numbers = partial(aspects.measure, members=settings.aspects, familiar=words)
+            table = align(rows, answers, task=task, named=named, familiar=familiar, aspects=numbers)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
                                        floor=floor.name, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
@@ -98,7 +101,8 @@ def judge(
         artifact.write_json(draft.folder / FILE, found)
 
     described = {
-        **settings.model_dump(mode="json"),
+        **settings.model_dump(mode="json", serialize_as_any=True),
+        "read_with": {one.kind: one.sources() for one in settings.aspects},
         "task": task.model_dump(mode="json"),
         "student": student.resolved(),
         "metrics": list(task.metrics),

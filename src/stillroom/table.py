@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,7 +27,7 @@ SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
 BESIDE = "beside"
 _NEEDED = ("id", "text", "label", "domain", "role")
-_COLUMN = "column."
+_COLUMN, _ASPECT = "column.", "aspect."
 _REDO = "Remove the evaluation's inputs and run again: each system answers each row once."
 
 
@@ -38,13 +37,14 @@ class Table:
     """Rows in one order for all systems, and what each of them said.
 
     `outside` rows are of another domain than the task's: they have slices of their own and count in no headline.
-    `lengths` are characters. `columns` are what else the corpus says of a row, to slice by; "" where it says nothing.
+    `aspects` are numbers of each text (family `aspects`). `columns` are what else the corpus says of a row, to slice
+    by; "" where it says nothing.
     """
 
     ids: tuple[str, ...]
     domain: tuple[str, ...]
     outside: NDArray[np.bool_]
-    lengths: NDArray[np.int64]
+    aspects: Mapping[str, NDArray[np.float64]]
     said: Mapping[str, Answered]
     columns: Mapping[str, tuple[str, ...]]
     has_gold: bool = True
@@ -54,7 +54,7 @@ class Table:
         sizes = {
             "domain": len(self.domain),
             "outside": len(self.outside),
-            "lengths": len(self.lengths),
+            **{f"aspect {name}": len(amounts) for name, amounts in self.aspects.items()},
             **{f"answers of the {system}": len(said) for system, said in self.said.items()},
             **{f"column {name}": len(values) for name, values in self.columns.items()},
         }
@@ -84,14 +84,16 @@ def align(
     task: Task,
     named: frozenset[str] = frozenset(),
     familiar: Collection[str] = frozenset(),
+    aspects: Callable[[Sequence[str]], Mapping[str, NDArray[np.float64]]] = lambda texts: {},
 ) -> Table:
     """The table made from rows and from each system's `(ids, outputs)`, whatever order those are in.
 
     `rows` has the columns id, text, label, domain and role ("test", "outside", or "beside" where gold only speaks of
     them: those are answered, not judged); its columns that begin with "column."
     become columns to slice by. `named` are the systems whose outputs say what they name and nothing of how sure they
-    are. The teacher is among the systems. `familiar` is what the task knows from training rows. Where no row at all has
-    gold, what the teacher named stands for it.
+    are. The teacher is among the systems. `familiar` is what the task knows from training rows;
+    `aspects` gives each text of judged rows its numbers. Where no row at all has gold, what the teacher named stands
+    for it.
 
     Raises:
         InputError: some rows without gold, or systems that did not answer exactly these rows; all problems at once.
@@ -125,7 +127,7 @@ def align(
         ids=tuple(ids[row] for row in judged.tolist()),
         domain=tuple(domains[row] for row in judged.tolist()),
         outside=outside[judged],
-        lengths=pc.utf8_length(rows["text"]).fill_null(0).to_numpy().astype(np.int64),
+        aspects=aspects([text or "" for text in rows["text"].to_pylist()]),
         said=answered,
         columns={
             name.removeprefix(_COLUMN): tuple("" if value is None else str(value) for value in rows[name].to_pylist())
@@ -144,8 +146,8 @@ def write_table(table: Table, path: Path) -> None:
         "gold": first.told_gold(),
         "domain": pa.array(table.domain),
         "outside": pa.array(table.outside),
-        "length": pa.array(table.lengths),
     }
+    columns |= {f"{_ASPECT}{name}": pa.array(amounts) for name, amounts in table.aspects.items()}
     columns |= {f"{_COLUMN}{name}": pa.array(values) for name, values in table.columns.items()}
     for system, said in table.said.items():
         columns |= {f"{name}.{system}": column for name, column in said.told().items()}
