@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import intervals
+from stillroom import discovery, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -71,6 +71,7 @@ def compare(
         "mcnemar": _mcnemar(answers),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
+        "discovered": discovery.discover(table, confidence=confidence, seed=seed),
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
         },
@@ -100,6 +101,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "positive_flips": unknown,
         "mcnemar": {},
         "slices": [],
+        "discovered": {"slices": [], "reason": reason},
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
         "verdict": {

@@ -263,6 +263,16 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2.0 * float(_special().betainc(more, fewer + 1, 0.5)))
 
 
+def more_often(hits: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    """The exact p of hits being no more frequent in a part of the rows than in the others (Fisher, one-sided).
+
+    p = Σ_{k ≥ hits inside} C(K, k) C(n − K, m − k) / C(n, m), of n rows with K hits, m of them inside.
+    """
+    rows, all_hits, size = len(hits), int(hits.sum()), int(inside.sum())
+    found = int((hits & inside).sum())
+    return float(min(1.0, _hypergeometric().sf(found - 1, rows, all_hits, size)))
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """P-values adjusted for there being several (Holm 1979): each may then be held to the level by itself."""
     adjusted = [0.0] * len(p)
@@ -271,6 +281,14 @@ def holm(p: Sequence[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(p) - rank) * p[place]))
         adjusted[place] = reached
     return adjusted
+
+
+def _hypergeometric() -> Any:
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise missing_extra("train", package="scipy", needed_by="evaluate") from error
+    return stats.hypergeom
 
 
 def _special() -> ModuleType:

@@ -159,6 +159,30 @@ def full() -> dict[str, Any]:
             "n": 427,
             "retention": interval(0.892, 0.044, 5643),
         },
+        "discovered": {
+            "searched": 1066,
+            "held": 1066,
+            "slices": [
+                {
+                    "rule": "negation ≥ 1 and length ≥ 81",
+                    "n": 143,
+                    "negative_flips": interval(0.189, 0.06, 143),
+                    "elsewhere": 0.061,
+                    "lift": 3.1,
+                    "p_holm": 0.00021,
+                    "confirmed": True,
+                },
+                {
+                    "rule": "year is 2001",
+                    "n": 88,
+                    "negative_flips": interval(0.102, 0.06, 88),
+                    "elsewhere": 0.073,
+                    "lift": 1.4,
+                    "p_holm": 0.31,
+                    "confirmed": False,
+                },
+            ],
+        },
         "reliability": {"teacher": bins(1.15), "student": bins(1.0)},
         "verdict": {
             "sentence": "The teacher helps: accuracy 0.816 with the teacher’s words, 0.789 without them.",

@@ -52,7 +52,7 @@ def stopped(evidence: Evidence) -> str:
 
 def lost(evidence: Evidence) -> list[str]:
     """What the student gets wrong that its teacher got right, and where it forgot most."""
-    return [*_flips(evidence), *_worst(evidence), *gap(evidence)]
+    return [*_flips(evidence), *_worst(evidence), *_discovered(evidence), *gap(evidence)]
 
 
 def gap(evidence: Evidence) -> list[str]:
@@ -100,6 +100,16 @@ def _worst(evidence: Evidence) -> Iterator[str]:
         f"teacher’s {evidence.primary.replace('_', '-') or 'score'}{rows}. The interval is that of the least of all "
         "slices."
     )
+
+
+def _discovered(evidence: Evidence) -> Iterator[str]:
+    for one in evidence.rows("discovered", "slices"):
+        lost, elsewhere = Figure.read(one.get("negative_flips")), number(one.get("elsewhere"))
+        if one.get("confirmed") is True and lost.value is not None and elsewhere is not None:
+            yield (
+                f"Found by looking, and confirmed on other rows: where `{words(one.get('rule'))}`, "
+                f"{units.PERCENT.told(lost)} of the rows are lost, and {units.PERCENT.value(elsewhere)} elsewhere."
+            )
 
 
 def examined(evidence: Evidence) -> list[str]:

@@ -265,6 +265,31 @@ def slices_table(evidence: Evidence) -> Table:
     return Table(caption, head, rows, (evidence.source("evaluate"),))
 
 
+def discovered(evidence: Evidence) -> Table:
+    """The slices that nobody named, found on one half of the rows and tried on the other."""
+    found = evidence.table("discovered")
+    rows = tuple(
+        (
+            Cell(words(one.get("rule")), kind="text"),
+            Cell(units.COUNT.value(number(one.get("n")))),
+            of(Figure.read(one.get("negative_flips")), units.PERCENT),
+            Cell(units.PERCENT.value(number(one.get("elsewhere")))),
+            Cell(_probability(p) if (p := number(one.get("p_holm"))) is not None else "–"),
+            Cell("confirmed" if one.get("confirmed") is True else "not confirmed", kind="text"),
+        )
+        for one in evidence.rows("discovered", "slices")
+    )
+    return Table(
+        f"Slices found by looking, on rows that they were not found on, with {level(evidence)}intervals",
+        ("rows where", "n", "teacher right, student wrong", "elsewhere", "Holm p", "held-out rows"),
+        rows,
+        (evidence.source("evaluate"),),
+        "A shallow tree looked for them on one half of the test rows; all figures are of the other half. What is not "
+        "confirmed may be chance.",
+        otherwise=words(found.get("reason")) or units.UNMEASURED,
+    )
+
+
 def gates(evidence: Evidence) -> Table:
     """Each gate's answer, why, and what to do."""
     rows = tuple(

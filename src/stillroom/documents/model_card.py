@@ -191,6 +191,7 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield _list(findings.examined(evidence))
         yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
+    yield from _table(tables.discovered(evidence))
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))

@@ -90,6 +90,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "once": ledger.once(evidence),
         "variants": ledger.variants(evidence),
         "slices": strips.slices(evidence),
+        "discovered": tables.discovered(evidence),
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
         "reliability_tables": [tables.reliability(evidence, system) for system in ("teacher", "student")],
