@@ -51,7 +51,7 @@ def test_a_planted_slice_is_found_by_what_it_is_and_confirmed() -> None:
     assert "length ≥ 8" in first["rule"]
     assert first["lift"] > 4
     assert first["negative_flips"]["low"] > first["elsewhere"]
-    assert first["n"] == first["negative_flips"]["n"] < told["held"]
+    assert first["n"] == first["negative_flips"]["n"] < told["halves"][1]
 
 
 def test_where_nothing_is_planted_nothing_is_confirmed_more_often_than_stated() -> None:

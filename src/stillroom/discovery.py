@@ -59,24 +59,29 @@ def discover(table: Table, *, confidence: float, seed: int) -> dict[str, Any]:
     test = table.test
     said = table.said[STUDENT].take(test)
     if said.right is None or said.teacher_right is None:
-        return {"slices": [], "reason": "its answers are neither right nor wrong"}
+        return nothing("its answers are neither right nor wrong")
     lost = said.teacher_right & ~said.right
     names, features = _features(table)
     half = _halves([table.ids[row] for row in test.tolist()], seed=seed)
     found, held = np.flatnonzero(half), np.flatnonzero(~half)
     if lost[found].sum() < FEWEST_FLIPS or not len(held) or not names:
         reason = f"{int(lost[found].sum())} lost rows in the half that is searched; {FEWEST_FLIPS} are needed"
-        return {"slices": [], "searched": len(found), "held": len(held), "reason": reason}
+        return nothing(reason)
     rules = list(_rules(features[found], lost[found], names, seed=seed))
     told = _confirmed(rules, features, lost, held, confidence=confidence)
     ranked = sorted(told, key=lambda one: (not one.confirmed, -(one.lost.value or 0.0), one.rule))
     reason = "" if ranked else "the tree found no part of the rows that is lost more often than the rest"
     return {
-        "searched": len(found),
-        "held": len(held),
+        "halves": [len(found), len(held)],
         "slices": [one.as_dict() for one in ranked],
+        "confirmed": {"value": sum(one.confirmed for one in ranked), "n": len(held)},
         **({"reason": reason} if reason else {}),
     }
+
+
+def nothing(reason: str) -> dict[str, Any]:
+    """The same where nothing can be looked for."""
+    return {"slices": [], "confirmed": {"value": None, "n": 0, "reason": reason}, "reason": reason}
 
 
 def _halves(ids: Sequence[str], *, seed: int) -> NDArray[np.bool_]:

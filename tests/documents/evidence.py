@@ -160,8 +160,8 @@ def full() -> dict[str, Any]:
             "retention": interval(0.892, 0.044, 5643),
         },
         "discovered": {
-            "searched": 1066,
-            "held": 1066,
+            "halves": [1066, 1066],
+            "confirmed": {"value": 1, "n": 1066},
             "slices": [
                 {
                     "rule": "negation ≥ 1 and length ≥ 81",

@@ -61,6 +61,10 @@ class Answered(ABC):
         """How often it is right where it is so sure, a bin at a time; None where that can't be told."""
         return None
 
+    def distributions(self) -> tuple[Floats, Floats] | None:
+        """What the teacher and the system give each answer, `[rows, answers]` each; None where that is not told."""
+        return None
+
     @abstractmethod
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """What gold makes of each row, by the name of a family of slices; rows with "" are in no slice of it."""
@@ -128,6 +132,10 @@ class Answers(Answered):
         from stillroom.metrics import ece
 
         return None if self.named else ece.reliability(self)
+
+    def distributions(self) -> tuple[Floats, Floats] | None:
+        """The probabilities of the labels."""
+        return None if self.named else (self.teacher, self.probabilities)
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """The gold label."""
