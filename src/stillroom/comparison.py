@@ -77,6 +77,9 @@ def compare(
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
         },
+        "risk_coverage": {
+            system: found for system in (TEACHER, STUDENT) if (found := answers[system].risk_coverage()) is not None
+        },
         "verdict": _verdict(
             told["difference"], told["systems"], metric=members[0].kind, floor=floor,
                             has_gold=table.has_gold, confidence=confidence),
@@ -107,6 +110,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "discovered": discovery.nothing(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
+        "risk_coverage": {},
         "verdict": {
             "sentence": f"What was kept is not measurable: {reason}.",
             "worth": "not measurable",

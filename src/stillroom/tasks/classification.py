@@ -48,7 +48,9 @@ class Classification(Labels):
     shape: ClassVar[str] = "pooled"
     signals: ClassVar[frozenset[str]] = signals.KINDS
     floor: ClassVar[str] = "tf_idf"
-    judged_by: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
+    judged_by: ClassVar[tuple[str, ...]] = (
+        "accuracy", "macro_f1", "ece", "adaptive_ece", "nll", "brier", "aurc",
+    )  # fmt: skip
 
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)
