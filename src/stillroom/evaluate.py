@@ -19,7 +19,7 @@ from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
-from stillroom.export import in_torch
+from stillroom.export import CHECKED, in_torch
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
 from stillroom.table import BASELINE, BESIDE, STUDENT, TEACHER, UNDISTILLED, align, write_table
@@ -149,7 +149,8 @@ def _answers(
     ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
     answers = {TEACHER: (ids, _teacher(heard, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
     if twin is not None:
-        answers[UNDISTILLED] = (ids, in_torch(twin, texts, task=task)[0])
+        answers[UNDISTILLED] = (ids, _calibrated(twin, texts, corpus.dev.table(["text", "label"]).slice(0, CHECKED),
+                                                 task=task))  # fmt: skip
         meter.advance(len(texts))
     if floor is not None:
         parts = (corpus.train,) if floor.needs_gold else (corpus.train, corpus.unlabelled)
@@ -157,6 +158,13 @@ def _answers(
         answers[BASELINE] = (ids, floor.say(known, texts, task=task, seed=seed))
         meter.advance(len(texts))
     return answers
+
+
+def _calibrated(twin: Network, texts: Sequence[str], dev: pa.Table, *, task: Task) -> Outputs:
+    """What the twin says, as sure as dev shows it to be right: the bundle beside it is calibrated too."""
+    said, form = in_torch(twin, texts, task=task)[0], task.form
+    found = task.calibration(in_torch(twin, dev["text"].to_pylist(), task=task)[0], task.gold(dev["label"]))
+    return said if found is None else form.with_values(said, form.values(said) / found.value)
 
 
 def _answered(rows: pa.Table, heard: _Told) -> pa.Table:
@@ -222,6 +230,6 @@ def _student(bundle: Artifact, texts: Sequence[str], meter: Meter, *, task: Task
     predictor = runtime.Predictor(bundle)
     found: list[Outputs] = []
     for start in range(0, len(texts), _AT_ONCE):
-        found.append(predictor.outputs(texts[start : start + _AT_ONCE]))
+        found.append(predictor.calibrated(texts[start : start + _AT_ONCE]))
         meter.advance(len(found[-1]))
     return task.form.join(found, outputs=len(task.outputs))

@@ -71,6 +71,9 @@ def _flips(evidence: Evidence) -> Iterator[str]:
     if mended.value is not None:
         count = _counted(evidence.find("positive_flips", "count"), mended)
         yield f"It is right where its teacher is wrong on {units.PERCENT.told(mended)}{count}."
+    astray = evidence.figure("divergence", "wrong_flips")
+    if astray.value is not None:
+        yield f"Both are wrong, in different ways, on {units.PERCENT.told(astray)}."
     agreed = evidence.figure("agreement")
     if agreed.value is not None:
         yield f"Both give the same answer on {units.PERCENT.told(agreed)} of the test rows."

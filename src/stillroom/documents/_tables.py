@@ -168,6 +168,30 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
+def divergence(evidence: Evidence) -> Table:
+    """How far student and teacher are apart, item by item."""
+    shown = {
+        "forward_kl": ("KL(teacher ‖ student)", "large where the student rules out what its teacher does not"),
+        "reverse_kl": ("KL(student ‖ teacher)", "large where the student is sure of what its teacher is not"),
+        "jensen_shannon": ("Jensen–Shannon", "both, each beside their mean; at most 0.693"),
+    }
+    names = ("mean", "p50", "p95", "p99", "max")
+    rows = [
+        (Cell(said, note, kind="text"), *(of(evidence.figure("divergence", kind, one), units.PLAIN) for one in names))
+        for kind, (said, note) in shown.items()
+    ]
+    reason = evidence.figure("divergence", "forward_kl", "mean").reason
+    known = evidence.figure("divergence", "forward_kl", "mean").value is not None
+    return Table(
+        f"How far apart they are on each text, in nats, with {level(evidence)}intervals",
+        ("", "mean", "median", "95 %", "99 %", "largest"),
+        tuple(rows) if known else (),
+        (evidence.source("evaluate"),),
+        "So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.",
+        otherwise=reason or units.UNMEASURED,
+    )
+
+
 def gap(evidence: Evidence) -> Table:
     """How far the texts that were made are from real ones; without rows where none were made."""
     told = evidence.figure("gap", "told_apart")

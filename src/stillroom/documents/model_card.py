@@ -186,6 +186,7 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield "## What was lost"
     yield _list(findings.lost(evidence))
     yield from _cited((evidence.source("evaluate"),))
+    yield from _table(tables.divergence(evidence))
     if findings.examined(evidence):
         yield "The student came out under its floor, or under itself without a teacher. The doctor found:"
         yield _list(findings.examined(evidence))

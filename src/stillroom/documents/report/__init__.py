@@ -91,6 +91,8 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "variants": ledger.variants(evidence),
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
+        "divergence": tables.divergence(evidence),
+        "risk": panels.risk_and_coverage(evidence),
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
         "reliability_tables": [tables.reliability(evidence, system) for system in ("teacher", "student")],
