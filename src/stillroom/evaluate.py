@@ -15,20 +15,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillroom import aspects, comparison, floors, gap, runtime, transfer_set
-from stillroom.core import artifact, recipe
+from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
 from stillroom.export import CHECKED, in_torch
+from stillroom.metrics import Metric
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
-from stillroom.table import BASELINE, BESIDE, STUDENT, TEACHER, UNDISTILLED, align, write_table
+from stillroom.table import (
+    BASELINE,
+    BESIDE,
+    STATISTICS,
+    STUDENT,
+    TABLE,
+    TEACHER,
+    UNDISTILLED,
+    align,
+    write_statistics,
+    write_table,
+)
 from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
 
 STAGE = "evaluation"
 FILE = "evaluation.json"
-TABLE = "table.parquet"
 Answers = dict[str, tuple[Sequence[str], Outputs]]
 """Ids and outputs, by who gave them."""
 
@@ -93,6 +104,8 @@ def judge(
                                        floor=floor.name, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
+            members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
+            write_statistics(table, members, draft.folder / STATISTICS)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)

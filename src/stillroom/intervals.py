@@ -301,6 +301,18 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """P-values adjusted: of what is found at a level, so large a share is false (Benjamini and Hochberg 1995)."""
+    order = sorted(range(len(p)), key=p.__getitem__)
+    adjusted = [0.0] * len(p)
+    reached = 1.0
+    for rank in range(len(p), 0, -1):
+        place = order[rank - 1]
+        reached = min(reached, p[place] * len(p) / rank)
+        adjusted[place] = reached
+    return adjusted
+
+
 def _stats() -> Any:
     """Distributions, loaded when used."""
     try:

@@ -249,6 +249,7 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     """
     known = (
         *dict.fromkeys(FAMILIES.values()),
+        "aspects",
         "augmentations",
         "formats",
         "layouts",

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom.core.errors import InputError, Problem, translating_full_disk
-from stillroom.metrics import Answered
+from stillroom.metrics import Answered, Metric
 from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
 
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
 BESIDE = "beside"
+TABLE, STATISTICS = "table.parquet", "statistics.parquet"
 _NEEDED = ("id", "text", "label", "domain", "role")
 _COLUMN, _ASPECT = "column.", "aspect."
 _REDO = "Remove the evaluation's inputs and run again: each system answers each row once."
@@ -154,6 +155,31 @@ def write_table(table: Table, path: Path) -> None:
     told = pa.table(columns).replace_schema_metadata({"labels": json.dumps(first.labels, ensure_ascii=False)})
     with translating_full_disk(path.parent):
         pq.write_table(told, path, compression="zstd")
+
+
+def write_statistics(table: Table, metrics: Sequence[Metric], path: Path) -> None:
+    """Write what each metric needs of each test row, by system: another run on these rows can be compared by it.
+
+    A row that a metric is not about has null. Half a bin's count or a mean needs no more than four bytes.
+    """
+    test = table.test
+    columns: dict[str, pa.Array] = {"id": pa.array([table.ids[row] for row in test.tolist()])}
+    for system in (TEACHER, STUDENT):
+        said = table.said[system].take(test)
+        for metric in metrics:
+            if (metric.needs_probabilities and said.named) or (metric.against_teacher and system == TEACHER):
+                continue
+            counted, rows = metric.counted(said), metric.rows(said)
+            places = np.arange(len(test)) if counted is None else counted
+            known = np.zeros(len(test), dtype=np.bool_)
+            known[places] = True
+            full = np.zeros((len(test), rows.shape[1]), dtype=np.float32)
+            full[places] = rows
+            columns[f"{system}.{metric.kind}"] = pa.FixedSizeListArray.from_arrays(
+                pa.array(full.ravel()), rows.shape[1], mask=pa.array(~known)
+            )
+    with translating_full_disk(path.parent):
+        pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _unknown(known: NDArray[np.bool_], ids: Sequence[str]) -> list[Problem]:
