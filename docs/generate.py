@@ -34,6 +34,7 @@ FAMILIES = {
     "[transfer.augment]": "augmentations",
     "export.formats": "formats",
     "export.layouts": "layouts",
+    "evaluate.aspects": "aspects",
 }
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
 RECIPE = """# The recipe
@@ -224,6 +225,8 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
     "shapes": lambda: listed("shapes", {"": purpose, "a teacher's logits": lambda one: names(one.axes),
                                         "exported, served by": lambda one: names((one.graph_runner,))}),
     "floors": lambda: listed("floors", {"": purpose}),
+    "aspects": lambda: listed("aspects", {"": purpose, "slices": lambda one: "none, 1, 2 or more" if one.counts else
+                                          "fifths"}),
     "corpora": lambda: listed("corpora", {"": purpose}),
     "teachers": lambda: listed("teachers", {"": purpose, "says": lambda one: of_its_own(one, "signals", names),
                                             "works here": lambda one: of_its_own(one, "computes", yes),

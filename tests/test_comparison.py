@@ -36,7 +36,7 @@ def table(*, test: int = 800, outside: int = 200, seed: int = 0, noise: dict[str
         ids=tuple(f"r{row}" for row in range(rows)),
         domain=("films",) * test + ("tweets",) * outside,
         outside=np.arange(rows) >= test,
-        lengths=rng.integers(5, 200, rows),
+        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)},
         said={name: Answers(gold, one, said.get("teacher", one), labels=LABELS) for name, one in said.items()},
         columns={"year": tuple(str(2000 + row % 2) for row in range(rows))},
     )
@@ -134,7 +134,8 @@ class TestWhatIsTold:
     def test_another_seed_moves_ends_and_no_figure(self, told: dict[str, Any]) -> None:
         other = compare(table(), seed=8)
         assert other != told
-        assert [one["value"] for one in intervals_in(other)] == [one["value"] for one in intervals_in(told)]
+        same = [{**one, "discovered": {}} for one in (other, told)]  # which half is searched hangs on the seed
+        assert [one["value"] for one in intervals_in(same[0])] == [one["value"] for one in intervals_in(same[1])]
 
     def test_progress_is_reported(self) -> None:
         events: list[Event] = []

@@ -194,7 +194,7 @@ def compared(*, metrics: tuple[str, ...] = ("accuracy",), forget: float = 0.0, r
         ids=tuple(map(str, range(rows))),
         domain=("films",) * rows,
         outside=np.zeros(rows, dtype=np.bool_),
-        lengths=rng.integers(5, 99, rows),
+        aspects={"length": rng.integers(5, 99, rows).astype(np.float64)},
         said={
             system: Answers(gold, softmax(one), softmax(teacher), labels=("a", "b", "c"))
             for system, one in [("teacher", teacher), *((name, student) for name in SYSTEMS[1:])]

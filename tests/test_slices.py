@@ -29,7 +29,7 @@ def table(*, test: int = 600, outside: int = 150, seed: int = 0, lost: tuple[str
         ids=tuple(f"r{row}" for row in range(rows)),
         domain=("films",) * test + ("tweets",) * (outside // 2) + ("goods",) * (outside - outside // 2),
         outside=np.arange(rows) >= test,
-        lengths=rng.integers(5, 200, rows),
+        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)},
         said={
             name: Answers(gold, softmax(one), softmax(teacher), labels=LABELS)
             for name, one in {"teacher": teacher, "student": student}.items()
@@ -76,20 +76,35 @@ class TestCut:
         fifths = by_family(slices.cut(whole))["length"]
         assert len(fifths) == 5
         assert all(100 <= len(part.members) <= 140 for part in fifths)
-        ranges = [(whole.lengths[part.members].min(), whole.lengths[part.members].max()) for part in fifths]
+        ranges = [
+            (whole.aspects["length"][part.members].min(), whole.aspects["length"][part.members].max())
+            for part in fifths
+        ]
         assert all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
-        assert fifths[0].name == f"1 of 5: {ranges[0][0]}–{ranges[0][1]}"
+        assert fifths[0].name == f"1 of 5: {ranges[0][0]:.0f}–{ranges[0][1]:.0f}"
 
     def test_equal_values_stay_together(self) -> None:
         whole = table()
-        whole.lengths[:] = np.where(np.arange(750) % 10 < 7, 20, 90)
+        whole.aspects["length"][:] = np.where(np.arange(750) % 10 < 7, 20, 90)
         fifths = by_family(slices.cut(whole))["length"]
         assert [part.name for part in fifths] == ["1 of 2: 20–20", "2 of 2: 90–90"]
 
     def test_a_family_of_one_slice_is_left_out(self) -> None:
         whole = table(outside=0)
-        whole.lengths[:] = 20
+        whole.aspects["length"][:] = 20
         assert set(by_family(slices.cut(whole))) == {"class", "teacher_confidence", "year"}
+
+    def test_of_what_is_counted_there_is_none_or_one_or_more_and_rows_without_a_number_are_in_no_slice(self) -> None:
+        whole = table()
+        amounts = np.resize([0.0, 0.0, 1.0, 2.0, 5.0, np.nan], 750)
+        counted = Table(**{**vars(whole), "aspects": {"negation": amounts, "entity_density": amounts / 10}})
+        families = by_family(slices.cut(counted))
+        assert [(part.name, len(part.members)) for part in families["negation"]] == [
+            ("none", 200), ("1", 100), ("2 or more", 200)
+        ]  # fmt: skip
+        assert sum(len(part.members) for part in families["entity_density"]) == 500
+        nothing = Table(**{**vars(whole), "aspects": {"negation": np.full(750, np.nan), "depth": np.full(750, np.nan)}})
+        assert not {"negation", "depth"} & set(by_family(slices.cut(nothing)))
 
     def test_a_column_that_names_rows_is_no_family(self) -> None:
         assert "key" not in by_family(slices.cut(table()))

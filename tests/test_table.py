@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from stillroom import comparison
 from stillroom import table as tables
@@ -42,6 +44,10 @@ def labels(table: Table, system: str) -> Answers:
     return said
 
 
+def lengths(texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    return {"length": np.array([len(text) for text in texts], dtype=np.float64)}
+
+
 def found(error: pytest.ExceptionInfo[InputError]) -> str:
     return "\n".join(f"{problem.where}: {problem.found}" for problem in error.value.problems)
 
@@ -58,9 +64,9 @@ def test_joins_by_id_whatever_the_order() -> None:
 
 
 def test_holds_what_the_rows_say() -> None:
-    table = tables.align(rows(), {"teacher": (IDS, logits())}, task=TASK)
+    table = tables.align(rows(), {"teacher": (IDS, logits())}, task=TASK, aspects=lengths)
     assert labels(table, "teacher").gold.tolist() == [0, 1, 0, 1, 0, 1]
-    assert table.lengths.tolist() == [8, 2, 3, 1, 0, 6]
+    assert table.aspects["length"].tolist() == [8, 2, 3, 1, 0, 6]
     assert table.test.tolist() == [0, 1, 2, 3]
     assert table.columns == {"year": ("1", "", "2", "2", "1", "1")}
     assert table.domain == ("films",) * 4 + ("tweets",) * 2
@@ -135,7 +141,7 @@ def test_a_table_of_unequal_parts_is_refused() -> None:
             ids=tuple(IDS),
             domain=("films",) * 6,
             outside=np.zeros(6, dtype=np.bool_),
-            lengths=np.zeros(6, dtype=np.int64),
+            aspects={"length": np.zeros(6)},
             said={"teacher": Answers(np.zeros(5, dtype=np.int64), softmax(logits()[:5]), softmax(logits()[:5]))},
             columns={},
         )
@@ -147,7 +153,7 @@ def test_is_written_without_texts_and_the_same_each_time(tmp_path: Path) -> None
     tables.write_table(table, tmp_path / "b.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     read = pq.read_table(tmp_path / "a.parquet")
-    expected = ["id", "gold", "domain", "outside", "length", "column.year"]
+    expected = ["id", "gold", "domain", "outside", "column.year"]
     assert read.column_names == [*expected, "probabilities.teacher", "probabilities.student"]
     assert read["gold"].to_pylist() == ["no", "yes", "no", "yes", "no", "yes"]
     np.testing.assert_allclose(read["probabilities.student"].to_pylist(), softmax(logits(2)), rtol=1e-6)

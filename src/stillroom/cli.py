@@ -218,6 +218,24 @@ def doctor(what: Annotated[Path, typer.Argument(help="The folder of a run.")], a
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="The folder of a run, or of an evaluation.")],
+    after: Annotated[Path, typer.Argument(help="That of the one to hold against it.")],
+    margin: Annotated[float, typer.Option(help="How much a figure may fall, as a share of its range.")] = 0.0,
+    confidence: Annotated[float, typer.Option(help="The level of what is shown.")] = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the students of two runs on the same test rows; exit code 1 where a figure fell past the margin."""
+    from stillroom import compare as comparer
+    from stillroom import console
+
+    found = comparer.compare(before, after, margin=margin, confidence=confidence)
+    console.show_changes(found, as_json=as_json)
+    if not comparer.passed(found):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     family: Annotated[str | None, typer.Argument(help="A family, such as students; none: all, and the runs.")] = None,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import intervals
+from stillroom import discovery, divergence, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -70,10 +70,16 @@ def compare(
         "negative_flips": parts.flips(student, confidence),
         "positive_flips": parts.flips(student, confidence, better=True),
         "mcnemar": _mcnemar(answers),
+        "divergence": divergence.measure(student, answers[TEACHER], resamples=settings.resamples,
+                                         confidence=confidence, rng=seeds.generator(seed, "evaluate/divergence")),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
+        "discovered": discovery.discover(table, confidence=confidence, seed=seed),
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
+        },
+        "risk_coverage": {
+            system: found for system in (TEACHER, STUDENT) if (found := answers[system].risk_coverage()) is not None
         },
         "verdict": _verdict(
             told["difference"], told["systems"], metric=members[0].kind, floor=floor,
@@ -100,9 +106,12 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "negative_flips": unknown,
         "positive_flips": unknown,
         "mcnemar": {},
+        "divergence": divergence.nothing(reason),
         "slices": [],
+        "discovered": discovery.nothing(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
+        "risk_coverage": {},
         "verdict": {
             "sentence": f"What was kept is not measurable: {reason}.",
             "worth": "not measurable",

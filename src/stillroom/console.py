@@ -252,6 +252,38 @@ def show_search(found: Mapping[str, Any], *, folder: Path, as_json: bool) -> Non
         data.print(str(path), markup=False)
 
 
+def show_changes(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """What changed from one run to another: metrics, the slices and gates that did, and costs."""
+    if as_json:
+        show_json(found)
+        return
+    from stillroom import compare
+
+    table = Table(title=f"{found['before']} → {found['after']}", title_justify="left")
+    for title in ("", "before", "after", "change", "rows", "state"):
+        table.add_column(title, justify="left" if title in ("", "state") else "right")
+    for name, one in found["metrics"].items():
+        _change(table, name, one)
+    for one in found["slices"]:
+        if one["state"] != "unchanged":
+            _change(table, f"{one['family']}: {one['name']}", one)
+    for one in found["costs"]:
+        table.add_row(one["cost"].replace("_", " "), number(one["before"]), number(one["after"]),
+                      f"× {one['ratio']:.3g}", "", "")  # fmt: skip
+    data.print(table)
+    for one in found["gates"]:
+        if one["before"] != one["after"]:
+            data.print(escape(f"gate {one['measure']}: {one['before'] or 'none'} → {one['after'] or 'none'}"))
+    for sentence in compare.told(found):
+        data.print(escape(sentence))
+
+
+def _change(table: Table, name: str, one: Mapping[str, Any]) -> None:
+    style = {"better": "green", "worse": "yellow", "regression": "bold red"}.get(one["state"], "dim")
+    table.add_row(escape(name), number(one.get("before")), number(one.get("after")), interval(one["change"]),
+                  f"{one['change']['n']:,}", f"[{style}]{one['state']}[/]")  # fmt: skip
+
+
 def show_listing(found: Mapping[str, Any], *, as_json: bool) -> None:
     """Families with their members."""
     if as_json:

@@ -7,27 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillroom import comparison, floors, gap, runtime, transfer_set
-from stillroom.core import artifact, recipe
+from stillroom import aspects, comparison, floors, gap, runtime, transfer_set
+from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
-from stillroom.export import in_torch
+from stillroom.export import CHECKED, in_torch
+from stillroom.metrics import Metric
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
-from stillroom.table import BASELINE, BESIDE, STUDENT, TEACHER, UNDISTILLED, align, write_table
+from stillroom.table import (
+    BASELINE,
+    BESIDE,
+    STATISTICS,
+    STUDENT,
+    TABLE,
+    TEACHER,
+    UNDISTILLED,
+    align,
+    write_statistics,
+    write_table,
+)
 from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
 
 STAGE = "evaluation"
 FILE = "evaluation.json"
-TABLE = "table.parquet"
 Answers = dict[str, tuple[Sequence[str], Outputs]]
 """Ids and outputs, by who gave them."""
 
@@ -85,11 +97,15 @@ def judge(
         else:
             named = frozenset({TEACHER}) if held.names_labels_only else frozenset()
             familiar = task.familiar(corpus.train.batches())
-            table = align(rows, answers, task=task, named=named, familiar=familiar)
+            words = aspects.Familiar(batch["text"].to_pylist() for batch in corpus.train.batches())
+            numbers = partial(aspects.measure, members=settings.aspects, familiar=words)
+            table = align(rows, answers, task=task, named=named, familiar=familiar, aspects=numbers)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
                                        floor=floor.name, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
+            members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
+            write_statistics(table, members, draft.folder / STATISTICS)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)
@@ -98,7 +114,8 @@ def judge(
         artifact.write_json(draft.folder / FILE, found)
 
     described = {
-        **settings.model_dump(mode="json"),
+        **settings.model_dump(mode="json", serialize_as_any=True),
+        "read_with": {one.kind: one.sources() for one in settings.aspects},
         "task": task.model_dump(mode="json"),
         "student": student.resolved(),
         "metrics": list(task.metrics),
@@ -145,7 +162,8 @@ def _answers(
     ids, texts = (rows[name].to_pylist() for name in ("id", "text"))
     answers = {TEACHER: (ids, _teacher(heard, ids, task)), STUDENT: (ids, _student(bundle, texts, meter, task=task))}
     if twin is not None:
-        answers[UNDISTILLED] = (ids, in_torch(twin, texts, task=task)[0])
+        answers[UNDISTILLED] = (ids, _calibrated(twin, texts, corpus.dev.table(["text", "label"]).slice(0, CHECKED),
+                                                 task=task))  # fmt: skip
         meter.advance(len(texts))
     if floor is not None:
         parts = (corpus.train,) if floor.needs_gold else (corpus.train, corpus.unlabelled)
@@ -153,6 +171,13 @@ def _answers(
         answers[BASELINE] = (ids, floor.say(known, texts, task=task, seed=seed))
         meter.advance(len(texts))
     return answers
+
+
+def _calibrated(twin: Network, texts: Sequence[str], dev: pa.Table, *, task: Task) -> Outputs:
+    """What the twin says, as sure as dev shows it to be right: the bundle beside it is calibrated too."""
+    said, form = in_torch(twin, texts, task=task)[0], task.form
+    found = task.calibration(in_torch(twin, dev["text"].to_pylist(), task=task)[0], task.gold(dev["label"]))
+    return said if found is None else form.with_values(said, form.values(said) / found.value)
 
 
 def _answered(rows: pa.Table, heard: _Told) -> pa.Table:
@@ -218,6 +243,6 @@ def _student(bundle: Artifact, texts: Sequence[str], meter: Meter, *, task: Task
     predictor = runtime.Predictor(bundle)
     found: list[Outputs] = []
     for start in range(0, len(texts), _AT_ONCE):
-        found.append(predictor.outputs(texts[start : start + _AT_ONCE]))
+        found.append(predictor.calibrated(texts[start : start + _AT_ONCE]))
         meter.advance(len(found[-1]))
     return task.form.join(found, outputs=len(task.outputs))

@@ -33,7 +33,7 @@ from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
 
 STAGE = "bundle"
-_CHECKED = 1000  # dev texts that an export is checked on, at most
+CHECKED = 1000  # dev texts that an export is checked on, at most
 _ROUNDS = 3
 _NATIVE_PARITY = 2e-2  # of a logit: weights are kept in half precision, sums run in another order
 _OWN = {"log.jsonl"}  # of the student's folder, what a bundle does not need
@@ -116,7 +116,7 @@ def _write(
         if name not in _OWN:
             shutil.copyfile(trained.folder / name, draft.folder / name)
     network = student.reopen(draft.folder, task=task)
-    first = dev.table(["id", "text", "label"]).slice(0, _CHECKED)
+    first = dev.table(["id", "text", "label"]).slice(0, CHECKED)
     judge = _Judge(network, *said.answers(first, part=dev.role, task=task), task=task)
     candidates = _candidates(student, network, draft, judge=judge, settings=settings, report=report)
     kept = [one for one in candidates if not one.objection]
@@ -134,6 +134,9 @@ def _write(
     for path in [path for path in draft.folder.rglob("*") if path.is_file()]:
         if path.relative_to(draft.folder).as_posix() not in needed:
             path.unlink()
+    serve = default.runner.open(draft.folder, threads=1)
+    temperature = task.calibration(serve(judge.texts), task.gold(first["label"])) if task.learns_gold else None
+    draft.facts["calibration"] = temperature.as_dict() if temperature else None
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.
     _golden(draft, texts=[row.text for row in task.toy()][: settings.golden], runner=default.runner, form=task.form)
@@ -291,7 +294,13 @@ def _describe(
         }
         for one in kept
     }
-    described = {"task": task.model_dump(mode="json"), "student": student.kind, "default": default.name}
+    calibrated = draft.facts["calibration"] or {"temperature": 1.0}
+    described = {
+        "task": task.model_dump(mode="json"),
+        "student": student.kind,
+        "default": default.name,
+        "temperature": calibrated["temperature"],
+    }
     artifact.write_json(draft.folder / runtime.BUNDLE, {**described, "runners": runners})
     draft.facts["variants"] = [
         {"format": one.name, "kept": not one.objection, "reason": one.objection or "passed its checks", **one.chosen}

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import gap
+from stillroom import divergence, gap
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -93,7 +93,15 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
     members: dict[str, Metric] = {name: plugins.build("metrics", name) for name in metrics}
     own = [name for name, member in members.items() if not member.against_teacher]
     kept = [name for name in own if members[name].higher_is_better]
-    paths = ["agreement", "negative_flips", "positive_flips", "worst_slice.retention", "speedup"]
+    paths = [
+        *divergence.paths(),
+        "discovered.confirmed",
+        "agreement",
+        "negative_flips",
+        "positive_flips",
+        "worst_slice.retention",
+        "speedup",
+    ]
     paths += [f"retention.{name}" for name in kept]
     paths += [f"{system}.cost.{cost}" for system in (TEACHER, STUDENT) for cost in _COSTS]
     for system in SYSTEMS:

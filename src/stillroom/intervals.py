@@ -236,6 +236,24 @@ def clopper_pearson(hits: int, n: int, confidence: float) -> Interval:
     return Interval(hits / n, low, high, n)
 
 
+def quantile(values: Floats, share: float, confidence: float) -> Interval:
+    """A quantile with the interval that holds for any distribution: between two values, by their ranks.
+
+    How many values lie below the true quantile is binomial; the ends are the ranks that leave out no more than half of
+    the rest on each side. Where no value is large or small enough to be an end, these rows can't tell.
+    """
+    n = len(values)
+    if n == 0:
+        return not_measurable(0, "no rows")
+    tail, count = (1 - confidence) / 2, _stats().binom(n, share)
+    low, high = int(count.ppf(tail)), int(count.ppf(1 - tail)) + 1
+    if low < 1 or high > n:
+        return not_measurable(n, f"{n} rows are too few to bound the share of {share:g} on both sides")
+    ranked = np.sort(values)
+    found = ranked[min(n, math.ceil(share * n)) - 1]
+    return Interval(float(found), float(ranked[low - 1]), float(ranked[high - 1]), n)
+
+
 def apart(one: Interval, other: Interval) -> Interval:
     """The difference of two figures that rest on different rows, from the interval of each; `n` is of the fewer rows.
 
@@ -263,6 +281,16 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2.0 * float(_special().betainc(more, fewer + 1, 0.5)))
 
 
+def more_often(hits: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    """The exact p of hits being no more frequent in a part of the rows than in the others (Fisher, one-sided).
+
+    p = Σ_{k ≥ hits inside} C(K, k) C(n − K, m − k) / C(n, m), of n rows with K hits, m of them inside.
+    """
+    rows, all_hits, size = len(hits), int(hits.sum()), int(inside.sum())
+    found = int((hits & inside).sum())
+    return float(min(1.0, _stats().hypergeom.sf(found - 1, rows, all_hits, size)))
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """P-values adjusted for there being several (Holm 1979): each may then be held to the level by itself."""
     adjusted = [0.0] * len(p)
@@ -271,6 +299,27 @@ def holm(p: Sequence[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(p) - rank) * p[place]))
         adjusted[place] = reached
     return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """P-values adjusted: of what is found at a level, so large a share is false (Benjamini and Hochberg 1995)."""
+    order = sorted(range(len(p)), key=p.__getitem__)
+    adjusted = [0.0] * len(p)
+    reached = 1.0
+    for rank in range(len(p), 0, -1):
+        place = order[rank - 1]
+        reached = min(reached, p[place] * len(p) / rank)
+        adjusted[place] = reached
+    return adjusted
+
+
+def _stats() -> Any:
+    """Distributions, loaded when used."""
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise missing_extra("train", package="scipy", needed_by="evaluate") from error
+    return stats
 
 
 def _special() -> ModuleType:

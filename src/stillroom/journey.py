@@ -161,6 +161,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "kind": bundle["student"],
         "runner": bundle["default"],
         "variants": artifacts["export"].manifest["facts"]["variants"],
+        "calibration": artifacts["export"].manifest["facts"]["calibration"],
         "checks": artifacts["export"].circumstances["checks"],
     }
     timed = "rounds" in costs["teacher"]
@@ -248,6 +249,7 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
     """
     known = (
         *dict.fromkeys(FAMILIES.values()),
+        "aspects",
         "augmentations",
         "formats",
         "layouts",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import intervals
-from stillroom.core import recipe
+from stillroom.core import plugins, recipe
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Floats, Metric, Narrow
 from stillroom.table import STUDENT, TEACHER, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillroom.aspects import Aspect
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 _NEITHER = "its answers are neither right nor wrong"
@@ -69,7 +74,7 @@ class Finding:
 
 
 def cut(table: Table) -> list[Slice]:
-    """Every slice of a table: by class, length, teacher confidence and column (test rows), and by domain (all rows).
+    """Every slice of a table: by class, aspect, teacher confidence and column (test rows), and by domain (all rows).
 
     A family that would put all its rows into one slice says nothing new and is left out.
     """
@@ -81,15 +86,35 @@ def cut(table: Table) -> list[Slice]:
         inside.setdefault(family, []).append(Slice(family, name, test[members], narrow))
     families += inside.values()
     families += [
-        _by_fifths("length", table.lengths[test].astype(np.float64), test, told=lambda end: f"{end:.0f}"),
         _by_value("domain", _domains(table), np.arange(len(table.ids))),
     ]
+    for name, amounts in table.aspects.items():
+        by = _by_count if cast("type[Aspect]", plugins.member("aspects", name)).counts else _by_fifths
+        families.append(by(name, amounts[test], test))
     confidence = teacher.confidence
     if confidence is not None:
-        families.append(_by_fifths("teacher_confidence", confidence, test, told=lambda end: f"{end:.3f}"))
+        families.append(_by_fifths("teacher_confidence", confidence, test))
     for name, values in sorted(table.columns.items()):
         if len(set(values)) <= _MOST_VALUES:
             families.append(_by_value(name, [values[row] for row in test.tolist()], test))
+    return [part for family in families if len(family) > 1 for part in family]
+
+
+def of_columns(table: pa.Table) -> list[Slice]:
+    """The slices that a written table (`table.write_table`) tells of: by aspect, column, domain and named gold."""
+    rows = np.arange(table.num_rows)
+    test = rows[~table["outside"].to_numpy(zero_copy_only=False)]
+    families = []
+    for name in table.column_names:
+        kind, _, own = name.partition(".")
+        if kind == "aspect" and own in plugins.names("aspects"):
+            by = _by_count if cast("type[Aspect]", plugins.member("aspects", own)).counts else _by_fifths
+            families.append(by(own, table[name].to_numpy()[test], test))
+        elif name in ("domain", "gold") or kind == "column":
+            values = table[name].to_pylist()
+            if all(isinstance(one, str) for one in values) and len(set(values)) <= _MOST_VALUES:
+                family = {"gold": "class"}.get(name, own or name)
+                families.append(_by_value(family, [values[row] for row in test.tolist()], test))
     return [part for family in families if len(family) > 1 for part in family]
 
 
@@ -191,18 +216,32 @@ def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
     return [Slice(family, value, rows[given == value]) for value in sorted(set(values)) if value]
 
 
-def _by_fifths(family: str, values: Floats, rows: Rows, *, told: Callable[[float], str]) -> list[Slice]:
-    """Five slices of about equally many rows, from small values to large; fewer where many values are equal."""
+def _by_fifths(family: str, values: Floats, rows: Rows) -> list[Slice]:
+    """Five slices of about equally many rows, from small values to large; fewer where many values are equal.
+
+    Rows without a number are in none.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    values, rows = values[known], rows[known]
+    if not len(values):
+        return []
     place = np.searchsorted(np.quantile(values, _FIFTHS), values, side="left")
     parts = [np.flatnonzero(place == number) for number in np.unique(place)]
+    told = "{:.0f}" if (values == np.round(values)).all() else "{:.3f}"
     return [
         Slice(
             family,
-            f"{number} of {len(parts)}: {told(values[part].min())}–{told(values[part].max())}",
+            f"{number} of {len(parts)}: {told.format(values[part].min())}–{told.format(values[part].max())}",
             rows[part],
         )
         for number, part in enumerate(parts, start=1)
     ]
+
+
+def _by_count(family: str, values: Floats, rows: Rows) -> list[Slice]:
+    """Rows with none of something, with one, and with more, as far as there are any; those without a number in none."""
+    held = {"none": values == 0, "1": values == 1, "2 or more": values >= 2}
+    return [Slice(family, name, rows[inside]) for name, inside in held.items() if inside.any()]
 
 
 def _domains(table: Table) -> list[str]:

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom.core.errors import InputError, Problem, translating_full_disk
-from stillroom.metrics import Answered
+from stillroom.metrics import Answered, Metric
 from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
 
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
 BESIDE = "beside"
+TABLE, STATISTICS = "table.parquet", "statistics.parquet"
 _NEEDED = ("id", "text", "label", "domain", "role")
-_COLUMN = "column."
+_COLUMN, _ASPECT = "column.", "aspect."
 _REDO = "Remove the evaluation's inputs and run again: each system answers each row once."
 
 
@@ -38,13 +38,14 @@ class Table:
     """Rows in one order for all systems, and what each of them said.
 
     `outside` rows are of another domain than the task's: they have slices of their own and count in no headline.
-    `lengths` are characters. `columns` are what else the corpus says of a row, to slice by; "" where it says nothing.
+    `aspects` are numbers of each text (family `aspects`). `columns` are what else the corpus says of a row, to slice
+    by; "" where it says nothing.
     """
 
     ids: tuple[str, ...]
     domain: tuple[str, ...]
     outside: NDArray[np.bool_]
-    lengths: NDArray[np.int64]
+    aspects: Mapping[str, NDArray[np.float64]]
     said: Mapping[str, Answered]
     columns: Mapping[str, tuple[str, ...]]
     has_gold: bool = True
@@ -54,7 +55,7 @@ class Table:
         sizes = {
             "domain": len(self.domain),
             "outside": len(self.outside),
-            "lengths": len(self.lengths),
+            **{f"aspect {name}": len(amounts) for name, amounts in self.aspects.items()},
             **{f"answers of the {system}": len(said) for system, said in self.said.items()},
             **{f"column {name}": len(values) for name, values in self.columns.items()},
         }
@@ -84,14 +85,16 @@ def align(
     task: Task,
     named: frozenset[str] = frozenset(),
     familiar: Collection[str] = frozenset(),
+    aspects: Callable[[Sequence[str]], Mapping[str, NDArray[np.float64]]] = lambda texts: {},
 ) -> Table:
     """The table made from rows and from each system's `(ids, outputs)`, whatever order those are in.
 
     `rows` has the columns id, text, label, domain and role ("test", "outside", or "beside" where gold only speaks of
     them: those are answered, not judged); its columns that begin with "column."
     become columns to slice by. `named` are the systems whose outputs say what they name and nothing of how sure they
-    are. The teacher is among the systems. `familiar` is what the task knows from training rows. Where no row at all has
-    gold, what the teacher named stands for it.
+    are. The teacher is among the systems. `familiar` is what the task knows from training rows;
+    `aspects` gives each text of judged rows its numbers. Where no row at all has gold, what the teacher named stands
+    for it.
 
     Raises:
         InputError: some rows without gold, or systems that did not answer exactly these rows; all problems at once.
@@ -125,7 +128,7 @@ def align(
         ids=tuple(ids[row] for row in judged.tolist()),
         domain=tuple(domains[row] for row in judged.tolist()),
         outside=outside[judged],
-        lengths=pc.utf8_length(rows["text"]).fill_null(0).to_numpy().astype(np.int64),
+        aspects=aspects([text or "" for text in rows["text"].to_pylist()]),
         said=answered,
         columns={
             name.removeprefix(_COLUMN): tuple("" if value is None else str(value) for value in rows[name].to_pylist())
@@ -144,14 +147,39 @@ def write_table(table: Table, path: Path) -> None:
         "gold": first.told_gold(),
         "domain": pa.array(table.domain),
         "outside": pa.array(table.outside),
-        "length": pa.array(table.lengths),
     }
+    columns |= {f"{_ASPECT}{name}": pa.array(amounts) for name, amounts in table.aspects.items()}
     columns |= {f"{_COLUMN}{name}": pa.array(values) for name, values in table.columns.items()}
     for system, said in table.said.items():
         columns |= {f"{name}.{system}": column for name, column in said.told().items()}
     told = pa.table(columns).replace_schema_metadata({"labels": json.dumps(first.labels, ensure_ascii=False)})
     with translating_full_disk(path.parent):
         pq.write_table(told, path, compression="zstd")
+
+
+def write_statistics(table: Table, metrics: Sequence[Metric], path: Path) -> None:
+    """Write what each metric needs of each test row, by system: another run on these rows can be compared by it.
+
+    A row that a metric is not about has null. Half a bin's count or a mean needs no more than four bytes.
+    """
+    test = table.test
+    columns: dict[str, pa.Array] = {"id": pa.array([table.ids[row] for row in test.tolist()])}
+    for system in (TEACHER, STUDENT):
+        said = table.said[system].take(test)
+        for metric in metrics:
+            if (metric.needs_probabilities and said.named) or (metric.against_teacher and system == TEACHER):
+                continue
+            counted, rows = metric.counted(said), metric.rows(said)
+            places = np.arange(len(test)) if counted is None else counted
+            known = np.zeros(len(test), dtype=np.bool_)
+            known[places] = True
+            full = np.zeros((len(test), rows.shape[1]), dtype=np.float32)
+            full[places] = rows
+            columns[f"{system}.{metric.kind}"] = pa.FixedSizeListArray.from_arrays(
+                pa.array(full.ravel()), rows.shape[1], mask=pa.array(~known)
+            )
+    with translating_full_disk(path.parent):
+        pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _unknown(known: NDArray[np.bool_], ids: Sequence[str]) -> list[Problem]:

@@ -114,6 +114,7 @@ def full() -> dict[str, Any]:
                 "latency_ms": {"p50": 0.041, "p95": 0.068, "p99": 0.094, "n": 1000},
                 "price_per_million_texts": 0.000301,
             },
+            "calibration": {"temperature": 1.37, "rows": 544, "nll_before": 0.46, "nll_after": 0.43},
             "variants": [
                 {
                     "format": "static",
@@ -158,6 +159,48 @@ def full() -> dict[str, Any]:
             "name": "1 of 5: 0.500–0.871",
             "n": 427,
             "retention": interval(0.892, 0.044, 5643),
+        },
+        "divergence": {
+            **{
+                kind: {
+                    **{
+                        name: interval(0.08 * place, 0.004)
+                        for place, name in enumerate(("mean", "p50", "p95", "p99"), 1)
+                    },
+                    "max": {"value": 2.75, "n": 2132},
+                }
+                for kind in ("forward_kl", "reverse_kl", "jensen_shannon")
+            },
+            "churn": interval(0.107, 0.013),
+            "wrong_flips": interval(0.012, 0.005),
+        },
+        "risk_coverage": {
+            "teacher": [{"coverage": 0.5, "risk": 0.02}, {"coverage": 1.0, "risk": 0.143}],
+            "student": [{"coverage": 0.5, "risk": 0.04}, {"coverage": 1.0, "risk": 0.184}],
+        },
+        "discovered": {
+            "halves": [1066, 1066],
+            "confirmed": {"value": 1, "n": 1066},
+            "slices": [
+                {
+                    "rule": "negation ≥ 1 and length ≥ 81",
+                    "n": 143,
+                    "negative_flips": interval(0.189, 0.06, 143),
+                    "elsewhere": 0.061,
+                    "lift": 3.1,
+                    "p_holm": 0.00021,
+                    "confirmed": True,
+                },
+                {
+                    "rule": "year is 2001",
+                    "n": 88,
+                    "negative_flips": interval(0.102, 0.06, 88),
+                    "elsewhere": 0.073,
+                    "lift": 1.4,
+                    "p_holm": 0.31,
+                    "confirmed": False,
+                },
+            ],
         },
         "reliability": {"teacher": bins(1.15), "student": bins(1.0)},
         "verdict": {

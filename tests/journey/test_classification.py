@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import stillroom
@@ -115,6 +116,21 @@ def test_a_damaged_bundle_is_refused(first: Run, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
     with pytest.raises(ArtifactError, match=r"static\.safetensors"):
         stillroom.load(copy)
+
+
+def test_it_is_as_sure_as_dev_shows_it_to_be_right(first: Run) -> None:
+    predictor = stillroom.load(first.folder)
+    told = first.summary["student"]["calibration"]
+    described = json.loads((predictor.folder / "bundle.json").read_text(encoding="utf-8"))
+    assert described["temperature"] == predictor.temperature == (told or {"temperature": 1.0})["temperature"]
+    texts = ["the film was great today", "we found it dull as ever"]
+    predictor.temperature = 4.0
+    softer = predictor.predict(texts)
+    np.testing.assert_array_equal(predictor.calibrated(texts), predictor.outputs(texts) / 4.0)
+    predictor.temperature = 1.0
+    for plain, soft in zip(predictor.predict(texts), softer, strict=True):
+        assert plain.label == soft.label
+        assert plain.score > soft.score
 
 
 def test_golden_answers_catch_other_weights(first: Run, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -81,6 +81,13 @@ def _stranger(family: str, kind: str) -> type[Member]:
     raise InputError(
         Problem(family, f"the kind `{kind}`", f"the name of one of the {family}", nearest(kind, names(family)))
     )
+
+
+def free(family: str) -> Iterator[Any]:
+    """Every member that needs nothing told: without a setting that has to be given."""
+    for name in names(family):
+        if not any(field.is_required() for field in member(family, name).model_fields.values()):
+            yield build(family, name)
 
 
 def build(family: str, settings: dict[str, Any] | str) -> Any:

@@ -19,6 +19,7 @@ from stillroom.core.errors import InputError, Problem, RecipeError, nearest
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
+    from stillroom.aspects import Aspect
     from stillroom.augmentations import Augmentation
     from stillroom.corpora import Source
     from stillroom.formats import Format
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from stillroom.teachers import Teacher
 else:
     # A member is checked by its own class before the recipe is put together: see `parse`.
-    Augmentation = Source = Format = Layout = Objective = Student = Task = Teacher = Any
+    Aspect = Augmentation = Source = Format = Layout = Objective = Student = Task = Teacher = Any
 
 #: The keys of a recipe that name members, and their families.
 FAMILIES = {
@@ -41,6 +42,22 @@ FAMILIES = {
     "objective": "objectives",
 }
 _AUGMENT = "augmentations"
+
+
+def _built(value: Any, info: ValidationInfo) -> Any:
+    """The members of the family of the field's name, where names or tables stand."""
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        return tuple(
+            plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
+        )
+    except InputError as error:
+        raise ValueError("; ".join(f"{p.found}: {p.todo}" for p in error.problems)) from error
+
+
+def _standard() -> tuple[Aspect, ...]:
+    return tuple(plugins.free("aspects"))
 
 
 @final
@@ -100,6 +117,10 @@ class Evaluate(Settings):
     """The level of every interval."""
     min_slice_rows: int = Field(100, ge=2)
     """Below this, a slice is not measurable."""
+    aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
+    """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
+
+    _members = field_validator("aspects", mode="before")(_built)
 
 
 @final
@@ -129,17 +150,7 @@ class Export(Settings):
     golden: int = Field(16, ge=1)
     """Inputs with expected outputs that a server checks before it says that it is ready."""
 
-    @field_validator("formats", "layouts", mode="before")
-    @classmethod
-    def _members(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        try:
-            return tuple(
-                plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
-            )
-        except InputError as error:
-            raise ValueError("; ".join(f"{p.found}: {p.todo}" for p in error.problems)) from error
+    _members = field_validator("formats", "layouts", mode="before")(_built)
 
 
 @final

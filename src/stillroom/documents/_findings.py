@@ -52,7 +52,7 @@ def stopped(evidence: Evidence) -> str:
 
 def lost(evidence: Evidence) -> list[str]:
     """What the student gets wrong that its teacher got right, and where it forgot most."""
-    return [*_flips(evidence), *_worst(evidence), *gap(evidence)]
+    return [*_flips(evidence), *_worst(evidence), *_discovered(evidence), *gap(evidence)]
 
 
 def gap(evidence: Evidence) -> list[str]:
@@ -71,6 +71,9 @@ def _flips(evidence: Evidence) -> Iterator[str]:
     if mended.value is not None:
         count = _counted(evidence.find("positive_flips", "count"), mended)
         yield f"It is right where its teacher is wrong on {units.PERCENT.told(mended)}{count}."
+    astray = evidence.figure("divergence", "wrong_flips")
+    if astray.value is not None:
+        yield f"Both are wrong, in different ways, on {units.PERCENT.told(astray)}."
     agreed = evidence.figure("agreement")
     if agreed.value is not None:
         yield f"Both give the same answer on {units.PERCENT.told(agreed)} of the test rows."
@@ -100,6 +103,16 @@ def _worst(evidence: Evidence) -> Iterator[str]:
         f"teacher’s {evidence.primary.replace('_', '-') or 'score'}{rows}. The interval is that of the least of all "
         "slices."
     )
+
+
+def _discovered(evidence: Evidence) -> Iterator[str]:
+    for one in evidence.rows("discovered", "slices"):
+        lost, elsewhere = Figure.read(one.get("negative_flips")), number(one.get("elsewhere"))
+        if one.get("confirmed") is True and lost.value is not None and elsewhere is not None:
+            yield (
+                f"Found by looking, and confirmed on other rows: where `{words(one.get('rule'))}`, "
+                f"{units.PERCENT.told(lost)} of the rows are lost, and {units.PERCENT.value(elsewhere)} elsewhere."
+            )
 
 
 def examined(evidence: Evidence) -> list[str]:

@@ -168,6 +168,30 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
+def divergence(evidence: Evidence) -> Table:
+    """How far student and teacher are apart, item by item."""
+    shown = {
+        "forward_kl": ("KL(teacher ‖ student)", "large where the student rules out what its teacher does not"),
+        "reverse_kl": ("KL(student ‖ teacher)", "large where the student is sure of what its teacher is not"),
+        "jensen_shannon": ("Jensen–Shannon", "both, each beside their mean; at most 0.693"),
+    }
+    names = ("mean", "p50", "p95", "p99", "max")
+    rows = [
+        (Cell(said, note, kind="text"), *(of(evidence.figure("divergence", kind, one), units.PLAIN) for one in names))
+        for kind, (said, note) in shown.items()
+    ]
+    reason = evidence.figure("divergence", "forward_kl", "mean").reason
+    known = evidence.figure("divergence", "forward_kl", "mean").value is not None
+    return Table(
+        f"How far apart they are on each text, in nats, with {level(evidence)}intervals",
+        ("", "mean", "median", "95 %", "99 %", "largest"),
+        tuple(rows) if known else (),
+        (evidence.source("evaluate"),),
+        "So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.",
+        otherwise=reason or units.UNMEASURED,
+    )
+
+
 def gap(evidence: Evidence) -> Table:
     """How far the texts that were made are from real ones; without rows where none were made."""
     told = evidence.figure("gap", "told_apart")
@@ -263,6 +287,31 @@ def slices_table(evidence: Evidence) -> Table:
     head = ("cut by", "slice", "n", "teacher", "student", "kept")
     caption = f"{evidence.primary or 'score'} by slice, with {level(evidence)}intervals"
     return Table(caption, head, rows, (evidence.source("evaluate"),))
+
+
+def discovered(evidence: Evidence) -> Table:
+    """The slices that nobody named, found on one half of the rows and tried on the other."""
+    found = evidence.table("discovered")
+    rows = tuple(
+        (
+            Cell(words(one.get("rule")), kind="text"),
+            Cell(units.COUNT.value(number(one.get("n")))),
+            of(Figure.read(one.get("negative_flips")), units.PERCENT),
+            Cell(units.PERCENT.value(number(one.get("elsewhere")))),
+            Cell(_probability(p) if (p := number(one.get("p_holm"))) is not None else "–"),
+            Cell("confirmed" if one.get("confirmed") is True else "not confirmed", kind="text"),
+        )
+        for one in evidence.rows("discovered", "slices")
+    )
+    return Table(
+        f"Slices found by looking, on rows that they were not found on, with {level(evidence)}intervals",
+        ("rows where", "n", "teacher right, student wrong", "elsewhere", "Holm p", "held-out rows"),
+        rows,
+        (evidence.source("evaluate"),),
+        "A shallow tree looked for them on one half of the test rows; all figures are of the other half. What is not "
+        "confirmed may be chance.",
+        otherwise=words(found.get("reason")) or units.UNMEASURED,
+    )
 
 
 def gates(evidence: Evidence) -> Table:

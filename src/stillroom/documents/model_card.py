@@ -186,11 +186,13 @@ def _body(evidence: Evidence) -> Iterator[str]:
     yield "## What was lost"
     yield _list(findings.lost(evidence))
     yield from _cited((evidence.source("evaluate"),))
+    yield from _table(tables.divergence(evidence))
     if findings.examined(evidence):
         yield "The student came out under its floor, or under itself without a teacher. The doctor found:"
         yield _list(findings.examined(evidence))
         yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
+    yield from _table(tables.discovered(evidence))
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))

@@ -68,6 +68,14 @@ class Answered(ABC):
         """How often it is right where it is so sure, a bin at a time; None where that can't be told."""
         return None
 
+    def risk_coverage(self) -> list[dict[str, float]] | None:
+        """How often it is wrong where it answers only what it is surest of; None where that can't be told."""
+        return None
+
+    def distributions(self) -> tuple[Floats, Floats] | None:
+        """What the teacher and the system give each answer, `[rows, answers]` each; None where that is not told."""
+        return None
+
     @abstractmethod
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """What gold makes of each row, by the name of a family of slices; rows with "" are in no slice of it."""
@@ -135,6 +143,16 @@ class Answers(Answered):
         from stillroom.metrics import ece
 
         return None if self.named else ece.reliability(self)
+
+    def risk_coverage(self) -> list[dict[str, float]] | None:
+        """The curve that `aurc` is the area under."""
+        from stillroom.metrics import aurc
+
+        return None if self.named else aurc.curve(self)
+
+    def distributions(self) -> tuple[Floats, Floats] | None:
+        """The probabilities of the labels."""
+        return None if self.named else (self.teacher, self.probabilities)
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """The gold label."""

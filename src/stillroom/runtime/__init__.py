@@ -38,6 +38,7 @@ class Predictor:
         self.digest = bundle.digest
         self.folder = bundle.folder
         self.parity = float(described["runners"][name]["parity"])
+        self.temperature = float(described.get("temperature", 1.0))
         member: Runner = plugins.build("runtime.runners", described["runners"][name]["settings"])
         self._serve = member.open(bundle.folder, threads=threads)
 
@@ -46,13 +47,22 @@ class Predictor:
         _refuse_unreadable(texts)
         return self._serve(texts) if texts else self._form.join([], outputs=len(self.task.outputs))
 
+    def calibrated(self, texts: Sequence[str]) -> Outputs:
+        """The outputs over the temperature that dev chose: what predictions are made of, as sure as they are right."""
+        said = self.outputs(texts)
+        return (
+            said
+            if self.temperature == 1.0
+            else self._form.with_values(said, self._form.values(said) / self.temperature)
+        )
+
     def predict(self, texts: Sequence[str]) -> list[Any]:
         """A prediction for each text, in the order of the texts.
 
         Raises:
             InputError: not a list of strings.
         """
-        return self.task.decode(self.outputs(texts), texts)
+        return self.task.decode(self.calibrated(texts), texts)
 
     def verify(self) -> None:
         """Check this machine's answers against those that the bundle was shipped with.

@@ -16,6 +16,7 @@ from stillroom.core.plugins import Member
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stillroom.core.calibration import Temperature
     from stillroom.core.words import Words
     from stillroom.metrics import Answered
     from stillroom.shapes import Outputs, Shape
@@ -161,6 +162,10 @@ class Task(Member, ABC):
     @abstractmethod
     def named(self, said: Outputs) -> NDArray[Any]:
         """What outputs name, as if it were gold."""
+
+    def calibration(self, said: Outputs, gold: NDArray[Any]) -> Temperature | None:
+        """What logits are best divided by, by rows with gold; None: too few, or it does not say how sure it is."""
+        return None
 
     def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""

@@ -19,6 +19,7 @@ from stillroom.tasks._labels import Labels
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stillroom.core.calibration import Temperature
     from stillroom.core.words import Words
     from stillroom.metrics import Answers
 
@@ -48,7 +49,9 @@ class Classification(Labels):
     shape: ClassVar[str] = "pooled"
     signals: ClassVar[frozenset[str]] = signals.KINDS
     floor: ClassVar[str] = "tf_idf"
-    judged_by: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ece", "nll")
+    judged_by: ClassVar[tuple[str, ...]] = (
+        "accuracy", "macro_f1", "ece", "adaptive_ece", "nll", "brier", "aurc",
+    )  # fmt: skip
 
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)
@@ -104,6 +107,12 @@ class Classification(Labels):
     def named(self, said: Any) -> NDArray[np.int64]:
         """The label of each answer, the first of the highest logits."""
         return signals.named(said)
+
+    def calibration(self, said: Any, gold: NDArray[Any]) -> Temperature | None:
+        """By the label of each text."""
+        from stillroom.core import calibration
+
+        return calibration.fit(said, gold)
 
     def answered(
         self,

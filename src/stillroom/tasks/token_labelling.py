@@ -21,6 +21,7 @@ from stillroom.tasks._labels import Labels
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stillroom.core.calibration import Temperature
     from stillroom.core.words import Words
     from stillroom.metrics._spans import Spans
 
@@ -136,9 +137,12 @@ class TokenLabelling(Labels):
         """The tag of each word; −1 on the words of a row without gold."""
         if words is None:
             raise TypeError("spans can only be learned by whoever reads words")
+        return self._tags(gold, words.places, words.counts)
+
+    def _tags(self, gold: NDArray[Any], places: NDArray[np.int32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
         rows = [() if one is None else one for one in gold]
-        found = tagging.on_words(rows, words.places, words.counts, self.labels)
-        found[np.repeat(~self.known(gold), words.counts)] = -1
+        found = tagging.on_words(rows, places, counts, self.labels)
+        found[np.repeat(~self.known(gold), counts)] = -1
         return found
 
     def named(self, said: Tagged) -> NDArray[Any]:
@@ -157,6 +161,12 @@ class TokenLabelling(Labels):
             for text, some in zip(rows["text"].to_pylist(), self.gold(rows["label"]), strict=True)
             for one in some or ()
         }
+
+    def calibration(self, said: Tagged, gold: NDArray[Any]) -> Temperature | None:
+        """By the tag of each word."""
+        from stillroom.core import calibration
+
+        return calibration.fit(said.values, self._tags(gold, said.words, said.counts))
 
     def answered(
         self,

@@ -189,9 +189,42 @@ def _reliability(evidence: Evidence, system: str) -> Panel | None:
     )
     error = evidence.figure(system, "scores", "ece")
     note = f"Expected calibration error {units.PERCENT.told(error)}." if error.value is not None else ""
+    divided = number(evidence.find(system, "calibration", "temperature"))
+    note += f" Its logits are divided by {units.PLAIN.value(divided)}, which dev chose." if divided else ""
     shown = tables.SHOWN[system]
     picture = _panel(parts, title=f"Reliability of the {system}", described=told, height=_HEIGHT + 44)
     return Panel(shown, picture, evidence.source("evaluate"), note)
+
+
+def risk_and_coverage(evidence: Evidence) -> Panel | None:
+    """How often each is wrong where it answers no more than what it is surest of."""
+    lines = {system: found for system in ("teacher", "student") if len(found := _risks(evidence, system)) > 1}
+    if not lines:
+        return None
+    heights = svg.nice(0.0, max(risk for line in lines.values() for _, risk in line) or 0.01)
+    across, up = svg.Scale(0.0, 1.0, _LEFT + 6, _RIGHT - 6), svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 6)
+    parts = [*_frame(across, svg.nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
+    parts.append(_label("share of the texts that it answers, the surest first", (_LEFT + _RIGHT) / 2, _BOTTOM + 42))
+    for system, line in lines.items():
+        parts.append(svg.path([(across.at(share), up.at(risk)) for share, risk in line], f"trail {system}"))
+        parts.append(svg.mark(system, across.at(line[-1][0]), up.at(line[-1][1])))
+    told = "; ".join(
+        f"{tables.SHOWN[system]}: wrong on {units.PERCENT.value(line[-1][1])} of all" for system, line in lines.items()
+    )
+    areas = ", ".join(
+        f"{tables.SHOWN[system]} {units.PERCENT.told(figure)}"
+        for system in lines
+        if (figure := evidence.figure(system, "scores", "aurc")).value is not None
+    )
+    note = f"How often it is wrong on what it answers. Area under the curve: {areas}." if areas else ""
+    picture = _panel(parts, title="Risk and coverage", described=told)
+    return Panel("Risk and coverage", picture, evidence.source("evaluate"), note)
+
+
+def _risks(evidence: Evidence, system: str) -> list[tuple[float, float]]:
+    found = [(number(one.get("coverage")), number(one.get("risk"))) for one in evidence.rows("risk_coverage", system)]
+    return [(share, risk) for share, risk in found if share is not None and risk is not None
+            and 0 <= share <= 1 and 0 <= risk <= 1]  # fmt: skip
 
 
 @final

@@ -1,0 +1,297 @@
+"""Two runs, or a run and last week's: what of the student got better, worse, or can't be told apart.
+
+Both are judged on the same test rows, paired row by row. Figures are corrected for there being several (the intervals
+of Bonferroni's level, the slices of Benjamini and Hochberg's); a regression is a drop that is shown to be past the
+margin, not one that might be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillroom import evaluate, intervals, journey, slices
+from stillroom.core import artifact, plugins, seeds
+from stillroom.core.artifact import Artifact
+from stillroom.core.errors import InputError, Problem
+from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
+from stillroom.metrics import Floats, Metric
+from stillroom.table import STATISTICS, STUDENT, TABLE
+
+State = Literal["better", "worse", "regression", "unchanged", "not measurable"]
+_FEWEST_SHARED = 0.5
+"""The share of the larger test that both must have: below it, two tests are compared and not two students."""
+_COSTS = ("texts_per_second", "disk_mb", "resident_mb")
+_RESAMPLES = 5000
+
+
+@final
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its evaluation, and the summary of its run, where it is a run."""
+
+    where: Path
+    evaluation: Artifact
+    summary: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path) -> Side:
+        """The run, or the evaluation, in a folder.
+
+        Raises:
+            ArtifactError: neither is there, or it is damaged.
+            InputError: a run that was not evaluated.
+        """
+        found = journey.look(folder)
+        stages = found.get("stages")
+        if isinstance(stages, Mapping):
+            if "evaluate" not in stages:
+                todo = "Run its recipe to the end, or name the folder of an evaluation."
+                raise InputError(Problem(str(folder), "a run that was not evaluated", "one that was", todo))
+            key = stages["evaluate"]["key"]
+            own = folder.resolve().parent.parent / evaluate.STAGE / key
+            return cls(folder, artifact.load(own), found)
+        if found.get("stage") != evaluate.STAGE:
+            expected = "the folder of a run, or of an evaluation"
+            raise InputError(Problem(str(folder), f"an artifact of `{found.get('stage')}`", expected, "Name another."))
+        return cls(folder, artifact.load(folder), {})
+
+    def table(self, name: str) -> pa.Table:
+        """A file of its evaluation.
+
+        Raises:
+            InputError: it has none: there was no row to test on, or an older version wrote it.
+        """
+        path = self.evaluation.folder / name
+        if not path.is_file():
+            raise InputError(Problem(str(path), "no such file", "an evaluation with test rows", "Evaluate it again."))
+        return pq.read_table(path)
+
+
+def compare(before: Path, after: Path, *, margin: float = 0.0, confidence: float = 0.95) -> dict[str, Any]:
+    """What changed from one run to another: `metrics`, `slices`, `costs` and `gates`, and the `regressions` by name.
+
+    `margin` is how much a figure may fall, as a share of its range, before that is a regression.
+
+    Raises:
+        InputError: other test rows, or no figure in common.
+        ArtifactError: a folder without a run or an evaluation, or a damaged one.
+    """
+    sides = Side.of(before), Side.of(after)
+    rows = _Shared(*(side.table(STATISTICS) for side in sides), where=(before, after))
+    known = [name.removeprefix(f"{STUDENT}.") for name in rows.names if name.startswith(f"{STUDENT}.")]
+    members: list[Metric] = [plugins.build("metrics", name) for name in known]
+    parts = list(_parts(members[0], rows, sides[1].table(TABLE)))
+    changes = _changes(members, parts, rows)
+    level = 1 - (1 - confidence) / len(members)
+    metrics = {one.kind: _metric(one, changes[one.kind], margin=margin, level=level) for one in members}
+    by_slice = _slices(members[0], parts, changes, margin=margin, confidence=confidence)
+    regressions = [name for name, one in metrics.items() if one["state"] == "regression"]
+    regressions += [f"{one['family']} “{one['name']}”" for one in by_slice if one["state"] == "regression"]
+    return {
+        "before": str(before),
+        "after": str(after),
+        "rows": {"both": len(rows), "only_before": rows.alone[0], "only_after": rows.alone[1]},
+        "margin": margin,
+        "confidence": confidence,
+        "metrics": metrics,
+        "slices": by_slice,
+        "costs": list(_costs(*(side.summary for side in sides))),
+        "gates": list(_gates(*(side.summary for side in sides))),
+        "regressions": regressions,
+    }
+
+
+@final
+class _Shared:
+    """The rows that both have been tested on, in one order, and what each side's metrics need of them."""
+
+    def __init__(self, before: pa.Table, after: pa.Table, *, where: tuple[Path, Path]) -> None:
+        ids = [table["id"].to_pylist() for table in (before, after)]
+        places = {one: place for place, one in enumerate(ids[1])}
+        both = [(place, places[one]) for place, one in enumerate(ids[0]) if one in places]
+        self.alone = len(ids[0]) - len(both), len(ids[1]) - len(both)
+        self.names = [name for name in after.column_names if name != "id" and name in before.column_names]
+        problems = []
+        if len(both) < _FEWEST_SHARED * max(len(ids[0]), len(ids[1]), 1):
+            found = f"{len(both):,} test rows in common, of {len(ids[0]):,} and {len(ids[1]):,}"
+            problems.append(Problem(f"{where[0]}, {where[1]}", found, "the same test", "Evaluate both on one corpus."))
+        if not any(name.startswith(f"{STUDENT}.") for name in self.names):
+            found = "no metric that both were judged by"
+            problems.append(Problem(f"{where[0]}, {where[1]}", found, "runs of one task", "Compare others."))
+        if problems:
+            raise InputError(*problems)
+        self.ids = [ids[0][place] for place, _ in both]
+        self._tables = tuple(
+            table.take(pa.array([pair[side] for pair in both])) for side, table in enumerate((before, after))
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def statistics(self, name: str) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """The rows that a metric counts on both sides, and what it needs of them before and after."""
+        columns = [table[name].combine_chunks() for table in self._tables]
+        counted = np.flatnonzero(np.logical_and(*(one.is_valid().to_numpy(zero_copy_only=False) for one in columns)))
+        taken = [one.take(pa.array(counted)) for one in columns]
+        found = [
+            one.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(counted), -1) for one in taken
+        ]
+        return counted, found[0], found[1]
+
+
+@final
+@dataclass(frozen=True)
+class _Change:
+    """A figure before and after, on the same rows and the same resamples; None: too few rows for one."""
+
+    n: int
+    before: Estimate | None = None
+    after: Estimate | None = None
+
+
+def _parts(metric: Metric, rows: _Shared, table: pa.Table) -> Iterator[tuple[slices.Slice, NDArray[np.int64]]]:
+    """The slices with enough rows that both have and the metric counts, each with the places of these rows."""
+    place = {one: number for number, one in enumerate(rows.ids)}
+    counted = set(rows.statistics(f"{STUDENT}.{metric.kind}")[0].tolist())
+    mine = [place.get(one, -1) for one in table["id"].to_pylist()]
+    for part in slices.of_columns(table):
+        members = [mine[row] for row in part.members.tolist() if mine[row] in counted]
+        if len(members) >= metric.min_rows:
+            yield part, np.array(members, dtype=np.int64)
+
+
+def _changes(
+    members: Sequence[Metric], parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]], rows: _Shared
+) -> dict[str, _Change]:
+    """Each metric, and the first on each slice, before and after, all in one pass over the same resamples."""
+    samples: dict[str, Sample] = {}
+    found: dict[str, _Change] = {}
+    for metric in members:
+        counted, *both = rows.statistics(f"{STUDENT}.{metric.kind}")
+        found[metric.kind] = _Change(len(counted))
+        if len(counted) >= metric.min_rows:
+            samples |= _sampled(metric.kind, metric, both, counted)
+    counted, *both = rows.statistics(f"{STUDENT}.{members[0].kind}")
+    for number, (_, places) in enumerate(parts):
+        inside = np.searchsorted(counted, places)
+        samples |= _sampled(str(number), members[0], [one[inside] for one in both], places)
+        found[str(number)] = _Change(len(places))
+    told = Resamples(len(rows), count=_RESAMPLES, rng=seeds.generator(0, "compare")).estimate(samples)
+    return {
+        name: _Change(one.n, told[f"{name} before"], told[f"{name} after"]) if f"{name} before" in told else one
+        for name, one in found.items()
+    }
+
+
+def _sampled(name: str, metric: Metric, both: Sequence[Floats], places: NDArray[np.int64]) -> dict[str, Sample]:
+    return {
+        f"{name} {when}": Sample(one, metric.value, places) for when, one in zip(("before", "after"), both, strict=True)
+    }
+
+
+def _metric(metric: Metric, found: _Change, *, margin: float, level: float) -> dict[str, Any]:
+    if found.before is None or found.after is None:
+        nothing = not_measurable(found.n, f"{found.n} rows; {metric.kind} needs {metric.min_rows}")
+        return {"state": "not measurable", "change": nothing.as_dict()}
+    width = metric.high - metric.low
+    change = (found.after - found.before).interval(level, within=(-width, width))
+    return {
+        "before": intervals.plain(found.before.value),
+        "after": intervals.plain(found.after.value),
+        "change": change.as_dict(),
+        "state": _state(metric, change, margin=margin),
+    }
+
+
+def _state(metric: Metric, change: Interval, *, margin: float) -> State:
+    """What an interval of a change shows; the margin is a share of the metric's range."""
+    if change.low is None or change.high is None:
+        return "not measurable"
+    low, high = (change.low, change.high) if metric.higher_is_better else (-change.high, -change.low)
+    if low > 0:
+        return "better"
+    if high >= 0:
+        return "unchanged"
+    return "regression" if high < -margin * _scale(metric) else "worse"
+
+
+def _scale(metric: Metric) -> float:
+    """What a margin of 1 is: the width of a share or of a percentage, and 1 for what has no such end."""
+    width = metric.high - metric.low
+    return width if width <= 1000 else 1.0
+
+
+def _slices(
+    metric: Metric,
+    parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]],
+    changes: Mapping[str, _Change],
+    *,
+    margin: float,
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """The primary metric on each slice; what got worse is held to a share of false finds (Benjamini and Hochberg)."""
+    sign = 1.0 if metric.higher_is_better else -1.0
+    found: list[tuple[slices.Slice, Interval, float]] = []
+    for number, (part, _) in enumerate(parts):
+        one = changes[str(number)]
+        if one.before is None or one.after is None:
+            raise AssertionError("a slice with enough rows and no figure")
+        change = one.after - one.before
+        above = float(np.mean(sign * change.resampled >= 0)) if np.isfinite(change.resampled).all() else 1.0
+        found.append((part, change.interval(confidence), min(1.0, 2 * max(above, 1 / _RESAMPLES))))
+    adjusted = intervals.benjamini_hochberg([p for *_, p in found])
+    return [
+        {
+            "family": part.family,
+            "name": part.name,
+            "n": change.n,
+            "change": change.as_dict(),
+            "q": intervals.plain(q),
+            "state": _slice_state(metric, change, q, margin=margin, confidence=confidence),
+        }
+        for (part, change, _), q in zip(found, adjusted, strict=True)
+    ]
+
+
+def _slice_state(metric: Metric, change: Interval, q: float, *, margin: float, confidence: float) -> State:
+    state = _state(metric, change, margin=margin)
+    return "unchanged" if state in ("worse", "regression") and q > 1 - confidence else state
+
+
+def _costs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the student costs, and by how much that changed: of one machine at two times, so nothing is concluded."""
+    for name in _COSTS:
+        one, other = (((side.get("student") or {}).get("cost") or {}).get(name) for side in (before, after))
+        if isinstance(one, int | float) and isinstance(other, int | float) and one > 0:
+            yield {"cost": name, "before": one, "after": other, "ratio": intervals.plain(other / one)}
+
+
+def _gates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The gates of both, and those that changed their answer."""
+    states = [{one["measure"]: one["state"] for one in side.get("gates") or ()} for side in (before, after)]
+    for measure in dict.fromkeys([*states[0], *states[1]]):
+        yield {"measure": measure, "before": states[0].get(measure), "after": states[1].get(measure)}
+
+
+def passed(found: Mapping[str, Any]) -> bool:
+    """Whether nothing regressed past the margin."""
+    return not found["regressions"]
+
+
+def told(found: Mapping[str, Any]) -> Sequence[str]:
+    """The comparison in sentences."""
+    states = [one["state"] for one in found["metrics"].values()]
+    counts = {state: states.count(state) for state in ("better", "worse", "regression", "unchanged", "not measurable")}
+    parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"Of {len(states)} metrics on {found['rows']['both']:,} rows that both have: {parts}."]
+    if found["regressions"]:
+        lines.append(f"Regressed past the margin: {', '.join(found['regressions'])}.")
+    return lines

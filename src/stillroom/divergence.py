@@ -1,0 +1,86 @@
+"""How far apart teacher and student are, item by item: divergences of what they say, and labels that went astray.
+
+Equal accuracy says nothing of it: what one gains somewhere may hide what it lost elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stillroom import intervals
+from stillroom.intervals import Interval, not_measurable
+from stillroom.metrics import Answered, Floats
+
+KINDS = ("forward_kl", "reverse_kl", "jensen_shannon")
+FIGURES = ("mean", "p50", "p95", "p99", "max")
+_LEAST = 1e-12  # a probability below which none is told apart
+_UNSAID = "it does not say of each row how probable each answer is"
+_NEITHER = "its answers are neither right nor wrong"
+
+
+def measure(
+    student: Answered, teacher: Answered, *, resamples: int, confidence: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Divergences in nats: their mean, percentiles with distribution-free intervals, and the largest; then flips.
+
+    `forward_kl` is KL(teacher ‖ student), `reverse_kl` the other way round; `jensen_shannon` is at most ln 2.
+    """
+    pair = None if teacher.named else student.distributions()
+    told: dict[str, Any] = {}
+    for kind in KINDS:
+        apart = None if pair is None else _apart(*pair)[kind]
+        told[kind] = _spread(apart, len(student), resamples=resamples, confidence=confidence, rng=rng)
+    agrees = student.agrees
+    told["churn"] = intervals.clopper_pearson(int((~agrees).sum()), len(agrees), confidence).as_dict()
+    right, its = student.right, student.teacher_right
+    if right is None or its is None:
+        return {**told, "wrong_flips": not_measurable(len(student), _NEITHER).as_dict()}
+    astray = ~right & ~its & ~agrees
+    return {**told, "wrong_flips": intervals.clopper_pearson(int(astray.sum()), len(astray), confidence).as_dict()}
+
+
+def nothing(reason: str) -> dict[str, Any]:
+    """The same where there is no row."""
+    unknown = not_measurable(0, reason).as_dict()
+    spread = dict.fromkeys(FIGURES, unknown)
+    return {**dict.fromkeys(KINDS, spread), "churn": unknown, "wrong_flips": unknown}
+
+
+def paths() -> list[str]:
+    """The figures' names, as a gate gives them."""
+    return [f"divergence.{kind}.{figure}" for kind in KINDS for figure in FIGURES] + [
+        "divergence.churn",
+        "divergence.wrong_flips",
+    ]
+
+
+def _apart(teacher: Floats, student: Floats) -> Mapping[str, Floats]:
+    """The divergences of each row, `[rows]`, of distributions `[rows, classes]`."""
+    p, q = (np.clip(one, _LEAST, None) for one in (teacher, student))
+    p, q = (one / one.sum(axis=1, keepdims=True) for one in (p, q))
+    middle = (p + q) / 2
+    forward, reverse = _kl(p, q), _kl(q, p)
+    return dict(zip(KINDS, (forward, reverse, (_kl(p, middle) + _kl(q, middle)) / 2), strict=True))
+
+
+def _kl(p: Floats, q: Floats) -> Floats:
+    return np.asarray(np.maximum((p * (np.log(p) - np.log(q))).sum(axis=1), 0.0))
+
+
+def _spread(
+    apart: Floats | None, rows: int, *, resamples: int, confidence: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    if apart is None:
+        return dict.fromkeys(FIGURES, not_measurable(rows, _UNSAID).as_dict())
+    statistics = np.stack([apart, np.ones_like(apart)], axis=1)
+    mean = intervals.bca(
+        statistics, lambda sums: sums[..., 0] / sums[..., 1], resamples=resamples, confidence=confidence, rng=rng
+    )
+    figures: dict[str, Interval] = {"mean": mean}
+    for name in FIGURES[1:-1]:
+        figures[name] = intervals.quantile(apart, int(name[1:]) / 100, confidence)
+    largest = {"value": intervals.plain(float(apart.max())), "n": rows}  # of this sample: there is no bound to others
+    return {**{name: one.as_dict() for name, one in figures.items()}, "max": largest}
