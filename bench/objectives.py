@@ -81,7 +81,7 @@ class Ground:
     def said(self, student: Student, names: Sequence[str]) -> transfer_set.TransferSet:
         """One transfer set for all mixtures of a student."""
         wanted = frozenset[str]().union(
-            *(transfer.wanted(mixture(one), student=student, loaded=self.loaded) for one in names)
+            *(transfer.wanted(mixture(one), student=student, loaded=self.loaded, form=self.task.form) for one in names)
         )
         parts = (self.rows.train, self.rows.dev)
         return transfer.collect(self.loaded, teacher=self.teacher, parts=parts, task=self.task,
