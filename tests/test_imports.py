@@ -15,6 +15,7 @@ SOURCE = Path(stillroom.__file__).parent
 #: Lower ones may not import higher ones. A family is any package of ours that is not named here.
 LEVELS = {"core": 0, "families": 1, "stages": 2, "pipeline": 3, "outside": 4}
 FAMILIES = {
+    "aspects",
     "augmentations",
     "corpora",
     "documents",
@@ -40,7 +41,7 @@ def level(module: str) -> int:
         return LEVELS["families"]
     if part in OUTSIDE:
         return LEVELS["outside"]
-    return LEVELS["pipeline"] if part in ("pipeline", "journey", "search") else LEVELS["stages"]
+    return LEVELS["pipeline"] if part in ("pipeline", "journey", "search", "compare") else LEVELS["stages"]
 
 
 def modules() -> list[Path]:

@@ -328,7 +328,7 @@ def test_what_does_not_fit_is_told_before_anything_starts(speaker_folder: Path, 
     twice = [*plain["objective"], {"kind": "on_policy", "rounds": 3}]
     with pytest.raises(MismatchError, match="a second objective for which the student writes"):
         fitted({**plain, "objective": twice}, tmp_path / "work")
-    with pytest.raises(MismatchError, match="`on_policy`, which looks at logits, token_logprobs"):
+    with pytest.raises(MismatchError, match="`on_policy` for text_to_text"):
         fitted({**plain, "task": {"kind": "text_to_text"}, "student": {"kind": "seq2seq"}}, tmp_path / "work")
     with pytest.raises(MismatchError, match="where a student is the next teacher"):
         fitted({**plain, "train": {"rounds": 2}}, tmp_path / "work")

@@ -187,14 +187,11 @@ def _headline(
 
 def _sample(metric: Metric, said: Answered) -> Sample:
     """The statistics of the rows that a metric is about."""
-    found = said.part(metric.answers)
+    found = metric.statistics(said)
     if found is None:
         raise AssertionError(f"{metric.kind} is about nothing of this, as it is of what the student said")
-    part, rows = found
-    counted = metric.counted(part)
-    if rows is not None:
-        counted = rows if counted is None else rows[counted]
-    return Sample(metric.rows(part), metric.value, counted)
+    counted, rows = found
+    return Sample(rows, metric.value, counted)
 
 
 def _difference(metric: Metric, student: Estimate, other: Estimate, confidence: float) -> Interval:

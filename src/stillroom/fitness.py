@@ -168,6 +168,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
             found = f"`{objective.kind}`, which needs {', '.join(foreign)}"
             expected = f"one that makes do with what serves {task.kind}: {', '.join(sorted(task.signals))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective."))
+        if (objective.writing or objective.across_tokens) and not task.form.extends:
+            found, expected = f"`{objective.kind}` for {task.kind}", "a task of text that goes on"
+            problems.append(Problem(f"objective[{number}]", found, expected, "Choose another objective."))
         heats = objective.heats - {1.0}
         if task.form.has_tail and heats and objective.needs & signals.LOGITS:
             found = f"`{objective.kind}` at a temperature of {', '.join(f'{one:g}' for one in sorted(heats))}"

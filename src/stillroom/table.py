@@ -167,9 +167,11 @@ def write_statistics(table: Table, metrics: Sequence[Metric], path: Path) -> Non
     for system in (TEACHER, STUDENT):
         said = table.said[system].take(test)
         for metric in metrics:
-            if (metric.needs_probabilities and said.named) or (metric.against_teacher and system == TEACHER):
+            mute = (metric.needs_probabilities and said.named) or (metric.against_teacher and system == TEACHER)
+            found = None if mute else metric.statistics(said)
+            if found is None:
                 continue
-            counted, rows = metric.counted(said), metric.rows(said)
+            counted, rows = found
             places = np.arange(len(test)) if counted is None else counted
             known = np.zeros(len(test), dtype=np.bool_)
             known[places] = True

@@ -118,7 +118,7 @@ class Pair:
             tuple(rows),
             ("",) * count,
             np.zeros(count, dtype=np.bool_),
-            np.ones(count, dtype=np.int64),
+            {},
             {
                 name: Answers(gold, softmax(one.astype(np.float32)), teacher, labels=LABELS)
                 for name, one in said.items()

@@ -167,7 +167,7 @@ class TestNetwork:
     ) -> None:
         network = self.network(encoder_folder)
         read = network.encode(["the film was great"] * 2)
-        taught, _ = TASK.form.taught(network, read, None, ["great", "we found it dull"])
+        taught = TASK.form.taught(network, ["the film was great"] * 2, ["great", "we found it dull"])[0]
         assert network.longest_of(taught) == 5, "its end among them"
         padded = [torch.from_numpy(one) for one in batches.pad(read[:1])]
         (said,) = network.generate(*padded)
@@ -190,7 +190,7 @@ class TestNetwork:
         network = self.network(encoder_folder)
         network.module.eval()
         texts, targets = ["the film was great", "we found it dull in every scene"], ["great", "dull scene today"]
-        ids = TASK.form.taught(network, network.encode(texts), None, targets)[0]
+        ids = TASK.form.taught(network, texts, targets)[0]
         with torch.inference_mode():
             both, alone = (network.tell(*(torch.from_numpy(one) for one in batches.pad(some)), frozenset())
                            for some in (ids, ids[:1]))  # fmt: skip

@@ -209,6 +209,17 @@ class Metric(Member, ABC):
     def value(self, sums: Floats) -> Floats:
         """The metric from sums of statistics over rows, `[..., k]` to `[...]`; NaN where there are no rows."""
 
+    def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
+        """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
+        found = answers.part(self.answers)
+        if found is None:
+            return None
+        part, rows = found
+        counted = self.counted(part)
+        if rows is not None:
+            counted = rows if counted is None else rows[counted]
+        return counted, self.rows(part)
+
     def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""
         return float(self.value(self.rows(answers).sum(axis=0)))

@@ -77,6 +77,8 @@ class Shape(Member, ABC):
     answering: ClassVar[frozenset[str]] = signals.ANSWERS | {signals.WORDS, signals.COUNTS}
     """The signals that an answer can be made of; what a teacher says beside them is no answer."""
 
+    extends: ClassVar[bool] = False
+    """Whether what is written goes on with the text that is read, so that it can begin anywhere in it."""
     on_request: ClassVar[frozenset[str]] = frozenset()
     """The signals that stand beside an answer only where they are `needed`."""
     beside: ClassVar[tuple[str, ...]] = ()

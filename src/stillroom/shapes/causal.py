@@ -57,6 +57,7 @@ class Causal(Shape):
     graph_runner: ClassVar[str] = "onnx_causal"
     judged_at_once: ClassVar[int] = 512  # of each id logits over a whole vocabulary
     has_tail: ClassVar[bool] = True
+    extends: ClassVar[bool] = True
     may_write: ClassVar[bool] = True
 
     kind: Literal["causal"] = "causal"
