@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,18 @@ def test_outputs_of_any_size_stay_numbers(task: Task) -> None:
     texts, _ = toy(task)
     for one in task.decode(outputs(task, texts, scale=6e4), texts):
         json.dumps(one.as_dict(), allow_nan=False)
+
+
+def test_the_docs_say_which_checks_are_of_it(task: Task) -> None:
+    texts, table = toy(task)
+    said, gold = outputs(task, texts), task.gold(table["label"])
+    answered = task.answered(gold, said, said, rows=about(texts))
+    sure = task.calibration(outputs(task, 40 * texts), task.golds(40 * list(gold))) if task.learns_gold else None
+    checks = (answered.right, answered.distributions(), answered.reliability(), sure)
+    assert (answered.reliability() is None) == (answered.risk_coverage() is None)
+    page = (Path(__file__).parents[2] / "docs" / "stages" / "evaluate.md").read_text(encoding="utf-8")
+    told = " | ".join("no" if one is None else "yes" for one in checks)
+    assert f"| `{task.kind}` | {told} |" in page
 
 
 def test_its_floor_learns_the_toy(task: Task) -> None:
