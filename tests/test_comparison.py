@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from stillroom import comparison
+from stillroom import comparison, intervals
 from stillroom.core import recipe
 from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
@@ -164,6 +164,10 @@ class TestVerdict:
         noise = {"teacher": 0.0, "student": 1.0, "undistilled": 1.0, "baseline": 1.0}
         verdict = compare(table(noise=noise, test=300))["verdict"]
         assert (verdict["worth"], verdict["floor"]) == ("no difference shown", "no difference shown")
+        added = verdict["difference"]
+        more = intervals.to_settle(added["value"], added["low"], added["high"], limit=0.0, n=300)
+        assert more
+        assert f"About {more:,} more rows would show a difference of that size." in verdict["sentence"]
 
     def test_without_the_other_students_it_says_so(self) -> None:
         alone = compare(table(noise={"teacher": 0.0, "student": 1.0}))

@@ -125,6 +125,16 @@ class TestAdvice:
             in judged("retention.accuracy", at_least=0.95).advice
         )
 
+    def test_names_the_slice_that_the_rows_are_to_be_of(self) -> None:
+        retention = {"value": 0.93, "low": 0.88, "high": 0.98, "n": 100}
+        summary = {
+            **SUMMARY,
+            "worst_slice": {"family": "negation", "name": "2 or more", "n": 100, "retention": retention},
+        }
+        (verdict,) = gates.judge([recipe.Gate(measure="worst_slice.retention", at_least=0.9)], summary)
+        assert verdict.state == "inconclusive"
+        assert "About 178 more rows of negation “2 or more” would settle it" in verdict.advice
+
     def test_from_the_other_side_it_would_fail(self) -> None:
         assert "it would then fail" in judged("retention.accuracy", at_least=0.97).advice
         assert "it would then fail" in judged("negative_flips", at_most=0.025).advice

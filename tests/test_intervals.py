@@ -278,3 +278,21 @@ def test_figures_apart_cover_the_true_difference_and_need_both() -> None:
     assert covered >= 0.95 * 400
     nothing = intervals.apart(intervals.clopper_pearson(3, 9, 0.95), intervals.not_measurable(0, "no rows"))
     assert (nothing.value, nothing.reason, nothing.n) == (None, "no rows", 0)
+
+
+@given(value=st.floats(0.1, 0.9), below=st.floats(0.01, 0.3), above=st.floats(0.01, 0.3), limit=st.floats(0, 1))
+@settings(max_examples=80, deadline=None)
+def test_so_many_more_rows_bring_the_limit_out_of_the_interval_and_one_less_hardly(
+    value: float, below: float, above: float, limit: float
+) -> None:
+    low, high, n = value - below, value + above, 400
+    more = intervals.to_settle(value, low, high, limit=limit, n=n)
+    if more is None:
+        assert abs(value - limit) < max(below, above) / 9
+        return
+    shrunk = math.sqrt(n / (n + more))
+    outside = value - below * shrunk >= limit - 1e-9 if value > limit else value + above * shrunk <= limit + 1e-9
+    assert outside
+    if more > 1:
+        wider = math.sqrt(n / (n + more - 1))
+        assert value - below * wider < limit < value + above * wider or math.isclose(wider, shrunk, rel_tol=2e-3)

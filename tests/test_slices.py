@@ -154,7 +154,7 @@ class TestCompare:
         settings = recipe.Evaluate(resamples=200, min_slice_rows=100)
         goods = next(one for one in compare(table(), settings) if one.slice.name == "goods").as_dict()
         assert goods["state"] == "not measurable"
-        assert goods["reason"] == "75 rows; 100 are needed"
+        assert goods["reason"] == "75 rows; 100 are needed: 25 more of domain “goods”"
         assert goods["retention"]["value"] is None
         assert goods["negative_flips"]["n"] == 75
 

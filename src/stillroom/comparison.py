@@ -255,6 +255,7 @@ def _verdict(
             f"{said}: {metric} {with_it:.3f} with the teacher's words, {without:.3f} without them, "
             f"{_span(added, level)} on {added['n']:,} rows."
         )
+        first += _power(added) if worth == "no difference shown" else ""
     second = {
         "above": f"The student stands above {floor}",
         "under": f"A finding: the student stands under its floor, {floor}",
@@ -273,6 +274,13 @@ def _sign(interval: Mapping[str, Any] | None, *, more: str, less: str) -> str:
     if interval["low"] > 0:
         return more
     return less if interval["high"] < 0 else "no difference shown"
+
+
+def _power(difference: Mapping[str, Any]) -> str:
+    """How many more rows would show a difference as large as this one."""
+    value, low, high = (float(difference[end]) for end in ("value", "low", "high"))
+    more = intervals.to_settle(value, low, high, limit=0.0, n=difference["n"])
+    return f" About {more:,} more rows would show a difference of that size." if more else " It is next to nothing."
 
 
 def _span(interval: Mapping[str, Any] | None, level: str) -> str:

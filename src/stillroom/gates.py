@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import divergence, gap
+from stillroom import divergence, gap, intervals
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -35,8 +35,6 @@ _COSTS = (
 )
 #: Parts of a summary that describe the run and not the systems.
 _NOT_MEASURED = frozenset({"seed", "stages", "gates", "confidence", "resamples"})
-#: Beyond so many times the rows at hand, "collect more" is no advice.
-_HOPELESS = 100.0
 _ABSENT = object()
 
 
@@ -159,7 +157,7 @@ def _judge(gate: recipe.Gate, summary: Mapping[str, Any], known: Sequence[str]) 
         low=figure.low if figure.has_interval else None,
         high=figure.high if figure.has_interval else None,
         reason=_reason(figure, state, limit, sense),
-        advice=_advice(figure, limit, sense) if state == "inconclusive" else "",
+        advice=_advice(figure, limit, sense, of=_of(summary, gate.measure)) if state == "inconclusive" else "",
     )
 
 
@@ -209,17 +207,25 @@ def _reason(figure: _Figure, state: State, limit: float, sense: Sense) -> str:
     return f"{asked} asked, and the {bound} end of {span} is {'within' if state == 'pass' else 'past'} it"
 
 
-def _advice(figure: _Figure, limit: float, sense: Sense) -> str:
-    """How many more rows about would settle it: the interval's halves shrink with the square root of the rows."""
-    gap = abs(figure.value - limit)
-    half = figure.value - figure.low if figure.value > limit else figure.high - figure.value
-    times = (half / gap) ** 2 if gap else math.inf
-    if times > _HOPELESS:
+def _advice(figure: _Figure, limit: float, sense: Sense, *, of: str) -> str:
+    """How many more rows about would settle it, and which."""
+    rows = figure.n or 1000
+    more = intervals.to_settle(figure.value, figure.low, figure.high, limit=limit, n=rows)
+    if more is None:
         return "The figure lies at the limit: more rows alone will hardly settle it."
     fate = "pass" if (figure.value >= limit) == (sense == "at_least") else "fail"
     if figure.n is None:
-        return f"About {times:.1f} times the rows would settle it; it would then {fate}, should the figure stay."
-    more = max(1, math.ceil(figure.n * (times - 1)))
+        return (
+            f"About {1 + more / rows:.1f} times the rows would settle it; it would then {fate}, should the figure stay."
+        )
     return (
-        f"About {more:,} more rows would settle it; it would then {fate}, should the figure stay at {figure.value:.4g}."
+        f"About {more:,} more rows{of} would settle it; it would then {fate}, should the figure stay at "
+        f"{figure.value:.4g}."
     )
+
+
+def _of(summary: Mapping[str, Any], path: str) -> str:
+    """Which rows a figure rests on, where it is a slice's."""
+    part = _at(summary, path.rpartition(".")[0])
+    family, name = (part.get(one) if isinstance(part, Mapping) else None for one in ("family", "name"))
+    return f" of {family} “{name}”" if family and name else ""

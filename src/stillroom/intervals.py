@@ -26,6 +26,8 @@ Value = Callable[[Floats], Floats]
 _BLOCK = 2**18
 #: … but no fewer resamples than this, so that a long table is not read anew for each.
 _DRAWS = 16
+#: Beyond so many times the rows at hand, "collect more" is no advice.
+HOPELESS = 100.0
 #: A figure that more resamples than this can't tell has no interval.
 _UNDEFINED = 0.01
 
@@ -211,6 +213,17 @@ class Resamples:
             places = part if sample.members is None else sample.members[part]
             left_out[places] = sample.value(total - statistics[part])
         return Estimate(value, resampled, left_out, len(statistics))
+
+
+def to_settle(value: float, low: float, high: float, *, limit: float, n: int) -> int | None:
+    """How many more rows about would bring a limit out of an interval, should the figure stay; None: hardly any number.
+
+    The halves of an interval shrink with the square root of the rows.
+    """
+    gap = abs(value - limit)
+    half = value - low if value > limit else high - value
+    times = (half / gap) ** 2 if gap else math.inf
+    return None if times > HOPELESS else max(1, math.ceil(n * (times - 1)))
 
 
 def bca(statistics: Floats, value: Value, *, resamples: int, confidence: float, rng: np.random.Generator) -> Interval:

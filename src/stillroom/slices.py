@@ -196,7 +196,7 @@ def _finding(
     flipped = flips(answers, settings.confidence)
     teacher, student = pair
     if teacher is None or student is None:
-        nothing = not_measurable(count, f"{count} rows; {needed} are needed")
+        nothing = not_measurable(count, _too_few(part, count, needed))
         return Finding(part, nothing, nothing, nothing, flipped, None)
     retained = student / teacher
     retention = retained.interval(settings.confidence, within=(0.0, math.inf))
@@ -208,6 +208,10 @@ def _finding(
         flipped,
         None if retention.value is None else retained,
     )
+
+
+def _too_few(part: Slice, count: int, needed: int) -> str:
+    return f"{count} rows; {needed} are needed: {needed - count} more of {part.family} “{part.name}”"
 
 
 def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
