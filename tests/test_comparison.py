@@ -161,7 +161,8 @@ class TestVerdict:
         assert "−0." in verdict["sentence"]
 
     def test_a_teacher_that_makes_no_difference(self) -> None:
-        noise = {"teacher": 0.0, "student": 1.0, "undistilled": 1.0, "baseline": 1.0}
+        # Its twin errs a little more often: too little to be shown on so few rows.
+        noise = {"teacher": 0.0, "student": 1.0, "undistilled": 1.1, "baseline": 1.0}
         verdict = compare(table(noise=noise, test=300))["verdict"]
         assert (verdict["worth"], verdict["floor"]) == ("no difference shown", "no difference shown")
         added = verdict["difference"]
