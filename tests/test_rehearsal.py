@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from stillroom import corpus, pipeline, rehearsal, teach, train, transfer
+from stillroom import corpus, examples, pipeline, rehearsal, teach, train, transfer
 from stillroom.core import artifact, batches, plugins, processes, recipe, seeds
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import MismatchError
@@ -91,7 +91,7 @@ class Ground:
         return self.student.reopen(self.first.folder, task=self.task)
 
     def examples(self, own: OwnWords | None) -> Any:
-        return train.examples(self.network(), self.rows.learnable, self.said, self.objectives, task=self.task, own=own)
+        return examples.of(self.network(), self.rows.learnable, self.said, self.objectives, task=self.task, own=own)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_a_student_that_says_what_its_teacher_says_learns_nothing(ground: Ground
     same = plugins.build("students", {"kind": "decoder", "layers": 4})
     network = cast("Any", same.begin(task=ground.task, studied=ground.studied.folder, texts=iter(()), seed=1))
     own = ground.own()
-    rows, _ = train.examples(network, ground.rows.learnable, ground.said, ground.objectives, task=ground.task, own=own)
+    rows, _ = examples.of(network, ground.rows.learnable, ground.said, ground.objectives, task=ground.task, own=own)
     for divergence in ("forward_kl", "reverse_kl", "jensen_shannon"):
         objective = plugins.build("objectives", {"kind": "on_policy", "divergence": divergence})
         padded, mask = (torch.from_numpy(one) for one in batches.pad(rows.ids))

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 import stillroom
-from stillroom import pipeline, train
+from stillroom import examples, pipeline
 from stillroom.core import plugins, recipe, scored
 from stillroom.core.errors import MismatchError
 from stillroom.export import in_torch
@@ -187,10 +187,10 @@ class TestLearns:
 
     def test_objectives_of_logits_are_refused_where_texts_are_cut_otherwise(self) -> None:
         objectives = [plugins.build("objectives", {"kind": one}) for one in ("sequence", "reverse_kl")]
-        train._refuse_cut_otherwise(0, of=9, objectives=objectives)
-        train._refuse_cut_otherwise(3, of=9, objectives=objectives[:1])
+        examples._refuse_cut_otherwise(0, of=9, objectives=objectives)
+        examples._refuse_cut_otherwise(3, of=9, objectives=objectives[:1])
         with pytest.raises(MismatchError, match=r"objective\[1\].*3 of 9 tokens"):
-            train._refuse_cut_otherwise(3, of=9, objectives=objectives)
+            examples._refuse_cut_otherwise(3, of=9, objectives=objectives)
 
     def test_a_peer_of_other_tokens_is_refused(self) -> None:
         told = torch.from_numpy(scored.of_logits(np.zeros((2, 9)), np.zeros(2, np.int64), kept=6))

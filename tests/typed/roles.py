@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillroom import rehearsal, teach, train
+from stillroom import examples, rehearsal, teach, train
 from stillroom.corpus import Corpus, Dev, Learnable, Rows, Test, Train
 from stillroom.search.bench import Jury
 from stillroom.teachers import Teacher
@@ -51,7 +51,7 @@ def what_fits_takes_no_corpus(corpus: Corpus, teacher: Teacher, rest: Any) -> No
     rehearsal.write(rest, rest, rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.undistilled(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     train.begin(rest, rest, corpus, None, [], **rest)  # type: ignore[arg-type]
-    train.examples(rest, corpus, None, [], task=rest)  # type: ignore[arg-type]
+    examples.of(rest, corpus, None, [], task=rest)  # type: ignore[arg-type]
     teach.prepare(teacher, corpus=corpus, **rest)  # type: ignore[arg-type]
     teacher.prepare(rest, corpus=corpus, **rest)  # type: ignore[arg-type]
     teacher.inputs(corpus)  # type: ignore[arg-type]
