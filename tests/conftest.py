@@ -22,6 +22,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny networks are quickest on one thread, and several test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a test takes more, its threads should not keep the other tests' core busy with waiting: see `stillroom.cli`.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # A machine with other work stops a test for a while, and a property holds all the same: no time limit on examples.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
