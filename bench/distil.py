@@ -42,7 +42,7 @@ from stillroom.corpus import Dev, Rows, Train
 from stillroom.objectives import Objective, Target
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from stillroom.teachers.huggingface import HuggingFace
 
 ROUNDS = {"static": 3, "transformer": 3}

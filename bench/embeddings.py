@@ -26,7 +26,6 @@ import gzip
 import itertools
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from objectives import interval, shown
-from parts import BASE, NotHereError, parser, tell_all
+from parts import BASE, NotHereError, parser, tell_all, to_show
 from stillroom import pipeline
 from stillroom.core import recipe
 
@@ -167,13 +166,8 @@ def main() -> None:
     options = parser(__doc__, seeds=3, work="work/embeddings")
     options.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS), help="which students")
     arguments = options.parse_args()
-    try:
-        found = list(runs(arguments))
-    except NotHereError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return
-    if arguments.json or arguments.dev:
-        print(json.dumps(found, indent=None if arguments.json else 2))
+    found = to_show(runs, arguments)
+    if not found:
         return
     print(
         "| student | seeds | STS-B ρ % | kept % | SciFact nDCG % | kept % | asked | × teacher | asked | p50 ms | MB |"

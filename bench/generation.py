@@ -20,7 +20,6 @@ import argparse
 import gzip
 import importlib.util
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parts import NotHereError, parser, tell_all
+from parts import NotHereError, parser, tell_all, to_show
 from stillroom import intervals, pipeline
 from stillroom.core import plugins, recipe, seeds
 from stillroom.journey import Run
@@ -150,13 +149,8 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=128, help="paragraphs to learn from")
     options.add_argument("--tested", type=int, default=32, help="paragraphs of the test")
     arguments = options.parse_args()
-    try:
-        found = list(runs(arguments))
-    except NotHereError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return
-    if arguments.json:
-        print(json.dumps(found))
+    found = to_show(runs, arguments)
+    if not found:
         return
     print("| fitted to | perplexity | bits a byte | KL, nats | KL p50 | KL p95 | same next token, % | tokens/s |")
     print("|---|---|---|---|---|---|---|---|")

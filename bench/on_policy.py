@@ -16,8 +16,6 @@ Where the set or the package is not on this machine, it says so.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +25,7 @@ import numpy as np
 import torch
 
 from generation import STUDENT, TEACHER, corpus_of, judged, told
-from parts import NotHereError, parser, tell_all
+from parts import parser, tell_all, to_show
 from speculation import exported, kept
 from stillroom import intervals, pipeline
 from stillroom.core import artifact, plugins, recipe, seeds
@@ -111,13 +109,8 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=12, help="how many of their beginnings are drafted behind")
     options.add_argument("--tokens", type=int, default=32, help="tokens written behind each")
     arguments = options.parse_args()
-    try:
-        found = list(runs(arguments))
-    except NotHereError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return
-    if arguments.json:
-        print(json.dumps(found))
+    found = to_show(runs, arguments)
+    if not found:
         return
     columns = ("after the first fit", "perplexity", "KL on held-out text, nats", "same next token, %",
                "KL on its own text, nats", "reverse KL there", "runs of three words repeated, %",

@@ -8,7 +8,7 @@ import gzip
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,19 @@ def parser(told: str | None, *, seeds: int, work: str) -> argparse.ArgumentParse
 
 class NotHereError(Exception):
     """Something that the bench measures on is not on this machine."""
+
+
+def to_show(measured: Callable[[argparse.Namespace], Iterable[dict[str, Any]]], arguments: argparse.Namespace) -> Any:
+    """What was measured, to be shown as a table; nothing where a set is not here, or where it was printed as JSON."""
+    try:
+        found = list(measured(arguments))
+    except NotHereError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return []
+    if arguments.json or arguments.dev:
+        print(json.dumps(found, indent=None if arguments.json else 2))
+        return []
+    return found
 
 
 def texts_of_reviews() -> list[str]:

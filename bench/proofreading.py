@@ -26,7 +26,6 @@ import gzip
 import itertools
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from parts import NotHereError, parser, tell_all
+from parts import NotHereError, parser, tell_all, to_show
 from stillroom import pipeline
 from stillroom.core import edits, objects, plugins, proofs, recipe, spelling
 from stillroom.core.tagging import Tagged
@@ -301,13 +300,8 @@ def systems(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Print one table, or with --json its lines."""
     arguments = parser(__doc__, seeds=1, work="work/proofreading").parse_args()
-    try:
-        found = list(systems(arguments))
-    except NotHereError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return
-    if arguments.json or arguments.dev:
-        print(json.dumps(found, indent=None if arguments.json else 2))
+    found = to_show(systems, arguments)
+    if not found:
         return
     print("| system | GLEU | ERRANT F0.5 | flags in 1,000 words | CPU-s for 1,000 words | MB | sure by, seconded by |")
     print("|---|---|---|---|---|---|---|")

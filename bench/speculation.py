@@ -14,8 +14,6 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from generation import STUDENT, corpus_of, fitted
-from parts import NotHereError, parser
+from parts import parser, to_show
 from stillroom.core import plugins
 from stillroom.runtime import speculation
 from stillroom.runtime.runners.onnx_causal import Graph
@@ -116,13 +114,8 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=6, help="how many of them")
     options.add_argument("--tokens", type=int, default=48, help="tokens written behind each")
     arguments = options.parse_args()
-    try:
-        found = runs(arguments)
-    except NotHereError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return
-    if arguments.json:
-        print(json.dumps(found))
+    found = to_show(runs, arguments)
+    if not found:
         return
     print("| temperature | drafted ahead | kept, % | time of the teacher alone over this | the same text |")
     print("|---|---|---|---|---|")

@@ -17,7 +17,7 @@ from stillroom.learner import Beginner, Learner
 from stillroom.students import Student
 from stillroom.students.static.network import StaticNetwork
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 

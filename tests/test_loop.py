@@ -18,7 +18,7 @@ from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences
 

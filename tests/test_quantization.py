@@ -20,7 +20,7 @@ from stillroom.core.errors import MismatchError
 from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from tests.conftest import LABELS, sentences
 from tests.contracts.test_students import begun, in_torch, stirred
 

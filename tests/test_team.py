@@ -22,7 +22,7 @@ from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from stillroom.teachers.huggingface import Checkpoint
 from stillroom.team import Team
 from tests.conftest import LABELS, sentences

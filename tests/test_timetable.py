@@ -9,7 +9,7 @@ import pytest
 
 from stillroom.core import plugins
 from stillroom.objectives import Objective
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from stillroom.timetable import Timetable
 
 SURE = np.array([[0.5, 0.0], [4.0, 0.0], [0.0, 3.0], [0.1, 0.0], [0.0, 2.0], [1.0, 0.0]] * 10, dtype=np.float32)

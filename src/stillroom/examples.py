@@ -16,7 +16,7 @@ from stillroom.core.words import Words
 from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks import Task
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from stillroom.transfer_set import OwnWords, TransferSet
 
 

@@ -15,7 +15,7 @@ from stillroom.metrics import Metric
 from stillroom.objectives import PEER, Objective, Target, terms
 from stillroom.students import Network
 from stillroom.tasks import Task
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from stillroom.team import Team
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from stillroom.learner import Beginner, Learner
 from stillroom.objectives import Objective
 from stillroom.students import Network
 from stillroom.tasks import Task
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from stillroom.team import Team
 from stillroom.timetable import Timetable
 

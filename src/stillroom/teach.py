@@ -15,7 +15,8 @@ from stillroom.core.progress import Report, silent
 from stillroom.corpus import Learnable
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers._fitting import Fit
 
 STAGE = "teacher"
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import batches, seeds
 from stillroom.objectives import Objective
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 
 _WARM_UP = 0.06
 _WINDOW = 64  # batches that texts of like length are looked for in

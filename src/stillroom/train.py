@@ -21,7 +21,8 @@ from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
 from stillroom.tasks import Task
-from stillroom.teachers import Examples, LoadedTeacher, Plan
+from stillroom.teachers import LoadedTeacher
+from stillroom.teachers._fitting import Examples, Plan
 from stillroom.transfer_set import OwnWords, TransferSet, refuse_other_teacher, refuse_unsaid
 
 STAGE = "student"

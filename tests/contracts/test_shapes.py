@@ -17,7 +17,7 @@ from stillroom.core.errors import RecipeError
 from stillroom.core.scored import Scored
 from stillroom.core.words import Words
 from stillroom.shapes import Shape
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from tests.contracts.test_tasks import spoken, words
 
 NAMES = plugins.names("shapes")

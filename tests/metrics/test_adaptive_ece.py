@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from stillroom.metrics import Answers
+from stillroom.metrics._calibration import BINS
 from stillroom.metrics.adaptive_ece import AdaptiveEce
-from stillroom.metrics.ece import BINS, Ece
+from stillroom.metrics.ece import Ece
 
 
 def certain(confidence: list[float], right: list[bool]) -> Answers:

@@ -3,7 +3,8 @@ import pytest
 from netcal.metrics import ECE
 
 from stillroom.metrics import Answers
-from stillroom.metrics.ece import BINS, Ece, reliability
+from stillroom.metrics._calibration import BINS
+from stillroom.metrics.ece import Ece, reliability
 
 
 def certain(confidence: list[float], right: list[bool]) -> Answers:

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score
 
 from stillroom.core import objects, plugins, scored
 from stillroom.core.scored import Scored
+from stillroom.metrics import Metric
 from stillroom.metrics._tokens import EDGES, Told, divergence, percentile
 
 
@@ -184,7 +185,8 @@ def test_what_is_written_is_judged_where_there_are_references() -> None:
     part, rows = found
     assert rows is not None
     assert rows.tolist() == [1]
-    assert score("exact_match", part) == 1.0  # type: ignore[arg-type]
+    metric: Metric = plugins.build("metrics", "exact_match")
+    assert metric.score(part) == 1.0
     assert one.told()["text"].to_pylist() == [None, "home"]
     assert one.told_gold().to_pylist() == [None, ["Home!", "back"]]
     turned = one.take(np.array([1, 0])).part("texts")

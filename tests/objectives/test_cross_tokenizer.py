@@ -18,7 +18,7 @@ from stillroom.core.names import Names
 from stillroom.core.scored import Scored
 from stillroom.objectives import Target
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from tests.core.test_names import ACROSS, over_bytes
 
 TEACHER, STUDENT = over_bytes(["h e", "Ġ t", "Ġt he"]), over_bytes(["t he", "h e", "Ġ a", "a b"], begin="<start>")

@@ -20,7 +20,7 @@ from stillroom.objectives import Objective
 from stillroom.students import Network, Staged, Student
 from stillroom.students.transformer import exits
 from stillroom.tasks.classification import Classification
-from stillroom.teachers import Examples, Plan
+from stillroom.teachers._fitting import Examples, Plan
 from tests.conftest import LABELS, sentences
 from tests.contracts.test_students import stirred
 from tests.students.test_transformer import SHAPES, of

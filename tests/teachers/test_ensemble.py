@@ -20,7 +20,8 @@ from stillroom.corpora.table import Table
 from stillroom.shapes.pooled import Pooled
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Desk, LoadedTeacher, Teacher
-from stillroom.teachers.ensemble import Choir, Ensemble
+from stillroom.teachers._choir import Choir
+from stillroom.teachers.ensemble import Ensemble
 from tests.conftest import LABELS, sentences, write_csv
 from tests.teachers.endpoint.servers import PRICES, serving
 

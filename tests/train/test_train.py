@@ -19,7 +19,7 @@ from stillroom.core.errors import InputError, MismatchError
 from stillroom.core.progress import Event
 from stillroom.corpora.table import Table
 from stillroom.objectives import Objective
-from stillroom.teachers import Examples
+from stillroom.teachers._fitting import Examples
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import sentences, write_csv
 from tests.train.scenes import HEARD, MIXTURE, SMALL, TASK, Ground, inside, logged, made

@@ -5,43 +5,28 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stillroom.metrics import Answers, Floats, Metric, ratio
-
-BINS = 15
+from stillroom.metrics import Answers, Floats
+from stillroom.metrics._calibration import BINS, BinnedError
 
 
 @final
-class Ece(Metric):
+class Ece(BinnedError):
     """How far confidence and accuracy stand apart: expected calibration error over 15 bins of equal width.
 
     A bin holds its lower edge; the last one also holds 1.0, where sharp students crowd. On few rows the error of a
     well-calibrated system is far above 0 by chance alone, hence the large minimum.
     """
 
-    higher_is_better: ClassVar[bool] = False
-    low: ClassVar[float] = 0.0
-    high: ClassVar[float] = 1.0
-    min_rows: ClassVar[int] = 300
-    against_teacher: ClassVar[bool] = False
-    needs_probabilities: ClassVar[bool] = True
     formula: ClassVar[str] = "Σ_b (n_b / n) · |accuracy_b − confidence_b|, confidence = max p"
     reference: ClassVar[str] = "netcal.metrics.ECE(15)"
 
     kind: Literal["ece"] = "ece"
 
-    def rows(self, answers: Answers) -> Floats:
-        """For each bin the count, then the confidence, then right or not."""
-        confidence = answers.probabilities.max(axis=1)
-        inner_edges = np.linspace(0.0, 1.0, BINS + 1)[1:-1]
-        inside = np.searchsorted(inner_edges, confidence, side="right")[:, None] == np.arange(BINS)
-        right = inside & answers.right[:, None]
-        return np.concatenate([inside, inside * confidence[:, None], right], axis=1)
-
-    def value(self, sums: Floats) -> Floats:
-        """Σ_b |right ones − confidence| over the count of all bins."""
-        counts, confidence, right = np.split(sums, 3, axis=-1)
-        return ratio(np.abs(right - confidence).sum(axis=-1), counts.sum(axis=-1))
+    def bins(self, confidence: Floats) -> NDArray[np.int64]:
+        """Those of equal width, `[rows]`."""
+        return np.searchsorted(np.linspace(0.0, 1.0, BINS + 1)[1:-1], confidence, side="right")
 
 
 def reliability(answers: Answers) -> list[dict[str, Any]]:

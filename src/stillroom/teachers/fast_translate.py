@@ -17,7 +17,8 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable

@@ -19,7 +19,8 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Examples, Fit, LoadedTeacher, Plan, Teacher, _pretrained, _writing, huggingface
+from stillroom.teachers import Desk, LoadedTeacher, Teacher, _pretrained, _writing, huggingface
+from stillroom.teachers._fitting import Examples, Fit, Plan
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable, Rows

@@ -12,7 +12,8 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, MissingExtra, Problem, missing_extra
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, LoadedTeacher, Teacher, _pretrained, _speaking
+from stillroom.teachers import Desk, LoadedTeacher, Teacher, _pretrained, _speaking
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable

@@ -12,7 +12,8 @@ from stillroom.core import artifact, rules, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.progress import Report
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _proofreaders
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _proofreaders
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable

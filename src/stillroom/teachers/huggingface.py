@@ -18,7 +18,6 @@ from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.tasks import Task
 from stillroom.teachers import (
     Desk,
-    Fit,
     Identity,
     LoadedTeacher,
     Precision,
@@ -28,6 +27,7 @@ from stillroom.teachers import (
     _speaking,
     refuse_other_labels,
 )
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable

@@ -18,17 +18,8 @@ from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Report
 from stillroom.runtime.runners._graphs import session
 from stillroom.tasks import Task
-from stillroom.teachers import (
-    Closed,
-    Desk,
-    Fit,
-    Identity,
-    LoadedTeacher,
-    Precision,
-    Teacher,
-    _pretrained,
-    _proofreaders,
-)
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _pretrained, _proofreaders
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

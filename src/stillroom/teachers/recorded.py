@@ -18,7 +18,8 @@ from stillroom.core.artifact import Draft
 from stillroom.core.errors import CorpusError, InputError, Problem
 from stillroom.core.progress import Event, Meter, Report
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, refuse_other_labels
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from stillroom.corpus import Dev, HeldOut, Learnable, Rows, Train

@@ -21,7 +21,8 @@ from stillroom.metrics import Metric
 from stillroom.runtime import salience
 from stillroom.tasks import Rows as Judged
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher
+from stillroom.teachers._fitting import Fit
 from stillroom.teachers.sentence_transformer import SentenceTransformer
 
 if TYPE_CHECKING:

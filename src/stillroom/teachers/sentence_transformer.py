@@ -19,7 +19,8 @@ from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.core.progress import Report
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers._fitting import Fit
 from stillroom.teachers._vectors import found_turn, turned
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from stillroom.core.errors import InputError, MismatchError, Problem, missing_ex
 from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
 from stillroom.tasks import Task
-from stillroom.teachers import Closed, Desk, Fit, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
     from spacy.language import Language

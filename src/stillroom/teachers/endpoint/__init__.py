@@ -20,17 +20,8 @@ from stillroom.core.errors import InputError, MismatchError, Problem
 from stillroom.core.progress import Report
 from stillroom.core.tagging import Span
 from stillroom.tasks import Task
-from stillroom.teachers import (
-    Closed,
-    Desk,
-    Fit,
-    Identity,
-    LoadedTeacher,
-    Precision,
-    Teacher,
-    _candidates,
-    _proofreaders,
-)
+from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _candidates, _proofreaders
+from stillroom.teachers._fitting import Fit
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import Wording
