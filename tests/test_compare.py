@@ -98,7 +98,14 @@ def test_a_slice_that_fell_is_named_though_the_whole_hardly_moved(tmp_path: Path
     fell = {(one["family"], one["name"]) for one in found["slices"] if one["state"] == "regression"}
     assert ("year", "2001") in fell
     assert not {("year", "2000"), ("year", "2002")} & fell
+    assert not any(one["state"] == "better" for one in found["slices"])
     assert "year “2001”" in found["regressions"]
+
+
+def test_slices_that_differ_by_chance_are_neither_worse_nor_better(tmp_path: Path) -> None:
+    runs = [evaluation(tmp_path, str(seed), lost=0.08, noise=seed) for seed in range(1, 13)]
+    told = [compare.compare(one, other)["slices"] for one, other in zip(runs[::2], runs[1::2], strict=True)]
+    assert sum(any(one["state"] != "unchanged" for one in some) for some in told) <= 2
 
 
 def test_students_that_err_as_often_on_other_rows_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:

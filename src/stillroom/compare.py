@@ -88,11 +88,12 @@ def compare(before: Path, after: Path, *, margin: float = 0.0, confidence: float
     rows = _Shared(*(side.table(STATISTICS) for side in sides), where=(before, after))
     known = [name.removeprefix(f"{STUDENT}.") for name in rows.names if name.startswith(f"{STUDENT}.")]
     members: list[Metric] = [plugins.build("metrics", name) for name in known]
-    parts = list(_parts(members[0], rows, sides[1].table(TABLE)))
-    changes = _changes(members, parts, rows)
+    primary = next((one for one in members if rows.counts(one) >= one.min_rows), members[0])
+    parts = list(_parts(primary, rows, sides[1].table(TABLE)))
+    changes = _changes(members, primary, parts, rows)
     level = 1 - (1 - confidence) / len(members)
     metrics = {one.kind: _metric(one, changes[one.kind], margin=margin, level=level) for one in members}
-    by_slice = _slices(members[0], parts, changes, margin=margin, confidence=confidence)
+    by_slice = _slices(primary, parts, changes, margin=margin, confidence=confidence)
     regressions = [name for name, one in metrics.items() if one["state"] == "regression"]
     regressions += [f"{one['family']} “{one['name']}”" for one in by_slice if one["state"] == "regression"]
     return {
@@ -136,6 +137,10 @@ class _Shared:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def counts(self, metric: Metric) -> int:
+        """How many rows a metric counts on both sides."""
+        return len(self.statistics(f"{STUDENT}.{metric.kind}")[0])
+
     def statistics(self, name: str) -> tuple[NDArray[np.int64], Floats, Floats]:
         """The rows that a metric counts on both sides, and what it needs of them before and after."""
         columns = [table[name].combine_chunks() for table in self._tables]
@@ -169,9 +174,12 @@ def _parts(metric: Metric, rows: _Shared, table: pa.Table) -> Iterator[tuple[sli
 
 
 def _changes(
-    members: Sequence[Metric], parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]], rows: _Shared
+    members: Sequence[Metric],
+    primary: Metric,
+    parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]],
+    rows: _Shared,
 ) -> dict[str, _Change]:
-    """Each metric, and the first on each slice, before and after, all in one pass over the same resamples."""
+    """Each metric, and the primary one on each slice, before and after, all in one pass over the same resamples."""
     samples: dict[str, Sample] = {}
     found: dict[str, _Change] = {}
     for metric in members:
@@ -179,10 +187,10 @@ def _changes(
         found[metric.kind] = _Change(len(counted))
         if len(counted) >= metric.min_rows:
             samples |= _sampled(metric.kind, metric, both, counted)
-    counted, *both = rows.statistics(f"{STUDENT}.{members[0].kind}")
+    counted, *both = rows.statistics(f"{STUDENT}.{primary.kind}")
     for number, (_, places) in enumerate(parts):
         inside = np.searchsorted(counted, places)
-        samples |= _sampled(str(number), members[0], [one[inside] for one in both], places)
+        samples |= _sampled(str(number), primary, [one[inside] for one in both], places)
         found[str(number)] = _Change(len(places))
     told = Resamples(len(rows), count=_RESAMPLES, rng=seeds.generator(0, "compare")).estimate(samples)
     return {
@@ -237,16 +245,14 @@ def _slices(
     margin: float,
     confidence: float,
 ) -> list[dict[str, Any]]:
-    """The primary metric on each slice; what got worse is held to a share of false finds (Benjamini and Hochberg)."""
-    sign = 1.0 if metric.higher_is_better else -1.0
+    """The primary metric on each slice; what changed is held to a share of false finds (Benjamini and Hochberg)."""
     found: list[tuple[slices.Slice, Interval, float]] = []
     for number, (part, _) in enumerate(parts):
         one = changes[str(number)]
         if one.before is None or one.after is None:
             raise AssertionError("a slice with enough rows and no figure")
         change = one.after - one.before
-        above = float(np.mean(sign * change.resampled >= 0)) if np.isfinite(change.resampled).all() else 1.0
-        found.append((part, change.interval(confidence), min(1.0, 2 * max(above, 1 / _RESAMPLES))))
+        found.append((part, change.interval(confidence), _chance(change.resampled)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in found])
     return [
         {
@@ -255,15 +261,18 @@ def _slices(
             "n": change.n,
             "change": change.as_dict(),
             "q": intervals.plain(q),
-            "state": _slice_state(metric, change, q, margin=margin, confidence=confidence),
+            "state": "unchanged" if q > 1 - confidence else _state(metric, change, margin=margin),
         }
         for (part, change, _), q in zip(found, adjusted, strict=True)
     ]
 
 
-def _slice_state(metric: Metric, change: Interval, q: float, *, margin: float, confidence: float) -> State:
-    state = _state(metric, change, margin=margin)
-    return "unchanged" if state in ("worse", "regression") and q > 1 - confidence else state
+def _chance(resampled: Floats) -> float:
+    """The p of no change, two-sided: twice the smaller share of the resamples on one side of it, or none told of."""
+    if not np.isfinite(resampled).all():
+        return 1.0
+    beyond = min(float(np.mean(resampled >= 0)), float(np.mean(resampled <= 0)))
+    return min(1.0, 2 * max(beyond, 1 / len(resampled)))
 
 
 def _costs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -64,9 +64,11 @@ def discover(table: Table, *, confidence: float, seed: int) -> dict[str, Any]:
     names, features = _features(table)
     half = _halves([table.ids[row] for row in test.tolist()], seed=seed)
     found, held = np.flatnonzero(half), np.flatnonzero(~half)
-    if lost[found].sum() < FEWEST_FLIPS or not len(held) or not names:
-        reason = f"{int(lost[found].sum())} lost rows in the half that is searched; {FEWEST_FLIPS} are needed"
-        return nothing(reason)
+    if not names:
+        return nothing("nothing is known of the rows by which they differ")
+    if lost[found].sum() < FEWEST_FLIPS:
+        count = int(lost[found].sum())
+        return nothing(f"{count} lost rows in the half that is searched; {FEWEST_FLIPS} are needed")
     rules = list(_rules(features[found], lost[found], names, seed=seed))
     told = _confirmed(rules, features, lost, held, confidence=confidence)
     ranked = sorted(told, key=lambda one: (not one.confirmed, -(one.lost.value or 0.0), one.rule))

@@ -53,7 +53,7 @@ def _built(value: Any, info: ValidationInfo) -> Any:
             plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
         )
     except InputError as error:
-        raise ValueError("; ".join(f"{p.found}: {p.todo}" for p in error.problems)) from error
+        raise ValueError("; ".join(f"{p.expected}: {p.todo}" for p in error.problems)) from error
 
 
 def _standard() -> tuple[Aspect, ...]:
