@@ -104,6 +104,8 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.export.formats:
         yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))
     yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
+    for one in recipe.audit.probes:
+        yield from (("audit", package, f"audit.probes, `{one.kind}`") for package in one.packages)
     yield "dossier", "jinja2", "the document `report`"
 
 
@@ -337,7 +339,8 @@ def _unwritten(recipe: Recipe) -> list[Problem]:
 
 
 def _unknown_measures(recipe: Recipe) -> list[Problem]:
-    known: Sequence[str] = gates.vocabulary(recipe.task.metrics)
+    probed = [f"{one.kind}.{path}" for one in recipe.audit.probes for path in one.paths]
+    known: Sequence[str] = sorted([*gates.vocabulary(recipe.task.metrics), *probed])
     return [
         Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
         for number, gate in enumerate(recipe.gate)

@@ -11,6 +11,7 @@ from stillroom.core.errors import missing_extra
 from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
 from stillroom.documents import _ledger as ledger
+from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents.report import panels, strips
@@ -92,6 +93,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
         "divergence": tables.divergence(evidence),
+        "probed": probed.sections(evidence),
         "risk": panels.risk_and_coverage(evidence),
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
