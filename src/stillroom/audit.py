@@ -22,12 +22,15 @@ from stillroom.probes import SIDES, Heard, Sitting
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
+from stillroom.teachers import Teacher
 from stillroom.transfer_set import TransferSet
 
 STAGE, FILE = "audit", "audit.json"
 _QUESTIONS, _TEXTS, _ROLE = "questions", "questions.parquet", "probes"
 _UNTESTED = "no row to begin with: there is no test, or the teacher has no answer to any of it"
-_PAID = "the teacher was not asked: it is asked elsewhere; set `ask_teacher = true` under [audit]"
+_ELSEWHERE = "the teacher was not asked: it answers elsewhere; set `ask_teacher = true` under [audit] if that may cost"
+_RECORDED = "the teacher was not asked: it knows no text but those that were recorded"
+_UNWANTED = "the teacher was not asked, as the recipe says"
 
 Ask = Callable[[Sequence[Rows[Any]]], TransferSet]
 """Has the teacher asked about some rows."""
@@ -43,19 +46,19 @@ def examine(
     task: Task,
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
-    computes: bool,
+    teacher: Teacher,
     seed: int,
     store: Store,
     report: Report = silent,
 ) -> Artifact:
     """Put both to every probe, or find that they were.
 
-    `held` is what the teacher said of test rows; `computes` says whether asking it is work done here.
+    `held` is what the teacher said of test rows.
 
     Raises:
         OutsideError: the teacher can't be asked.
     """
-    may_ask = computes if settings.ask_teacher is None else settings.ask_teacher
+    unasked = _unasked(teacher, settings)
     described = {
         "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in settings.probes],
         "read": [one.sources() for one in settings.probes],
@@ -77,7 +80,7 @@ def examine(
     questions = store.obtain(_QUESTIONS, settings=described, inputs=inputs, make=write)
     rows: Rows[Any] = Rows(questions.folder / _TEXTS, questions.file_digest(_TEXTS), _ROLE,
                            int(questions.manifest["facts"]["texts"]))  # fmt: skip
-    answers = ask([rows]) if may_ask and rows.count else None
+    answers = ask([rows]) if not unasked and rows.count else None
 
     def make(draft: Draft) -> None:
         sitting = _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
@@ -85,7 +88,7 @@ def examine(
         if sitting is None:
             found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
         else:
-            told = _heard(bundle, rows, answers, unasked="" if may_ask else _PAID, task=task, report=report)
+            told = _heard(bundle, rows, answers, unasked=unasked, task=task, report=report)
             meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
             found = {}
             for one in settings.probes:
@@ -94,7 +97,16 @@ def examine(
         artifact.write_json(draft.folder / FILE, found)
 
     inputs = {**inputs, "questions": questions.digest} | ({"answers": answers.artifact.digest} if answers else {})
-    return store.obtain(STAGE, settings={**described, "asked": may_ask}, inputs=inputs, make=make)
+    return store.obtain(STAGE, settings={**described, "unasked": unasked}, inputs=inputs, make=make)
+
+
+def _unasked(teacher: Teacher, settings: recipe.Audit) -> str:
+    """Why the teacher is not asked; "": it is."""
+    if not teacher.answers_any_text:
+        return _RECORDED
+    if settings.ask_teacher is None:
+        return "" if teacher.computes else _ELSEWHERE
+    return "" if settings.ask_teacher else _UNWANTED
 
 
 def _write(draft: Draft, texts: Sequence[str], *, task: Task) -> None:

@@ -121,6 +121,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     problems += _unweighed(recipe)
+    if recipe.audit.ask_teacher and not teacher.answers_any_text:
+        found = f"`true` with a {teacher.kind} teacher, which knows no text but those that were recorded"
+        problems.append(Problem("audit.ask_teacher", found, "a teacher that can be asked", "Take the setting out."))
     if task.shape not in teacher.answers_in:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."

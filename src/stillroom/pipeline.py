@@ -112,7 +112,7 @@ def run(
         return here
 
     probed = audit.examine(bundle, ask=lambda texts: also(parts=texts), held=held, said=said, corpus=rows, task=task,
-                           settings=recipe.audit, evaluate=recipe.evaluate, computes=recipe.teacher.computes,
+                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher,
                            seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("audit", probed):
         return here
