@@ -42,6 +42,7 @@ TOGETHER = {
     "tests/test_cost.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
+    "tests/test_generalisation.py",
 }
 #: Folders of which the same is true, by themselves.
 FOLDERS = {"tests/search", "tests/train"}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, intervals
+from stillroom import discovery, divergence, generalisation, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -108,6 +108,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),
+        "generalisation": generalisation.nothing(reason),
         "slices": [],
         "discovered": discovery.nothing(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillroom import aspects, comparison, floors, gap, heard
+from stillroom import aspects, comparison, floors, gap, generalisation, heard
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -76,7 +76,8 @@ def judge(
         floor = floors.of(task)
         meets_floor = undistilled is not None or not floor.needs_gold
         others = (undistilled is not None) + meets_floor
-        total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0)
+        told_apart = not (task.form.writes or task.form.may_write)
+        total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + told_apart * generalisation.MOST
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
         answers = _answers(bundle, rows, told=told, twin=twin, floor=floor if meets_floor else None, corpus=corpus,
@@ -97,6 +98,12 @@ def judge(
             write_table(table, draft.folder / TABLE)
             members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
             write_statistics(table, members, draft.folder / STATISTICS)
+            found["generalisation"] = generalisation.nothing(generalisation.WRITTEN)
+            if told_apart:
+                learned = generalisation.seen(said, bundle=bundle, task=task, meter=meter)
+                tested = _tested(rows, answers, task=task, role=corpus.test.role)
+                found["generalisation"] = generalisation.measure(learned, tested, task=task,
+                                                                 confidence=settings.confidence)  # fmt: skip
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, heard.of_student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)
@@ -114,7 +121,7 @@ def judge(
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
-    inputs |= {"said": said.artifact.digest} if corpus.made or not task.learns_gold else {}
+    inputs |= {"said": said.artifact.digest}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
