@@ -14,6 +14,7 @@ from stillroom.documents import _ledger as ledger
 from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
+from stillroom.documents import _unmeasured as unmeasured
 from stillroom.documents.report import panels, strips
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "corpus_source": evidence.source("corpus"),
         "lineage": ledger.lineage(evidence),
         "identity": ledger.identity(evidence),
+        "unmeasured": unmeasured.table(evidence),
         "limitations": findings.limitations(evidence),
         "limitations_sources": findings.of_limitations(evidence),
     }
