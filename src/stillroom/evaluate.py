@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillroom import aspects, comparison, floors, gap, runtime, transfer_set
+from stillroom import aspects, comparison, contamination, floors, gap, runtime, transfer_set
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -59,6 +59,7 @@ def judge(
     corpus: Corpus,
     task: Task,
     settings: recipe.Evaluate,
+    shared: Artifact,
     seed: int,
     store: Store,
     report: Report = silent,
@@ -66,7 +67,8 @@ def judge(
     """Evaluate the bundle, or find that it was evaluated.
 
     `held` is what the teacher said of test rows. Where texts were made, dev rows of `said` stand for these, and the gap
-    between both is measured; where there is no row to test on, every figure says so.
+    between both is measured; where there is no row to test on, every figure says so. `shared` is what
+    `contamination.search` found.
 
     Raises:
         InputError: some rows without gold, or answers that do not fit the rows.
@@ -90,7 +92,7 @@ def judge(
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
         answers = _answers(bundle, rows, heard=heard, twin=twin, floor=floor if meets_floor else None, corpus=corpus,
                            task=task, seed=seed, meter=meter)  # fmt: skip
-        reason = _SILENT if corpus.test.count else _UNTESTED
+        table, reason = None, _SILENT if corpus.test.count else _UNTESTED
         found = comparison.nothing(task.metrics, settings=settings, reason=reason)
         if not corpus.test.count or not rows.num_rows:
             draft.facts["untested"] = reason
@@ -106,6 +108,7 @@ def judge(
             write_table(table, draft.folder / TABLE)
             members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
             write_statistics(table, members, draft.folder / STATISTICS)
+        found["contamination"] = contamination.tell(shared, found, table=table, settings=settings, seed=seed)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)
@@ -121,7 +124,7 @@ def judge(
         "metrics": list(task.metrics),
         "seed": seed,
     }
-    inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
+    inputs = {"bundle": bundle.digest, "held": held.artifact.digest, "shared": shared.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
     inputs |= {"said": said.artifact.digest} if corpus.made or not task.learns_gold else {}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}

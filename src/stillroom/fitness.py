@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from stillroom import gates, transfer, transfer_set
+from stillroom import contamination, gates, transfer, transfer_set
 from stillroom.core import plugins, signals
 from stillroom.core.errors import InputError, MismatchError, MissingExtra, Problem, missing_extra, nearest
 from stillroom.core.recipe import Recipe
@@ -65,7 +65,8 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
 
     Raises:
         MissingExtra: something is not installed; every package at once.
-        InputError: files that texts are to be made with, or students to start from, are not there; all at once.
+        InputError: files that texts are to be made with, students to start from, or the teacher was trained on, are not
+            there; all at once.
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
@@ -79,6 +80,8 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     absent: list[Problem] = []
     looked_for = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
     looked_for += [one.sources for one in (recipe.student, recipe.peer) if one is not None and "train" in stages]
+    if (saw := contamination.files(recipe.evaluate)) is not None and "evaluate" in stages:
+        looked_for.append(saw.digests)
     for look in looked_for:
         try:
             look()

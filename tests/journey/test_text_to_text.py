@@ -77,6 +77,13 @@ def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, 
     assert (run.folder / "dossier" / "report.html").is_file()
 
 
+def test_what_was_written_is_held_against_the_test_too(run: Run) -> None:
+    told = run.artifacts["evaluate"].read_json("evaluation.json")["contamination"]
+    rows = {one["side"]: one["rows"] for one in told["sides"]}
+    assert rows["written"] == rows["train"] + rows["unlabelled"] > 0
+    assert ("test", "written") in {(one["of"], one["with"]) for one in told["pairs"]}
+
+
 def test_the_transfer_set_keeps_what_was_written(run: Run) -> None:
     manifest = run.artifacts["transfer"].manifest["facts"]
     assert manifest["signals"]["sequence"] == {"dtype": "string", "axes": ["row"], "storage": "parquet",

@@ -119,6 +119,9 @@ class Evaluate(Settings):
     """Below this, a slice is not measurable."""
     aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
     """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
+    teacher_saw: tuple[str, ...] = ()
+    """Files (csv, tsv, jsonl, parquet, a column `text`) of what the teacher was trained on: test rows are looked for
+    among them."""
 
     _members = field_validator("aspects", mode="before")(_built)
 
