@@ -39,6 +39,7 @@ TOGETHER = {
     "tests/symptoms/test_runs.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
+    "tests/test_meaning.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
 }

@@ -1,41 +1,32 @@
 """Whether what is judged was seen before: rows of dev, test and outside that stand in what somebody learned from.
 
-Sides are held against each other by their texts (`overlap`), in this order; each of the last three against all before:
-
-    teacher      what the teacher was trained on, as far as files of it are named (`evaluate.teacher_saw`)
-    train, unlabelled
-    transfer     texts of the transfer set that are in no split: made of training rows
-    written      what the teacher wrote and the student learned
-    dev, test, outside
-
-The search is kept beside the stages (`work/contamination/`), so that students of the same texts share it. Whether the
-teacher itself was fitted to test rows is told by provenance: of one that was made here it is known, of others it is
-not, and is never called clean.
+Each is held against every side before it (`sides`): by the words of both (`overlap`) and, where a student of vectors
+is named, by what they mean (`meaning`). The search is kept beside the stages, in `work/contamination/`, so that
+students of the same texts share it. Whether the teacher itself was fitted to test rows is told by provenance: of one
+that was made here it is known, of others it is not, and no such teacher is called clean.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, final
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillroom import overlap, slices, transfer_set
+from stillroom import meaning, overlap, sides, slices
 from stillroom.core import artifact, plugins, recipe, seeds
-from stillroom.core.artifact import Artifact, Draft, Store, text_id
-from stillroom.core.errors import Problem
+from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
-from stillroom.corpora import Source
-from stillroom.corpus import Corpus, Rows
-from stillroom.intake import Faults
+from stillroom.corpus import Corpus
 from stillroom.intervals import not_measurable
-from stillroom.overlap import METHODS, Search
+from stillroom.meaning import MEANING
+from stillroom.overlap import METHODS, Search, Shared
+from stillroom.sides import JUDGED, LEARNED, Side
 from stillroom.slices import Slice
 from stillroom.table import STUDENT, TEACHER, Table
 from stillroom.tasks import Task
@@ -44,48 +35,17 @@ from stillroom.transfer_set import TransferSet
 
 STAGE = "contamination"
 FILE, FLAGS = "contamination.json", "flags.parquet"
-LEARNED = ("teacher", "train", "unlabelled", "transfer", "written")
-JUDGED = ("dev", "test", "outside")
 PARTS = ("all", "clean", "contaminated")
 #: Every figure, as gates and documents name it.
 FIGURES = (
     *(f"{side}_rows_shared" for side in (*JUDGED, "teacher")),
+    "test_rows_alike",
     *(f"scores.{part}.{what}" for part in PARTS for what in (TEACHER, STUDENT, "retention")),
 )
 
-_BATCH = 4096
 _LISTED = 50  # flagged rows in the evaluation; all of them are in the search's own artifact
 _SCHEMA = pa.schema([("id", pa.string()), ("of", pa.string()), ("with", pa.string()), ("other", pa.string()),
                      ("method", pa.string())])  # fmt: skip
-
-Texts = Iterator[tuple[Sequence[str], Sequence[str]]]
-
-
-@final
-@dataclass(frozen=True)
-class _Side:
-    """Texts of one kind with their ids, some at a time, as often as they are asked for."""
-
-    name: str
-    read: Callable[[], Texts]
-
-    def ids(self, wanted: Iterable[int]) -> dict[int, str]:
-        """The ids of some of its rows, by their numbers."""
-        found: dict[int, str] = {}
-        numbers, first = np.unique(np.fromiter(wanted, dtype=np.int64)), 0
-        for ids, _ in self.read() if len(numbers) else ():
-            low, high = np.searchsorted(numbers, [first, first + len(ids)])
-            found |= {number: ids[number - first] for number in numbers[low:high].tolist()}
-            first += len(ids)
-        return found
-
-
-def files(settings: recipe.Evaluate) -> Source | None:
-    """The files of what the teacher was trained on, as a source of rows; None where none are named."""
-    if not settings.teacher_saw:
-        return None
-    found: Source = plugins.build("corpora", {"kind": "table", "test": settings.teacher_saw, "label": ""})
-    return found
 
 
 def search(
@@ -102,110 +62,66 @@ def search(
 
     Raises:
         CorpusError: a file of what the teacher was trained on is not there, or has no column `text`.
+        InputError: the student that is to embed texts gives something else.
     """
-    saw = files(settings)
+    saw = sides.files(settings)
+    embed, embedder = (None, "") if settings.embedder is None else meaning.embedder(settings.embedder)
 
     def make(draft: Draft) -> None:
-        sides = _sides(corpus, said, saw, task=task)
-        meter = Meter(report, stage=STAGE, total=None, unit="texts")
+        every = sides.every(corpus, said, saw, task=task)
         spool = draft.folder / "spool"
-        with contextlib.closing(Search(spool, [side.name for side in sides], judged=JUDGED)) as found:
-            for side in sides:
-                for _, texts in side.read():
-                    found.add(side.name, texts)
-                    meter.advance(len(texts))
-            shared = found.settle()
+        found, shared = _by_words(every, spool, meter=Meter(report, stage=STAGE, total=None, unit="texts"))
+        if embed is not None:
+            shared[MEANING] = meaning.find({side.name: side.texts for side in every}, found.rows, embed=embed,
+                                           least=settings.least_cosine, folder=spool, judged=JUDGED)  # fmt: skip
         shutil.rmtree(spool)
-        pq.write_table(_flags(shared, sides), draft.folder / FLAGS, compression="zstd")
+        pq.write_table(_flags(shared, every), draft.folder / FLAGS, compression="zstd")
         counts = {name: {"rows": rows, "short": found.short[name]} for name, rows in found.rows.items()}
-        told = {"sides": counts, "pairs": _pairs(shared, found.rows)}
+        told: dict[str, Any] = {"sides": counts, "pairs": _pairs(shared, found.rows), "methods": list(shared)}
         told |= {"fitted_here": teacher.needs_gold, "files_named": saw is not None}
         artifact.write_json(draft.folder / FILE, told)
 
     described = {"search": overlap.SETTINGS, "fitted_here": teacher.needs_gold, "writes": task.form.may_write}
-    inputs = {"said": said.artifact.digest, **{part.role: part.digest for part in _splits(corpus)}}
+    described |= {} if embed is None else {"least_cosine": settings.least_cosine}
+    inputs = {"said": said.artifact.digest, **{part.role: part.digest for part in sides.splits(corpus)}}
+    inputs |= {} if embed is None else {"embedder": embedder}
     inputs |= {} if saw is None else {f"teacher.{name}": digest for name, digest in saw.digests().items()}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
 
-def _splits(corpus: Corpus) -> tuple[Rows[Any], ...]:
-    return (corpus.train, corpus.unlabelled, corpus.dev, corpus.test, corpus.outside)
+def _by_words(every: Sequence[Side], spool: Path, *, meter: Meter) -> tuple[Search, dict[str, Shared]]:
+    """What the sides share by their words, beside who searched."""
+    with contextlib.closing(Search(spool, [side.name for side in every], judged=JUDGED)) as found:
+        for side in every:
+            for texts in side.texts():
+                found.add(side.name, texts)
+                meter.advance(len(texts))
+        return found, found.settle()
 
 
-def _sides(corpus: Corpus, said: TransferSet, saw: Source | None, *, task: Task) -> list[_Side]:
-    splits = {part.role: _Side(part.role, partial(_of_split, part)) for part in _splits(corpus)}
-    found = {
-        **splits,
-        "teacher": _Side("teacher", partial(_of_files, saw, task)),
-        "transfer": _Side("transfer", partial(_of_transfer, corpus, said)),
-        "written": _Side("written", partial(_of_answers, said, task)),
-    }
-    return [found[name] for name in (*LEARNED, *JUDGED)]
-
-
-def _of_split(part: Rows[Any]) -> Texts:
-    for batch in part.batches(_BATCH):
-        yield batch.column("id").to_pylist(), batch.column("text").to_pylist()
-
-
-def _of_transfer(corpus: Corpus, said: TransferSet) -> Texts:
-    """The texts of the transfer set that are not of a split of this very corpus."""
-    asked: Mapping[str, str] = said.artifact.manifest["inputs"]
-    known = {part.role for part in _splits(corpus) if asked.get(part.role) == part.digest}
-    for shard in said.shards(["id", "text", "part"]):
-        if shard.num_rows and transfer_set.part_of(shard) not in known:
-            yield shard["id"].to_pylist(), shard["text"].to_pylist()
-
-
-def _of_answers(said: TransferSet, task: Task) -> Texts:
-    """What the teacher wrote, where the student learned it; the id of a text is the hash of what was written."""
-    if not task.form.may_write:
-        return
-    for shard in said.shards():
-        if shard.num_rows and transfer_set.part_of(shard) != "dev":
-            written = [text for text in task.form.written(task.form.answers(shard)) if text]
-            yield [text_id(text) for text in written], written
-
-
-def _of_files(saw: Source | None, task: Task) -> Texts:
-    faults = Faults()
-    texts: list[str] = []
-    for stream in saw.streams(task) if saw is not None else ():
-        for row in stream.rows:
-            if isinstance(row, Problem):
-                faults.add(row)
-            elif row.text:
-                texts.append(row.text)
-            if len(texts) == _BATCH:
-                yield [text_id(text) for text in texts], texts
-                texts = []
-    faults.tell()
-    yield [text_id(text) for text in texts], texts
-
-
-def _pairs(shared: Mapping[str, overlap.Shared], rows: Mapping[str, int]) -> list[dict[str, Any]]:
-    """How many rows of each judged side share with each side before it, by method, and by any."""
+def _pairs(shared: Mapping[str, Shared], rows: Mapping[str, int]) -> list[dict[str, Any]]:
+    """How many rows of each judged side share with each side before it, by method, and by any but meaning."""
     order, told = (*LEARNED, *JUDGED), []
     for of in JUDGED:
         for other in order[: order.index(of)]:
             if not rows[of] or not rows[other]:
                 continue
-            hits = {method: {row for side, row in shared[method][other] if side == of} for method in METHODS}
+            hits = {method: {row for side, row in found[other] if side == of} for method, found in shared.items()}
             counts = {method: len(found) for method, found in hits.items()}
             told.append({"of": of, "with": other, "rows": rows[of], "others": rows[other], **counts,
-                         "any": len(set().union(*hits.values()))})  # fmt: skip
+                         "any": len(set().union(*(hits[method] for method in METHODS)))})  # fmt: skip
     return told
 
 
-def _flags(shared: Mapping[str, overlap.Shared], sides: Sequence[_Side]) -> pa.Table:
+def _flags(shared: Mapping[str, Shared], every: Sequence[Side]) -> pa.Table:
     """Each judged row that shares, with whom, and by what method: ids and no texts."""
-    wanted: dict[str, set[int]] = {side.name: set() for side in sides}
+    wanted: dict[str, set[int]] = {side.name: set() for side in every}
     for hits in shared.values():
         for other, found in hits.items():
             for (of, row), twin in found.items():
                 wanted[of].add(row)
                 wanted[other].add(twin)
-    ids = {side.name: side.ids(wanted[side.name]) for side in sides}
+    ids = {side.name: side.ids(wanted[side.name]) for side in every}
     lines = [
         {"id": ids[of][row], "of": of, "with": other, "other": ids[other][twin], "method": method}
         for method, hits in shared.items()
@@ -223,15 +139,19 @@ def tell(
     `told` is what the comparison told of all test rows (`comparison.compare`), `table` what it was told of.
     """
     counts: Mapping[str, Any] = found.read_json(FILE)
-    flags = pq.read_table(found.folder / FLAGS).to_pylist()
-    shared = {side: {one["id"] for one in flags if one["of"] == side and one["with"] in (*LEARNED, "dev")}
-              for side in JUDGED}  # fmt: skip
+    every = pq.read_table(found.folder / FLAGS).to_pylist()
+    flags = [one for one in every if one["method"] != MEANING]
+    shared, alike = (
+        {side: {one["id"] for one in some if one["of"] == side and one["with"] in (*LEARNED, "dev")} for side in JUDGED}
+        for some in (flags, [one for one in every if one["method"] == MEANING])
+    )
     seen = _seen(counts, flags)
     figures = {side: _count(len(ids), counts["sides"][side]["rows"], side) for side, ids in shared.items()}
-    listed = [one for one in flags if one["of"] == "test"]
+    listed = [one for one in every if one["of"] == "test"]
     return {
         **{f"{side}_rows_shared": figure for side, figure in figures.items()},
         "teacher_rows_shared": seen,
+        "test_rows_alike": _alike(len(alike["test"]), counts),
         "sides": [{"side": side, **one} for side, one in counts["sides"].items()],
         "pairs": counts["pairs"],
         "scores": _scores(shared["test"], told, table=table, settings=settings, seed=seed),
@@ -251,14 +171,23 @@ def _count(count: int, rows: int, side: str) -> dict[str, Any]:
     return {"value": count, "n": rows} if rows else not_measurable(0, f"no row of the split `{side}`").as_dict()
 
 
+def _alike(count: int, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """How many test rows mean nearly what was learned: no proof that they were seen, and counted by itself."""
+    rows = counts["sides"]["test"]["rows"]
+    if MEANING not in counts["methods"]:
+        reason = "texts were not compared by what they mean: name a run of vectors under `evaluate.embedder`"
+        return not_measurable(rows, reason).as_dict()
+    return _count(count, rows, "test")
+
+
 def _seen(counts: Mapping[str, Any], flags: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """How many test rows the teacher is known to have been fitted to or chosen by, or that nobody knows."""
-    sides = (("teacher",) if counts["files_named"] else ()) + (("train", "dev") if counts["fitted_here"] else ())
+    known = (("teacher",) if counts["files_named"] else ()) + (("train", "dev") if counts["fitted_here"] else ())
     rows = counts["sides"]["test"]["rows"]
-    if not sides:
+    if not known:
         todo = "name its training files under `evaluate.teacher_saw`"
         return not_measurable(rows, f"what the teacher was trained on is not known: {todo}").as_dict()
-    return _count(len({one["id"] for one in flags if one["of"] == "test" and one["with"] in sides}), rows, "test")
+    return _count(len({one["id"] for one in flags if one["of"] == "test" and one["with"] in known}), rows, "test")
 
 
 def _scores(
