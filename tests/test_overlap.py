@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from stillroom.overlap import EXACT, GRAMS, METHODS, NEAR, PHRASE, Search, Share
 from tests.corpora.examples import sentences
 from tests.test_duplicates import true_jaccard, worn
 
+NEWS = Path(__file__).parents[2] / "shared" / "data" / "classification" / "ag_news"
 JUDGED = ("dev", "test")
 WORD = st.sampled_from(["ä", "Be", "see", "42"])
 TEXT = st.lists(WORD, max_size=22).map(" ".join)
@@ -170,3 +173,15 @@ def test_a_lone_surrogate_is_no_reason_to_stop() -> None:
 def test_what_a_result_depends_on_is_recorded() -> None:
     assert overlap.SETTINGS["words"] == grams.WORDS == 13
     assert overlap.SETTINGS["shingle"] == minhash.SHINGLE
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NEWS.is_dir(), reason="the news are not here")
+def test_real_news_share_what_was_read_and_found_to_be_shared() -> None:
+    """The counts of docs/stages/evaluate.md; 4 of the 211 were found to share no more than a phrase."""
+    with gzip.open(NEWS / "train_sample_10k.tsv.gz", "rt", encoding="utf-8") as file:
+        train = [line.split("\t")[0] for line in file.read().splitlines()]
+    with gzip.open(NEWS / "test.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        test = [row[2] for row in csv.reader(file)]
+    shared = search({"train": train, "dev": [], "test": test})
+    assert [len(rows(shared[method])) for method in METHODS] == [9, 211, 82]

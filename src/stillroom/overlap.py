@@ -5,14 +5,14 @@
     near    a Jaccard index of five-character pieces of 0.8 or more: MinHash finds candidates, each is verified
 
 What is `exact` is `near` too, and has `grams` where it is long enough. Records of all sides are sorted together, a part
-at a time (`duplicates.Spill`), so that memory stays flat and work goes with the words. Disk: about 350 bytes a row and
+at a time (`duplicates.Spill`), so that memory stays flat and work goes with the words. Disk: about 370 bytes a row and
 sixteen a word beside the texts, for as long as the search runs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -141,14 +141,13 @@ class _Buckets:
         judged = self._judged
         self._judged = judged[self._count[self._bucket[judged], self._sides[judged]] <= most]
 
-    def pairs(self, *, most: int) -> Iterator[tuple[int, int, int]]:
+    def pairs(self, *, most: int) -> list[tuple[int, int, int]]:
         """Judged row, a side before its own, and a row there with the same key: of each key and side the first few."""
         buckets, sides = self._bucket[self._judged], self._sides[self._judged]
-        found = [np.empty((0, 3), dtype=np.int64)]
-        for side in range(self._first.shape[1]):
-            for step in range(most):
-                fit = np.flatnonzero((sides > side) & (self._count[buckets, side] > step))
-                rows, others = self._rows[self._judged[fit]], self._rows[self._first[buckets[fit], side] + step]
-                found.append(np.stack([rows, np.full(len(fit), side), others], axis=1))
-        for row, side, other in np.unique(np.concatenate(found), axis=0).tolist():
-            yield row, side, other
+        counts = np.where(np.arange(self._count.shape[1]) < sides[:, None], self._count[buckets], 0)
+        places, others = np.nonzero(counts)
+        counts = np.minimum(counts[places, others], most)
+        steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        twins = self._rows[np.repeat(self._first[buckets[places], others], counts) + steps]
+        rows = np.repeat(self._rows[self._judged[places]], counts)
+        return sorted(set(zip(rows.tolist(), np.repeat(others, counts).tolist(), twins.tolist(), strict=True)))
