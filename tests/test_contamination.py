@@ -141,7 +141,7 @@ def test_too_few_contaminated_rows_are_no_figure(planted: Journey) -> None:
     strict = planted.again("strict", evaluate={"resamples": 200, "min_slice_rows": 50})
     scores = strict.told["scores"]
     assert scores["contaminated"]["student"]["value"] is None
-    assert "20 more of contamination “contaminated”" in scores["contaminated"]["student"]["reason"]
+    assert "20 more of test rows “contaminated”" in scores["contaminated"]["student"]["reason"]
     assert scores["clean"]["student"]["n"] == 140 - PLANTED
     assert strict.told["test_rows_shared"]["value"] == PLANTED, "what is found does not hang on how it is scored"
 
@@ -154,6 +154,16 @@ def test_a_teacher_made_elsewhere_is_not_called_clean(planted: Journey) -> None:
     asked = recipe.Gate(measure="contamination.teacher_rows_shared", at_most=0)
     (verdict,) = gates.judge([asked], {"contamination": planted.told})
     assert (verdict.state, verdict.reason) == ("not measurable", seen["reason"])
+
+
+def test_a_part_that_was_made_elsewhere_makes_the_whole_unknown(planted: Journey) -> None:
+    fitted, found = {"kind": "finetuned", "base": "one"}, planted.built["teacher"]
+    for members, known in (([fitted, fitted], True), ([fitted, found], False)):
+        teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
+        assert (teacher.needs_gold, teacher.fitted_here) == (True, known)
+        told = contamination.tell(planted.search(teacher=teacher), {"retention": {}}, table=None,
+                                  settings=recipe.Evaluate(), seed=1)  # fmt: skip
+        assert told["teacher_rows_shared"]["value"] == (PLANTED if known else None)
 
 
 def test_named_files_of_what_the_teacher_saw_settle_it(planted: Journey, tmp_path: Path) -> None:

@@ -78,10 +78,10 @@ def search(
         pq.write_table(_flags(shared, every), draft.folder / FLAGS, compression="zstd")
         counts = {name: {"rows": rows, "short": found.short[name]} for name, rows in found.rows.items()}
         told: dict[str, Any] = {"sides": counts, "pairs": _pairs(shared, found.rows), "methods": list(shared)}
-        told |= {"fitted_here": teacher.needs_gold, "files_named": saw is not None}
+        told |= {"fitted_here": teacher.fitted_here, "files_named": saw is not None}
         artifact.write_json(draft.folder / FILE, told)
 
-    described = {"search": overlap.SETTINGS, "fitted_here": teacher.needs_gold, "writes": task.form.may_write}
+    described = {"search": overlap.SETTINGS, "fitted_here": teacher.fitted_here, "writes": task.form.may_write}
     described |= {} if embed is None else {"least_cosine": settings.least_cosine}
     inputs = {"said": said.artifact.digest, **{part.role: part.digest for part in sides.splits(corpus)}}
     inputs |= {} if embed is None else {"embedder": embedder}
@@ -203,7 +203,9 @@ def _scores(
     if not inside.any():
         none = nothing("no test row is contaminated")["contaminated"]
         return {"metric": name, **scores, "clean": scores["all"], "contaminated": none}
-    parts = [Slice(STAGE, part, table.test[rows]) for part, rows in (("clean", ~inside), ("contaminated", inside))]
+    parts = [
+        Slice("test rows", part, table.test[rows]) for part, rows in (("clean", ~inside), ("contaminated", inside))
+    ]
     rng = seeds.generator(seed, "evaluate/contamination")
     measured = slices.compare(table, parts, metric=plugins.build("metrics", name), settings=settings, rng=rng)
     for one in measured:
@@ -234,11 +236,14 @@ def _of_teacher(counts: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
         start += f"; {named} were searched too" if counts["files_named"] else ""
         rest = "What the weights that it began with had seen before is not known."
     elif counts["files_named"]:
-        start, rest = f"The teacher was made elsewhere; {named} were searched", "Whether these are all is not known."
+        start, rest = (
+            f"The teacher, or a part of it, was made elsewhere; {named} were searched",
+            "Whether these are all is not known.",
+        )
     else:
         return (
-            "Whether the teacher was trained on the test rows is not known: it was made elsewhere. Files of what it "
-            "was trained on, named under `evaluate.teacher_saw`, would settle it."
+            "Whether the teacher was trained on the test rows is not known: it was made elsewhere, or a part of it "
+            "was. Files of what it was trained on, named under `evaluate.teacher_saw`, would settle it."
         )
     many = f"{seen['value']:,} of {seen['n']:,} test rows are" if seen["value"] else "no test row is"
     return f"{start}: {many} among them. {rest}"
