@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stillroom import (
     audit,
+    contamination,
     corpus,
     cost,
     doctor,
@@ -106,8 +107,11 @@ def run(
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
+    shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task,
+                                  settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
-                            task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
+                            task=task, settings=recipe.evaluate, shared=shared, seed=seed, store=store,
+                            report=report)  # fmt: skip
     if here.reached("evaluate", judged):
         return here
 
