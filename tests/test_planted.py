@@ -36,6 +36,8 @@ OPENINGS = ("the room was", "we found breakfast", "all in all it seemed", "their
 ENDINGS = ("", "today", "from the first day on", "for what we paid in the end", "as far as we could see there",
            "and that is what we told everybody who asked us about it afterwards")  # fmt: skip
 SOURCES, GROUPS = ("letters", "phone", "web"), {"north": "aye", "south": "y'all"}
+#: The odds of what each word says: how sure it makes a reader.
+STRENGTHS = np.linspace(0.8, 3.0, 8)
 NEGATION = aspects.listed("not never hardly")
 
 #: What a student has to pass to be shipped.
@@ -73,10 +75,11 @@ class World:
         praises, denied = int(rng.integers(2)), rng.random() < 0.3
         group, source = draw(list(GROUPS)), draw(SOURCES)
         negated = draw(sorted(NEGATION)) if denied else ""
-        words = [f"{source}:", GROUPS[group], draw(OPENINGS), negated, draw(WORDS[praises]), draw(ENDINGS),
+        said = int(rng.integers(len(WORDS[praises])))
+        words = [f"{source}:", GROUPS[group], draw(OPENINGS), negated, WORDS[praises][said], draw(ENDINGS),
                  f"on day {rng.integers(900)}"]  # fmt: skip
         sign = 1 if praises != denied else -1
-        return {"text": " ".join(filter(None, words)), "source": source, "group": group}, sign * rng.uniform(0.8, 3)
+        return {"text": " ".join(filter(None, words)), "source": source, "group": group}, sign * STRENGTHS[said]
 
     @cached_property
     def table_of_gold(self) -> Mapping[str, Any]:
@@ -161,7 +164,7 @@ def both(student: Student, world: World) -> Answer:
 
 
 def sound(world: World) -> Answer:
-    return both(Student(strength=3.0).fit(world.rows["train"], world.odds["train"]), world)
+    return both(Student(strength=10.0).fit(world.rows["train"], world.odds["train"]), world)
 
 
 def shuffled_source(world: World) -> Answer:
@@ -169,7 +172,7 @@ def shuffled_source(world: World) -> Answer:
     odds = world.odds["train"].copy()
     there = np.array([row["source"] == "phone" for row in world.rows["train"]])
     odds[there] = world.rng.permutation(odds[there])
-    return both(Student(strength=3.0).fit(world.rows["train"], odds), world)
+    return both(Student(strength=10.0).fit(world.rows["train"], odds), world)
 
 
 def without_negation(world: World) -> Answer:
@@ -178,7 +181,7 @@ def without_negation(world: World) -> Answer:
     def reads(text: str) -> str:
         return " ".join(word for word in text.split() if word not in NEGATION)
 
-    return both(Student(reads=reads, strength=3.0).fit(world.rows["train"], world.odds["train"]), world)
+    return both(Student(reads=reads, strength=10.0).fit(world.rows["train"], world.odds["train"]), world)
 
 
 def over_fitted(world: World) -> Answer:
@@ -203,12 +206,12 @@ def biased(world: World) -> Answer:
 
 def padded(world: World) -> Answer:
     """What words say is divided by the length of the longest text, and a prior is not: short texts say nothing."""
-    student = Student(strength=3.0).fit(world.rows["train"], world.odds["train"])
+    student = Student(strength=10.0).fit(world.rows["train"], world.odds["train"])
     longest = max(len(row["text"].split()) for row in world.rows["train"])
 
     def says(rows: Rows) -> Numbers:
         lengths = np.array([len(row["text"].split()) for row in rows])
-        return 4 * student.unbiased(rows) * (lengths / longest) ** 2 + 1.0
+        return 2 * student.unbiased(rows) * (lengths / longest) ** 2 + 1.0
 
     return says(world.rows["test"]), says(world.rows["train"])
 
@@ -253,7 +256,7 @@ def test_a_fault_makes_its_gate_fail(
         there = [one for one in told["slices"] if one["family"] == family and one["retention"]["value"] is not None]
         worst = min(there, key=lambda one: one["retention"]["value"])
         assert worst["name"].startswith(name)
-        assert worst["retention"]["high"] < min(one["retention"]["value"] for one in there if one is not worst)
+        assert worst["retention"]["high"] < told["retention"]["accuracy"]["value"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
