@@ -55,7 +55,9 @@ def check(recipe: Recipe) -> None:
     Raises:
         MismatchError: they don't; every reason at once.
     """
-    problems = [*misfits(recipe), *_unknown_measures(recipe)]
+    objections = [problem for one in recipe.audit.probes for problem in one.objections(recipe.task)]
+    # Which figures there are is only known of probes that can be put.
+    problems = [*misfits(recipe), *(objections or _unknown_measures(recipe))]
     if problems:
         raise MismatchError(*problems)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,15 @@ from stillroom.tasks import Rows
 from stillroom.tasks.classification import Classification
 
 NAMES = plugins.names("probes")
-FREE = [one.kind for one in plugins.free("probes")]
+#: What those need that need something told.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "behaviour": {"suites": [str(Path(__file__).parents[1] / "probes" / "suite.jsonl")]},
+}
 TASK = Classification(labels=("bad", "good"))
 
 
 def built(name: str) -> Probe:
-    found: Probe = plugins.build("probes", name)
+    found: Probe = plugins.build("probes", {"kind": name, **SETTINGS.get(name, {})})
     return found
 
 
@@ -61,7 +65,7 @@ def figures(found: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Ma
                 yield from figures(part, f"{where}{name}.")
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", NAMES)
 class TestEach:
     def test_people_can_read_what_it_is(self, name: str) -> None:
         member = built(name)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import seeds
+from stillroom.core.errors import Problem
 from stillroom.core.plugins import Member
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answered, Metric
@@ -137,6 +138,10 @@ class Probe(Member, ABC):
     def sources(self) -> dict[str, str]:
         """The digests of what it reads: nothing."""
         return {}
+
+    def objections(self, task: Task) -> Sequence[Problem]:
+        """Why it can't be put to whoever does this task, seen before anything dear begins: nothing is in the way."""
+        return ()
 
     @abstractmethod
     def texts(self, sitting: Sitting) -> Sequence[str]:
