@@ -213,7 +213,7 @@ class TestExpectations:
             for side, some in tags.items()
         }  # fmt: skip
         one, about = probe(suite), scenes.sitting(task=task)
-        assert not one.objections(task)
+        assert not one.misfits(task, where="here")
         assert list(one.texts(about)) == texts
         found = one.measure(about, Heard(task, dict.fromkeys(outputs, places), outputs))
         assert (found["teacher"]["value"], found["student"]["value"], found["newly_failing"]["value"]) == (
@@ -226,7 +226,7 @@ class TestExpectations:
         task = TokenLabelling(labels=("person",))
         span = {"start": 0, "end": 4, "label": "person"}
         suite = write(tmp_path / "s.jsonl", [case("minimum", ["Mira left"], labels=[[span]])])
-        assert not probe(suite).objections(task)
+        assert not probe(suite).misfits(task, where="here")
         found = Suite(file=str(suite)).read(task).cases[0].expected
         for tags, fails in (([1, 0], []), ([0, 0], [0])):
             said = Tagged(np.eye(3, dtype=np.float32)[tags], np.array([[0, 4], [5, 9]], dtype=np.int32), np.array([2]))
@@ -252,13 +252,13 @@ class TestLabels:
 
     def test_a_label_that_nobody_explains_is_told_once(self, tmp_path: Path) -> None:
         suite = write(tmp_path / "s.jsonl", list(self.CASES))
-        told = [str(one) for one in probe(suite).objections(TASK)]
+        told = [str(one) for one in probe(suite).misfits(TASK, where="here")]
         assert len(told) == 2
         assert all("Say under `labels`" in one for one in told)
 
     def test_a_wrong_name_for_a_label_is_told_with_the_nearest(self, tmp_path: Path) -> None:
         suite = {"file": str(write(tmp_path / "s.jsonl", [self.CASES[0]])), "labels": {"2": "godo"}}
-        assert any("Did you mean `good`?" in one.todo for one in probe(suite).objections(TASK))
+        assert any("Did you mean `good`?" in one.todo for one in probe(suite).misfits(TASK, where="here"))
 
 
 class TestBadFiles:
@@ -281,14 +281,14 @@ class TestBadFiles:
         ]
         path = tmp_path / "s.jsonl"
         path.write_text("\n".join(lines), encoding="utf-8")
-        told = [str(one) for one in probe(path).objections(TASK)]
+        told = [str(one) for one in probe(path).misfits(TASK, where="here")]
         assert [any(f"line {number}" in one for one in told) for number in range(1, 15)] == [True] * 14
         assert len(told) == 14
 
     def test_no_more_than_twenty_are_listed(self, tmp_path: Path) -> None:
         path = tmp_path / "s.jsonl"
         path.write_text("no json\n" * 50, encoding="utf-8")
-        told = probe(path).objections(TASK)
+        told = probe(path).misfits(TASK, where="here")
         assert len(told) == 21
         assert told[-1].found == "30 more problems like these"
 
@@ -305,12 +305,12 @@ class TestBadFiles:
         path = tmp_path / "s.jsonl"
         if data is not None:
             path.write_bytes(data)
-        assert [said in one.found for one in probe(path).objections(TASK)] == [True]
+        assert [said in one.found for one in probe(path).misfits(TASK, where="here")] == [True]
 
     def test_it_may_be_compressed(self, tmp_path: Path) -> None:
         path = tmp_path / "s.jsonl.gz"
         path.write_bytes(gzip.compress(json.dumps(case("minimum", ["a"], labels="good")).encode()))
-        assert not probe(path).objections(TASK)
+        assert not probe(path).misfits(TASK, where="here")
         assert probe(path).texts(scenes.sitting()) == ["a"]
 
     def test_it_is_told_before_anything_dear_begins(self, tmp_path: Path, toy: dict[str, Any]) -> None:
@@ -334,7 +334,7 @@ class TestBadFiles:
     def test_a_task_whose_answers_are_no_labels_is_told(self) -> None:
         task = plugins.build("tasks", {"kind": "text_to_text"})
         suite = Path(__file__).parent / "suite.jsonl"
-        assert "no labels" in probe(suite).objections(task)[0].found
+        assert "no labels" in probe(suite).misfits(task, where="here")[0].found
         assert probe(suite).texts(scenes.sitting(task=task)) == []
 
 

@@ -139,9 +139,9 @@ class Probe(Member, ABC):
         """The digests of what it reads: nothing."""
         return {}
 
-    def objections(self, task: Task) -> Sequence[Problem]:
-        """Why it can't be put to whoever does this task, seen before anything dear begins: nothing is in the way."""
-        return ()
+    def misfits(self, task: Task, *, where: str) -> list[Problem]:
+        """What keeps it from being put to those who do this task: nothing."""
+        return []
 
     @abstractmethod
     def texts(self, sitting: Sitting) -> Sequence[str]:

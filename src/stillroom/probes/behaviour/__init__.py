@@ -85,10 +85,10 @@ class Behaviour(Probe):
         """The files."""
         return {one.file: one.digest for one in self.suites}
 
-    def objections(self, task: Task) -> Sequence[Problem]:
+    def misfits(self, task: Task, *, where: str) -> list[Problem]:
         """What is wrong with the suites, or that the task has no labels to expect."""
         if reason := _unfit(task):
-            return [Problem("audit.probes, `behaviour`", reason, "a task of labels", "Take it out.")]
+            return [Problem(where, reason, "a task of labels", "Take it out.")]
         found = [problem for one in self.suites for problem in one.read(task).problems]
         left = len(found) - _PROBLEMS
         more = Problem(self.suites[0].file, f"{left} more problems like these", "none", "Correct these first.")
