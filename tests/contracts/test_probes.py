@@ -20,6 +20,7 @@ from stillroom.tasks.classification import Classification
 NAMES = plugins.names("probes")
 #: What those need that need something told.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "attack": {"vectors": str(Path(__file__).parents[1] / "probes" / "vectors.txt")},
     "behaviour": {"suites": [str(Path(__file__).parents[1] / "probes" / "suite.jsonl")]},
 }
 TASK = Classification(labels=("bad", "good"))
@@ -90,6 +91,22 @@ class TestEach:
                 assert (figure["value"] is None) == ("reason" in figure)
             assert all(one.head and all(len(row) == len(one.head) for row in one.rows) for one in
                        member.exhibits(found))  # fmt: skip
+
+    def test_what_it_asks_comes_to_an_end(self, name: str) -> None:
+        member, here = built(name), sitting()
+        asked = list(dict.fromkeys(member.texts(here)))
+        for _ in range(20):
+            further = member.further(here, heard(asked))
+            assert set(further) <= set(SIDES)
+            assert member.interactive or not further
+            new = [text for texts in further.values() for text in texts if text not in asked]
+            asked += dict.fromkeys(new)
+            if not new:
+                break
+        else:
+            pytest.fail("it asks for ever")
+        known = dict(figures(member.measure(here, heard(asked))))
+        assert set(member.paths) <= set(known)
 
     def test_the_same_every_time(self, name: str) -> None:
         member, here = built(name), sitting()

@@ -20,13 +20,22 @@ TASK = Classification(labels=("bad", "good"))
 Rule = Callable[[str], float]
 
 
-def sitting(*, task: Task = TASK, named: Sequence[str] = ()) -> Sitting:
-    """Probes that bring their own texts look at nothing of it but the task, and who only names labels."""
+def sitting(
+    *,
+    task: Task = TASK,
+    named: Sequence[str] = (),
+    texts: Sequence[str] = ("a fine day",),
+    gold: Sequence[int] = (0,),
+    rules: Mapping[str, Rule] | None = None,
+) -> Sitting:
+    """Some rows and what sides that answer by rules say of them; probes that bring texts of their own look at none."""
     metric: Metric = plugins.build("metrics", "accuracy")
-    about = Rows(["a fine day"], ["id0"], [""], np.zeros(1, dtype=np.bool_))
-    said = np.zeros((1, len(task.outputs)), dtype=np.float32)
-    return Sitting(task, about, np.zeros(1, dtype=np.int64), np.arange(1), {TEACHER: said, STUDENT: said}, metric,
-                   frozenset(named), {}, confidence=0.95, resamples=200, min_rows=10, seed=0)  # fmt: skip
+    count = len(texts)
+    about = Rows(texts, [f"id{row}" for row in range(count)], [""] * count, np.zeros(count, dtype=np.bool_))
+    none = np.zeros((count, len(task.outputs)), dtype=np.float32)
+    said = {side: none if rules is None else logits(texts, rules[side]) for side in (TEACHER, STUDENT)}
+    return Sitting(task, about, np.array(gold, dtype=np.int64), np.arange(count), said, metric, frozenset(named), {},
+                   confidence=0.95, resamples=200, min_rows=10, seed=0)  # fmt: skip
 
 
 def logits(texts: Sequence[str], rule: Rule) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -39,8 +48,22 @@ def measured(
     probe: Probe, rules: Mapping[str, Rule], *, named: Sequence[str] = (), unasked: str = ""
 ) -> dict[str, Any]:
     """What a probe finds of sides that answer by rules."""
-    here = sitting(named=named)
-    texts = list(dict.fromkeys(probe.texts(here)))
-    places = {text: place for place, text in enumerate(texts)}
-    outputs = {side: logits(texts, rule) for side, rule in rules.items()}
-    return probe.measure(here, Heard(TASK, dict.fromkeys(outputs, places), outputs, unasked))
+    return put(probe, sitting(named=named), rules, unasked=unasked)[0]
+
+
+def put(
+    probe: Probe, here: Sitting, rules: Mapping[str, Rule], *, unasked: str = "", deaf: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The same, and what each side was asked, round after round; some texts nobody answers."""
+    asked: dict[str, list[str]] = {side: list(dict.fromkeys(probe.texts(here))) for side in rules}
+    more = True
+    while more:
+        known = {side: [text for text in texts if text not in deaf] for side, texts in asked.items()}
+        places = {side: {text: place for place, text in enumerate(texts)} for side, texts in known.items()}
+        told = Heard(here.task, places, {side: logits(known[side], rule) for side, rule in rules.items()}, unasked)
+        new = {side: [text for text in dict.fromkeys(texts) if text not in asked[side]]
+               for side, texts in probe.further(here, told).items()}  # fmt: skip
+        for side, texts in new.items():
+            asked[side] += texts
+        more = any(new.values())
+    return probe.measure(here, told), asked

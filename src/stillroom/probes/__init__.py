@@ -129,6 +129,8 @@ class Probe(Member, ABC):
     """Its name, as people read it."""
     lead: ClassVar[str]
     """What it looks at, in a sentence."""
+    interactive: ClassVar[bool] = False
+    """Whether there is something to ask that depends on what was answered."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -146,6 +148,13 @@ class Probe(Member, ABC):
     @abstractmethod
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """The texts that both are to be asked about, in any order, some perhaps twice."""
+
+    def further(self, sitting: Sitting, heard: Heard) -> Mapping[str, Sequence[str]]:
+        """What a side is to be asked about when this was heard, until that is nothing new: nothing.
+
+        Some of what was asked may have no answer, and is not asked again.
+        """
+        return {}
 
     @abstractmethod
     def measure(self, sitting: Sitting, heard: Heard) -> dict[str, Any]:
