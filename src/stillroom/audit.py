@@ -78,40 +78,29 @@ def examine(
         return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
                         evaluate=evaluate, seed=seed, report=report)  # fmt: skip
 
-    lots: list[_Lot] = []
+    inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=ask if may_ask else None, task=task)
     hearing = _Hearing(bundle, unasked="" if may_ask else _PAID, task=task, report=report)
 
-    def first(draft: Draft) -> None:
+    def first() -> Mapping[str, Sequence[str]]:
         begun = sitting()
         texts = [] if begun is None else [text for one in settings.probes for text in one.texts(begun)]
-        _write(draft, {side: list(dict.fromkeys(texts)) for side in SIDES}, task=task)
+        return dict.fromkeys(SIDES, texts)
 
-    def further(draft: Draft) -> None:
-        begun, told = sitting(), hearing.of(lots)
+    def further() -> Mapping[str, Sequence[str]]:
+        begun, told = sitting(), hearing.of(inquiry.lots)
         found = [one.further(begun, told) for one in settings.probes if begun is not None and one.interactive]
-        asked = {side: {text for lot in lots for text in lot.texts[side]} for side in SIDES}
-        _write(draft, {side: [text for text in dict.fromkeys(text for some in found for text in some.get(side, ()))
-                              if text not in asked[side]] for side in SIDES}, task=task)  # fmt: skip
+        return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
 
-    def put(make: Callable[[Draft], None]) -> _Lot:
-        later = {"round": len(lots), "asked": may_ask} if lots else {}
-        questions = store.obtain(_QUESTIONS, settings=described | later, inputs=inputs | _digests(lots), make=make)
-        counts = questions.manifest["facts"]
-        rows: Rows[Any] = Rows(questions.folder / _TEXTS, questions.file_digest(_TEXTS), _ROLE, int(counts["texts"]))
-        return _Lot(questions, ask([rows]) if may_ask and rows.count else None, any(counts.values()))
-
-    lots.append(put(first))
-    more = any(one.interactive for one in settings.probes)
-    while more:
-        lots.append(put(further))
-        more = lots[-1].any
+    inquiry.put(first)
+    while any(one.interactive for one in settings.probes) and inquiry.put(further):
+        pass
 
     def make(draft: Draft) -> None:
         begun = sitting()
         if begun is None:
             found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
         else:
-            told = hearing.of(lots)
+            told = hearing.of(inquiry.lots)
             meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
             found = {}
             for one in settings.probes:
@@ -119,7 +108,7 @@ def examine(
                 meter.advance()
         artifact.write_json(draft.folder / FILE, found)
 
-    return store.obtain(STAGE, settings={**described, "asked": may_ask}, inputs=inputs | _digests(lots), make=make)
+    return store.obtain(STAGE, settings={**described, "asked": may_ask}, inputs=inputs | inquiry.digests, make=make)
 
 
 @final
@@ -129,8 +118,6 @@ class _Lot:
 
     questions: Artifact
     answers: TransferSet | None
-    any: bool
-    """Whether there is a text."""
 
     @cached_property
     def texts(self) -> Mapping[str, Sequence[str]]:
@@ -140,14 +127,44 @@ class _Lot:
         return {TEACHER: both, STUDENT: own}
 
 
-def _digests(lots: Sequence[_Lot]) -> dict[str, str]:
-    found = {}
-    for number, lot in enumerate(lots):
-        place = f".{number}" if number else ""
-        found[f"questions{place}"] = lot.questions.digest
-        if lot.answers is not None:
-            found[f"answers{place}"] = lot.answers.artifact.digest
-    return found
+@final
+class _Inquiry:
+    """Texts that are asked about, round after round: each lot an artifact, and what the teacher said of it another."""
+
+    def __init__(
+        self, store: Store, *, settings: Mapping[str, Any], inputs: Mapping[str, str], ask: Ask | None, task: Task
+    ) -> None:
+        self._store, self._settings, self._inputs, self._ask, self._task = store, settings, inputs, ask, task
+        self.lots: list[_Lot] = []
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the lots so far."""
+        found = {}
+        for number, lot in enumerate(self.lots):
+            place = f".{number}" if number else ""
+            found[f"questions{place}"] = lot.questions.digest
+            if lot.answers is not None:
+                found[f"answers{place}"] = lot.answers.artifact.digest
+        return found
+
+    def put(self, choose: Callable[[], Mapping[str, Sequence[str]]]) -> bool:
+        """Ask about what is chosen by side, but for what was asked; whether that is anything."""
+
+        def make(draft: Draft) -> None:
+            asked = {side: {text for lot in self.lots for text in lot.texts[side]} for side in SIDES}
+            new = {side: [text for text in dict.fromkeys(texts) if text not in asked[side]]
+                   for side, texts in choose().items()}  # fmt: skip
+            _write(draft, new, task=self._task)
+
+        later = {"round": len(self.lots), "asked": self._ask is not None} if self.lots else {}
+        questions = self._store.obtain(_QUESTIONS, settings={**self._settings, **later},
+                                       inputs={**self._inputs, **self.digests}, make=make)  # fmt: skip
+        counts = questions.manifest["facts"]
+        rows: Rows[Any] = Rows(questions.folder / _TEXTS, questions.file_digest(_TEXTS), _ROLE, int(counts["texts"]))
+        answers = self._ask([rows]) if self._ask is not None and rows.count else None
+        self.lots.append(_Lot(questions, answers))
+        return any(counts.values())
 
 
 def _write(draft: Draft, by_side: Mapping[str, Sequence[str]], *, task: Task) -> None:
@@ -217,7 +234,7 @@ class _Hearing:
 
     def __init__(self, bundle: Artifact, *, unasked: str, task: Task, report: Report) -> None:
         self._bundle, self._unasked, self._task, self._report = bundle, unasked, task, report
-        self._places: dict[str, dict[str, int]] = {STUDENT: {}} | ({} if unasked else {TEACHER: {}})
+        self._places: dict[str, dict[str, int]] = {side: {} for side in SIDES if side == STUDENT or not unasked}
         self._outputs = {side: self._join([]) for side in self._places}
         self._lots = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
@@ -315,7 +315,7 @@ def _probabilities(task: Task, said: Outputs) -> Floats:
     return found[1]
 
 
-def _unknown(texts: Iterator[str] | Mapping[str, str] | Sequence[str], say: _Say) -> tuple[str, ...]:
+def _unknown(texts: Iterable[str], say: _Say) -> tuple[str, ...]:
     return tuple(text for text in texts if text not in say)
 
 

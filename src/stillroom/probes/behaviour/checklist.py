@@ -46,7 +46,7 @@ def case(value: Any, *, where: str) -> dict[str, Any] | Problem:
         return own | {"labels": names if isinstance(stated, list) else names[0]}
     if kind == "invariance":
         return own
-    if (expected := _EXPECTED.get(str(test))) is None:
+    if (unstated := _EXPECTED.get(str(test))) is None:
         todo = f'{nearest(str(test), _EXPECTED)} Write its cases with what is expected, with `form = "cases"`.'
         return Problem(where, f"`{test}`, of which the file does not say what is expected", "a known test", todo)
-    return {**own, **expected}
+    return {**own, **unstated}
