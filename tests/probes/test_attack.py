@@ -108,6 +108,13 @@ def test_words_are_given_up_one_after_another_until_it_gives_in(tmp_path: Path) 
     assert few["student"]["value"] == 0.0
 
 
+def test_of_a_long_text_the_first_words_alone_are_tried(tmp_path: Path) -> None:
+    rules = {TEACHER: knows_one, STUDENT: knows_one}
+    found, asked = scenes.put(attack(tmp_path, words=2), rows(rules, count=1), rules)
+    assert found["student"]["value"] == 0.0
+    assert all("good" in text for text in asked[STUDENT])
+
+
 def test_words_of_denial_are_left_alone(tmp_path: Path) -> None:
     rules = {TEACHER: knows_one, STUDENT: knows_one}
     _, asked = scenes.put(attack(tmp_path), rows(rules, count=3), rules)

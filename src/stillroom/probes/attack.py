@@ -19,7 +19,7 @@ from stillroom.core.errors import InputError, Problem
 from stillroom.core.word_vectors import WordVectors
 from stillroom.intervals import Interval, Sample, not_measurable
 from stillroom.metrics import Floats, ratio
-from stillroom.probes import SIDES, Exhibit, Heard, Probe, Sitting
+from stillroom.probes import SIDES, Exhibit, Heard, Probe, Shown, Sitting
 from stillroom.shapes import Outputs
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Task
@@ -98,7 +98,9 @@ class Attack(Probe):
     vectors: str
     """A file with a word and its numbers a line (`.txt`, `.vec`), or a model's folder (or `package:…`): its tokens'."""
     rows: int = Field(50, ge=1)
-    """How many of the audited rows that both get right, drawn by chance: one takes about 40 texts of each side."""
+    """How many of the audited rows that both get right, drawn by chance; a sentence takes about twenty texts a side."""
+    words: int = Field(50, ge=1)
+    """How many words of a text may become others: the first ones that have a vector."""
     share: float = Field(0.2, gt=0, le=1)
     """At most this share of a text's words become others, and one at least may."""
     neighbours: int = Field(8, ge=1)
@@ -171,15 +173,16 @@ class Attack(Probe):
     @classmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
         """A row a side."""
-        rows = tuple(
+        rows: list[tuple[Shown, ...]] = [
             (side, found[side], found["changed"][side], found["transfer"][_BOTH[side]]) for side in SIDES
-        )  # fmt: skip
+        ]
+        rows.append(("student ÷ teacher", found["relative"], "–", "–"))
         head = ("attack on", "led astray", "of their words are others", "lead the other astray too")
         note = (
             "Of rows that both get right. Words near by their vectors may be opposites, so that a good part of these "
             "texts no longer mean what they did: only the sides are compared."
         )
-        return [Exhibit(f"Words in the place of others, in {int(found['rows']):,} texts", head, rows, note=note)]
+        return [Exhibit(f"Words in the place of others, in {int(found['rows']):,} texts", head, tuple(rows), note=note)]
 
     def _read(self) -> WordVectors:
         if Path(self.vectors).is_file():
@@ -214,7 +217,7 @@ class Attack(Probe):
 
     def _attacked(self, target: _Target, say: _Say, sure: float, vectors: WordVectors) -> _Outcome:
         """One attack, until it ends or has to know more."""
-        places = [place for place in target.words(vectors) if target.without(place).strip()]
+        places = [place for place in target.words(vectors) if target.without(place).strip()][: self.words]
         without = {place: target.without(place) for place in places}
         if needed := _unknown(without.values(), say):
             return _Outcome(needed=needed)

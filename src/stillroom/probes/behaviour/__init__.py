@@ -137,7 +137,7 @@ class Behaviour(Probe):
         by = found["by"].values()
         capabilities = [(one["told"], *(one[name] for name in figures), _p(one["mcnemar"], "p_bh")) for one in by]
         tests = [(one["told"], test["told"], *(test[name] for name in figures)) for one in by
-                 for test in one["tests"].values()]  # fmt: skip
+                 for test in one["tests"].values() if test["cases"]]  # fmt: skip
         head = ("cases", "teacher fails", "student fails", "student fails, teacher does not")
         left = int(found["left_out"])
         note = (
