@@ -22,7 +22,7 @@ from tests.probes import scenes
 VECTORS = {
     "good": (1.0, 0.0, 0.0), "fine": (0.95, 0.1, 0.0), "nice": (0.9, 0.2, 0.0), "room": (0.0, 1.0, 0.0),
     "chamber": (0.0, 0.95, 0.1), "large": (0.0, 0.0, 1.0), "big": (0.05, 0.0, 1.0), "bad": (-1.0, 0.0, 0.0),
-    "never": (0.99, 0.05, 0.0),
+    "never": (0.99, 0.05, 0.0), "ungood": (0.99, 0.0, 0.05), "was": (0.0, 0.6, 0.6), "were": (0.0, 0.6, 0.59),
 }  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def test_a_student_that_goes_by_one_word_is_led_astray_and_its_teacher_is_not(tm
     exact = stats.binomtest(20, 20).proportion_ci(0.95, method="exact")
     assert found["student"] == {"value": 1.0, "low": pytest.approx(exact.low), "high": 1.0, "n": 20}
     assert found["teacher"]["value"] == 0.0
+    assert found["vouched"] == found["student"]
     assert found["changed"]["student"]["value"] == pytest.approx(1 / 8)
     assert found["changed"]["teacher"]["value"] is None
     assert found["transfer"]["student_to_teacher"] == {
@@ -74,6 +75,7 @@ def test_what_leads_both_astray_is_seen_both_ways(tmp_path: Path) -> None:
     rules = {TEACHER: knows_one, STUDENT: knows_one}
     found, _ = scenes.put(attack(tmp_path), rows(rules), rules)
     assert found["relative"]["value"] == 1.0
+    assert found["vouched"]["value"] == 0.0
     assert [one["value"] for one in found["transfer"].values()] == [1.0, 1.0]
 
 
@@ -115,10 +117,13 @@ def test_of_a_long_text_the_first_words_alone_are_tried(tmp_path: Path) -> None:
     assert all("good" in text for text in asked[STUDENT])
 
 
-def test_words_of_denial_are_left_alone(tmp_path: Path) -> None:
+def test_denial_opposites_and_what_holds_a_sentence_are_left_alone(tmp_path: Path) -> None:
     rules = {TEACHER: knows_one, STUDENT: knows_one}
     _, asked = scenes.put(attack(tmp_path), rows(rules, count=3), rules)
-    assert not any("never" in text for texts in asked.values() for text in texts)
+    texts = [text for some in asked.values() for text in some]
+    assert any("fine" in text for text in texts)
+    assert not any(word in text for text in texts for word in ("never", "ungood"))
+    assert all("was" in text and "the" in text for text in texts)
 
 
 def test_a_text_that_nobody_answers_ends_the_attack_on_its_row_alone(tmp_path: Path) -> None:
@@ -180,7 +185,7 @@ def test_the_nearest_words_are_those_of_the_largest_cosine(tmp_path: Path) -> No
     table = np.array(list(VECTORS.values()))
     table /= np.linalg.norm(table, axis=1, keepdims=True)
     likeness = dict(zip(VECTORS, table @ table[list(VECTORS).index("good")], strict=True))
-    near = found.nearest("Good", 8)
+    near = found.nearest("Good", len(VECTORS) - 1)
     assert {word for word, _ in near} == set(VECTORS) - {"good"}
     assert [like for _, like in near] == pytest.approx(sorted((likeness[word] for word, _ in near), reverse=True))
     assert [like for _, like in near] == pytest.approx([likeness[word] for word, _ in near], abs=1e-6)

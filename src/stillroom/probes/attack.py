@@ -14,7 +14,7 @@ from pydantic import Field
 from stillroom import intervals
 from stillroom.aspects.negation import WORDS as NEGATIONS
 from stillroom.augmentations import cased_like, is_word, pieces
-from stillroom.core import artifact, word_vectors
+from stillroom.core import artifact, english, word_vectors
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.word_vectors import WordVectors
 from stillroom.intervals import Interval, Sample, not_measurable
@@ -31,6 +31,14 @@ _TOKENIZER, _TENSORS = "tokenizer.json", "model.safetensors"
 _TABLES = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight", "embeddings")
 _MOST = 50_000
 _SHORTEST = 3
+_TOPICS: tuple[english.Topic, ...] = ("article", "preposition", "determiner", "pronoun", "agreement", "verb form")
+#: Words that hold a sentence together: with others in their place it is none.
+_HOLDING = frozenset(word for topic in _TOPICS for group in english.CONFUSED[topic] for word in group.split()) | {
+    "and", "but", "yet", "because", "while", "though", "although", "however",
+}  # fmt: skip
+_LEFT_ALONE = NEGATIONS | _HOLDING
+#: What makes a word its opposite in front of it.
+_OPPOSING = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti")
 #: Of fewer texts that were led astray there is no mean worth an interval.
 _FEWEST = 10
 _BOTH = {STUDENT: f"{STUDENT}_to_{TEACHER}", TEACHER: f"{TEACHER}_to_{STUDENT}"}
@@ -53,8 +61,7 @@ class _Target:
 
     def words(self, vectors: WordVectors) -> list[int]:
         """Where the words stand that others may take the place of."""
-        return [place for place, one in enumerate(self.parts) if is_word(one) and len(one) >= _SHORTEST
-                and one.lower() not in NEGATIONS and one in vectors]  # fmt: skip
+        return [place for place, one in enumerate(self.parts) if is_word(one) and _free(one) and one in vectors]
 
     @property
     def length(self) -> int:
@@ -85,7 +92,7 @@ class Attack(Probe):
     Of rows that both get right: words in the order in which gold's probability falls without them; for each the nearest
     by cosine of word vectors that lowers it most, until another label is named (after Jin et al. 1907.11932). What
     leads one astray is put to the other. Words near by their vectors may be opposites: a good part of such texts no
-    longer mean what gold says, so only sides are compared; neither rate is one of mistakes.
+    longer mean what gold says, and no rate is one of mistakes; `vouched` counts those that the teacher gets right.
     """
 
     title: ClassVar[str] = "Attack"
@@ -112,7 +119,7 @@ class Attack(Probe):
     def paths(self) -> tuple[str, ...]:
         """How often each is led astray, with how many words, and how often with the other."""
         changed = (f"changed.{side}" for side in SIDES)
-        return (*SIDES, "relative", *changed, *(f"transfer.{one}" for one in _BOTH.values()))
+        return (*SIDES, "relative", "vouched", *changed, *(f"transfer.{one}" for one in _BOTH.values()))
 
     def sources(self) -> dict[str, str]:
         """The file, or the folder's two."""
@@ -159,6 +166,7 @@ class Attack(Probe):
             "rows": len(targets),
             **{side: one.as_dict() for side, one in figures.items()},
             "relative": self._relative(sitting, heard, ended).as_dict(),
+            "vouched": self._vouched(sitting, heard, ended.get(STUDENT)).as_dict(),
             "changed": {side: one.as_dict() for side, one in changed.items()},
             "transfer": {name: one.as_dict() for name, one in transfer.items()},
         }
@@ -168,7 +176,7 @@ class Attack(Probe):
         unknown = not_measurable(0, reason).as_dict()
         both = dict.fromkeys(SIDES, unknown)
         transfer = dict.fromkeys(_BOTH.values(), unknown)
-        return {"rows": 0, **both, "relative": unknown, "changed": both, "transfer": transfer}
+        return {"rows": 0, **both, "relative": unknown, "vouched": unknown, "changed": both, "transfer": transfer}
 
     @classmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
@@ -178,9 +186,11 @@ class Attack(Probe):
         ]
         rows.append(("student ÷ teacher", found["relative"], "–", "–"))
         head = ("attack on", "led astray", "of their words are others", "lead the other astray too")
+        rows.append(("student, where its teacher still gets the text right", found["vouched"], "–", "–"))
         note = (
             "Of rows that both get right. Words near by their vectors may be opposites, so that a good part of these "
-            "texts no longer mean what they did: only the sides are compared."
+            "texts no longer mean what they did, and whoever is led astray then is right. What the teacher still gets "
+            "right most likely means what it did."
         )
         return [Exhibit(f"Words in the place of others, in {int(found['rows']):,} texts", head, tuple(rows), note=note)]
 
@@ -240,7 +250,7 @@ class Attack(Probe):
         """Texts with another word at one place, and the word, the nearest first."""
         near = vectors.nearest(parts[place], self.neighbours)
         others = [cased_like(word, parts[place]) for word, like in near
-                  if like >= self.likeness and word.lower() not in NEGATIONS]  # fmt: skip
+                  if like >= self.likeness and _free(word) and not _opposed(word, parts[place])]  # fmt: skip
         return {"".join((*parts[:place], word, *parts[place + 1 :])): word for word in others if word != parts[place]}
 
     def _astray(
@@ -292,9 +302,35 @@ class Attack(Probe):
         led = [one for one, told in zip(led, known.tolist(), strict=True) if told]
         if not led:
             return not_measurable(0, _NONE)
-        table = _probabilities(sitting.task, heard.of(other, [text for text, _ in led]))
-        hits = int((table.argmax(axis=1) != np.array([label for _, label in led])).sum())
+        hits = int(_wrong(sitting, heard, other, led).sum())
         return intervals.clopper_pearson(hits, len(led), sitting.confidence)
+
+    def _vouched(self, sitting: Sitting, heard: Heard, ended: Sequence[tuple[_Target, _Outcome]] | None) -> Interval:
+        """Of all rows, those in which the student is led astray by a text that its teacher still gets right."""
+        if ended is None or TEACHER not in heard.outputs:
+            return _unmeasured(heard, STUDENT if ended is None else TEACHER)
+        known = heard.known(TEACHER, [one.text for _, one in ended])
+        told = [pair for pair, one in zip(ended, known.tolist(), strict=True) if one or not pair[1].text]
+        led = [(one.text, target.label) for target, one in told if one.text]
+        hits = len(led) - int(_wrong(sitting, heard, TEACHER, led).sum())
+        return intervals.clopper_pearson(hits, len(told), sitting.confidence)
+
+
+def _wrong(sitting: Sitting, heard: Heard, side: str, texts: Sequence[tuple[str, int]]) -> NDArray[np.bool_]:
+    """Which of some texts, each with its label, a side gets wrong."""
+    table = _probabilities(sitting.task, heard.of(side, [text for text, _ in texts]))
+    return np.asarray(table.argmax(axis=1) != np.array([label for _, label in texts], dtype=np.int64))
+
+
+def _free(word: str) -> bool:
+    """Whether a word neither denies nor holds a sentence together: only such words stand for each other."""
+    return len(word) >= _SHORTEST and word.lower() not in _LEFT_ALONE
+
+
+def _opposed(one: str, other: str) -> bool:
+    """Whether one is the other with what makes it the opposite."""
+    short, long = sorted((one.lower(), other.lower()), key=len)
+    return any(long == f"{start}{short}" for start in _OPPOSING)
 
 
 def _unfit(task: Task) -> str:
