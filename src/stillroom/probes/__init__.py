@@ -1,7 +1,7 @@
 """Family: what teacher and student are asked beyond the test, to see what a score on the test does not show.
 
 A probe makes further texts out of test rows, or brings its own; both are asked about all of them, once; then it
-measures. It knows no stage and no file: `audit` asks.
+measures, or has them asked about more of what it hears. It knows no stage and no file: `audit` asks.
 """
 
 from __future__ import annotations
