@@ -200,6 +200,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
     problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe) + _unwritten(recipe)
+    for one in recipe.audit.probes:
+        problems += one.misfits(task, where=f"audit.probes, `{one.kind}`")
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -347,12 +349,16 @@ def _unwritten(recipe: Recipe) -> list[Problem]:
 
 
 def _unknown_measures(recipe: Recipe) -> list[Problem]:
+    if not recipe.gate:
+        return []
     probed = [f"{one.kind}.{path}" for one in recipe.audit.probes for path in one.paths]
     known: Sequence[str] = sorted([*gates.vocabulary(recipe.task.metrics), *probed])
+    # Of a probe that does not fit it may not be known which figures there are.
+    unknown = tuple(f"{one.kind}." for one in recipe.audit.probes if one.misfits(recipe.task, where=""))
     return [
         Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
         for number, gate in enumerate(recipe.gate)
-        if gate.measure not in known
+        if gate.measure not in known and not gate.measure.startswith(unknown)
     ]
 
 

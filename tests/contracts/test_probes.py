@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ from stillroom.tasks import Rows
 from stillroom.tasks.classification import Classification
 
 NAMES = plugins.names("probes")
-FREE = [one.kind for one in plugins.free("probes")]
+#: What those need that need something told.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "attack": {"vectors": str(Path(__file__).parents[1] / "probes" / "vectors.txt")},
+    "behaviour": {"suites": [str(Path(__file__).parents[1] / "probes" / "suite.jsonl")]},
+}
 TASK = Classification(labels=("bad", "good"))
 
 
 def built(name: str) -> Probe:
-    found: Probe = plugins.build("probes", name)
+    found: Probe = plugins.build("probes", {"kind": name, **SETTINGS.get(name, {})})
     return found
 
 
@@ -61,7 +66,7 @@ def figures(found: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Ma
                 yield from figures(part, f"{where}{name}.")
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", NAMES)
 class TestEach:
     def test_people_can_read_what_it_is(self, name: str) -> None:
         member = built(name)
@@ -86,6 +91,22 @@ class TestEach:
                 assert (figure["value"] is None) == ("reason" in figure)
             assert all(one.head and all(len(row) == len(one.head) for row in one.rows) for one in
                        member.exhibits(found))  # fmt: skip
+
+    def test_what_it_asks_comes_to_an_end(self, name: str) -> None:
+        member, here = built(name), sitting()
+        asked = list(dict.fromkeys(member.texts(here)))
+        for _ in range(20):
+            further = member.further(here, heard(asked))
+            assert set(further) <= set(SIDES)
+            assert member.interactive or not further
+            new = [text for texts in further.values() for text in texts if text not in asked]
+            asked += dict.fromkeys(new)
+            if not new:
+                break
+        else:
+            pytest.fail("it asks for ever")
+        known = dict(figures(member.measure(here, heard(asked))))
+        assert set(member.paths) <= set(known)
 
     def test_the_same_every_time(self, name: str) -> None:
         member, here = built(name), sitting()

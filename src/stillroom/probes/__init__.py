@@ -1,7 +1,7 @@
 """Family: what teacher and student are asked beyond the test, to see what a score on the test does not show.
 
 A probe makes further texts out of test rows, or brings its own; both are asked about all of them, once; then it
-measures. It knows no stage and no file: `audit` asks.
+measures, or has them asked about more of what it hears. It knows no stage and no file: `audit` asks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import seeds
+from stillroom.core.errors import Problem
 from stillroom.core.plugins import Member
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answered, Metric
@@ -128,6 +129,8 @@ class Probe(Member, ABC):
     """Its name, as people read it."""
     lead: ClassVar[str]
     """What it looks at, in a sentence."""
+    interactive: ClassVar[bool] = False
+    """Whether there is something to ask that depends on what was answered."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -138,9 +141,20 @@ class Probe(Member, ABC):
         """The digests of what it reads: nothing."""
         return {}
 
+    def misfits(self, task: Task, *, where: str) -> list[Problem]:
+        """What keeps it from being put to those who do this task: nothing."""
+        return []
+
     @abstractmethod
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """The texts that both are to be asked about, in any order, some perhaps twice."""
+
+    def further(self, sitting: Sitting, heard: Heard) -> Mapping[str, Sequence[str]]:
+        """What a side is to be asked about when this was heard, until that is nothing new: nothing.
+
+        Some of what was asked may have no answer, and is not asked again.
+        """
+        return {}
 
     @abstractmethod
     def measure(self, sitting: Sitting, heard: Heard) -> dict[str, Any]:

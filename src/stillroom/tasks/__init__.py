@@ -164,6 +164,10 @@ class Task(Member, ABC):
     def named(self, said: Outputs) -> NDArray[Any]:
         """What outputs name, as if it were gold."""
 
+    def gist(self, named: NDArray[Any]) -> list[Any]:
+        """What of what is named stays where a text says the same in other words, text by text: all of it."""
+        return list(named.tolist())
+
     def calibration(self, said: Outputs, gold: NDArray[Any]) -> Temperature | None:
         """What logits are best divided by, by rows with gold; None: too few, or it does not say how sure it is."""
         return None

@@ -155,6 +155,10 @@ class TokenLabelling(Labels):
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
 
+    def gist(self, named: NDArray[Any]) -> list[Any]:
+        """The labels of the spans, from left to right: the words that they stand at may be others."""
+        return [None if one is None else tuple(span.label for span in one) for one in named]
+
     def moved(self, item: Any, edits: Sequence[Edit]) -> Any:
         """The spans where they stand now; none if one is gone."""
         if item is None:
