@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, intervals
+from stillroom import discovery, divergence, forgotten, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -32,13 +32,14 @@ def compare(
     settings: recipe.Evaluate,
     seed: int,
     floor: str = "its floor",
+    fits: forgotten.Fits | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it.
 
     The first metric that is about these rows is the primary one; those of answers that nobody gives are left out.
 
-    `floor` is what people call the baseline.
+    `floor` is what people call the baseline; `fits` is what several fits of the student said of all rows of the table.
 
     Raises:
         InputError: the table lacks teacher or student, or the primary metric can't be retained.
@@ -51,9 +52,10 @@ def compare(
     members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
     members = _primary_first(members, answers[STUDENT])
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
+    cut = parts.cut(table)
     findings = parts.compare(
         table,
-        parts.cut(table),
+        cut,
         metric=members[0],
         settings=settings,
         rng=seeds.generator(seed, "evaluate/slices"),
@@ -74,6 +76,8 @@ def compare(
                                          confidence=confidence, rng=seeds.generator(seed, "evaluate/divergence")),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
+        "forgotten": forgotten.measure(table, cut, fits, metric=members[0], settings=settings, seed=seed),
+        "ceiling": forgotten.ceiling(table, fits, settings=settings, seed=seed),
         "discovered": discovery.discover(table, confidence=confidence, seed=seed),
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
@@ -109,6 +113,8 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "divergence": divergence.nothing(reason),
         "slices": [],
         "discovered": discovery.nothing(reason),
+        "forgotten": forgotten.nothing(reason),
+        "ceiling": forgotten.no_ceiling(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
         "risk_coverage": {},

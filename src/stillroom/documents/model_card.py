@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, final
 
 from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
@@ -193,6 +194,11 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
     yield from _table(tables.discovered(evidence))
+    yield "## What was forgotten"
+    if told := forgotten.sentences(evidence):
+        yield _list(told)
+        yield from _cited((evidence.source("evaluate"),))
+    yield from _table(forgotten.figures(evidence))
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))
