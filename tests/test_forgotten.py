@@ -14,7 +14,8 @@ from scipy import stats
 
 from stillroom import comparison, forgotten, gates, slices
 from stillroom.core import plugins, recipe
-from stillroom.forgotten import Fits
+from stillroom.core.tagging import Tagged
+from stillroom.fits import Fits, apart
 from stillroom.metrics import Answers, Metric
 from stillroom.table import Table
 
@@ -72,7 +73,7 @@ class TestTheModalAnswer:
     @settings(max_examples=60)
     def test_is_that_of_scipy_where_one_leads(self, count: int, seed: int) -> None:
         people = np.random.default_rng(seed).integers(0, 3, (count + 1, 40))
-        found = forgotten.apart(alike(people), range(count), [count])
+        found = apart(alike(people), range(count), [count])
         votes = np.stack([(people[:-1] == label).sum(axis=0) for label in range(3)])
         leads = (votes == votes.max(axis=0)).sum(axis=0) == 1
         modal = stats.mode(people[:-1], axis=0).mode
@@ -85,16 +86,16 @@ class TestTheModalAnswer:
         students = np.array([[0, 0, 1, 0], [0, 1, 2, 0], [1, 2, 3, 1], [1, 1, 3, 1]])
         teacher = np.array([[1, 0, 0, 1]])
         square = alike(np.concatenate([students, teacher]))
-        assert forgotten.apart(square, [0, 1, 2], [4]).tolist() == [True, False, True, True]
-        assert forgotten.apart(square, [0, 1, 2, 3], [4]).tolist() == [False, True, True, False]
-        assert forgotten.apart(square, [0, 1], [2, 3]).tolist() == [True, False, True, True]
+        assert apart(square, [0, 1, 2], [4]).tolist() == [True, False, True, True]
+        assert apart(square, [0, 1, 2, 3], [4]).tolist() == [False, True, True, False]
+        assert apart(square, [0, 1], [2, 3]).tolist() == [True, False, True, True]
 
     def test_of_any_order_of_people(self) -> None:
         people = strays(200, people=5, seed=1)
-        one = forgotten.apart(alike(people), [0, 1, 2, 3], [4])
-        other = forgotten.apart(alike(people[[3, 1, 0, 2, 4]]), [0, 1, 2, 3], [4])
+        one = apart(alike(people), [0, 1, 2, 3], [4])
+        other = apart(alike(people[[3, 1, 0, 2, 4]]), [0, 1, 2, 3], [4])
         assert (one == other).all()
-        assert (one == forgotten.apart(alike(people), [4], [3, 2, 1, 0])).all()
+        assert (one == apart(alike(people), [4], [3, 2, 1, 0])).all()
 
 
 class TestWhatIsTold:
@@ -122,8 +123,8 @@ class TestWhatIsTold:
         assert first["rate"]["count"] == int((wrong != teacher[planted]).sum())
         assert told["excess"]["low"] > 0
         assert told["excess"]["value"] == pytest.approx(np.mean([
-            forgotten.apart(alike(people), [j for j in range(3) if j != i], [3]).mean()
-            - forgotten.apart(alike(people), [j for j in range(3) if j != i], [i]).mean() for i in range(3)
+            apart(alike(people), [j for j in range(3) if j != i], [3]).mean()
+            - apart(alike(people), [j for j in range(3) if j != i], [i]).mean() for i in range(3)
         ]), abs=1e-6)  # fmt: skip
 
     def test_the_most_forgotten_come_first_and_of_those_the_ones_the_teacher_was_sure_of(self) -> None:
@@ -215,3 +216,20 @@ class TestWhereThereIsNothingToFind:
             found = forgotten._slices(table, year, some.forgotten, settings=test, seed=seed)
             wrong += any(one["more"] for one in found)
         assert wrong <= 6  # of 40 at 5 %
+
+
+def test_tags_of_words_that_a_student_reads_otherwise_are_laid_on_its_own() -> None:
+    """The teacher took two words for one; where it named tags alone, they travel too."""
+    form = plugins.build("shapes", "tokens")
+    read, own = ([[0, 4], [5, 14]], [[0, 4], [5, 8], [9, 14]])
+    sure = 9 * np.eye(3, dtype=np.float32)
+    counts = [np.array([len(one)], dtype=np.int64) for one in (read, own)]
+    places = [np.array(one, dtype=np.int32) for one in (read, own)]
+    student = Tagged(sure[[0, 1, 2]], places[1], counts[1])
+    for values in (sure[[0, 1]], np.array([0, 1], dtype=np.int64)):
+        teacher = Tagged(values, places[0], counts[0])
+        with pytest.raises(TypeError, match="other words"):
+            form.alike(student, teacher)
+        assert form.alike(student, form.laid(teacher, student)) == pytest.approx([1.0])
+    wrong = Tagged(sure[[0, 0, 0]], places[1], counts[1])
+    assert form.alike(wrong, form.laid(teacher, wrong)) == pytest.approx([1 / 3])

@@ -15,6 +15,7 @@ from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Meter, Report, silent
+from stillroom.fits import Fits
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Metric
 from stillroom.table import BASELINE, STUDENT, SYSTEMS, TEACHER, UNDISTILLED, Table
@@ -32,7 +33,7 @@ def compare(
     settings: recipe.Evaluate,
     seed: int,
     floor: str = "its floor",
-    fits: forgotten.Fits | None = None,
+    fits: Fits | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it.

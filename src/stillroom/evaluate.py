@@ -20,6 +20,7 @@ from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
 from stillroom.export import CHECKED, in_torch
+from stillroom.fits import Fits
 from stillroom.metrics import Metric
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
@@ -190,7 +191,7 @@ def _fits(
     task: Task,
     named: frozenset[str],
     meter: Meter,
-) -> forgotten.Fits | None:
+) -> Fits | None:
     """What every fit of the student says of the rows, all in torch, so that they differ by their seeds alone.
 
     None: there is one.
@@ -201,7 +202,7 @@ def _fits(
     for one in fits:
         found.append(in_torch(student.reopen(one.folder, task=task), texts, task=task)[0])
         meter.advance(len(texts))
-    return forgotten.Fits.of(found, answers[TEACHER][1], rows, task=task, named=named)
+    return Fits.of(found, answers[TEACHER][1], rows, task=task, named=named)
 
 
 def _calibrated(twin: Network, texts: Sequence[str], dev: pa.Table, *, task: Task) -> Outputs:

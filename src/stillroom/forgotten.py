@@ -8,9 +8,9 @@ others, and only what the teacher is away beyond that is the student's. With one
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +24,12 @@ from stillroom.core.errors import translating_full_disk
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.emphasis import FILE, STAGE
 from stillroom.export import in_torch
+from stillroom.fits import Fits, Flags, most
 from stillroom.intervals import Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Floats, Metric, ratio
 from stillroom.slices import Slice
 from stillroom.students import Student
-from stillroom.table import STUDENT, TEACHER, Table, align
+from stillroom.table import STUDENT, TEACHER, Table
 from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet, part_of
 
@@ -45,95 +46,6 @@ _ONE_TEACHER = "one teacher"
 _UNSAID = "the teacher does not say how sure it is"
 _NOTHING = "nothing was forgotten"
 _WRITTEN = "answers are texts, which are seldom the same to the letter"
-
-Flags = NDArray[np.bool_]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Fits:
-    """What several fits of one student said of the rows of a table, beside their teacher and beside each other.
-
-    `alike` is `[people, people, rows]`: where two name the same. The teacher is the last of the people.
-    """
-
-    said: Sequence[Answered]
-    alike: Flags
-
-    @classmethod
-    def of(cls, answers: Sequence[Any], teacher: Any, rows: pa.Table, *, task: Task, named: frozenset[str]) -> Self:
-        """From what each of them put out for rows that can be aligned, and what the teacher did, in their order."""
-        ids = rows["id"].to_pylist()
-        people = [*answers, teacher]
-        said: list[Answered] = []
-        alike: list[list[Flags]] = [[] for _ in people]
-        for place, one in enumerate(people):
-            others = {f"seed {number}": (ids, other) for number, other in enumerate(answers[:place])}
-            if others:
-                table = align(
-                    rows, {TEACHER: (ids, one), **others}, task=task, named=named if one is teacher else frozenset()
-                )
-                told = [table.said[system] for system in others]
-                alike[place] = [one.agrees for one in told]
-                said = told if one is teacher else said
-        count = len(said[0])
-        square = np.ones((len(people), len(people), count), dtype=np.bool_)
-        for place, row in enumerate(alike):
-            for other, same in enumerate(row):
-                square[place, other] = square[other, place] = same
-        return cls(said, square)
-
-    @classmethod
-    def shipped(cls, said: Answered) -> Self:
-        """The one that ships, alone."""
-        own = np.ones(len(said), dtype=np.bool_)
-        return cls([said], np.array([[own, said.agrees], [said.agrees, own]]))
-
-    def take(self, rows: NDArray[np.int64]) -> Self:
-        """The same of these rows."""
-        return type(self)([one.take(rows) for one in self.said], self.alike[:, :, rows])
-
-    def __len__(self) -> int:
-        """How many fits."""
-        return len(self.said)
-
-    @property
-    def forgotten(self) -> Flags:
-        """Where none of what most of them say is what the teacher says."""
-        return apart(self.alike, range(len(self)), [len(self)])
-
-    @property
-    def strength(self) -> Floats:
-        """The share of them that does not say what the teacher says."""
-        return np.asarray(1.0 - self.alike[:-1, -1].mean(axis=0), dtype=np.float64)
-
-    @property
-    def left_out(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Each one's siblings against the teacher, and the same siblings against itself, `[fits, rows]` both."""
-        everybody = range(len(self))
-        others = [[one for one in everybody if one != own] for own in everybody]
-        teacher = [apart(self.alike, group, [len(self)]) for group in others]
-        itself = [apart(self.alike, group, [own]) for own, group in enumerate(others)]
-        return np.array(teacher), np.array(itself)
-
-
-def apart(alike: Flags, one: Sequence[int], other: Sequence[int]) -> Flags:
-    """Where two groups have no answer in common among those that most of each give, `[rows]`.
-
-    An answer that no other in its group outnumbers counts, so that a tie is apart only where both sides of it are.
-    """
-    most = [(group, _most(alike, group)) for group in (one, other)]
-    shared = np.zeros(alike.shape[-1], dtype=np.bool_)
-    for place, member in enumerate(one):
-        for beside, stranger in enumerate(other):
-            shared |= most[0][1][place] & most[1][1][beside] & alike[member, stranger]
-    return ~shared
-
-
-def _most(alike: Flags, group: Sequence[int]) -> Flags:
-    """Whose answer no other answer of the group outnumbers, `[group, rows]`."""
-    votes = alike[np.ix_(list(group), list(group))].sum(axis=1)
-    return np.asarray(votes == votes.max(axis=0))
 
 
 def measure(
@@ -197,7 +109,7 @@ def ceiling(table: Table, fits: Fits | None, *, settings: recipe.Evaluate, seed:
         pairs = np.triu_indices(len(fits), k=1)
         same = fits.alike[:-1, :-1, table.test][pairs].mean(axis=0)
         drawn = Resamples(count, count=settings.resamples, rng=seeds.generator(seed, "evaluate/ceiling"))
-        students = _mean(same, drawn).interval(settings.confidence, within=(0.0, 1.0))
+        students = drawn.estimate({"same": _mean(same)})["same"].interval(settings.confidence, within=(0.0, 1.0))
     return {
         "student_student": students.as_dict(),
         "teacher_teacher": not_measurable(count, _ONE_TEACHER).as_dict(),
@@ -214,10 +126,9 @@ def _share(hits: Flags, confidence: float) -> dict[str, Any]:
     return {**intervals.clopper_pearson(count, len(hits), confidence).as_dict(), "count": count}
 
 
-def _mean(values: NDArray[Any], drawn: Resamples) -> intervals.Estimate:
+def _mean(values: NDArray[Any]) -> Sample:
     """The mean of something of each row."""
-    statistics = np.stack([values, np.ones(len(values))], axis=1).astype(np.float64)
-    return drawn.estimate({"mean": Sample(statistics, _per_row)})["mean"]
+    return Sample(np.stack([values, np.ones(len(values))], axis=1).astype(np.float64), _per_row)
 
 
 def _per_row(sums: Floats) -> Floats:
@@ -226,7 +137,8 @@ def _per_row(sums: Floats) -> Floats:
 
 def _beyond(by_teacher: Flags, by_itself: Flags, drawn: Resamples, confidence: float) -> tuple[Interval, Interval]:
     """How often siblings are apart from one of theirs, and how much more often from the teacher: the same siblings."""
-    null, taught = (_mean(one.mean(axis=0), drawn) for one in (by_itself, by_teacher))
+    both = drawn.estimate({"null": _mean(by_itself.mean(axis=0)), "taught": _mean(by_teacher.mean(axis=0))})
+    null, taught = both["null"], both["taught"]
     return null.interval(confidence, within=(0.0, 1.0)), (taught - null).interval(confidence, within=(-1.0, 1.0))
 
 
@@ -245,7 +157,8 @@ def _spread(fits: Fits, metric: Metric, drawn: Resamples, confidence: float) -> 
     found = [one for one in (metric.statistics(said) for said in fits.said) if one is not None]
     if len(fits) < 2:
         return {**not_measurable(len(fits), ONE_SEED).as_dict(), "metric": metric.kind}
-    estimates = [drawn.estimate({"one": Sample(rows, metric.value, counted)})["one"] for counted, rows in found]
+    samples = {str(number): Sample(rows, metric.value, counted) for number, (counted, rows) in enumerate(found)}
+    estimates = list(drawn.estimate(samples).values())
     values = [one.value for one in estimates]
     return {
         **intervals.deviation(np.array(values), confidence).as_dict(),
@@ -271,32 +184,42 @@ def _slices(
         inside = np.zeros(len(lost), dtype=np.bool_)
         inside[part.members] = True
         base = test | inside
-        if inside.sum() >= settings.min_slice_rows and (base & ~inside).any():
+        if not (base & ~inside).any():
+            continue  # all rows, seen in another way: there is nothing to hold them against
+        if inside.sum() >= settings.min_slice_rows:
             measured.append((part, inside, intervals.more_often(lost[base], inside[base])))
         else:
             count = int(inside.sum())
-            reason = f"{count} rows; {settings.min_slice_rows} are needed, and some elsewhere"
-            told.append(
-                _slice(part, _share(lost[inside], settings.confidence), not_measurable(count, reason), None, False)
-            )
-    drawn = Resamples(len(lost), count=settings.resamples, rng=seeds.generator(seed, "evaluate/forgotten/slices"))
+            reason = f"{count} rows; {settings.min_slice_rows} are needed"
+            told.append(_slice(part, _share(lost[inside], settings.confidence), not_measurable(count, reason)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in measured])
+    drawn = Resamples(len(lost), count=settings.resamples, rng=seeds.generator(seed, "evaluate/forgotten/slices"))
     found = []
-    for (part, inside, _), q in zip(measured, adjusted, strict=True):
-        elsewhere = np.flatnonzero(test & ~inside)
-        within = np.flatnonzero(inside)
-        counted = {
-            name: Sample(np.stack([lost[rows], np.ones(len(rows))], axis=1).astype(np.float64), _per_row, rows)
-            for name, rows in (("inside", within), ("elsewhere", elsewhere))
-        }
-        both = drawn.estimate(counted)
-        lift = (both["inside"] / both["elsewhere"]).interval(settings.confidence, within=(0.0, np.inf))
-        more = q <= 1 - settings.confidence
-        found.append(_slice(part, _share(lost[inside], settings.confidence), lift, q, more))
+    # A family at a time: its figures are no more than the table's, whatever the number of families.
+    for _, family in itertools.groupby(zip(measured, adjusted, strict=True), key=lambda one: one[0][0].family):
+        parts = [(part, inside, q) for (part, inside, _), q in family]
+        lifts = drawn.estimate({part.name: _lift(lost, inside, test | inside) for part, inside, _ in parts})
+        for part, inside, q in parts:
+            lift = lifts[part.name].interval(settings.confidence, within=(0.0, np.inf))
+            more = q <= 1 - settings.confidence
+            found.append(_slice(part, _share(lost[inside], settings.confidence), lift, q=q, more=more))
     return sorted(found, key=lambda one: (not one["more"], one["q"])) + told
 
 
-def _slice(part: Slice, rate: Mapping[str, Any], lift: Interval, q: float | None, more: bool) -> dict[str, Any]:
+def _lift(lost: Flags, inside: Flags, base: Flags) -> Sample:
+    """The rate inside over the rate in the rest of the base."""
+    rows = np.flatnonzero(base)
+    columns = [lost[rows] & inside[rows], inside[rows], lost[rows] & ~inside[rows], ~inside[rows]]
+    return Sample(np.stack(columns, axis=1).astype(np.float64), _times_as_often, None if base.all() else rows)
+
+
+def _times_as_often(sums: Floats) -> Floats:
+    return ratio(ratio(sums[..., 0], sums[..., 1]), ratio(sums[..., 2], sums[..., 3]))
+
+
+def _slice(
+    part: Slice, rate: Mapping[str, Any], lift: Interval, *, q: float | None = None, more: bool = False
+) -> dict[str, Any]:
     return {
         "family": part.family,
         "name": part.name,
@@ -316,13 +239,13 @@ def _top(table: Table, fits: Fits, lost: Flags, teacher: Answered) -> list[dict[
     ids = [table.ids[row] for row in table.test.tolist()]
     first = sorted(rows.tolist(), key=lambda row: (-strength[row], -sure[row], ids[row]))[:TOP]
     its, theirs = teacher.names, [one.names for one in fits.said]
-    most = _most(fits.alike, range(len(fits))).argmax(axis=0)
+    leading = most(fits.alike, range(len(fits))).argmax(axis=0)
     return [
         {
             "id": ids[row],
             "strength": intervals.plain(float(strength[row])),
             "teacher": its[row] if its is not None else None,
-            "students": named[row] if (named := theirs[int(most[row])]) is not None else None,
+            "students": named[row] if (named := theirs[int(leading[row])]) is not None else None,
             "confidence": None if surety is None else intervals.plain(float(surety[row])),
             "sure": None if surety is None else bool(surety[row] >= SURE),
         }
@@ -349,7 +272,8 @@ def among_learned(
 
     def make(draft: Draft) -> None:
         networks = [student.reopen(one.folder, task=task) for one in fits]
-        meter = Meter(report, stage=STAGE, total=said.rows * len(fits), unit="texts")
+        total = sum(1 for _ in said.learned()) * len(fits)
+        meter = Meter(report, stage=STAGE, total=total, unit="texts")
         ids: list[str] = []
         parts: list[Floats] = []
         for shard in said.shards():
