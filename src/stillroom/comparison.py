@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, forgotten, intervals
+from stillroom import discovery, divergence, forgotten, generalisation, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -51,7 +51,8 @@ def compare(
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
     members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
-    members = _primary_first(members, answers[STUDENT])
+    first = primary(members, answers[STUDENT])
+    members = [first, *(one for one in members if one is not first)]
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     cut = parts.cut(table)
     findings = parts.compare(
@@ -112,6 +113,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),
+        "generalisation": generalisation.nothing(reason),
         "slices": [],
         "discovered": discovery.nothing(reason),
         "forgotten": forgotten.nothing(reason),
@@ -142,12 +144,11 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
         raise InputError(*problems)
 
 
-def _primary_first(members: Sequence[Metric], said: Answered) -> list[Metric]:
-    """The metrics, the first that is about any of these rows, and can be retained, before all others."""
+def primary(members: Sequence[Metric], said: Answered) -> Metric:
+    """The first metric that is about any of these rows, and can be retained; else the first."""
     fit = [one for one in members if one.higher_is_better and not one.against_teacher]
     about = (one for one in fit if (rows := one.counted(said)) is None or len(rows))
-    first = next(about, members[0])
-    return [first, *(one for one in members if one is not first)]
+    return next(about, members[0])
 
 
 def _headline(

@@ -104,6 +104,8 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.export.formats:
         yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))
     yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
+    for one in recipe.audit.probes:
+        yield from (("audit", package, f"audit.probes, `{one.kind}`") for package in one.packages)
     yield "dossier", "jinja2", "the document `report`"
 
 
@@ -119,6 +121,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     problems += _unweighed(recipe)
+    if recipe.audit.ask_teacher and not teacher.answers_any_text:
+        found = f"`true` with a {teacher.kind} teacher, which knows no text but those that were recorded"
+        problems.append(Problem("audit.ask_teacher", found, "a teacher that can be asked", "Take the setting out."))
     if task.shape not in teacher.answers_in:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."
@@ -337,7 +342,8 @@ def _unwritten(recipe: Recipe) -> list[Problem]:
 
 
 def _unknown_measures(recipe: Recipe) -> list[Problem]:
-    known: Sequence[str] = gates.vocabulary(recipe.task.metrics)
+    probed = [f"{one.kind}.{path}" for one in recipe.audit.probes for path in one.paths]
+    known: Sequence[str] = sorted([*gates.vocabulary(recipe.task.metrics), *probed])
     return [
         Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
         for number, gate in enumerate(recipe.gate)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import divergence, forgotten, gap, intervals
+from stillroom import divergence, forgotten, gap, generalisation, intervals
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -93,6 +93,7 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
     kept = [name for name in own if members[name].higher_is_better]
     paths = [
         *divergence.paths(),
+        *(f"generalisation.{one}" for one in generalisation.FIGURES),
         "discovered.confirmed",
         "agreement",
         "negative_flips",

@@ -157,6 +157,16 @@ def least(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of paired estimates, taken anew in every resample; its rows are those of the one with most."""
+    return Estimate(
+        float(np.mean([one.value for one in estimates])),
+        np.mean([one.resampled for one in estimates], axis=0),
+        np.mean([one.left_out for one in estimates], axis=0),
+        max(one.n for one in estimates),
+    )
+
+
 @final
 @dataclass(frozen=True)
 class Sample:

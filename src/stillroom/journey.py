@@ -158,9 +158,11 @@ def _log(trained: Artifact) -> list[dict[str, Any]]:
 def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     """Every figure of a run, each from the artifact that measured it. Nothing is typed in."""
     from stillroom import __version__, cost, floors
+    from stillroom.audit import FILE as PROBED
     from stillroom.evaluate import FILE as EVALUATION
 
     scores = artifacts["evaluate"].read_json(EVALUATION)
+    probed = artifacts["audit"].read_json(PROBED)
     costs = artifacts["cost"].read_json(cost.FILE)
     bundle = artifacts["export"].read_json(runtime.BUNDLE)
     said = artifacts["transfer"]
@@ -189,6 +191,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "undistilled": systems.get("undistilled"),
         "baseline": {"name": floors.of(recipe.task).name, **systems["baseline"]} if "baseline" in systems else None,
         **scores,
+        **probed,
         "speedup": cost.speedup({side: costs[side]["rounds"] for side in ("teacher", "student")}) if timed else None,
         **{name: costs[name] for name in ("break_even_texts", "price", "hidden", "machine")},
         "corpus": _corpus(artifacts["corpus"]),
@@ -268,6 +271,8 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
         "layouts",
         "metrics",
         "documents",
+        "perturbations",
+        "probes",
         "symptoms",
     )
     if family is not None and family not in known:

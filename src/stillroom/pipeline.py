@@ -1,6 +1,6 @@
 """The journey, in the order in which the data travels it.
 
-    corpus ─► teacher ─► transfer ─► train ─► export ─► evaluate ─► cost ─► gates ─► dossier
+    corpus ─► teacher ─► transfer ─► train ─► export ─► evaluate ─► audit ─► cost ─► gates ─► dossier
 
 Each stage is one module with one main verb, writes one artifact, and is skipped when that artifact is there. The bundle
 is made before anything is judged, so that what is judged is what people ship.
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from stillroom import (
+    audit,
     corpus,
     cost,
     doctor,
@@ -35,7 +36,7 @@ from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
 from stillroom.teachers import Desk
 
-STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates", "dossier")
 
 
 def run(
@@ -107,9 +108,9 @@ def run(
     if here.reached("export", bundle):
         return here
 
-    held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
-                            asking=recipe.teacher.asking, report=report)  # fmt: skip
+    also = partial(transfer.collect, loaded, teacher=teacher, task=task, settings=recipe.transfer, seed=seed,
+                   store=store, rights=rows.stated_rights, asking=recipe.teacher.asking, report=report)  # fmt: skip
+    held = also(parts=(rows.test, rows.outside))
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
@@ -120,6 +121,12 @@ def run(
                             task=task, settings=recipe.evaluate, seed=seed, store=store, fits=fits, lost=lost,
                             report=report)  # fmt: skip
     if here.reached("evaluate", judged):
+        return here
+
+    probed = audit.examine(bundle, ask=lambda texts: also(parts=texts), held=held, said=said, corpus=rows, task=task,
+                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher,
+                           seed=seed, store=store, report=report)  # fmt: skip
+    if here.reached("audit", probed):
         return here
 
     costs = cost.measure(teacher=recipe.teacher, teacher_artifact=teacher, bundle=bundle, student=student, corpus=rows,

@@ -6,7 +6,7 @@ from typing import Any
 
 from stillroom.core import artifact
 
-STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates")
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates")
 
 
 def interval(value: float, half: float, n: int = 2132) -> dict[str, Any]:

@@ -46,7 +46,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "student": {"kind": "seq2seq", "width": 64, "heads": 2, "encoder_layers": 2, "feed_forward": 128,
                     "vocabulary": 400, "longest": 16, "epochs": 45, "batch_size": 16, "dropout": 0.0,
                     "learning_rate": 1e-3},
-        "export": {"formats": ["ctranslate2"]},
+        # Of twenty dev texts one that rounding turns is several points, and processors without VNNI round otherwise.
+        "export": {"formats": [{"kind": "ctranslate2", "max_loss": 10.0}]},
         "train": {"patience": 50},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
         "cost": {"texts": 16, "repeats": 3},

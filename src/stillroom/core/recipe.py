@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillroom.core import artifact, plugins, toml
-from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+from stillroom.core.errors import Problem, RecipeError, nearest
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from stillroom.formats import Format
     from stillroom.layouts import Layout
     from stillroom.objectives import Objective
+    from stillroom.probes import Probe
     from stillroom.students import Student
     from stillroom.tasks import Task
     from stillroom.teachers import Teacher
 else:
     # A member is checked by its own class before the recipe is put together: see `parse`.
-    Aspect = Augmentation = Source = Format = Layout = Objective = Student = Task = Teacher = Any
+    Aspect = Augmentation = Source = Format = Layout = Objective = Probe = Student = Task = Teacher = Any
 
 #: The keys of a recipe that name members, and their families.
 FAMILIES = {
@@ -45,15 +46,8 @@ _AUGMENT = "augmentations"
 
 
 def _built(value: Any, info: ValidationInfo) -> Any:
-    """The members of the family of the field's name, where names or tables stand."""
-    if not isinstance(value, list | tuple):
-        return value
-    try:
-        return tuple(
-            plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
-        )
-    except InputError as error:
-        raise ValueError("; ".join(f"{p.expected}: {p.todo}" for p in error.problems)) from error
+    """The members of the family of the field's name."""
+    return plugins.built(str(info.field_name), value)
 
 
 def _standard() -> tuple[Aspect, ...]:
@@ -131,6 +125,24 @@ class Evaluate(Settings):
     """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
 
     _members = field_validator("aspects", mode="before")(_built)
+
+
+def _put_to() -> tuple[Probe, ...]:
+    return tuple(plugins.free("probes"))
+
+
+@final
+class Audit(Settings):
+    """What teacher and student are asked beyond the test."""
+
+    probes: tuple[Probe, ...] = Field(default_factory=_put_to)
+    """Names (or tables) from the family `probes`; else all that need no setting; [] for none."""
+    rows: int = Field(300, ge=1)
+    """With how many test rows to begin, drawn by chance: each is asked about in several forms."""
+    ask_teacher: bool | None = None
+    """Whether the teacher is asked too; none: where it computes here, so that nobody bills for it."""
+
+    _members = field_validator("probes", mode="before")(_built)
 
 
 @final
@@ -228,6 +240,7 @@ class Recipe(Settings):
     transfer: Transfer = Transfer()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    audit: Audit = Audit()
     cost: Cost = Cost()
     export: Export = Export()
     search: Search = Search()

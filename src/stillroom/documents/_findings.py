@@ -78,6 +78,12 @@ def _flips(evidence: Evidence) -> Iterator[str]:
     agreed = evidence.figure("agreement")
     if agreed.value is not None:
         yield f"Both give the same answer on {units.PERCENT.told(agreed)} of the test rows."
+    seen, less = evidence.figure("generalisation", "seen"), evidence.figure("generalisation", "gap")
+    if seen.value is not None and less.value is not None:
+        yield (
+            f"On rows that it learned from they agree on {units.PERCENT.told(seen)}: "
+            f"{units.POINTS.told(less)} more than on as many test rows."
+        )
 
 
 def _why_not(figure: Figure) -> str:

@@ -16,6 +16,7 @@ from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
+from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents._tables import Cell, Table
@@ -199,6 +200,11 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield _list(told)
         yield from _cited((evidence.source("evaluate"),))
     yield from _table(forgotten.figures(evidence))
+    for one in probed.sections(evidence):
+        yield f"## {one.title}"
+        yield one.lead
+        for table in one.tables:
+            yield from _table(table)
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))

@@ -12,8 +12,10 @@ from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _findings as findings
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
+from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
+from stillroom.documents import _unmeasured as unmeasured
 from stillroom.documents.report import panels, strips
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "forgotten": forgotten.figures(evidence),
         "forgotten_slices": forgotten.slices(evidence),
         "forgotten_rows": forgotten.rows(evidence),
+        "probed": probed.sections(evidence),
         "risk": panels.risk_and_coverage(evidence),
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
@@ -111,6 +114,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "corpus_source": evidence.source("corpus"),
         "lineage": ledger.lineage(evidence),
         "identity": ledger.identity(evidence),
+        "unmeasured": unmeasured.table(evidence),
         "limitations": findings.limitations(evidence),
         "limitations_sources": findings.of_limitations(evidence),
     }
