@@ -61,7 +61,7 @@ def figures(evidence: Evidence) -> Table:
     ]
     spread, metric = evidence.figure("forgotten", "spread"), evidence.words("forgotten", "spread", "metric")
     rows.append((Cell("Spread over seeds", _scores(found.get("spread"), metric), kind="text"),
-                 of(spread, units.PLAIN), Cell(units.COUNT.value(spread.n))))  # fmt: skip
+                 of(spread, units.of_metric(metric)), Cell(units.COUNT.value(spread.n))))  # fmt: skip
     for name, shown in (("student_student", "two students"), ("teacher_teacher", "two teachers")):
         figure = evidence.figure("ceiling", name)
         note = "what agreement with the teacher can be held against"
@@ -85,9 +85,7 @@ def _scores(spread: Any, metric: str) -> str:
     if low is None or high is None or rows is None:
         return f"standard deviation of {metric}" if metric else "standard deviation of the score"
     unit = units.of_metric(metric)
-    return (
-        f"standard deviation of {metric}, {unit.value(low)} to {unit.value(high)}; over rows {units.PLAIN.value(rows)}"
-    )
+    return f"standard deviation of {metric}, {unit.value(low)} to {unit.value(high)}; over rows {unit.value(rows)}"
 
 
 def slices(evidence: Evidence) -> Table:
