@@ -41,6 +41,7 @@ TOGETHER = {
     "tests/test_audit.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
+    "tests/test_meaning.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
     "tests/test_generalisation.py",

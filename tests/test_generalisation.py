@@ -26,7 +26,7 @@ def side(name: str, rows: int, right: float, seed: int) -> Side:
 
 
 def test_what_was_learned_by_heart_shows() -> None:
-    found = generalisation.measure(side("a", 500, 1.0, 0), side("b", 900, 0.8, 1), task=TASK, confidence=0.95)
+    found = generalisation.compare(side("a", 500, 1.0, 0), side("b", 900, 0.8, 1), task=TASK, confidence=0.95)
     assert found["seen"] == {"value": 1.0, "low": pytest.approx(0.9926, abs=1e-4), "high": 1.0, "n": 500}
     assert found["unseen"]["n"] == 500
     assert found["gap"]["low"] > 0.1
@@ -35,14 +35,14 @@ def test_what_was_learned_by_heart_shows() -> None:
 def test_who_learned_has_no_gap_more_often_than_the_level_says() -> None:
     shown = 0
     for seed in range(200):
-        found = generalisation.measure(side("a", 300, 0.9, seed), side("b", 300, 0.9, 1000 + seed), task=TASK,
+        found = generalisation.compare(side("a", 300, 0.9, seed), side("b", 300, 0.9, 1000 + seed), task=TASK,
                                        confidence=0.95)  # fmt: skip
         shown += not found["gap"]["low"] <= 0 <= found["gap"]["high"]
     assert shown <= 18  # of 200, 10 expected: more than 18 is once in a hundred
 
 
 def test_few_rows_are_no_figure() -> None:
-    found = generalisation.measure(side("a", 300, 0.9, 0), side("b", 10, 0.9, 1), task=TASK, confidence=0.95)
+    found = generalisation.compare(side("a", 300, 0.9, 0), side("b", 10, 0.9, 1), task=TASK, confidence=0.95)
     assert found["gap"]["value"] is None
     assert "10 rows" in found["gap"]["reason"]
 

@@ -102,7 +102,7 @@ class World:
                  logits(self.odds[part]), logits(odds))
             for part, odds in (("train", learned), ("test", said))
         ]  # fmt: skip
-        told["generalisation"] = generalisation.measure(*sides, task=TASK, confidence=SETTINGS.confidence)
+        told["generalisation"] = generalisation.compare(*sides, task=TASK, confidence=SETTINGS.confidence)
         summary = {**told, **told.pop("systems")}
         return summary, {one.measure: one.state for one in gates.judge(GATES, summary)}
 

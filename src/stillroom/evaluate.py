@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillroom import aspects, comparison, floors, forgotten, gap, generalisation, heard
+from stillroom import aspects, comparison, contamination, floors, forgotten, gap, generalisation, heard
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -54,6 +54,7 @@ def judge(
     corpus: Corpus,
     task: Task,
     settings: recipe.Evaluate,
+    shared: Artifact,
     seed: int,
     store: Store,
     fits: Sequence[Artifact] = (),
@@ -63,8 +64,9 @@ def judge(
     """Evaluate the bundle, or find that it was evaluated.
 
     `held` is what the teacher said of test rows. Where texts were made, dev rows of `said` stand for these, and the gap
-    between both is measured; where there is no row to test on, every figure says so. `fits` are those of the student,
-    a seed each, its own first; `lost` is what they forgot of the rows that they learned from.
+    between both is measured; where there is no row to test on, every figure says so. `shared` is what
+    `contamination.search` found. `fits` are those of the student, a seed each, its own first; `lost` is what they
+    forgot of the rows that they learned from.
 
     Raises:
         InputError: some rows without gold, or answers that do not fit the rows.
@@ -80,13 +82,12 @@ def judge(
         floor = floors.of(task)
         meets_floor = undistilled is not None or not floor.needs_gold
         others = (undistilled is not None) + meets_floor + (len(fits) if len(fits) > 1 else 0)
-        told_apart = not (task.form.writes or task.form.may_write)
-        total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + told_apart * generalisation.MOST
+        total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + generalisation.most(task)
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
         answers = _answers(bundle, rows, told=told, twin=twin, floor=floor if meets_floor else None, corpus=corpus,
                            task=task, seed=seed, meter=meter)  # fmt: skip
-        reason = _SILENT if corpus.test.count else _UNTESTED
+        table, reason = None, _SILENT if corpus.test.count else _UNTESTED
         found = comparison.nothing(task.metrics, settings=settings, reason=reason)
         if not corpus.test.count or not rows.num_rows:
             draft.facts["untested"] = reason
@@ -103,12 +104,10 @@ def judge(
             write_table(table, draft.folder / TABLE)
             members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
             write_statistics(table, members, draft.folder / STATISTICS)
-            found["generalisation"] = generalisation.nothing(generalisation.WRITTEN)
-            if told_apart:
-                learned = generalisation.seen(said, bundle=bundle, task=task, meter=meter)
-                tested = _tested(rows, answers, task=task, role=corpus.test.role)
-                found["generalisation"] = generalisation.measure(learned, tested, task=task,
-                                                                 confidence=settings.confidence)  # fmt: skip
+            tested = _tested(rows, answers, task=task, role=corpus.test.role)
+            found["generalisation"] = generalisation.measure(tested, said=said, bundle=bundle, task=task,
+                                                             confidence=settings.confidence, meter=meter)  # fmt: skip
+        found["contamination"] = contamination.tell(shared, found, table=table, settings=settings, seed=seed)
         if fits:
             found["forgotten"]["learned"] = forgotten.learned(lost, confidence=settings.confidence)
         if made:
@@ -126,7 +125,7 @@ def judge(
         "metrics": list(task.metrics),
         "seed": seed,
     }
-    inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
+    inputs = {"bundle": bundle.digest, "held": held.artifact.digest, "shared": shared.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
     inputs |= {f"fit[{number}]": one.digest for number, one in enumerate(fits if len(fits) > 1 else ())}
     inputs |= {"lost": lost.digest} if lost else {}

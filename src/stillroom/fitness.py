@@ -6,10 +6,10 @@ Both are seen before anything expensive starts, and all that is wrong is told at
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from stillroom import gates, transfer, transfer_set
+from stillroom import gates, meaning, sides, transfer, transfer_set
 from stillroom.core import plugins, signals
 from stillroom.core.errors import InputError, MismatchError, MissingExtra, Problem, missing_extra, nearest
 from stillroom.core.recipe import Recipe
@@ -65,7 +65,8 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
 
     Raises:
         MissingExtra: something is not installed; every package at once.
-        InputError: files that texts are to be made with, or students to start from, are not there; all at once.
+        InputError: files that texts are to be made with, students to start from, or the teacher was trained on, are not
+            there; all at once.
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
@@ -77,8 +78,12 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     if missing:
         raise MissingExtra(*(problem for one in missing for problem in one.problems))
     absent: list[Problem] = []
-    looked_for = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
+    looked_for: list[Callable[[], object]] = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
     looked_for += [one.sources for one in (recipe.student, recipe.peer) if one is not None and "train" in stages]
+    if (saw := sides.files(recipe.evaluate)) is not None and "evaluate" in stages:
+        looked_for.append(saw.digests)
+    if (vectors := recipe.evaluate.embedder) is not None and "evaluate" in stages:
+        looked_for.append(lambda: meaning.embedder(vectors))
     for look in looked_for:
         try:
             look()

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import divergence, forgotten, gap, generalisation, intervals
+from stillroom import contamination, divergence, forgotten, gap, generalisation, intervals
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -109,6 +109,7 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
         paths += [f"{system}.scores.{name}" for name in (own if system == TEACHER else metrics)]
     for other in (TEACHER, UNDISTILLED, BASELINE):
         paths += [f"difference.student_minus_{other}.{name}" for name in (own if other == TEACHER else metrics)]
+    paths += [f"contamination.{figure}" for figure in contamination.FIGURES]
     return sorted([*paths, *(f"gap.{figure}" for figure in gap.FIGURES)])
 
 

@@ -19,13 +19,27 @@ from stillroom.intervals import Interval, not_measurable
 from stillroom.tasks import Rows, Task
 from stillroom.transfer_set import TransferSet
 
-WRITTEN = "what is written is hardly ever the same to the letter"
+_WRITTEN = "what is written is hardly ever the same to the letter"
 FIGURES = ("seen", "unseen", "gap")
-MOST, _FEWEST = 1000, 30
+_MOST, _FEWEST = 1000, 30
 _LEARNED = ("train", "unlabelled")
 
 
-def seen(said: TransferSet, *, bundle: Artifact, task: Task, meter: Meter) -> Side:
+def most(task: Task) -> int:
+    """How many texts the student is asked for it, at most."""
+    return 0 if task.form.writes or task.form.may_write else _MOST
+
+
+def measure(
+    test: Side, *, said: TransferSet, bundle: Artifact, task: Task, confidence: float, meter: Meter
+) -> dict[str, Any]:
+    """Agreement on rows that were learned from (`seen`), on test rows, and the difference: the generalisation gap."""
+    if not most(task):
+        return nothing(_WRITTEN)
+    return compare(_seen(said, bundle=bundle, task=task, meter=meter), test, task=task, confidence=confidence)
+
+
+def _seen(said: TransferSet, *, bundle: Artifact, task: Task, meter: Meter) -> Side:
     """Some of the rows that the student learned from, with what both say of them."""
     ids = (
         one
@@ -33,13 +47,13 @@ def seen(said: TransferSet, *, bundle: Artifact, task: Task, meter: Meter) -> Si
         if transfer_set.part_of(shard) in _LEARNED
         for one in shard["id"].to_pylist()
     )
-    told = heard.told(said, task, only=frozenset(heapq.nsmallest(MOST, ids)))
-    meter.spare(MOST - len(told.texts))
+    told = heard.told(said, task, only=frozenset(heapq.nsmallest(_MOST, ids)))
+    meter.spare(_MOST - len(told.texts))
     return Side(told.ids, told.texts, told.logits, heard.of_student(bundle, told.texts, meter, task=task))
 
 
-def measure(learned: Side, test: Side, *, task: Task, confidence: float) -> dict[str, Any]:
-    """Agreement on rows that were learned from (`seen`), on test rows, and the difference: the generalisation gap."""
+def compare(learned: Side, test: Side, *, task: Task, confidence: float) -> dict[str, Any]:
+    """The same of rows that both have answered."""
     rows = min(len(learned.texts), len(test.texts))
     if rows < _FEWEST:
         return nothing(f"{rows} rows on one side; {_FEWEST} are needed", rows=rows)

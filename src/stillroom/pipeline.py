@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stillroom import (
     audit,
+    contamination,
     corpus,
     cost,
     doctor,
@@ -117,9 +118,11 @@ def run(
     fits = [student, *(fitted(chance) for chance in train.seeds_of(seed, recipe.train.seeds)[1:])]
     lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
     here.forgot(lost)
+    shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task,
+                                  settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
-                            task=task, settings=recipe.evaluate, seed=seed, store=store, fits=fits, lost=lost,
-                            report=report)  # fmt: skip
+                            task=task, settings=recipe.evaluate, shared=shared, seed=seed, store=store, fits=fits,
+                            lost=lost, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
         return here
 

@@ -257,6 +257,7 @@ def full() -> dict[str, Any]:
             "student_student": interval(0.947, 0.007),
             "teacher_teacher": {"value": None, "low": None, "high": None, "n": 2132, "reason": "one teacher"},
         },
+        "contamination": contamination(),
         "reliability": {"teacher": bins(1.15), "student": bins(1.0)},
         "verdict": {
             "sentence": "The teacher helps: accuracy 0.816 with the teacher’s words, 0.789 without them.",
@@ -300,6 +301,32 @@ def full() -> dict[str, Any]:
             for place, stage in enumerate(STAGES, start=1)
         },
     }
+
+
+def contamination() -> dict[str, Any]:
+    """Some test rows that were seen before, with a teacher of whom nobody knows."""
+    figures = {"teacher": interval(0.857, 0.02, 2075), "student": interval(0.811, 0.02, 2075)}
+    unknown = {"value": None, "low": None, "high": None, "n": 57, "reason": "57 rows; 100 are needed"}
+    return {
+        "test_rows_shared": {"value": 57, "n": 2132},
+        "dev_rows_shared": {"value": 0, "n": 544},
+        "teacher_rows_shared": {"value": None, "n": 2132, "reason": "what the teacher was trained on is not known"},
+        "sides": [{"side": "train", "rows": 7986, "short": 901}, {"side": "test", "rows": 2132, "short": 311}],
+        "pairs": [
+            {"of": "dev", "with": "train", "rows": 544, "others": 7986, "exact": 0, "grams": 0, "near": 0, "any": 0},
+            {"of": "test", "with": "transfer", "rows": 2132, "others": 11_748, "exact": 3, "grams": 52, "near": 8,
+             "any": 57},
+        ],
+        "scores": {
+            "metric": "accuracy",
+            "all": {"teacher": interval(0.857, 0.016), "student": interval(0.816, 0.016),
+                    "retention": interval(0.952, 0.013)},
+            "clean": {**figures, "retention": interval(0.946, 0.014, 2075)},
+            "contaminated": dict.fromkeys(("teacher", "student", "retention"), unknown),
+        },
+        "flagged": [{"id": "ab" * 16, "of": "test", "with": "transfer", "other": "cd" * 16, "method": "grams"}],
+        "sentences": ["57 of 2,132 test rows share their text.", "What the teacher was trained on is not known."],
+    }  # fmt: skip
 
 
 def gates() -> list[dict[str, Any]]:

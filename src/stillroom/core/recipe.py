@@ -123,6 +123,13 @@ class Evaluate(Settings):
     """Below this, a slice is not measurable."""
     aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
     """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
+    teacher_saw: tuple[str, ...] = ()
+    """Files (csv, tsv, jsonl, parquet, a column `text`) of what the teacher was trained on: test rows are looked for
+    among them."""
+    embedder: str | None = None
+    """A run or bundle whose student gives vectors: test rows that mean nearly what was learned are looked for too."""
+    least_cosine: float = Field(0.95, gt=0, le=1)
+    """How near two of its vectors have to be for that."""
 
     _members = field_validator("aspects", mode="before")(_built)
 

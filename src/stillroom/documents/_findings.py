@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stillroom.documents import Evidence, Figure, Source, at, number, words
+from stillroom.documents import _contamination as contamination
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
@@ -146,6 +147,7 @@ def limitations(evidence: Evidence) -> list[str]:
         *_of_scope(evidence),
         *_of_gates(evidence),
         *_of_slices(evidence),
+        *contamination.limitations(evidence),
         *_of_worth(evidence),
         *_of_rights(evidence),
         *_of_costs(evidence),

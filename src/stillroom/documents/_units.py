@@ -139,6 +139,11 @@ _BY_ENDING = {
     "negative_flips": PERCENT,
     "positive_flips": PERCENT,
     "break_even_texts": COUNT,
+    "test_rows_shared": COUNT,
+    "dev_rows_shared": COUNT,
+    "outside_rows_shared": COUNT,
+    "teacher_rows_shared": COUNT,
+    "test_rows_alike": COUNT,
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 from stillroom.documents import Document, Evidence, Source, number, words
+from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
@@ -210,6 +211,12 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield from _table(tables.gap(evidence))
     yield "## Calibration"
     yield from _calibration(evidence)
+    if contamination.sentences(evidence):
+        yield "## Contamination"
+        yield _list(contamination.sentences(evidence))
+        yield from _cited((evidence.source("evaluate"),))
+        yield from _table(contamination.pairs(evidence))
+        yield from _table(contamination.scores(evidence))
     yield "## Cost"
     yield from _speed(evidence)
     for table in (ledger.costs(evidence), ledger.once(evidence), ledger.variants(evidence)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from stillroom.core.errors import missing_extra
 from stillroom.documents import Document, Evidence, Source, number, words
+from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
@@ -104,6 +105,10 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
         "reliability_tables": [tables.reliability(evidence, system) for system in ("teacher", "student")],
+        "seen_before": contamination.sentences(evidence),
+        "shared_pairs": contamination.pairs(evidence),
+        "shared_scores": contamination.scores(evidence),
+        "shared_rows": contamination.flagged(evidence),
         "gates": tables.gates(evidence),
         "splits": ledger.splits(evidence),
         "labels": ledger.labels(evidence),
