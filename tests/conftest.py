@@ -35,6 +35,7 @@ TOGETHER = {
     "tests/contracts/test_runners.py",
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
+    "tests/journey/test_seeds.py",
     "tests/runtime/test_runtime.py",
     "tests/symptoms/test_runs.py",
     "tests/test_audit.py",

@@ -10,11 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, generalisation, intervals
+from stillroom import discovery, divergence, forgotten, generalisation, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Meter, Report, silent
+from stillroom.fits import Fits
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Metric
 from stillroom.table import BASELINE, STUDENT, SYSTEMS, TEACHER, UNDISTILLED, Table
@@ -32,13 +33,14 @@ def compare(
     settings: recipe.Evaluate,
     seed: int,
     floor: str = "its floor",
+    fits: Fits | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it.
 
     The first metric that is about these rows is the primary one; those of answers that nobody gives are left out.
 
-    `floor` is what people call the baseline.
+    `floor` is what people call the baseline; `fits` is what several fits of the student said of all rows of the table.
 
     Raises:
         InputError: the table lacks teacher or student, or the primary metric can't be retained.
@@ -52,9 +54,10 @@ def compare(
     first = primary(members, answers[STUDENT])
     members = [first, *(one for one in members if one is not first)]
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
+    cut = parts.cut(table)
     findings = parts.compare(
         table,
-        parts.cut(table),
+        cut,
         metric=members[0],
         settings=settings,
         rng=seeds.generator(seed, "evaluate/slices"),
@@ -75,6 +78,8 @@ def compare(
                                          confidence=confidence, rng=seeds.generator(seed, "evaluate/divergence")),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
+        "forgotten": forgotten.measure(table, cut, fits, metric=members[0], settings=settings, seed=seed),
+        "ceiling": forgotten.ceiling(table, fits, settings=settings, seed=seed),
         "discovered": discovery.discover(table, confidence=confidence, seed=seed),
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
@@ -111,6 +116,8 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "generalisation": generalisation.nothing(reason),
         "slices": [],
         "discovered": discovery.nothing(reason),
+        "forgotten": forgotten.nothing(reason),
+        "ceiling": forgotten.no_ceiling(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
         "risk_coverage": {},

@@ -11,12 +11,13 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillroom import aspects, comparison, contamination, floors, gap, generalisation, heard
+from stillroom import aspects, comparison, contamination, floors, forgotten, gap, generalisation, heard
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus
 from stillroom.export import CHECKED, in_torch
+from stillroom.fits import Fits
 from stillroom.metrics import Metric
 from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
@@ -56,13 +57,16 @@ def judge(
     shared: Artifact,
     seed: int,
     store: Store,
+    fits: Sequence[Artifact] = (),
+    lost: Artifact | None = None,
     report: Report = silent,
 ) -> Artifact:
     """Evaluate the bundle, or find that it was evaluated.
 
     `held` is what the teacher said of test rows. Where texts were made, dev rows of `said` stand for these, and the gap
     between both is measured; where there is no row to test on, every figure says so. `shared` is what
-    `contamination.search` found.
+    `contamination.search` found. `fits` are those of the student, a seed each, its own first; `lost` is what they
+    forgot of the rows that they learned from.
 
     Raises:
         InputError: some rows without gold, or answers that do not fit the rows.
@@ -77,7 +81,7 @@ def judge(
         made = heard.told(said, task, part=corpus.dev.role) if corpus.made else None
         floor = floors.of(task)
         meets_floor = undistilled is not None or not floor.needs_gold
-        others = (undistilled is not None) + meets_floor
+        others = (undistilled is not None) + meets_floor + (len(fits) if len(fits) > 1 else 0)
         total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + generalisation.most(task)
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
@@ -93,8 +97,9 @@ def judge(
             words = aspects.Familiar(batch["text"].to_pylist() for batch in corpus.train.batches())
             numbers = partial(aspects.measure, members=settings.aspects, familiar=words)
             table = align(rows, answers, task=task, named=named, familiar=familiar, aspects=numbers)
+            several = _fits(fits, rows, answers, student=student, task=task, named=named, meter=meter)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
-                                       floor=floor.name, report=report)  # fmt: skip
+                                       floor=floor.name, fits=several, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
             members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
@@ -103,6 +108,8 @@ def judge(
             found["generalisation"] = generalisation.measure(tested, said=said, bundle=bundle, task=task,
                                                              confidence=settings.confidence, meter=meter)  # fmt: skip
         found["contamination"] = contamination.tell(shared, found, table=table, settings=settings, seed=seed)
+        if fits:
+            found["forgotten"]["learned"] = forgotten.learned(lost, confidence=settings.confidence)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, heard.of_student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)
@@ -120,6 +127,8 @@ def judge(
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest, "shared": shared.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
+    inputs |= {f"fit[{number}]": one.digest for number, one in enumerate(fits if len(fits) > 1 else ())}
+    inputs |= {"lost": lost.digest} if lost else {}
     inputs |= {"said": said.artifact.digest}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
@@ -153,6 +162,29 @@ def _answers(
         answers[BASELINE] = (ids, floor.say(known, texts, task=task, seed=seed))
         meter.advance(len(texts))
     return answers
+
+
+def _fits(
+    fits: Sequence[Artifact],
+    rows: pa.Table,
+    answers: Answers,
+    *,
+    student: Student,
+    task: Task,
+    named: frozenset[str],
+    meter: Meter,
+) -> Fits | None:
+    """What every fit of the student says of the rows, all in torch, so that they differ by their seeds alone.
+
+    None: there is one.
+    """
+    if len(fits) < 2:
+        return None
+    texts, found = rows["text"].to_pylist(), []
+    for one in fits:
+        found.append(in_torch(student.reopen(one.folder, task=task), texts, task=task)[0])
+        meter.advance(len(texts))
+    return Fits.of(found, answers[TEACHER][1], rows, task=task, named=named)
 
 
 def _calibrated(twin: Network, texts: Sequence[str], dev: pa.Table, *, task: Task) -> Outputs:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import contamination, divergence, gap, generalisation, intervals
+from stillroom import contamination, divergence, forgotten, gap, generalisation, intervals
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -101,6 +101,8 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
         "worst_slice.retention",
         "speedup",
     ]
+    paths += [f"forgotten.{figure}" for figure in forgotten.FIGURES]
+    paths += [f"ceiling.{figure}" for figure in forgotten.CEILINGS]
     paths += [f"retention.{name}" for name in kept]
     paths += [f"{system}.cost.{cost}" for system in (TEACHER, STUDENT) for cost in _COSTS]
     for system in SYSTEMS:

@@ -277,6 +277,17 @@ def quantile(values: Floats, share: float, confidence: float) -> Interval:
     return Interval(float(found), float(ranked[low - 1]), float(ranked[high - 1]), n)
 
 
+def deviation(values: Floats, confidence: float) -> Interval:
+    """The standard deviation of a few values, as of a normal law: s √((n − 1) / χ²), χ² the quantile of each end."""
+    n = len(values)
+    if n < 2:
+        return not_measurable(n, f"{n} values; 2 are needed")
+    tail, law = (1 - confidence) / 2, _stats().chi2(n - 1)
+    spread = float(np.std(values, ddof=1))
+    low, high = (spread * math.sqrt((n - 1) / float(law.ppf(share))) for share in (1 - tail, tail))
+    return Interval(spread, low, high, n)
+
+
 def apart(one: Interval, other: Interval) -> Interval:
     """The difference of two figures that rest on different rows, from the interval of each; `n` is of the fewer rows.
 

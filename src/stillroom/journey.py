@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from stillroom import corpus, runtime
+from stillroom import corpus, emphasis, runtime
 from stillroom.core import artifact, plugins, processes
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
@@ -79,6 +79,16 @@ class Run:
         if before is not None and before != self.recipe.digest:
             (self.folder / SUMMARY).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "dossier", ignore_errors=True)
+
+    def forgot(self, found: Artifact | None) -> None:
+        """Keep what was forgotten where the next recipe can name it; None: there is no such list."""
+        folder = self.folder / emphasis.FOLDER
+        if not processes.is_main():
+            return
+        if found is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _read(folder / artifact.MANIFEST).get("digest") != found.digest:
+            artifact.copied(found, folder)
 
     def summarise(self) -> None:
         """Gather every figure from the artifacts that hold them."""
@@ -219,6 +229,9 @@ def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
     if unanswered or tested:
         notes.append("Texts that the teacher has no answer for were left out: of those to learn from "
                      f"{_counted(unanswered) or 'none'}; of those to test on {tested:,}.")  # fmt: skip
+    if heeded := artifacts["train"].manifest["facts"].get("emphasised"):
+        notes.append(f"The student heeds {heeded['rows']:,} rows more, since students before it forgot them; "
+                     f"{heeded['not_here']:,} rows of that list are not learned from here.")  # fmt: skip
     if tally := artifacts["transfer"].manifest["facts"].get("tally"):
         notes.append(f"Parts of the teacher's answers to the texts to learn from: {_counted(tally)}.")
     return notes

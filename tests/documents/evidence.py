@@ -74,6 +74,13 @@ LENGTHS = ((1, "4–62", 0.971), (2, "63–95", 0.955), (3, "96–123", 0.951), 
 SURE = ((1, "0.500–0.871", 0.892), (2, "0.872–0.968", 0.921), (3, "0.969–0.990", 0.957), (4, "0.991–0.996", 0.989))
 
 
+def forgotten_slice(
+    family: str, name: str, n: int, rate: float, lift: float, q: float, *, more: bool
+) -> dict[str, Any]:
+    told = {**interval(rate, 0.02, n), "count": round(rate * n)}
+    return {"family": family, "name": name, "n": n, "rate": told, "lift": interval(lift, 0.4, n), "q": q, "more": more}
+
+
 def full() -> dict[str, Any]:
     """A whole summary. Every figure in it is made up: it shows what a report looks like, and nothing else."""
     cost = {"parameters": 22_713_984, "flops_per_text": 1.24e9, "resident_mb": 612.4, "disk_mb": 91.7}
@@ -201,6 +208,54 @@ def full() -> dict[str, Any]:
                     "confirmed": False,
                 },
             ],
+        },
+        "forgotten": {
+            "called": "forgotten",
+            "seeds": 3,
+            "teachers": 1,
+            "rate": {**interval(0.094, 0.012), "count": 200},
+            "null": {**interval(0.047, 0.008), "each": [0.045, 0.049, 0.047]},
+            "excess": interval(0.046, 0.009),
+            "sure": interval(0.31, 0.07, 200),
+            "learned": {**interval(0.061, 0.004, 19_190), "count": 1171, "listed": 2210},
+            "spread": {
+                **interval(0.0041, 0.002, 3),
+                "metric": "accuracy",
+                "lowest": 0.811,
+                "highest": 0.819,
+                "of_rows": 0.0083,
+            },
+            "slices": [
+                forgotten_slice("negation", "2 or more", 143, 0.21, 2.5, 0.00004, more=True),
+                forgotten_slice("class", "positive", 1066, 0.098, 1.1, 0.42, more=False),
+                {
+                    **forgotten_slice("domain", "editorials", 61, 0.1, 1.0, 1.0, more=False),
+                    "q": None,
+                    "lift": {"value": None, "low": None, "high": None, "n": 61, "reason": "61 rows; 100 are needed"},
+                },
+            ],
+            "top": [
+                {
+                    "id": artifact.text_id("one")[:32],
+                    "strength": 1.0,
+                    "teacher": "positive",
+                    "students": "negative",
+                    "confidence": 0.993,
+                    "sure": True,
+                },
+                {
+                    "id": artifact.text_id("two")[:32],
+                    "strength": 0.6666667,
+                    "teacher": "negative",
+                    "students": "positive",
+                    "confidence": 0.61,
+                    "sure": False,
+                },
+            ],
+        },
+        "ceiling": {
+            "student_student": interval(0.947, 0.007),
+            "teacher_teacher": {"value": None, "low": None, "high": None, "n": 2132, "reason": "one teacher"},
         },
         "contamination": contamination(),
         "reliability": {"teacher": bins(1.15), "student": bins(1.0)},

@@ -74,6 +74,10 @@ class Transfer(Settings):
     """Further texts to ask about, made of training rows: each a table of the family `augmentations`."""
     also: tuple[str, ...] = ()
     """Signals to record beyond those that the objectives look at, so that several students share one transfer set."""
+    emphasise: str = ""
+    """A folder `work/runs/<name>/forgotten` of a run before: its rows come more often. No teacher is asked anew."""
+    emphasis: float = Field(4.0, gt=0)
+    """A row of that folder comes 1 + this · the share of it that students forgot times as often as others."""
 
 
 @final
@@ -95,10 +99,16 @@ class Train(Settings):
     quantization_aware: float = Field(0.0, ge=0, le=1)
     """The share of epochs, at the end, under the rounding of `onnx_int8`, for the student `transformer`: dev then
     chooses among these alone."""
+    seeds: int = Field(1, ge=1)
+    """With how many seeds the student is fitted: the first ships, the others tell what seeds alone change."""
     rounds: int = Field(1, ge=1)
     """Born-again rounds (Furlanello et al. 1805.04770): from the second on, the student before is the teacher."""
     checkpoint_seconds: float = Field(20.0, ge=0)
     """How much work a killed run loses at most, in seconds of training."""
+
+    def decides(self) -> dict[str, Any]:
+        """What of its settings one fit hangs on."""
+        return self.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds", "seeds"})
 
 
 @final

@@ -10,6 +10,7 @@ from typing import Any
 
 from stillroom.documents import Evidence, Figure, Source, at, number, words
 from stillroom.documents import _contamination as contamination
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 
@@ -177,8 +178,12 @@ def _of_scope(evidence: Evidence) -> Iterator[str]:
         f"Every score rests on {rows} of one corpus. Text of another kind, time or author may fare worse; slices by "
         "domain, where there are any, show by how much."
     )
+    count = forgotten.seeds(evidence)
     yield (
         "One training run with one seed: the intervals tell how figures vary with the rows drawn, not with the seed."
+        if count < 2
+        else f"The student that ships is one of {count} seeds: the intervals of its scores tell how figures vary with "
+        "the rows drawn; how they vary with the seed stands beside."
     )
     yield "The student learned from its teacher’s answers, and with them its teacher’s mistakes and leanings."
     if not evidence.table("audit"):

@@ -171,6 +171,8 @@ def of_measure(path: str) -> Unit:
         return PERCENT
     if parts[0] == "gap":
         return POINTS if parts[-1] == "real_minus_made" else PERCENT
+    if parts[0] in ("forgotten", "ceiling"):
+        return {"excess": POINTS, "spread": PLAIN, "seeds": COUNT, "teachers": COUNT}.get(parts[-1], PERCENT)
     if parts[0] == "difference":
         return of_difference(parts[-1])
     if "latency_ms" in parts:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, final
 from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
@@ -195,6 +196,11 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
     yield from _table(tables.discovered(evidence))
+    yield "## What was forgotten"
+    if told := forgotten.sentences(evidence):
+        yield _list(told)
+        yield from _cited((evidence.source("evaluate"),))
+    yield from _table(forgotten.figures(evidence))
     for one in probed.sections(evidence):
         yield f"## {one.title}"
         yield one.lead

@@ -11,6 +11,7 @@ from stillroom.core.errors import missing_extra
 from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
@@ -95,6 +96,10 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
         "divergence": tables.divergence(evidence),
+        "forgotten_told": forgotten.sentences(evidence),
+        "forgotten": forgotten.figures(evidence),
+        "forgotten_slices": forgotten.slices(evidence),
+        "forgotten_rows": forgotten.rows(evidence),
         "probed": probed.sections(evidence),
         "risk": panels.risk_and_coverage(evidence),
         "curves": panels.curves(evidence),
