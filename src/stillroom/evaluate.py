@@ -109,7 +109,7 @@ def judge(
                                                              confidence=settings.confidence, meter=meter)  # fmt: skip
         found["contamination"] = contamination.tell(shared, found, table=table, settings=settings, seed=seed)
         if fits:
-            found["forgotten"]["learned"] = forgotten.learned(lost, confidence=settings.confidence)
+            found["forgotten"]["learned"] = forgotten.learned(lost, seeds=len(fits), confidence=settings.confidence)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, heard.of_student(bundle, made.texts, meter, task=task))
             real = _tested(rows, answers, task=task, role=corpus.test.role)

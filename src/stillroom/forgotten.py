@@ -43,6 +43,7 @@ FIGURES = ("rate", "null", "excess", "sure", "learned", "spread")
 CEILINGS = ("student_student", "teacher_teacher")
 ONE_SEED = "one seed; set train.seeds = 3"
 _ONE_TEACHER = "one teacher"
+_SEVERAL = 2
 _UNSAID = "the teacher does not say how sure it is"
 _NOTHING = "nothing was forgotten"
 _WRITTEN = "answers are texts, which are seldom the same to the letter"
@@ -303,10 +304,10 @@ def among_learned(
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
 
 
-def learned(lost: Artifact | None, *, confidence: float) -> dict[str, Any]:
+def learned(lost: Artifact | None, *, seeds: int, confidence: float) -> dict[str, Any]:
     """The share of the rows that were learned from of which most was forgotten, and how many rows are listed."""
     if lost is None:
-        return not_measurable(0, _WRITTEN).as_dict()
+        return not_measurable(0, ONE_SEED if seeds < _SEVERAL else _WRITTEN).as_dict()
     facts = lost.manifest["facts"]
     found = intervals.clopper_pearson(facts["most"], facts["rows"], confidence)
     return {**found.as_dict(), "count": facts["most"], "listed": facts["listed"]}

@@ -116,7 +116,9 @@ def run(
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
     fits = [student, *(fitted(chance) for chance in train.seeds_of(seed, recipe.train.seeds)[1:])]
-    lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
+    lost = None
+    if len(fits) > 1:
+        lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
     here.forgot(lost)
     shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task,
                                   settings=recipe.evaluate, store=store, report=report)  # fmt: skip

@@ -61,7 +61,7 @@ def test_what_was_forgotten_is_kept_for_the_next_recipe_without_a_row_of_the_tes
     corpus = run.artifacts["corpus"].folder
     held = {one for name in ("test", "dev") for one in pq.read_table(corpus / f"{name}.parquet")["id"].to_pylist()}
     assert not held & set(listed)
-    assert artifact.load(travelled.run.folder / "forgotten").manifest["facts"]["seeds"] == 1
+    assert not (travelled.run.folder / "forgotten").exists(), "one seed alone would take as long to answer all of it"
 
 
 def test_the_others_are_made_once_and_one_that_is_gone_alone_is_made_again(
