@@ -116,9 +116,30 @@ class Exhibit:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Shown, ...], ...]
-    unit: Literal["percent", "points", "plain"] = "percent"
+    unit: Literal["percent", "points", "plain", "signed"] = "percent"
     """What its figures are in."""
     note: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """How one side reads a text: what it names, and what each part weighs, from −1 (against it) to 1 (for it)."""
+
+    side: str
+    named: str
+    weights: Sequence[float]
+
+
+@final
+@dataclass(frozen=True)
+class MarkedText:
+    """A text with what each part of it weighs to each side, for documents; nothing in it that may not be shown."""
+
+    caption: str
+    parts: tuple[str, ...]
+    """End to end they are the text."""
+    readings: tuple[Reading, ...]
 
 
 class Probe(Member, ABC):
@@ -159,3 +180,8 @@ class Probe(Member, ABC):
     @abstractmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
         """What it `measure`d, for documents."""
+
+    @classmethod
+    def marked(cls, found: Mapping[str, Any]) -> Sequence[MarkedText]:
+        """Texts of what it `measure`d with their words weighed, for documents: none."""
+        return ()

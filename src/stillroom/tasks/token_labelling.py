@@ -155,6 +155,10 @@ class TokenLabelling(Labels):
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
 
+    def shown(self, said: Tagged) -> list[str]:
+        """The labels of its spans, from left to right."""
+        return [", ".join(one.label for one in some or ()) or "no span" for some in self.named(said)]
+
     def moved(self, item: Any, edits: Sequence[Edit]) -> Any:
         """The spans where they stand now; none if one is gone."""
         if item is None:
