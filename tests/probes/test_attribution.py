@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stillroom.core import plugins
+from stillroom.core.edits import applied
 from stillroom.core.tagging import Tagged
 from stillroom.probes import Heard, Sitting, _reasons, attribution
+from stillroom.probes._reasons import Parted
 from stillroom.probes.attribution import Attribution
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows, Task
@@ -64,16 +66,19 @@ def of(teacher: Says, student: Says, rows: list[str] | None = None, **settings: 
     return found(sat(rows or texts(), teacher, student), teacher, student, Attribution(**settings))
 
 
+def weighed(rows: list[str], say: Says, *, task: Task = TASK) -> tuple[list[Parted], list[NDArray[np.float64]]]:
+    """The rows in parts, and what each weighs where it is left out."""
+    asked = [Parted(row, text, tuple(_reasons.parts(text, 40))) for row, text in enumerate(rows)]
+    edits = [attribution._without(one) for one in asked]
+    every = [applied(one.text, [edit]) for one, some in zip(asked, edits, strict=True) for edit in some]
+    heard = Heard(task, {STUDENT: {text: place for place, text in enumerate(every)}}, {STUDENT: say(every)})
+    return asked, attribution.weights_of(sat(rows, say, say, task=task), heard, STUDENT, asked, edits)
+
+
 def test_a_word_weighs_what_it_weighs() -> None:
     """Of a linear bag of words, what is lost without a word is its weight; of `bad`, the same with the other sign."""
     rows, say = texts(), bag(WEIGHTS)
-    sitting = sat(rows, say, say)
-    asked = [attribution._Asked(row, text, tuple(attribution._parts(text, 40))) for row, text in enumerate(rows)]
-    every = [text for one in asked for text in one.texts("left out")]
-    places = {text: place for place, text in enumerate(every)}
-    heard = Heard(TASK, {STUDENT: places}, {STUDENT: say(every)}, "")
-    weights = attribution._weights(sitting, heard, asked, STUDENT, "left out")
-    for one, own, logits in zip(asked, weights, say(rows), strict=True):
+    for one, own, logits in zip(*weighed(rows, say), say(rows), strict=True):
         sign = 1 if logits[1] > 0 else -1
         expected = [sign * WEIGHTS.get(one.text[start:end], 0.0) for start, end in one.parts]
         np.testing.assert_allclose(own, expected, atol=1e-6)
@@ -196,14 +201,9 @@ def test_of_labelled_words_those_that_are_left_are_asked_for_theirs() -> None:
                       np.array(counts))  # fmt: skip
 
     rows = ["we saw Mr Lund there", "today Mr Ohm was in"]
-    sitting = sat(rows, say, say, task=task)
-    asked = [attribution._Asked(row, text, tuple(attribution._parts(text, 40))) for row, text in enumerate(rows)]
-    every = [text for one in asked for text in one.texts("left out")]
-    places = {text: place for place, text in enumerate(every)}
-    weights = attribution._weights(sitting, Heard(task, {STUDENT: places}, {STUDENT: say(every)}), asked, STUDENT,
-                                   "left out")  # fmt: skip
+    _, weights = weighed(rows, say, task=task)
     assert [int(np.argmax(one)) for one in weights] == [2, 1]
-    assert task.shown(sitting.said[STUDENT]) == ["name", "name"]
+    assert task.shown(say(rows)) == ["name", "name"]
 
 
 def test_ranks_are_those_of_scipy() -> None:
@@ -225,8 +225,8 @@ def test_measures_by_hand() -> None:
 
 def test_what_is_left_out_takes_its_blank_along() -> None:
     text = "Oh, it's a well-known U.S film"
-    one = attribution._Asked(0, text, tuple(attribution._parts(text, 40)))
-    assert one.texts("left out") == [
+    one = Parted(0, text, tuple(_reasons.parts(text, 40)))
+    assert [applied(text, [edit]) for edit in attribution._without(one)] == [
         ", it's a well-known U.S film",
         "Oh it's a well-known U.S film",
         "Oh, a well-known U.S film",
@@ -237,9 +237,10 @@ def test_what_is_left_out_takes_its_blank_along() -> None:
         "Oh, it's a well-known U. film",
         "Oh, it's a well-known U.S",
     ]
-    assert one.texts("replaced")[6] == "Oh, it's a well-known U _ S film"
-    assert one.texts("replaced")[2] == "Oh, _ a well-known U.S film"
-    assert [text[slice(*part)] for part in attribution._parts(text, 5)] == [
+    replaced = [applied(text, [edit]) for edit in attribution._replaced(one)]
+    assert replaced[6] == "Oh, it's a well-known U _ S film"
+    assert replaced[2] == "Oh, _ a well-known U.S film"
+    assert [text[slice(*part)] for part in _reasons.parts(text, 5)] == [
         "Oh,",
         "it's a",
         "well-known",
