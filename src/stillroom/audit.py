@@ -19,6 +19,7 @@ from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus, Rows
 from stillroom.metrics import Metric
 from stillroom.probes import SIDES, Heard, Sitting
+from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
@@ -32,6 +33,9 @@ _PAID = "the teacher was not asked: it is asked elsewhere; set `ask_teacher = tr
 Ask = Callable[[Sequence[Rows[Any]]], TransferSet]
 """Has the teacher asked about some rows."""
 
+Look = Mapping[str, Callable[[], Inside | None]]
+"""By side: opens its network to be looked into, where it has one that can be."""
+
 
 def examine(
     bundle: Artifact,
@@ -44,6 +48,7 @@ def examine(
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
     computes: bool,
+    look: Look,
     seed: int,
     store: Store,
     report: Report = silent,
@@ -70,7 +75,7 @@ def examine(
 
     def write(draft: Draft) -> None:
         sitting = _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                           evaluate=evaluate, seed=seed, report=silent)  # fmt: skip
+                           evaluate=evaluate, look=look, seed=seed, report=silent)  # fmt: skip
         texts = [] if sitting is None else [text for one in settings.probes for text in one.texts(sitting)]
         _write(draft, list(dict.fromkeys(texts)), task=task)
 
@@ -81,7 +86,7 @@ def examine(
 
     def make(draft: Draft) -> None:
         sitting = _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                           evaluate=evaluate, seed=seed, report=report)  # fmt: skip
+                           evaluate=evaluate, look=look, seed=seed, report=report)  # fmt: skip
         if sitting is None:
             found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
         else:
@@ -115,6 +120,7 @@ def _sitting(
     task: Task,
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
+    look: Look,
     seed: int,
     report: Report,
 ) -> Sitting | None:
@@ -150,7 +156,7 @@ def _sitting(
     }
     return Sitting(task, about, gold, np.flatnonzero(np.isin(kept, drawn)), outputs,
                    comparison.primary(members, first), named, columns, evaluate.confidence, evaluate.resamples,
-                   evaluate.min_slice_rows, seed)  # fmt: skip
+                   evaluate.min_slice_rows, seed, look)  # fmt: skip
 
 
 def _heard(

@@ -7,8 +7,8 @@ measures. It knows no stage and no file: `audit` asks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -19,6 +19,7 @@ from stillroom.core.plugins import Member
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answered, Metric
 from stillroom.shapes import Outputs
+from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows, Task
 
@@ -50,6 +51,8 @@ class Sitting:
     resamples: int
     min_rows: int
     seed: int
+    look: Mapping[str, Callable[[], Inside | None]] = field(default_factory=dict)
+    """By side: opens its network to be looked into; None: it has none that can be."""
 
     @property
     def texts(self) -> list[str]:

@@ -139,6 +139,10 @@ class Shape(Member, ABC):
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
+    def column(self, said: Outputs) -> NDArray[np.int64] | None:
+        """Which of its outputs each answer to a text as a whole goes by, `[texts]`; None: it goes by several."""
+        return None
+
     def swayed(self, said: Outputs, changed: Outputs, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
         """By how much less somebody says of each text what it `said`, `[texts]`, where the text is changed by edits.
 

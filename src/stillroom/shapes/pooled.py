@@ -36,6 +36,10 @@ class Pooled(Whole):
         """All or nothing: whether they name the same."""
         return np.asarray(signals.named(one) == signals.named(other), dtype=np.float64)
 
+    def column(self, said: Any) -> NDArray[np.int64]:
+        """That of the label that it names."""
+        return signals.named(said)
+
     def swayed(self, said: Any, changed: Any, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
         """By what the log-odds of the label fall that it named first; None where labels are all there is."""
         if said.ndim < 2 or changed.ndim < 2:
