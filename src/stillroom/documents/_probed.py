@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: From which weights on a word is marked more strongly.
 _STRENGTHS = (0.2, 0.5, 0.8)
 _HEAVIEST = 3
+#: What stands where a row has no such figure.
+_NOTHING = "–"
 
 
 @final
@@ -99,7 +101,7 @@ def _exhibit(evidence: Evidence, exhibit: Exhibit) -> Table:
         tuple(
             tables.of(Figure.read(cell), unit) if isinstance(cell, Mapping)
             else Cell(units.COUNT.value(cell)) if isinstance(cell, int)
-            else Cell(cell, kind="text")
+            else Cell(cell, kind="number" if cell == _NOTHING else "text")
             for cell in row
         )
         for row in exhibit.rows
