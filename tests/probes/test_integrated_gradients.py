@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from stillroom import teach
 from stillroom.core import plugins
-from stillroom.probes import Heard, integrated_gradients
+from stillroom.probes import Heard, _reasons, integrated_gradients
+from stillroom.probes.attribution import Attribution
 from stillroom.probes.integrated_gradients import IntegratedGradients
 from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
@@ -185,3 +186,12 @@ def test_a_student_of_n_grams_can_not(tmp_path: Path) -> None:
     student = plugins.build("students", "bag")
     student.begin(task=TASK, studied=tmp_path, texts=iter(()), seed=1).save(tmp_path)
     assert student.inside(tmp_path, task=TASK) is None
+
+
+def test_both_ways_of_weighing_look_at_the_same_rows() -> None:
+    here = sat(texts(60), bag(WEIGHTS), bag(WEIGHTS))
+    asked = Attribution(rows=7, pieces=5)
+    seen = [{one.text for one in _reasons.parted(here, rows=7, pieces=pieces)} for pieces in (5, 400)]
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 7
+    assert len(asked.texts(here)) == 7 * 5 * 2

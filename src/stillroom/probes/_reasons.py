@@ -70,11 +70,14 @@ class Weighed:
         return list(zip(self.weights[TEACHER], self.weights[STUDENT], strict=True))
 
 
-def parted(sitting: Sitting, *, rows: int, pieces: int, rng: np.random.Generator) -> list[Parted]:
-    """So many of the judged rows, drawn by chance among those whose texts have enough parts."""
+def parted(sitting: Sitting, *, rows: int, pieces: int) -> list[Parted]:
+    """So many of the judged rows, drawn by chance among those whose texts have enough parts: the same for whoever asks.
+
+    So what is seen from outside and what is seen inside are of the same texts.
+    """
     every = [Parted(row, text, tuple(parts(text, pieces))) for row, text in enumerate(sitting.texts)]
     long = [one for one in every if len(one.parts) >= FEWEST_PARTS]
-    return [long[at] for at in np.sort(rng.permutation(len(long))[:rows]).tolist()]
+    return [long[at] for at in np.sort(sitting.rng("reasons").permutation(len(long))[:rows]).tolist()]
 
 
 def parts(text: str, most: int) -> Iterator[tuple[int, int]]:

@@ -122,7 +122,7 @@ class Attribution(Probe):
         return _reasons.marked(found["examples"])
 
     def _drawn(self, sitting: Sitting) -> list[Parted]:
-        return _reasons.parted(sitting, rows=self.rows, pieces=self.pieces, rng=sitting.rng(self.kind, "drawn"))
+        return _reasons.parted(sitting, rows=self.rows, pieces=self.pieces)
 
 
 def _barred(sitting: Sitting) -> str:

@@ -69,8 +69,7 @@ class IntegratedGradients(Probe):
         """What both have in common, and what chance would give."""
         if heard.unasked:
             return self.nothing(heard.unasked)
-        drawn = _reasons.parted(sitting, rows=self.rows, pieces=len(max(sitting.texts, key=len)) or 1,
-                                rng=sitting.rng(self.kind, "drawn"))  # fmt: skip
+        drawn = _reasons.parted(sitting, rows=self.rows, pieces=len(max(sitting.texts, key=len)))
         rows = sitting.judged[[one.row for one in drawn]]
         weights: dict[str, list[Floats]] = {}
         complete: dict[str, NDArray[np.bool_]] = {}
