@@ -24,6 +24,7 @@ from stillroom.corpus import Corpus, Rows
 from stillroom.metrics import Metric
 from stillroom.probes import SIDES, Heard, Sitting
 from stillroom.shapes import Outputs
+from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows as About
 from stillroom.tasks import Task
@@ -40,6 +41,9 @@ _UNWANTED = "the teacher was not asked, as the recipe says"
 Ask = Callable[[Sequence[Rows[Any]]], TransferSet]
 """Has the teacher asked about some rows."""
 
+Look = Mapping[str, Callable[[], Inside | None]]
+"""By side: opens its network to be looked into, where it has one that can be."""
+
 
 def examine(
     bundle: Artifact,
@@ -52,6 +56,7 @@ def examine(
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
     teacher: Teacher,
+    look: Look,
     seed: int,
     store: Store,
     report: Report = silent,
@@ -79,7 +84,7 @@ def examine(
     @cache
     def sitting() -> Sitting | None:
         return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                        evaluate=evaluate, seed=seed, report=report)  # fmt: skip
+                        evaluate=evaluate, look=look, seed=seed, report=report)  # fmt: skip
 
     inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask, task=task)
     hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
@@ -203,6 +208,7 @@ def _sitting(
     task: Task,
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
+    look: Look,
     seed: int,
     report: Report,
 ) -> Sitting | None:
@@ -238,7 +244,7 @@ def _sitting(
     }
     return Sitting(task, about, gold, np.flatnonzero(np.isin(kept, drawn)), outputs,
                    comparison.primary(members, first), named, columns, evaluate.confidence, evaluate.resamples,
-                   evaluate.min_slice_rows, seed)  # fmt: skip
+                   evaluate.min_slice_rows, seed, look)  # fmt: skip
 
 
 @final

@@ -19,6 +19,7 @@ from stillroom.teachers import LoadedTeacher
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
 _IMPORTED_AS = {"scikit-learn": "sklearn", "harper-py": "harper"}  # where that is not the name with underscores
 _EXTRAS = {
+    "captum": "audit",
     "spacy": "spacy",
     "httpx": "api",
     "ctranslate2": "text",

@@ -128,8 +128,9 @@ def run(
     if here.reached("evaluate", judged):
         return here
 
+    look: audit.Look = {"teacher": loaded.inside, "student": partial(recipe.student.inside, student.folder, task=task)}
     probed = audit.examine(bundle, ask=lambda texts: also(parts=texts), held=held, said=said, corpus=rows, task=task,
-                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher,
+                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher, look=look,
                            seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("audit", probed):
         return here

@@ -184,6 +184,24 @@ def test_whoever_says_the_same_is_alike_in_every_text(form: Shape) -> None:
     np.testing.assert_allclose(form.alike(form.take(one, rows), form.take(other, rows)), apart[rows])
 
 
+def test_whoever_says_the_same_of_a_changed_text_is_not_swayed(form: Shape) -> None:
+    before = unit(form, said(form))
+    nothing = [[] for _ in TEXTS]
+    found = form.swayed(before, before, nothing)
+    if found is None:
+        return
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
+    moved = form.swayed(before, unit(form, said(form, seed=1)), nothing)
+    assert moved is not None
+    assert np.abs(moved).min() > 0
+    none = form.take(before, np.zeros(0, dtype=np.int64))
+    told = form.swayed(none, none, [])  # nobody has to be asked to find out whether it can be told
+    assert told is not None
+    assert len(told) == 0
+    column = form.column(before)
+    assert column is None or len(column) == len(TEXTS)
+
+
 def unit(form: Shape, found: Any) -> Any:
     """With lines of length one, where a line is a vector."""
     if form.answer != "embedding":

@@ -55,6 +55,16 @@ def test_every_stage_leaves_its_artifact_and_the_summary_cites_it(first: Run) ->
     assert (first.folder / "dossier" / "model_card.md").is_file()
 
 
+def test_reasons_are_measured_and_no_word_of_a_test_row_is_told(first: Run) -> None:
+    told = first.summary["attribution"]
+    assert told["rows"] > 0
+    assert told["texts"] <= first.artifacts["audit"].manifest["settings"]["rows"] * 80
+    assert told["ceiling"]["spearman"]["student"]["value"] > 0.5
+    written = json.dumps(told["examples"])
+    assert "xxx" in written
+    assert not any(word in written for word in ("film", "found", "friends"))
+
+
 def test_every_measure_that_a_gate_may_name_is_there(first: Run, built: dict[str, Any]) -> None:
     task = recipe.parse(built).task
     missing = set(gates.vocabulary(task.metrics)) - set(gates.measures(first.summary))

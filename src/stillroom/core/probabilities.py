@@ -22,6 +22,16 @@ def log_softmax(logits: NDArray[Any]) -> Floats:
     return np.asarray(wide - np.log(np.exp(wide).sum(axis=1, keepdims=True)))
 
 
+def log_odds(logits: NDArray[Any], places: NDArray[np.int64]) -> Floats:
+    """The logarithm of p / (1 − p) of one class a row, `[rows]`; the same from logits and from log-probabilities."""
+    rows = np.arange(len(logits))
+    others = logits.astype(np.float64)
+    own = others[rows, places]
+    others[rows, places] = -np.inf
+    most = others.max(axis=1, initial=-1e30)
+    return np.asarray(own - most - np.log(np.exp(others - most[:, None]).sum(axis=1)))
+
+
 def of(answers: NDArray[Any], *, classes: int) -> Floats:
     """Probabilities from answers of either kind: logits, or labels `[rows]`, which get all of it."""
     return softmax(answers) if answers.ndim == 2 else np.eye(classes)[answers]

@@ -135,7 +135,7 @@ class Evaluate(Settings):
 
 
 def _put_to() -> tuple[Probe, ...]:
-    return tuple(plugins.free("probes"))
+    return tuple(one for one in plugins.free("probes") if not one.packages)
 
 
 @final
@@ -143,7 +143,7 @@ class Audit(Settings):
     """What teacher and student are asked beyond the test."""
 
     probes: tuple[Probe, ...] = Field(default_factory=_put_to)
-    """Names (or tables) from the family `probes`; else all that need no setting; [] for none."""
+    """Names (or tables) from the family `probes`; else all that need no setting and no package more; [] for none."""
     rows: int = Field(300, ge=1)
     """With how many test rows to begin, drawn by chance: each is asked about in several forms."""
     ask_teacher: bool | None = None

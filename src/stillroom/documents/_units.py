@@ -118,6 +118,7 @@ def _times(value: float) -> str:
 PERCENT = Unit(lambda value: f"{100 * value:.1f}".replace("-", "−"), " %")
 POINTS = Unit(lambda value: signed(100 * value, 1), " points", signed=True)
 CHANGE = Unit(lambda value: signed(value, 3), signed=True)
+CORRELATION = Unit(lambda value: f"{value:.2f}".replace("-", "−"), signed=True)
 DECIMAL = Unit(lambda value: f"{value:.3f}".replace("-", "−"))
 TIMES = Unit(_times, "×")
 RATE = Unit(lambda value: f"{value:,.0f}" if value >= 100 else significant(value), " texts/s")

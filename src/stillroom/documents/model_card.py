@@ -206,6 +206,10 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield one.lead
         for table in one.tables:
             yield from _table(table)
+        for text in one.texts:
+            yield f"{_text(text.caption)}:"
+            yield _list([f"{read.side} {read.named}".strip() + f": {read.heaviest}" for read in text.readings])
+            yield from _cited(text.sources)
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))

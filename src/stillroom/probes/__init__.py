@@ -7,8 +7,8 @@ measures, or has them asked about more of what it hears. It knows no stage and n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -20,6 +20,7 @@ from stillroom.core.plugins import Member
 from stillroom.intervals import Resamples, Sample
 from stillroom.metrics import Answered, Metric
 from stillroom.shapes import Outputs
+from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows, Task
 
@@ -51,6 +52,8 @@ class Sitting:
     resamples: int
     min_rows: int
     seed: int
+    look: Mapping[str, Callable[[], Inside | None]] = field(default_factory=dict)
+    """By side: opens its network to be looked into; None: it has none that can be."""
 
     @property
     def texts(self) -> list[str]:
@@ -117,9 +120,30 @@ class Exhibit:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Shown, ...], ...]
-    unit: Literal["percent", "points", "plain"] = "percent"
+    unit: Literal["percent", "points", "plain", "signed"] = "percent"
     """What its figures are in."""
     note: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """How one side reads a text: what it names, and what each part weighs, from −1 (against it) to 1 (for it)."""
+
+    side: str
+    named: str
+    weights: Sequence[float]
+
+
+@final
+@dataclass(frozen=True)
+class MarkedText:
+    """A text with what each part of it weighs to each side, for documents; nothing in it that may not be shown."""
+
+    caption: str
+    parts: tuple[str, ...]
+    """End to end they are the text."""
+    readings: tuple[Reading, ...]
 
 
 class Probe(Member, ABC):
@@ -173,3 +197,8 @@ class Probe(Member, ABC):
     @abstractmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
         """What it `measure`d, for documents."""
+
+    @classmethod
+    def marked(cls, found: Mapping[str, Any]) -> Sequence[MarkedText]:
+        """Texts of what it `measure`d with their words weighed, for documents: none."""
+        return ()

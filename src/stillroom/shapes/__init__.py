@@ -20,6 +20,7 @@ from stillroom.core.probabilities import softmax
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stillroom.core.edits import Edit
     from stillroom.core.words import Words
     from stillroom.students import Ids, Network
 
@@ -141,6 +142,17 @@ class Shape(Member, ABC):
     def named(self, values: NDArray[Any]) -> NDArray[Any]:
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
+
+    def column(self, said: Outputs) -> NDArray[np.int64] | None:
+        """Which of its outputs each answer to a text as a whole goes by, `[texts]`; None: it goes by several."""
+        return None
+
+    def swayed(self, said: Outputs, changed: Outputs, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
+        """By how much less somebody says of each text what it `said`, `[texts]`, where the text is changed by edits.
+
+        `changed` is what it says of the texts as they are then. None: its answers do not say how sure it is of them.
+        """
+        return None
 
     def words(self, said: Outputs) -> Words | None:
         """The words that answers are about; None: each is about a text as a whole."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import signals
+from stillroom.core.probabilities import log_odds
 from stillroom.shapes._whole import Whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from stillroom.core.edits import Edit
 
 
 @final
@@ -32,6 +35,17 @@ class Pooled(Whole):
     def alike(self, one: Any, other: Any) -> NDArray[np.float64]:
         """All or nothing: whether they name the same."""
         return np.asarray(signals.named(one) == signals.named(other), dtype=np.float64)
+
+    def column(self, said: Any) -> NDArray[np.int64]:
+        """That of the label that it names."""
+        return signals.named(said)
+
+    def swayed(self, said: Any, changed: Any, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
+        """By what the log-odds of the label fall that it named first; None where labels are all there is."""
+        if said.ndim < 2 or changed.ndim < 2:
+            return None
+        named = signals.named(said)
+        return log_odds(said, named) - log_odds(changed, named)
 
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
         """A list of so many numbers a text, or a position."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import edits as core_edits
 from stillroom.core import signals, tagging
+from stillroom.core.probabilities import log_odds
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
 from stillroom.shapes import Reader, Shape
@@ -17,6 +19,7 @@ from stillroom.shapes import Reader, Shape
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stillroom.core.edits import Edit
     from stillroom.students import Ids, ReadsWords
 
 _NEVER = -1e4  # a logit that leaves a tag no probability at all
@@ -104,6 +107,21 @@ class Tokens(Shape):
         """On the words that the other reads."""
         words = self.words(own)
         return self.spread(self.aligned(said, words), words)
+
+    def swayed(self, said: Tagged, changed: Tagged, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
+        """By what the log-odds of its tags fall, the mean over the words that are left; NaN where none is.
+
+        None where tags are all there is.
+        """
+        if said.values.ndim < 2 or changed.values.ndim < 2:
+            return None
+        before, after, owners = _same_words(said, changed, edits)
+        named = self.named(said.values[before])
+        fall = log_odds(said.values[before], named) - log_odds(changed.values[after], named)
+        count = np.bincount(owners, minlength=len(said)).astype(np.float64)
+        total = np.bincount(owners, weights=fall, minlength=len(said))
+        mean = np.divide(total, count, out=np.full(len(said), np.nan), where=count > 0)
+        return np.asarray(mean)
 
     def words(self, said: Tagged) -> Words:
         """Those that were labelled; at which tokens nobody asks."""
@@ -207,3 +225,24 @@ class Tokens(Shape):
         if words is None:
             raise TypeError("values of words without the words")
         return Tagged(values, words.places, words.counts)
+
+
+def _same_words(
+    said: Tagged, changed: Tagged, edits: Sequence[Sequence[Edit]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The words that are left after edits: their numbers before, those afterwards, and which text each is in."""
+    before, after, owners = [], [], []
+    first, then = said.starts.tolist(), changed.starts.tolist()
+    for text, some in enumerate(edits):
+        new = {
+            tuple(one): then[text] + at for at, one in enumerate(changed.words[then[text] : then[text + 1]].tolist())
+        }
+        for number in range(first[text], first[text + 1]):
+            start, end = said.words[number].tolist()
+            touched = any(one.start < end and start < one.end for one in some)
+            place = None if touched else new.get(core_edits.moved(start, end, some))
+            if place is not None:
+                before.append(number)
+                after.append(place)
+                owners.append(text)
+    return np.array(before, np.int64), np.array(after, np.int64), np.array(owners, np.int64)

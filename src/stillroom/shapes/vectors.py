@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.shapes._whole import Whole
+
+if TYPE_CHECKING:
+    from stillroom.core.edits import Edit
 
 
 @final
@@ -30,6 +33,10 @@ class Vectors(Whole):
     def alike(self, one: Any, other: Any) -> NDArray[np.float64]:
         """Their cosine."""
         return np.asarray(np.einsum("tw,tw->t", one, other), dtype=np.float64)
+
+    def swayed(self, said: Any, changed: Any, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64]:
+        """1 − cosine of the two vectors."""
+        return 1.0 - self.alike(said, changed)
 
     def drift(self, one: Any, other: Any) -> float:
         """The largest 1 − cosine."""

@@ -6,7 +6,7 @@ A student knows how to start well, what its network is, and which runner serves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final, runtime_checkable
@@ -89,6 +89,29 @@ class Network(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write everything that `Student.reopen` and its runner need."""
+
+
+@final
+@dataclass(frozen=True)
+class Inside:
+    """A network that answers once for a text, as somebody sees it who looks for what each of its tokens does."""
+
+    answer: Callable[[Tensor, Tensor], Tensor]
+    """Logits from `(ids, mask)`, as `Network.module` gives them."""
+    inlet: nn.Module
+    """Where the vectors of a text's tokens come out, `[batch, length, width]`; what comes out may be replaced."""
+    read: Callable[[str], tuple[Ids, NDArray[np.int32]]]
+    """The ids of a text, and the characters of each token, `[tokens, 2]`; of one that was added, none."""
+    blank: int | None
+    """The id of padding; None: padding has a vector of zeros."""
+
+
+@runtime_checkable
+class Transparent(Network, Protocol):
+    """A network that can be looked into."""
+
+    def inside(self) -> Inside | None:
+        """What is to be seen there; None: its answers come of more than the vectors of tokens."""
 
 
 @runtime_checkable
@@ -214,6 +237,12 @@ class Student(Member, ABC):
     @abstractmethod
     def reopen(self, folder: Path, *, task: Task) -> Network:
         """The student that `Network.save` left in a folder."""
+
+    def inside(self, folder: Path, *, task: Task) -> Inside | None:
+        """The student in a folder, to be looked into; None: it can't be."""
+        network = self.reopen(folder, task=task)
+        network.module.eval()
+        return network.inside() if isinstance(network, Transparent) else None
 
     def runner(self, folder: Path, *, texts: Sequence[str]) -> Runner | None:
         """The runner that serves its own weights without torch, or None where only an export can be served.

@@ -18,7 +18,8 @@ from stillroom.core import seeds
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.cased import WAYS, Cased
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.students import Ids, _optimizers
+from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import Ids, Inside, _optimizers
 from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
 
@@ -178,6 +179,13 @@ class ReaderNetwork:
     @cached_property
     def _read(self) -> ReadWords:
         return self.encoder.open_words(self._tokenizer.parent)
+
+    def inside(self) -> Inside | None:
+        """From the weighted vectors of its tokens on; None where it reads capitals beside them."""
+        if not isinstance(self.encoder, Tokens):
+            return None
+        written = self._tokenizer.read_text(encoding="utf-8")
+        return Inside(self.module, self.module.tables, self.encoder.read_places(written), None)
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]

@@ -168,6 +168,15 @@ class Task(Member, ABC):
         """What of what is named stays where a text says the same in other words, text by text: all of it."""
         return list(named.tolist())
 
+    def same(self, one: Outputs, other: Outputs) -> NDArray[np.bool_]:
+        """Of which texts two name the same, `[texts]`."""
+        pairs = zip(self.named(one), self.named(other), strict=True)
+        return np.array([its is not None and bool(its == theirs) for its, theirs in pairs], dtype=np.bool_)
+
+    def shown(self, said: Outputs) -> list[str]:
+        """What is named of each text, for people, without a word of the text: nothing."""
+        return [""] * len(said)
+
     def calibration(self, said: Outputs, gold: NDArray[Any]) -> Temperature | None:
         """What logits are best divided by, by rows with gold; None: too few, or it does not say how sure it is."""
         return None

@@ -108,6 +108,10 @@ class Classification(Labels):
         """The label of each answer, the first of the highest logits."""
         return signals.named(said)
 
+    def shown(self, said: Any) -> list[str]:
+        """Its label."""
+        return [self.labels[one] for one in self.named(said).tolist()]
+
     def calibration(self, said: Any, gold: NDArray[Any]) -> Temperature | None:
         """By the label of each text."""
         from stillroom.core import calibration

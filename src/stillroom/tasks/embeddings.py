@@ -151,6 +151,10 @@ class Embeddings(Task):
                 found.append(Judged(tuple((judged.here(one), float(line[one])) for one in others.astype(int).tolist())))
         return self.golds(found)
 
+    def same(self, one: Any, other: Any) -> NDArray[np.bool_]:
+        """All: a vector names nothing that another could name otherwise."""
+        return np.ones(len(one), dtype=np.bool_)
+
     def answered(
         self,
         gold: NDArray[Any],

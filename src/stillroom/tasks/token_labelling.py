@@ -159,6 +159,10 @@ class TokenLabelling(Labels):
         """The labels of the spans, from left to right: the words that they stand at may be others."""
         return [None if one is None else tuple(span.label for span in one) for one in named]
 
+    def shown(self, said: Tagged) -> list[str]:
+        """The labels of its spans, from left to right."""
+        return [", ".join(one.label for one in some or ()) or "no span" for some in self.named(said)]
+
     def moved(self, item: Any, edits: Sequence[Edit]) -> Any:
         """The spans where they stand now; none if one is gone."""
         if item is None:

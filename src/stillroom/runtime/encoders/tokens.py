@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal, final
@@ -56,6 +56,18 @@ class Tokens(WordEncoder):
             found = tokenizer.encode_batch(list(texts), add_special_tokens=self.special)
             ids = [np.array(one.ids, dtype=np.int32) if one.ids else nothing for one in found]
             return ids, words_of(found)
+
+        return read
+
+    def read_places(self, written: str) -> Callable[[str], tuple[Ids, NDArray[np.int32]]]:
+        """The same for one text, with the characters of each token, `[tokens, 2]`; of one that was added, none."""
+        tokenizer = self.ready(Tokenizer.from_str(written))
+
+        def read(text: str) -> tuple[Ids, NDArray[np.int32]]:
+            found = tokenizer.encode(text, add_special_tokens=self.special)
+            if not found.ids:
+                return np.array([self.unknown], dtype=np.int32), np.zeros((1, 2), dtype=np.int32)
+            return np.array(found.ids, dtype=np.int32), np.array(found.offsets, dtype=np.int32)
 
         return read
 

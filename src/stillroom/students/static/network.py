@@ -17,7 +17,7 @@ from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.encoders.tokens_and_ngrams import TokensAndNGrams
 from stillroom.runtime.runners.static import FILE
-from stillroom.students import Ids, _optimizers
+from stillroom.students import Ids, Inside, _optimizers
 from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
 
@@ -120,6 +120,7 @@ class Folded(nn.Module):
         self.bias = nn.Parameter(weights["bias"].float())
         self.head = nn.Parameter(weights["head"].float())
         self.head_bias = nn.Parameter(weights["head_bias"].float())
+        self.inlet = nn.Identity()  # where the rows of tokens can be seen
         self.features = None
         if "features" in weights:
             self.features = Scores(weights["features"].float(), first=len(self.rows), pace=1.0, dropout=0.0)
@@ -130,7 +131,8 @@ class Folded(nn.Module):
         """Logits from the mean of the rows."""
         tokens = mask & (ids < len(self.rows))
         counted = tokens.to(self.rows.dtype)
-        total = (self.rows[ids.clamp(max=len(self.rows) - 1)] * counted.unsqueeze(-1)).sum(dim=1)
+        rows = self.inlet(self.rows[ids.clamp(max=len(self.rows) - 1)])
+        total = (rows * counted.unsqueeze(-1)).sum(dim=1)
         mean = total / counted.sum(dim=1, keepdim=True).clamp(min=1)
         logits = torch.relu(mean + self.bias) @ self.head.T + self.head_bias
         return logits if self.features is None else logits + self.features(ids, mask)
@@ -166,6 +168,12 @@ class StaticNetwork:
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, without special tokens, and behind them its n-grams."""
         return self._encode(texts)
+
+    def inside(self) -> Inside | None:
+        """From the rows of its tokens on; None in training, and where n-grams are scored beside them."""
+        if not isinstance(self.module, Folded) or not isinstance(self.encoder, Tokens):
+            return None
+        return Inside(self.module, self.module.inlet, self.encoder.read_places(self._tokenizer), None)
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]

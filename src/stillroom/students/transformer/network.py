@@ -16,7 +16,7 @@ from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.students import Ids, _trimming
+from stillroom.students import Ids, Inside, _trimming
 from stillroom.students.transformer import exits, projection, pruning, shape, survey
 from stillroom.teachers import _listening, _pretrained
 
@@ -79,6 +79,12 @@ class TransformerNetwork:
     def heads(self) -> tuple[str, ...]:
         """Those of its exits, from the lowest up, and its own."""
         return (*(signals.of_layer("exit", int(one)) for one in self.module.exits), "logits")
+
+    def inside(self) -> Inside:
+        """From the vectors of its tokens on, before their positions are added."""
+        inner = self.module.inner
+        padding = getattr(inner.config, "pad_token_id", None)
+        return Inside(self.module, inner.get_input_embeddings(), self.encoder.read_places(self._tokenizer), padding)
 
     def pieces(self) -> list[exits.Piece]:
         """Cut after each layer with an exit."""
