@@ -44,6 +44,7 @@ TOGETHER = {
     "tests/test_meaning.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
+    "tests/test_flips.py",
     "tests/test_generalisation.py",
 }
 #: Folders of which the same is true, by themselves.

@@ -110,6 +110,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "difference": {f"student_minus_{TEACHER}": {one.kind: unknown for one in own}},
         "agreement": unknown,
         "negative_flips": unknown,
+        "flipped": [],
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillroom import aspects, comparison, contamination, floors, forgotten, gap, generalisation, heard
+from stillroom import aspects, comparison, contamination, flips, floors, forgotten, gap, generalisation, heard
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -104,6 +104,9 @@ def judge(
             write_table(table, draft.folder / TABLE)
             members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
             write_statistics(table, members, draft.folder / STATISTICS)
+            judged = dict(zip(*(rows[name].to_pylist() for name in ("id", "text")), strict=True))
+            found["flipped"] = flips.examples(table, [judged[one] for one in table.ids],
+                                              show_texts=settings.show_texts)  # fmt: skip
             tested = _tested(rows, answers, task=task, role=corpus.test.role)
             found["generalisation"] = generalisation.measure(tested, said=said, bundle=bundle, task=task,
                                                              confidence=settings.confidence, meter=meter)  # fmt: skip

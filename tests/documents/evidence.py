@@ -185,6 +185,16 @@ def full() -> dict[str, Any]:
             "teacher": [{"coverage": 0.5, "risk": 0.02}, {"coverage": 1.0, "risk": 0.143}],
             "student": [{"coverage": 0.5, "risk": 0.04}, {"coverage": 1.0, "risk": 0.184}],
         },
+        "flipped": [
+            {
+                "id": "0a1b2c",
+                "text": "xx xxx xxxxx xx xxx xxxx",
+                "teacher": "neg",
+                "teacher_confidence": 0.97,
+                "student": "pos",
+                "student_confidence": 0.88,
+            }
+        ],
         "discovered": {
             "halves": [1066, 1066],
             "confirmed": {"value": 1, "n": 1066},

@@ -121,6 +121,8 @@ class Evaluate(Settings):
     """The level of every interval."""
     min_slice_rows: int = Field(100, ge=2)
     """Below this, a slice is not measurable."""
+    show_texts: bool = False
+    """Whether examples show their texts, all that may be personal put out; else every letter is an x."""
     aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
     """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
     teacher_saw: tuple[str, ...] = ()

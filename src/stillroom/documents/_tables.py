@@ -168,6 +168,31 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
+def flipped(evidence: Evidence) -> Table:
+    """Rows that the teacher has right and the student wrong, those first that both are surest of."""
+    rows = tuple(
+        (Cell(words(one.get("text")) or "–", words(one.get("id")), kind="text"), _sure(one, "teacher"),
+         _sure(one, "student"))
+        for one in evidence.rows("flipped")
+    )  # fmt: skip
+    return Table(
+        "Texts that the teacher gets right and the student wrong, the surest first",
+        ("text", "teacher", "student"),
+        rows,
+        (evidence.source("evaluate"),),
+        "Each letter is an x unless `evaluate.show_texts` is set; what may be personal stays so even then.",
+        otherwise="none of the test rows",
+    )
+
+
+def _sure(row: Mapping[str, Any], side: str) -> Cell:
+    """What a side says of a row, and how sure it is."""
+    sure = number(row.get(f"{side}_confidence"))
+    return Cell(
+        words(row.get(side)) or "–", "" if sure is None else f"sure by {units.PERCENT.value(sure)}", kind="text"
+    )
+
+
 def divergence(evidence: Evidence) -> Table:
     """How far student and teacher are apart, item by item."""
     shown = {

@@ -95,6 +95,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "variants": ledger.variants(evidence),
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
+        "flipped": tables.flipped(evidence),
         "divergence": tables.divergence(evidence),
         "forgotten_told": forgotten.sentences(evidence),
         "forgotten": forgotten.figures(evidence),
