@@ -6,6 +6,7 @@ What to ask is for the probes to say; all their texts go to the teacher once, as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,14 @@ def examine(
     inputs |= {"said": said.artifact.digest} if not task.learns_gold else {}
     inputs |= {part.role: part.digest for part in (corpus.test, corpus.outside)}
 
+    @cache
+    def sitting(whole: bool) -> Sitting | None:
+        return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings, evaluate=evaluate,
+                        seed=seed, whole=whole, report=report)  # fmt: skip
+
     def write(draft: Draft) -> None:
-        sitting = _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                           evaluate=evaluate, seed=seed, report=silent)  # fmt: skip
-        texts = [] if sitting is None else [text for one in settings.probes for text in one.texts(sitting)]
+        begun = [(one, sitting(one.whole)) for one in settings.probes]
+        texts = [text for one, rows in begun if rows is not None for text in one.texts(rows)]
         _write(draft, list(dict.fromkeys(texts)), task=task)
 
     questions = store.obtain(_QUESTIONS, settings=described, inputs=inputs, make=write)
@@ -80,17 +85,13 @@ def examine(
     answers = ask([rows]) if may_ask and rows.count else None
 
     def make(draft: Draft) -> None:
-        sitting = _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                           evaluate=evaluate, seed=seed, report=report)  # fmt: skip
-        if sitting is None:
-            found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
-        else:
-            told = _heard(bundle, rows, answers, unasked="" if may_ask else _PAID, task=task, report=report)
-            meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
-            found = {}
-            for one in settings.probes:
-                found[one.kind] = one.measure(sitting, told)
-                meter.advance()
+        found = {}
+        told = _heard(bundle, rows, answers, unasked="" if may_ask else _PAID, task=task, report=report)
+        meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
+        for one in settings.probes:
+            begun = sitting(one.whole)
+            found[one.kind] = one.nothing(_UNTESTED) if begun is None else one.measure(begun, told)
+            meter.advance()
         artifact.write_json(draft.folder / FILE, found)
 
     inputs = {**inputs, "questions": questions.digest} | ({"answers": answers.artifact.digest} if answers else {})
@@ -116,9 +117,10 @@ def _sitting(
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
     seed: int,
+    whole: bool,
     report: Report,
 ) -> Sitting | None:
-    """The test rows that were drawn, with what both say of them; None: there are none."""
+    """The test rows that were drawn, or all, with what both say of them; None: there are none."""
     every = heard.rows(corpus, task=task)
     told = heard.of_rows(every, held=held, said=said, task=task)
     every = heard.answered(every, told)
@@ -128,7 +130,8 @@ def _sitting(
     if not len(judged):
         return None
     rng = seeds.generator(seed, "audit/drawn")
-    drawn = np.sort(rng.choice(judged, size=min(settings.rows, len(judged)), replace=False))
+    count = len(judged) if whole else min(settings.rows, len(judged))
+    drawn = np.sort(rng.choice(judged, size=count, replace=False))
     # What gold speaks of has to be there too, and is judged by nobody.
     kept = np.sort(np.concatenate([drawn, np.flatnonzero(~task.asked(gold))]))
     some = every.take(kept)
@@ -150,7 +153,7 @@ def _sitting(
     }
     return Sitting(task, about, gold, np.flatnonzero(np.isin(kept, drawn)), outputs,
                    comparison.primary(members, first), named, columns, evaluate.confidence, evaluate.resamples,
-                   evaluate.min_slice_rows, seed)  # fmt: skip
+                   evaluate.min_slice_rows, seed, settings.rows)  # fmt: skip
 
 
 def _heard(

@@ -79,6 +79,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     absent: list[Problem] = []
     looked_for = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
     looked_for += [one.sources for one in (recipe.student, recipe.peer) if one is not None and "train" in stages]
+    looked_for += [one.sources for one in recipe.audit.probes if "audit" in stages]
     for look in looked_for:
         try:
             look()
@@ -192,6 +193,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
     problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe) + _unwritten(recipe)
+    for one in recipe.audit.probes:
+        problems += one.misfits(task, where=f"audit.probes, `{one.kind}`")
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems

@@ -83,6 +83,11 @@ class Told(Answered):
         """There is one for each token, and none for the text."""
         return
 
+    @property
+    def surprise(self) -> tuple[Floats, Floats]:
+        """By its tokens."""
+        return self.nats, self.sizes
+
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Gold has none."""
         return {}
