@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,12 @@ from stillroom.tasks.classification import Classification
 
 NAMES = plugins.names("probes")
 #: What those have to be told that work with nothing else.
-TOLD: Mapping[str, Mapping[str, Any]] = {"groups": {"columns": ("side", "absent"), "favourable": ("good",)}}
+FILES = Path(__file__).parents[1] / "probes"
+TOLD: Mapping[str, Mapping[str, Any]] = {
+    "bbq": {"files": (str(FILES / "bbq.jsonl"),)},
+    "groups": {"columns": ("side", "absent"), "favourable": ("good",)},
+    "pairs": {"file": str(FILES / "pairs.csv")},
+}
 TASK = Classification(labels=("bad", "good"))
 
 

@@ -86,7 +86,7 @@ class Answered(ABC):
 
     @property
     def surprise(self) -> tuple[Floats, Floats] | None:
-        """How improbable it finds each text itself, in nats, and how many of its bytes it looked at; None: unsaid."""
+        """How improbable it finds each text itself, in nats, and up to which of its bytes; None: it does not say."""
         return None
 
     @abstractmethod
