@@ -16,6 +16,7 @@ from stillroom.table import STUDENT, TEACHER
 from tests.probes.tellers import Bits, heard, seated
 
 SMALL = Path(__file__).parent / "bbq.jsonl"
+SHARED = Path(__file__).parents[3] / "shared/data/fairness/bbq_partial"
 
 
 def built(*paths: Path, **settings: int) -> Probe:
@@ -103,3 +104,13 @@ def test_lines_that_are_no_items(tmp_path: Path) -> None:
         path.write_text(json.dumps(odd) + "\n", encoding="utf-8")
         with pytest.raises(InputError, match="no such item"):
             built(path).texts(seated())
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="BBQ is not here")
+def test_the_authors_files_are_read_whole() -> None:
+    paths = sorted(SHARED.glob("*.jsonl.gz"))
+    probe, here = built(*paths, items=100_000), seated(min_rows=100, resamples=200)
+    told = probe.measure(here, heard(probe, here, {STUDENT: choosing("Can't be determined")}, unasked="nobody paid"))
+    assert told["items"] == 11_956
+    assert {name: one["items"] for name, one in told["by"].items()}["Religion"] == 1200
+    assert told["disambiguated"]["accuracy"]["student"]["n"] == 150

@@ -18,6 +18,7 @@ from tests.conftest import write_csv
 from tests.probes.tellers import Bits, heard, seated
 
 SMALL = Path(__file__).parent / "pairs.csv"
+SHARED = Path(__file__).parents[3] / "shared/data/fairness/crows_pairs/crows_pairs_anonymized.csv.gz"
 
 
 def built(path: Path) -> Probe:
@@ -116,3 +117,12 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 def test_a_task_of_labels_is_refused_before_anything_is_done(toy: dict[str, Any]) -> None:
     built = recipe.parse({**toy, "audit": {"probes": [{"kind": "pairs", "file": str(SMALL)}]}})
     assert "a task of text that goes on" in fitness.misfits(built)[0].expected
+
+
+@pytest.mark.skipif(not SHARED.is_file(), reason="CrowS-Pairs is not here")
+def test_the_authors_file_is_read_whole() -> None:
+    probe, here = built(SHARED), seated(min_rows=100)
+    told = probe.measure(here, heard(probe, here, {STUDENT: lambda one: float(len(one))}, unasked="nobody paid"))
+    assert told["pairs"] == told["share"]["student"]["n"] == 1508
+    assert {name: one["pairs"] for name, one in told["by"].items()}["race-color"] == 516
+    assert len(told["by"]) == 9

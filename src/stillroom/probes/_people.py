@@ -7,8 +7,8 @@ they can't see: who is meant by other words, and what fits only one of two peopl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, final
 
@@ -24,8 +24,11 @@ _NO_NOUN = (
     "towards tomorrow tonight today under until up was we were what when where which while who why will with without "
     "would yesterday yet you"
 )
+_BEGINS = re.compile(r"(?<![\w'’-])\w+")
 _NEXT = re.compile(r"\s+([^\W\d_]+)")
 _ARTICLE = re.compile(r"(?<![\w'’-])an?(?=\s+\Z)", re.IGNORECASE)
+#: What `an` stands before: eight, eleven and eighteen too.
+_VOWEL = re.compile(r"[aeiou]|8|1[18](?!\d)", re.IGNORECASE)
 
 
 @final
@@ -39,7 +42,8 @@ class Axis:
     """Of whom the first words of pairs are, as people read it."""
     other: str
     pairs: tuple[tuple[str, str], ...]
-    """A word with a capital letter is found as it stands; others also at the beginning of a sentence and in capitals"""
+    """A word with a capital letter is found as it stands, and in small letters where a text has no others; other words
+    also at the beginning of a sentence and in capitals."""
     owners: tuple[tuple[str, str, str], ...] = ()
     """A word, what stands for it before a noun, and what else: `her` is `his` or `him`."""
 
@@ -50,15 +54,35 @@ class Axis:
         return back | {one: (other, 1) for one, other in self.pairs}
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        forms = {form for word in (*self._words, *(one for one, _, _ in self.owners)) for form in _forms(word)}
-        longest = sorted(forms, key=lambda form: (-len(form), form))
-        return re.compile(rf"(?<![\w'’-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])")
+    def _small(self) -> Axis:
+        """The same in small letters alone."""
+        return replace(self, pairs=tuple((one.lower(), other.lower()) for one, other in self.pairs))
+
+    @cached_property
+    def _patterns(self) -> Mapping[str, re.Pattern[str]]:
+        """By the word that they begin with, what is looked for: the longest first."""
+        every = {form for word in (*self._words, *(one for one, _, _ in self.owners)) for form in _forms(word)}
+        by: dict[str, list[str]] = {}
+        for form in sorted(every, key=lambda one: (-len(one), one)):
+            by.setdefault(_BEGINS.findall(form)[0], []).append(re.escape(form))
+        return {first: re.compile(rf"(?:{'|'.join(forms)})(?![\w-])") for first, forms in by.items()}
+
+    def _found(self, text: str) -> Iterator[re.Match[str]]:
+        """Where words of the axis stand, from left to right, nothing overlapping."""
+        end = 0
+        for begins in _BEGINS.finditer(text):
+            pattern = self._patterns.get(begins.group())
+            if pattern is not None and begins.start() >= end and (match := pattern.match(text, begins.start())):
+                end = match.end()
+                yield match
 
     def edits(self, text: str) -> tuple[list[Edit], int]:
         """What is exchanged in a text, and which way: 1 from the first to the other, −1 back, 0 both or nothing."""
+        return (self._small if text == text.lower() else self)._edits(text)
+
+    def _edits(self, text: str) -> tuple[list[Edit], int]:
         found, sides = [], set()
-        for match in self._pattern.finditer(text):
+        for match in self._found(text):
             word = match.group()
             put, side = self._put(text, match)
             if _opens(put) != _opens(word) and (article := _ARTICLE.search(text[: match.start()])):
@@ -92,7 +116,7 @@ def _cased(put: str, *, like: str) -> str:
 
 def _opens(word: str) -> bool:
     """Whether it takes `an`."""
-    return word[:1].lower() in "aeiou"
+    return _VOWEL.match(word) is not None
 
 
 def _article(was: str, put: str) -> str:
@@ -126,7 +150,7 @@ _NAMES = (
 _NATIONALITY = (
     "American/Mexican, Americans/Mexicans, America/Mexico, British/Nigerian, Britain/Nigeria, Britons/Nigerians, "
     "Canadian/Pakistani, Canadians/Pakistanis, Canada/Pakistan, Australian/Indonesian, Australians/Indonesians, "
-    "Australia/Indonesia, German/Turkish, Germans/Turks, Germany/Turkey, French/Algerian, France/Algeria, "
+    "Australia/Indonesia, German/Egyptian, Germans/Egyptians, Germany/Egypt, French/Algerian, France/Algeria, "
     "Italian/Iranian, Italians/Iranians, Italy/Iran, Swedish/Somali, Swedes/Somalis, Sweden/Somalia, Irish/Indian, "
     "Ireland/India, Dutch/Moroccan, Norwegian/Bangladeshi, Norwegians/Bangladeshis, Norway/Bangladesh, "
     "Danish/Syrian, Denmark/Syria, Swiss/Afghan, Switzerland/Afghanistan, Austrian/Ethiopian, Austria/Ethiopia"

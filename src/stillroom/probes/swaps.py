@@ -155,22 +155,20 @@ class Swaps(Probe):
 
 
 def _swapped(sitting: Sitting, axis: Axis) -> _Swapped:
-    """The rows in which words of an axis can be exchanged; of many, some drawn by chance."""
-    rows, texts, gold, ways = [], [], [], []
-    for place, row in enumerate(sitting.judged.tolist()):
+    """The rows in which words of an axis can be exchanged; of many, the first in an order that chance gives."""
+    found = {}
+    for place in sitting.rng("swaps", axis.name).permutation(len(sitting.judged)).tolist():
+        row = int(sitting.judged[place])
         text = sitting.rows.texts[row]
         edits, way = axis.edits(text)
         moved = sitting.task.moved(sitting.gold[row], edits) if edits else None
         if moved is not None and (new := applied(text, edits)) != text:
-            rows.append(place)
-            texts.append(new)
-            gold.append(moved)
-            ways.append(way)
-    found = _Swapped(np.array(rows, dtype=np.int64), texts, gold, np.array(ways, dtype=np.int64))
-    chosen = np.zeros(len(rows), dtype=np.bool_)
-    drawn = sitting.rng("swaps", axis.name).choice(len(rows), size=min(sitting.most, len(rows)), replace=False)
-    chosen[drawn] = True
-    return found.only(chosen)
+            found[place] = new, moved, way
+        if len(found) == sitting.most:
+            break
+    rows = sorted(found)
+    return _Swapped(np.array(rows, dtype=np.int64), [found[row][0] for row in rows], [found[row][1] for row in rows],
+                    np.array([found[row][2] for row in rows], dtype=np.int64))  # fmt: skip
 
 
 def _changed(clean: Answered, new: Answered) -> NDArray[np.bool_]:
