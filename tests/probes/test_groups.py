@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows
 from stillroom.tasks.classification import Classification
 from stillroom.tasks.token_labelling import TokenLabelling
+from tests.conftest import make_toy
 
 TASK = Classification(labels=("no", "yes"))
 Codes = NDArray[np.int64]
@@ -190,6 +192,14 @@ def test_rows_without_a_group_are_in_none() -> None:
     assert [one["rows"] for one in told["by"]["who"]["groups"]] == [100, 100]
 
 
+def test_a_column_that_the_corpus_lacks_says_so() -> None:
+    gold = np.arange(120) % 2
+    probe: Probe = plugins.build("probes", {"kind": "groups", "columns": ["whom"]})
+    told = probe.measure(seated(gold, logits(gold), logits(gold), gold), Heard(TASK, {}, {}))
+    assert "no such column" in told["by"]["whom"]["tpr"]["gap_growth"]["reason"]
+    assert [one.caption for one in probe.exhibits(told)] == ["Growth of the largest gap"]
+
+
 def test_a_side_that_only_names_has_rates_and_no_calibration() -> None:
     gold = np.arange(300) % 2
     told = found(seated(gold, logits(gold), logits(gold), gold, named=frozenset({TEACHER})))
@@ -220,9 +230,9 @@ def test_how_much_larger_in_size_from_sum_and_difference(one: float, other: floa
     assert _more(one + other, one - other) == pytest.approx(abs(one) - abs(other))
 
 
-def test_an_unknown_label_is_told_before_anything_is_done(toy: dict[str, Any]) -> None:
+def test_an_unknown_label_is_told_before_anything_is_done() -> None:
     probe = {"kind": "groups", "columns": ["who"], "favourable": ["postive"]}
-    built = recipe.parse({**toy, "audit": {"probes": [probe]}})
+    built = recipe.parse({**make_toy(Path("toy.csv"), Path("encoder")), "audit": {"probes": [probe]}})
     problem = fitness.misfits(built)[0]
     assert problem.where == "audit.probes, `groups`, favourable"
     assert "positive" in problem.todo

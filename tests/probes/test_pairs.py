@@ -14,7 +14,7 @@ from stillroom.core import plugins, recipe
 from stillroom.core.errors import InputError
 from stillroom.probes import Probe
 from stillroom.table import STUDENT, TEACHER
-from tests.conftest import write_csv
+from tests.conftest import make_toy, write_csv
 from tests.probes.tellers import Bits, heard, seated
 
 SMALL = Path(__file__).parent / "pairs.csv"
@@ -114,8 +114,18 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         built(write_csv(tmp_path / "other.csv", [("a", "b")])).texts(seated())
 
 
-def test_a_task_of_labels_is_refused_before_anything_is_done(toy: dict[str, Any]) -> None:
-    built = recipe.parse({**toy, "audit": {"probes": [{"kind": "pairs", "file": str(SMALL)}]}})
+def test_a_file_that_is_not_there_is_told_before_anything_is_done() -> None:
+    built = recipe.parse(
+        {**make_toy(Path("toy.csv"), Path("encoder")), "audit": {"probes": [{"kind": "pairs", "file": "nowhere.csv"}]}}
+    )
+    with pytest.raises(InputError, match=r"no file `nowhere\.csv`"):
+        fitness.equipped(built, stages=("audit",))
+
+
+def test_a_task_of_labels_is_refused_before_anything_is_done() -> None:
+    built = recipe.parse(
+        {**make_toy(Path("toy.csv"), Path("encoder")), "audit": {"probes": [{"kind": "pairs", "file": str(SMALL)}]}}
+    )
     assert "a task of text that goes on" in fitness.misfits(built)[0].expected
 
 

@@ -119,7 +119,7 @@ class Groups(Probe):
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
         """For each column what groups get, then how far each stands from the rest."""
         shown = []
-        for column, told in found["by"].items():
+        for column, told in ((column, told) for column, told in found["by"].items() if told["groups"]):
             levels, gaps = [], []
             for one in told["groups"]:
                 for name, part in one["figures"].items():
@@ -129,10 +129,10 @@ class Groups(Probe):
                         p = part["growth"].get("p_holm")
                         gaps.append((one["group"], words, *(part[name] for name in _BESIDE),
                                      "—" if p is None else f"{p:.3g}"))  # fmt: skip
-            chosen = f" Favourable: {', '.join(found['favourable'])}." if found["favourable"] else ""
+            chosen = f"Favourable: {', '.join(found['favourable'])}." if found["favourable"] else ""
             shown += [
                 Exhibit(f"What each {column} gets", ("group", "figure", "rows", "teacher", "student"), tuple(levels),
-                        note=f"{chosen} {told.get('reason', '')}".strip()),
+                        note=chosen),
                 Exhibit(f"Each {column} beside all others",
                         ("group", "figure", "teacher’s gap", "student’s gap", "growth", "p (Holm)"), tuple(gaps),
                         unit="points", note="A gap is the group’s figure − that of all other rows."),
