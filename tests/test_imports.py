@@ -33,7 +33,7 @@ FAMILIES = {
     "teachers",
 }
 #: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
-BESIDE = {"intervals", "table"}
+BESIDE = {"chance", "intervals", "table"}
 OUTSIDE = {"cli", "console", "starter"}
 
 

@@ -312,3 +312,50 @@ def test_a_standard_deviation_has_the_interval_of_a_normal_law() -> None:
     assert found.value == pytest.approx(0.01)
     assert found.low == pytest.approx(0.01 * np.sqrt(2 / stats.chi2(2).ppf(0.975)))
     assert intervals.deviation(np.array([0.8]), 0.95).value is None
+
+
+class TestWithinGroups:
+    def test_each_group_keeps_its_size(self) -> None:
+        groups = np.array([0, 2, 2, 1, 0, 2, 2, 1, 0, 2])
+        drawn = Resamples(10, count=400, rng=np.random.default_rng(1), within=groups)
+        sizes = {
+            str(group): Sample(np.ones((int((groups == group).sum()), 1)), lambda sums: sums[..., 0],
+                               np.flatnonzero(groups == group))
+            for group in range(3)
+        }  # fmt: skip
+        found = drawn.estimate(sizes)
+        for group in range(3):
+            assert set(found[str(group)].resampled) == {float((groups == group).sum())}
+
+    def test_a_difference_of_two_means_spreads_as_it_should(self) -> None:
+        rng = np.random.default_rng(2)
+        groups = (rng.random(500) < 0.3).astype(np.int64)
+        values = rng.normal(size=500) * (1 + groups)
+        drawn = Resamples(500, count=4000, rng=rng, within=groups)
+        parts = [np.flatnonzero(groups == group) for group in (0, 1)]
+        found = drawn.estimate(
+            {str(n): Sample(np.stack([values[p], np.ones(len(p))], axis=1), mean, p) for n, p in enumerate(parts)}
+        )
+        expected = math.sqrt(sum(values[p].var() / len(p) for p in parts))
+        assert (found["0"] - found["1"]).resampled.std() == pytest.approx(expected, rel=0.05)
+
+
+class TestTogether:
+    def test_all_hold_as_often_as_they_say(self) -> None:
+        held = 0
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            values = rng.normal(size=(120, 6)) * np.arange(1, 7)
+            drawn = Resamples(120, count=300, rng=rng)
+            columns = {str(k): Sample(np.stack([values[:, k], np.ones(120)], axis=1), mean) for k in range(6)}
+            ends = intervals.together(list(drawn.estimate(columns).values()), 0.9)
+            held += all(low <= 0.0 <= high for low, high in ends)
+        assert 0.85 <= held / 200 <= 0.96
+
+    def test_what_nothing_moves_is_its_own_end(self) -> None:
+        still = Estimate(0.5, np.full(100, 0.5), np.full(10, 0.5), 10)
+        moving = Estimate(0.0, np.random.default_rng(0).normal(size=100), np.zeros(10), 10)
+        ends = intervals.together([still, moving], 0.95)
+        assert ends[0] == (0.5, 0.5)
+        assert ends[1][0] < -1 < 1 < ends[1][1]
+        assert intervals.together([still], 0.95) == [(0.5, 0.5)]

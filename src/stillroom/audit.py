@@ -82,21 +82,22 @@ def examine(
     inputs |= {part.role: part.digest for part in (corpus.test, corpus.outside)}
 
     @cache
-    def sitting() -> Sitting | None:
-        return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
-                        evaluate=evaluate, look=look, seed=seed, report=report)  # fmt: skip
+    def sitting(whole: bool) -> Sitting | None:
+        return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings, evaluate=evaluate,
+                        look=look, seed=seed, whole=whole, report=report)  # fmt: skip
 
     inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask, task=task)
     hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
 
     def first() -> Mapping[str, Sequence[str]]:
-        begun = sitting()
-        texts = [] if begun is None else [text for one in settings.probes for text in one.texts(begun)]
+        begun = [(one, sitting(one.whole)) for one in settings.probes]
+        texts = [text for one, rows in begun if rows is not None for text in one.texts(rows)]
         return dict.fromkeys(SIDES, texts)
 
     def further() -> Mapping[str, Sequence[str]]:
-        begun, told = sitting(), hearing.of(inquiry.lots)
-        found = [one.further(begun, told) for one in settings.probes if begun is not None and one.interactive]
+        told = hearing.of(inquiry.lots)
+        begun = [(one, sitting(one.whole)) for one in settings.probes if one.interactive]
+        found = [one.further(rows, told) for one, rows in begun if rows is not None]
         return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
 
     inquiry.put(first)
@@ -104,16 +105,12 @@ def examine(
         pass
 
     def make(draft: Draft) -> None:
-        begun = sitting()
-        if begun is None:
-            found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
-        else:
-            told = hearing.of(inquiry.lots)
-            meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
-            found = {}
-            for one in settings.probes:
-                found[one.kind] = one.measure(begun, told)
-                meter.advance()
+        found, told = {}, hearing.of(inquiry.lots)
+        meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
+        for one in settings.probes:
+            begun = sitting(one.whole)
+            found[one.kind] = one.nothing(_UNTESTED) if begun is None else one.measure(begun, told)
+            meter.advance()
         artifact.write_json(draft.folder / FILE, found)
 
     return store.obtain(STAGE, settings={**described, "unasked": unasked}, inputs=inputs | inquiry.digests,
@@ -210,9 +207,10 @@ def _sitting(
     evaluate: recipe.Evaluate,
     look: Look,
     seed: int,
+    whole: bool,
     report: Report,
 ) -> Sitting | None:
-    """The test rows that were drawn, with what both say of them; None: there are none."""
+    """The test rows that were drawn, or all, with what both say of them; None: there are none."""
     every = heard.rows(corpus, task=task)
     told = heard.of_rows(every, held=held, said=said, task=task)
     every = heard.answered(every, told)
@@ -222,7 +220,8 @@ def _sitting(
     if not len(judged):
         return None
     rng = seeds.generator(seed, "audit/drawn")
-    drawn = np.sort(rng.choice(judged, size=min(settings.rows, len(judged)), replace=False))
+    count = len(judged) if whole else min(settings.rows, len(judged))
+    drawn = np.sort(rng.choice(judged, size=count, replace=False))
     # What gold speaks of has to be there too, and is judged by nobody.
     kept = np.sort(np.concatenate([drawn, np.flatnonzero(~task.asked(gold))]))
     some = every.take(kept)
@@ -244,7 +243,7 @@ def _sitting(
     }
     return Sitting(task, about, gold, np.flatnonzero(np.isin(kept, drawn)), outputs,
                    comparison.primary(members, first), named, columns, evaluate.confidence, evaluate.resamples,
-                   evaluate.min_slice_rows, seed, look)  # fmt: skip
+                   evaluate.min_slice_rows, seed, look, most=settings.rows)  # fmt: skip
 
 
 @final

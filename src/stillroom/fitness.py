@@ -85,6 +85,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
         looked_for.append(saw.digests)
     if (vectors := recipe.evaluate.embedder) is not None and "evaluate" in stages:
         looked_for.append(lambda: meaning.embedder(vectors))
+    looked_for += [one.sources for one in recipe.audit.probes if "audit" in stages]
     for look in looked_for:
         try:
             look()

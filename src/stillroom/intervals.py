@@ -77,6 +77,11 @@ class Estimate:
             self.value - other.value, self.resampled - other.resampled, self.left_out - other.left_out, self.n
         )
 
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(
+            self.value + other.value, self.resampled + other.resampled, self.left_out + other.left_out, self.n
+        )
+
     def __truediv__(self, other: Estimate) -> Estimate:
         value = ratio(np.asarray(self.value), np.asarray(other.value))
         resampled, left_out = ratio(self.resampled, other.resampled), ratio(self.left_out, other.left_out)
@@ -167,6 +172,25 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def together(estimates: Sequence[Estimate], confidence: float) -> list[tuple[float, float]]:
+    """The ends of intervals of several paired figures that hold for all of them at once.
+
+    Each reaches so many of its standard errors to both sides as the figure that is farthest off is in a resample, of
+    which that is a quantile (the studentised maximum; Romano and Wolf 2005). A figure that no resample moves is its
+    own end.
+    """
+    values = np.array([one.value for one in estimates])
+    resampled = np.array([one.resampled for one in estimates])
+    spread = np.nanstd(resampled, axis=1)
+    moves = spread > 1e-12 * np.maximum(1.0, np.abs(values))
+    if not moves.any():
+        return [(one, one) for one in values.tolist()]
+    off = np.abs(resampled[moves] - values[moves, None]) / spread[moves, None]
+    # A figure that is not defined in a resample says nothing of it.
+    reach = float(np.quantile(np.fmax.reduce(off, axis=0, initial=0.0), confidence)) * np.where(moves, spread, 0.0)
+    return list(zip((values - reach).tolist(), (values + reach).tolist(), strict=True))
+
+
 @final
 @dataclass(frozen=True)
 class Sample:
@@ -182,11 +206,23 @@ class Sample:
 
 @final
 class Resamples:
-    """Draws of as many rows as there are, with replacement: the same ones for every figure that is asked of it."""
+    """Draws of as many rows as there are, with replacement: the same ones for every figure that is asked of it.
 
-    def __init__(self, rows: int, *, count: int, rng: np.random.Generator) -> None:
+    `within`: the group of each row; each group's rows are drawn among themselves, so that its size stays what it is.
+    """
+
+    def __init__(
+        self, rows: int, *, count: int, rng: np.random.Generator, within: NDArray[np.int64] | None = None
+    ) -> None:
         # Each pass starts from a copy, so that figures of different passes are paired too.
         self._rows, self._count, self._rng = rows, count, copy.deepcopy(rng)
+        self._places: NDArray[np.int64] | None = None
+        self._ends: tuple[Any, Any] = (0, rows)
+        if within is not None:
+            ordered = np.argsort(within, kind="stable")
+            _, places, counts = np.unique(within[ordered], return_index=True, return_counts=True)
+            self._places = np.argsort(ordered, kind="stable")
+            self._ends = (np.repeat(places, counts), np.repeat(places + counts, counts))
 
     def estimate(self, samples: Mapping[str, Sample]) -> dict[str, Estimate]:
         """Every figure on the same resamples, in one pass over them. Memory: a block of weights beside the results."""
@@ -208,9 +244,10 @@ class Resamples:
         block = max(_DRAWS, _BLOCK // rows)
         for start in range(0, self._count, block):
             size = min(block, self._count - start)
-            drawn = rng.integers(0, rows, (size, rows), dtype=np.int32).astype(np.int64)
+            drawn = rng.integers(*self._ends, (size, rows), dtype=np.int32).astype(np.int64)
             drawn += np.arange(size)[:, None] * rows
-            yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+            weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+            yield weights if self._places is None else weights[:, self._places]
 
     def _estimate(self, sample: Sample, resampled: Floats) -> Estimate:
         statistics = sample.statistics

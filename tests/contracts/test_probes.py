@@ -18,23 +18,27 @@ from stillroom.tasks import Rows
 from stillroom.tasks.classification import Classification
 
 NAMES = plugins.names("probes")
-#: What those need that need something told.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "attack": {"vectors": str(Path(__file__).parents[1] / "probes" / "vectors.txt")},
-    "behaviour": {"suites": [str(Path(__file__).parents[1] / "probes" / "suite.jsonl")]},
+#: What those have to be told that work with nothing else.
+FILES = Path(__file__).parents[1] / "probes"
+TOLD: Mapping[str, Mapping[str, Any]] = {
+    "attack": {"vectors": str(FILES / "vectors.txt")},
+    "bbq": {"files": (str(FILES / "bbq.jsonl"),)},
+    "behaviour": {"suites": [str(FILES / "suite.jsonl")]},
+    "groups": {"columns": ("side", "absent"), "favourable": ("good",)},
+    "pairs": {"file": str(FILES / "pairs.csv")},
 }
 TASK = Classification(labels=("bad", "good"))
 
 
 def built(name: str) -> Probe:
-    found: Probe = plugins.build("probes", {"kind": name, **SETTINGS.get(name, {})})
+    found: Probe = plugins.build("probes", {"kind": name, **TOLD.get(name, {})})
     return found
 
 
 def words(number: int) -> str:
-    return ("I do not find that the seven rooms were clean" if number % 2 else "We all think it was a fine stay") + (
-        f" on day {number}."
-    )
+    return (
+        "She does not find that the seven rooms were clean" if number % 2 else "We all think it was a fine stay"
+    ) + (f" on day {number}.")
 
 
 def sitting(rows: int = 40) -> Sitting:
@@ -45,7 +49,8 @@ def sitting(rows: int = 40) -> Sitting:
     about = Rows([words(row) for row in range(rows)], [f"id{row}" for row in range(rows)], [""] * rows,
                  np.zeros(rows, dtype=np.bool_))  # fmt: skip
     gold = said.argmax(axis=1)
-    return Sitting(TASK, about, gold, np.arange(rows), {TEACHER: said, STUDENT: said}, metric, frozenset(), {},
+    columns = {"side": [("left", "right")[row % 3 == 0] for row in range(rows)]}
+    return Sitting(TASK, about, gold, np.arange(rows), {TEACHER: said, STUDENT: said}, metric, frozenset(), columns,
                    confidence=0.95, resamples=200, min_rows=10, seed=0)  # fmt: skip
 
 
@@ -118,5 +123,6 @@ class TestEach:
     def test_without_a_teacher_its_figures_say_why(self, name: str) -> None:
         member, here = built(name), sitting()
         found = member.measure(here, heard(list(dict.fromkeys(member.texts(here))), unasked="nobody paid"))
-        told = [figure.get("reason") for path, figure in figures(found) if path.rpartition(".")[2] == TEACHER]
+        asked = bool(member.texts(here))
+        told = [figure.get("reason") for path, figure in figures(found) if asked and path.rpartition(".")[2] == TEACHER]
         assert all(reason == "nobody paid" for reason in told)

@@ -81,6 +81,19 @@ class Answered(ABC):
         """What the teacher and the system give each answer, `[rows, answers]` each; None where that is not told."""
         return None
 
+    @property
+    def chosen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """The label that gold names for each row, and the one that the system does, as positions among `labels`.
+
+        None where a row has more than one, or none.
+        """
+        return None
+
+    @property
+    def surprise(self) -> tuple[Floats, Floats] | None:
+        """How improbable it finds each text itself, in nats, and up to which of its bytes; None: it does not say."""
+        return None
+
     @abstractmethod
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """What gold makes of each row, by the name of a family of slices; rows with "" are in no slice of it."""
@@ -163,6 +176,11 @@ class Answers(Answered):
     def distributions(self) -> tuple[Floats, Floats] | None:
         """The probabilities of the labels."""
         return None if self.named else (self.teacher, self.probabilities)
+
+    @property
+    def chosen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gold, and the most probable label."""
+        return self.gold, np.asarray(self.probabilities.argmax(axis=1))
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """The gold label."""

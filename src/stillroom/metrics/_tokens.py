@@ -83,6 +83,13 @@ class Told(Answered):
         """There is one for each token, and none for the text."""
         return
 
+    @property
+    def surprise(self) -> tuple[Floats, Floats]:
+        """By its tokens, the last of which ends where it stopped to read."""
+        reached = np.zeros(len(self))
+        np.maximum.at(reached, self.said.owners, self.said.places[:, 1].astype(np.float64))
+        return self.nats, reached
+
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Gold has none."""
         return {}

@@ -30,10 +30,10 @@ SIDES = (TEACHER, STUDENT)
 @final
 @dataclass(frozen=True)
 class Sitting:
-    """The test rows that probes begin with, and what both said of them.
+    """The test rows that a probe begins with, and what both said of them.
 
-    `rows` are those that are judged, some of the test's, and beside them those that gold speaks of; `judged` are the
-    positions of the former, and everything that is counted by row is counted along them.
+    `rows` are those that are judged, all of the test's or some drawn by chance, and beside them those that gold speaks
+    of; `judged` are the positions of the former, and everything that is counted by row is counted along them.
     """
 
     task: Task
@@ -54,6 +54,8 @@ class Sitting:
     seed: int
     look: Mapping[str, Callable[[], Inside | None]] = field(default_factory=dict)
     """By side: opens its network to be looked into; None: it has none that can be."""
+    most: int = 300
+    """With how many rows to begin where each is asked about in other forms."""
 
     @property
     def texts(self) -> list[str]:
@@ -73,6 +75,16 @@ class Sitting:
         own = self.said[side] if said is None else said
         return self.task.answered(self.gold if gold is None else gold, own, self.said[TEACHER],
                                   named=side in self.named, rows=self.rows)  # fmt: skip
+
+    def instead(self, side: str, rows: NDArray[np.int64], said: Outputs, gold: Sequence[Any]) -> Answered:
+        """What a side said of all rows, with what it `said` in place of some, positions among those judged."""
+        places, changed = self.judged[rows], self.gold.copy()
+        for row, one in zip(places.tolist(), gold, strict=True):
+            changed[row] = one
+        order = np.arange(len(self.rows.texts))
+        order[places] = len(order) + np.arange(len(places))
+        both = self.task.form.join([self.said[side], said], outputs=len(self.task.outputs))
+        return self.answered(side, said=self.task.form.take(both, order), gold=changed)
 
     def sample(self, answered: Answered, rows: NDArray[np.int64] | None = None) -> Sample:
         """What the metric is made of: of all judged rows, or of some, as positions among them."""
@@ -155,6 +167,8 @@ class Probe(Member, ABC):
     """What it looks at, in a sentence."""
     interactive: ClassVar[bool] = False
     """Whether there is something to ask that depends on what was answered."""
+    whole: ClassVar[bool] = False
+    """Whether it begins with all rows of the test and draws its own, if any, or else with some that were drawn."""
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -169,14 +169,7 @@ class Robustness(Probe):
         self, sitting: Sitting, heard: Heard, side: str, changed: _Changed, clean: Answered
     ) -> tuple[Sample, Sample]:
         """What the metric is made of, of the rows that were changed: as they are now, and as they were."""
-        rows, gold = sitting.judged[changed.rows], sitting.gold.copy()
-        for row, one in zip(rows.tolist(), changed.gold, strict=True):
-            gold[row] = one
-        form, outputs = sitting.task.form, len(sitting.task.outputs)
-        order = np.arange(len(sitting.rows.texts))
-        order[rows] = len(order) + np.arange(len(rows))
-        both = form.take(form.join([sitting.said[side], heard.of(side, changed.texts)], outputs=outputs), order)
-        perturbed = sitting.answered(side, said=both, gold=gold)
+        perturbed = sitting.instead(side, changed.rows, heard.of(side, changed.texts), changed.gold)
         return sitting.sample(perturbed, changed.rows), sitting.sample(clean, changed.rows)
 
     def _mean(self, measured: Sequence[Mapping[str, Estimate]], sitting: Sitting, heard: Heard) -> dict[str, Any]:
