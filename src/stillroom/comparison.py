@@ -48,8 +48,7 @@ def compare(
     systems = [system for system in SYSTEMS if system in table.said]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
-    members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
-    members = _primary_first(members, answers[STUDENT])
+    members = _primary_first(members, answers)
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     findings = parts.compare(
         table,
@@ -135,10 +134,13 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
         raise InputError(*problems)
 
 
-def _primary_first(members: Sequence[Metric], said: Answered) -> list[Metric]:
-    """The metrics, the first that is about any of these rows, and can be retained, before all others."""
+def _primary_first(members: Sequence[Metric], answers: Mapping[str, Answered]) -> list[Metric]:
+    """The metrics of answers that are given, the first that is about any of these rows, and can be retained, first."""
+    said = answers[STUDENT]
+    members = [one for one in members if said.part(one.answers) is not None]
     fit = [one for one in members if one.higher_is_better and not one.against_teacher]
-    about = (one for one in fit if (rows := one.counted(said)) is None or len(rows))
+    told = [one for one in fit if not any(one.unsaid(answers[system], who=system) for system in (TEACHER, STUDENT))]
+    about = (one for one in told if (rows := one.counted(said)) is None or len(rows))
     first = next(about, members[0])
     return [first, *(one for one in members if one is not first)]
 
@@ -159,28 +161,21 @@ def _headline(
     pairs = {f"student_minus_{other}": other for other in answers if other != STUDENT}
     difference: dict[str, Any] = {pair: {} for pair in pairs}
     for metric in members:
-        mute = {one for one, said in answers.items() if said.named and metric.needs_probabilities}
-        estimates = drawn.estimate(
-            {
-                system: _sample(metric, said)
-                for system, said in answers.items()
-                if not (metric.against_teacher and system == TEACHER) and system not in mute
-            }
-        )
-        for system in mute:
-            systems[system]["scores"][metric.kind] = _unsaid(system, rows).as_dict()
-            if f"student_minus_{system}" in difference:
-                difference[f"student_minus_{system}"][metric.kind] = _unsaid(system, rows).as_dict()
-        for system, estimate in estimates.items():
-            score = _sized(metric, intervals.score(metric, estimate, confidence=settings.confidence))
+        judged = {one: said for one, said in answers.items() if not (metric.against_teacher and one == TEACHER)}
+        mute = {one: not_measurable(rows, why) for one, said in judged.items() if (why := metric.unsaid(said, who=one))}
+        estimates = drawn.estimate({one: _sample(metric, said) for one, said in judged.items() if one not in mute})
+        for system in judged:
+            score = mute.get(system) or _score(metric, estimates[system], settings.confidence)
             systems[system]["scores"][metric.kind] = score.as_dict()
         for pair, other in pairs.items():
-            if other in estimates:
-                minus = _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
+            if other in judged:
+                unsaid = mute.get(STUDENT) or mute.get(other)
+                minus = unsaid or _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
                 difference[pair][metric.kind] = minus.as_dict()
-        if metric.higher_is_better and not metric.against_teacher and not mute & {STUDENT, TEACHER}:
-            kept = (estimates[STUDENT] / estimates[TEACHER]).interval(settings.confidence, within=(0.0, math.inf))
-            retention[metric.kind] = _sized(metric, kept).as_dict()
+        if metric.higher_is_better and not metric.against_teacher:
+            unsaid = mute.get(STUDENT) or mute.get(TEACHER)
+            kept = unsaid or _retention(metric, estimates[STUDENT], estimates[TEACHER], settings.confidence)
+            retention[metric.kind] = kept.as_dict()
         meter.advance()
     return {"systems": systems, "retention": retention, "difference": difference}
 
@@ -192,6 +187,14 @@ def _sample(metric: Metric, said: Answered) -> Sample:
         raise AssertionError(f"{metric.kind} is about nothing of this, as it is of what the student said")
     counted, rows = found
     return Sample(rows, metric.value, counted)
+
+
+def _score(metric: Metric, estimate: Estimate, confidence: float) -> Interval:
+    return _sized(metric, intervals.score(metric, estimate, confidence=confidence))
+
+
+def _retention(metric: Metric, student: Estimate, teacher: Estimate, confidence: float) -> Interval:
+    return _sized(metric, (student / teacher).interval(confidence, within=(0.0, math.inf)))
 
 
 def _difference(metric: Metric, student: Estimate, other: Estimate, confidence: float) -> Interval:
@@ -206,12 +209,10 @@ def _sized(metric: Metric, interval: Interval) -> Interval:
     return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
 
 
-def _unsaid(system: str, rows: int) -> Interval:
-    return not_measurable(rows, f"the {system} names a label and does not say how sure it is")
-
-
 def _agreement(student: Answered, confidence: float) -> dict[str, Any]:
     same = student.agrees
+    if same is None:
+        return not_measurable(len(student), divergence.NOTHING_NAMED).as_dict()
     return intervals.clopper_pearson(int(same.sum()), len(same), confidence).as_dict()
 
 

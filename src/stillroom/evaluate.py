@@ -104,7 +104,8 @@ def judge(
                                        floor=floor.name, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
-            members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
+            # In the order of what is told: the primary one first, for whoever compares by these.
+            members: list[Metric] = [plugins.build("metrics", name) for name in found["systems"][STUDENT]["scores"]]
             write_statistics(table, members, draft.folder / STATISTICS)
         if made:
             there = gap.Side(made.ids, made.texts, made.logits, _student(bundle, made.texts, meter, task=task))

@@ -56,8 +56,8 @@ class Answered(ABC):
 
     @property
     @abstractmethod
-    def agrees(self) -> NDArray[np.bool_]:
-        """Where it names what the teacher names."""
+    def agrees(self) -> NDArray[np.bool_] | None:
+        """Where it names what the teacher names; None: there is nothing of the kind to lay side by side."""
 
     @property
     @abstractmethod
@@ -200,6 +200,11 @@ class Metric(Member, ABC):
     def counted(self, answers: Any) -> NDArray[np.int64] | None:
         """The positions of the rows that it is about; None: all of them."""
         return None
+
+    def unsaid(self, answers: Any, *, who: str) -> str:
+        """Why a system that says this can't be judged by it, `who` being what it is called; "": it can."""
+        mute = self.needs_probabilities and answers.named
+        return f"the {who} names a label and does not say how sure it is" if mute else ""
 
     @abstractmethod
     def rows(self, answers: Any) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import objects, plugins
+from stillroom.core.errors import Problem
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
@@ -179,6 +180,10 @@ class Task(Member, ABC):
     def scoring(self) -> Self:
         """The same task of a teacher that is to say what it thinks of texts, and to write nothing more behind them."""
         return self
+
+    def unserved(self, said: frozenset[str]) -> Problem | None:
+        """Why a teacher that gives these kinds of signals can't be learned from with these settings; None: it can."""
+        return None
 
     @property
     def sifts_scores(self) -> bool:
