@@ -242,10 +242,15 @@ class TestTeaches:
         assert words.places[-1, 1] == len(f"the ship{said.texts[0]}".encode())
         dev = Examples(ids, task.place(task.golds([()]), words), task.form.aligned(there, words), words=words,
                        form=task.form)  # fmt: skip
+        with torch.inference_mode():
+            logits = begun.module(torch.from_numpy(ids[0][None]).long(), torch.ones(1, len(ids[0]), dtype=torch.bool))
+        own = logits[0, :-1].log_softmax(-1)[np.arange(len(ids[0]) - 1), ids[0][1:]].numpy()
+        values = scored.of_logits(logits[0, :-1].numpy(), ids[0][1:], kept=6)
         metric: Any = plugins.build("metrics", "byte_probability")
-        found, _ = dev.score(metric, task.form.spread(there.values, words), task=task)
-        nats = -there.own[~there.read].astype(np.float64).sum()
-        assert found == pytest.approx(np.exp(-nats / len(said.texts[0].encode())))
+        found, _ = dev.score(metric, task.form.spread(values, words), task=task)
+        behind = own[~there.read].astype(np.float64).sum() / len(said.texts[0].encode())
+        assert found == pytest.approx(np.exp(behind), rel=1e-4)
+        assert abs(own[there.read].sum()) > 0.1, "the prompt would count too"
 
     def test_what_was_only_written_is_learned_to_its_end(self, begun: Any) -> None:
         """Nobody says anything of its tokens: they are the student's, and the prompt's are not learned."""
