@@ -140,7 +140,7 @@ def test_it_writes(url: str, tmp_path: Path) -> None:
 def test_it_goes_on_with_a_text(url: str, tmp_path: Path, api: str) -> None:
     """What is cut is an answer too, and says so."""
     task = Generation(learns="written", writes=6, kept=4)
-    texts = ["This morning they wrote again that the capital of France is", "Once upon a time, in a small house by the sea,",
+    texts = ["This morning they wrote again that the capital of France is", "Once upon a time, in a house by the sea,",
              "One, two, three, four, five, six,"]  # fmt: skip
     line = opened(teacher_of(url, api=api, answers="text", prompt="{text}"), tmp_path, task=task)
     said, tokens = line.ask(texts, precision="fp32", tokens_per_batch=1)
