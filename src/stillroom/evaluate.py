@@ -83,7 +83,7 @@ def judge(
             draft.facts["unanswered"] = every.num_rows - rows.num_rows
         made = _told(said, task, part=corpus.dev.role) if corpus.made else None
         floor = floors.of(task)
-        meets_floor = undistilled is not None or not floor.needs_gold
+        meets_floor = task.has_floor and (undistilled is not None or not floor.needs_gold)
         others = (undistilled is not None) + meets_floor
         total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0)
         meter = Meter(report, stage="answers", total=total, unit="texts")

@@ -170,8 +170,8 @@ class TestToItsEnd:
         assert run.summary["agreement"]["value"] is None
         assert run.summary["divergence"]["churn"]["value"] is None
         assert "kl_mean" not in teacher
-        assert run.summary["baseline"]["scores"]["chrf"]["reason"] == "the baseline writes nothing"
-        assert run.summary["verdict"]["floor"] == "not measurable"
+        assert run.summary["baseline"] is None, "bytes of prompts are nothing that it learned"
+        assert run.summary["verdict"]["floor"] == "not measured"
 
     def test_gates_costs_and_documents_tell_of_it(self, run: Run) -> None:
         assert [one.state for one in run.verdicts] == ["pass", "not measurable"]

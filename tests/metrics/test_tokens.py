@@ -200,17 +200,6 @@ def test_of_a_teacher_that_only_writes_nothing_is_made_up() -> None:
     assert set(student.told()) == {"text", "nats", "bytes"}
 
 
-def test_who_is_not_made_to_write_is_not_judged_by_texts() -> None:
-    tokens = np.zeros(40, dtype=np.int64)
-    references = objects.array([("To Oslo",), ("home",)])
-    for texts, why in (([None, None], "the baseline writes nothing"), (["", ""], "")):
-        said = spoken(logits(1), tokens, texts=texts)
-        for kind in ("exact_match", "chrf", "rouge_l"):
-            metric: Metric = plugins.build("metrics", kind)
-            assert metric.unsaid(Told.of(said, said, references), who="baseline") == why
-        assert plugins.build("metrics", "repetition").counted(Told.of(said, said)).tolist() == []
-
-
 def test_what_is_written_is_judged_where_there_are_references() -> None:
     tokens = np.random.default_rng(9).integers(0, 50, 40)
     said = spoken(logits(1), tokens, texts=["to Oslo", "home"])

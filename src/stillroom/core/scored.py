@@ -41,7 +41,7 @@ class Scored(EndToEnd):
     wrote: NDArray[np.int64]
     """How many of them, the last ones, were written, `[texts]`."""
     texts: NDArray[np.object_]
-    """What was written behind each text, `[texts]`; None of who writes nothing at all."""
+    """What was written behind each text, `[texts]`."""
     ended: NDArray[np.bool_] | None = None
     """Of who says nothing of tokens, which texts are written to their end, `[texts]`; None: its tokens tell."""
 

@@ -32,7 +32,7 @@ class ByteCounts(Floor):
     kind: Literal["byte_counts"] = "byte_counts"
 
     def say(self, train: pa.Table, texts: Sequence[str], *, task: Task, seed: int) -> Scored:
-        """How probable each byte of the texts is; of the likeliest ones it says nothing, and it writes none."""
+        """How probable each byte of the texts is; of the likeliest ones it says nothing."""
         known = _counted(train["text"].to_pylist())
         sizes = [len(text.encode()) for text in texts]
         totals = {run: (sum(counts.values()), len(counts)) for run, counts in known.items()}
@@ -46,7 +46,7 @@ class ByteCounts(Floor):
         ends = np.concatenate([np.zeros(0, np.int64), *(np.arange(1, size + 1) for size in sizes)])
         places = np.stack([ends - 1, ends], axis=1).astype(np.int32)
         counts = np.array(sizes, dtype=np.int64)
-        return Scored(values, places, counts, np.zeros_like(counts), objects.array([None] * len(texts)))
+        return Scored(values, places, counts, np.zeros_like(counts), objects.array([""] * len(texts)))
 
 
 def _counted(texts: Sequence[str]) -> dict[bytes, Counter[int]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,6 @@ class Written(Answered):
         """The same of these rows."""
         return replace(self, gold=self.gold[rows], said=self.said[rows], teacher=self.teacher[rows],
                        sources=self.sources[rows])  # fmt: skip
-
-    @property
-    def silent(self) -> bool:
-        """Whether it is not made to write, so that there is no text for any row."""
-        return bool(len(self.said)) and all(one is None for one in self.said)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -96,11 +91,6 @@ class TextMetric(Metric):
     answers: ClassVar[str] = "texts"
     min_rows: ClassVar[int] = 30
     against_teacher: ClassVar[bool] = False
-
-    def unsaid(self, answers: Any, *, who: str) -> str:
-        """A text: of a system that is not made to write any."""
-        found = answers.part(self.answers)
-        return f"the {who} writes nothing" if found is not None and found[0].silent else ""
 
 
 def words(text: str) -> list[str]:

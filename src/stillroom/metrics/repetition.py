@@ -35,8 +35,7 @@ class Repetition(TokenMetric):
 
     def counted(self, answers: Told) -> NDArray[np.int64]:
         """Texts behind which three words were written."""
-        every = enumerate(answers.said.texts)
-        return np.array([row for row, one in every if one is not None and len(words(one)) >= _RUN], dtype=np.int64)
+        return np.array([row for row, one in enumerate(answers.said.texts) if len(words(one)) >= _RUN], dtype=np.int64)
 
     def rows(self, answers: Told) -> Floats:
         """Of each: runs that were there before, and runs."""

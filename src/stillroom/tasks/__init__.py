@@ -181,6 +181,11 @@ class Task(Member, ABC):
         """The same task of a teacher that is to say what it thinks of texts, and to write nothing more behind them."""
         return self
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether its floor says anything of what a student learns."""
+        return True
+
     def unserved(self, said: frozenset[str]) -> Problem | None:
         """Why a teacher that gives these kinds of signals can't be learned from with these settings; None: it can."""
         return None

@@ -173,6 +173,11 @@ class Generation(Task):
         """Texts that are read and scored."""
         return self.model_copy(update={"learns": "text"})
 
+    @property
+    def has_floor(self) -> bool:
+        """Of running text: it tells bytes that are read, and whoever goes on with prompts learns none of these."""
+        return self.learns == "text"
+
     def unserved(self, said: frozenset[str]) -> Problem | None:
         """Running text, where nobody says how probable its tokens are."""
         if self.learns == "written" or "token_logprobs" in said:
