@@ -148,8 +148,8 @@ def compare(
 
 def _count(metric: Metric, answers: Answered) -> int:
     """How many rows the metric is about."""
-    found = metric.statistics(answers)
-    return 0 if found is None else len(found[1])
+    found = metric.about(answers)
+    return 0 if found is None else len(answers if found[1] is None else found[1])
 
 
 def _sample(metric: Metric, answers: Answered, members: Rows) -> Sample:

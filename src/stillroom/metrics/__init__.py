@@ -214,8 +214,8 @@ class Metric(Member, ABC):
     def value(self, sums: Floats) -> Floats:
         """The metric from sums of statistics over rows, `[..., k]` to `[...]`; NaN where there are no rows."""
 
-    def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
-        """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
+    def about(self, answers: Answered) -> tuple[Answered, NDArray[np.int64] | None] | None:
+        """What of it this is about, and in which rows (None: in all); None: it is about nothing of this."""
         found = answers.part(self.answers)
         if found is None:
             return None
@@ -223,7 +223,12 @@ class Metric(Member, ABC):
         counted = self.counted(part)
         if rows is not None:
             counted = rows if counted is None else rows[counted]
-        return counted, self.rows(part)
+        return part, counted
+
+    def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
+        """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
+        found = self.about(answers)
+        return None if found is None else (found[1], self.rows(found[0]))
 
     def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""
