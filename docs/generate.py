@@ -27,14 +27,16 @@ from pydantic.fields import FieldInfo
 from stillroom.core import plugins, recipe
 
 DOCS = Path(__file__).parent
-STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe.Evaluate, "cost": recipe.Cost,
-          "export": recipe.Export, "search": recipe.Search, "[gate]": recipe.Gate}  # fmt: skip
+STAGES = {"transfer": recipe.Transfer, "train": recipe.Train, "evaluate": recipe.Evaluate, "audit": recipe.Audit,
+          "cost": recipe.Cost, "export": recipe.Export, "search": recipe.Search, "[gate]": recipe.Gate}  # fmt: skip
 FAMILIES = {
     **{table: family for table, family in recipe.FAMILIES.items() if table != "peer"},
     "[transfer.augment]": "augmentations",
     "export.formats": "formats",
     "export.layouts": "layouts",
     "evaluate.aspects": "aspects",
+    "audit.probes": "probes",
+    "probes.perturbations": "perturbations",
 }
 START, END = "<!-- generated: docs/generate.py -->", "<!-- end -->"
 RECIPE = """# The recipe
@@ -249,6 +251,8 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
     "formats": lambda: listed("formats", {"": purpose}),
     "layouts": lambda: listed("layouts", {"": purpose, "students": lambda one: names(one.students)}),
     "documents": lambda: listed("documents", {"file": lambda one: names((one.name,)), "": purpose}),
+    "perturbations": lambda: listed("perturbations", {"": purpose}),
+    "probes": lambda: listed("probes", {"": purpose}),
     "symptoms": lambda: listed("symptoms", {"": purpose, "speaks where": lambda one: one.threshold,
                                             "looks at": lambda one: names(one.needs),
                                             "false alarms": lambda one: one.false_alarms}),

@@ -35,12 +35,16 @@ TOGETHER = {
     "tests/contracts/test_runners.py",
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
+    "tests/journey/test_seeds.py",
     "tests/runtime/test_runtime.py",
     "tests/symptoms/test_runs.py",
+    "tests/test_audit.py",
     "tests/test_cli.py",
     "tests/test_cost.py",
+    "tests/test_meaning.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
+    "tests/test_generalisation.py",
 }
 #: Folders of which the same is true, by themselves.
 FOLDERS = {"tests/search", "tests/train"}

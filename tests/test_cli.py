@@ -21,7 +21,7 @@ from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Store
 from tests.conftest import Travelled, write_toml
 
-STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates", "dossier")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class TestTravel:
         shown = [line for line in said.out.splitlines() if line.endswith((".json", ".html", ".md"))]
         assert {Path(line).name for line in shown} == {"summary.json", "report.html", "model_card.md"}
         assert all(Path(line).is_file() for line in shown), "paths are whole, each on a line of its own"
-        assert "reused: corpus, teacher, transfer, train, export, evaluate, cost" in said.err
+        assert "reused: corpus, teacher, transfer, train, export, evaluate, audit, cost" in said.err
         assert "reused" not in said.out
 
     def test_json_is_what_python_gives(self, command: Command, mine: tuple[str, ...], travelled: Travelled) -> None:

@@ -271,8 +271,10 @@ class TestATeacherThatOnlyWrites:
                    told["difference"]["student_minus_teacher"]["byte_probability"]]  # fmt: skip
         assert [(one["value"], one["n"], one["reason"]) for one in unknown] == [(None, 60, why)] * 5
         assert "kl_mean" not in systems["teacher"]["scores"]
-        for one in (told["agreement"], told["divergence"]["churn"], told["divergence"]["wrong_flips"]):
-            assert one["value"] is None
+        unnamed = "teacher and student name nothing that could be the same"
+        for one in (told["agreement"], told["divergence"]["churn"], told["divergence"]["wrong_flips"],
+                    told["forgotten"]["rate"], told["ceiling"]["student_student"]):  # fmt: skip
+            assert (one["value"], one["reason"]) == (None, unnamed)
         assert ("chrf" in systems["student"]["scores"]) == references
         if not references:
             assert {one["reason"] for one in told["slices"]} == {why}

@@ -30,6 +30,8 @@ FAMILIES = (
     "formats",
     "metrics",
     "documents",
+    "perturbations",
+    "probes",
     "symptoms",
     "runtime.runners",
     "runtime.encoders",

@@ -23,6 +23,8 @@ FAMILIES = {
     "formats",
     "metrics",
     "objectives",
+    "perturbations",
+    "probes",
     "runtime",
     "shapes",
     "students",
@@ -30,6 +32,8 @@ FAMILIES = {
     "tasks",
     "teachers",
 }
+#: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
+BESIDE = {"intervals", "table"}
 OUTSIDE = {"cli", "console", "starter"}
 
 
@@ -37,7 +41,7 @@ def level(module: str) -> int:
     part = module.split(".")[1] if "." in module else ""
     if part == "core":
         return LEVELS["core"]
-    if part in FAMILIES:
+    if part in FAMILIES | BESIDE:
         return LEVELS["families"]
     if part in OUTSIDE:
         return LEVELS["outside"]
@@ -85,7 +89,8 @@ def test_runtime_and_recipes_load_no_torch() -> None:
     code = (
         "import sys, stillroom.runtime, stillroom.cli, stillroom.core.recipe as r, stillroom.core.plugins as p;"
         "[p.member(f, n) for f in ('tasks', 'teachers', 'students', 'objectives', 'metrics', 'corpora', 'formats',"
-        " 'augmentations', 'documents', 'symptoms', 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
+        " 'augmentations', 'documents', 'perturbations', 'probes', 'symptoms',"
+        " 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
         "print({'torch', 'transformers', 'scipy', 'sklearn', 'optuna', 'jinja2'} & set(sys.modules))"
     )
     assert run(code) == "set()"

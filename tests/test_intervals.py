@@ -296,3 +296,19 @@ def test_so_many_more_rows_bring_the_limit_out_of_the_interval_and_one_less_hard
     if more > 1:
         wider = math.sqrt(n / (n + more - 1))
         assert value - below * wider < limit < value + above * wider or math.isclose(wider, shrunk, rel_tol=2e-3)
+
+
+def test_a_standard_deviation_has_the_interval_of_a_normal_law() -> None:
+    """It holds the truth as often as it says, and is that of the chi-square law."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(400):
+        found = intervals.deviation(rng.normal(3.0, 2.0, 4), 0.9)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 2.0 <= found.high
+    assert 340 <= held <= 380  # 90 % of 400: fewer or more in 1 of 1,000 times
+    found = intervals.deviation(np.array([0.81, 0.83, 0.82]), 0.95)
+    assert found.value == pytest.approx(0.01)
+    assert found.low == pytest.approx(0.01 * np.sqrt(2 / stats.chi2(2).ppf(0.975)))
+    assert intervals.deviation(np.array([0.8]), 0.95).value is None

@@ -112,6 +112,7 @@ for _name, _summary in {
     "train": "Fit the student.",
     "export": "Write the bundle that people ship.",
     "evaluate": "Compare teacher, student and baselines on the test.",
+    "audit": "Ask both what no test row asks: how they stand slips, odd signs and other words.",
     "cost": "Time, memory, disk and money of both sides.",
     "gates": "Judge the figures; exit code 1 where a gate does not pass.",
     "dossier": "Write the report and the model card.",

@@ -10,11 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, intervals
+from stillroom import discovery, divergence, forgotten, generalisation, intervals
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Meter, Report, silent
+from stillroom.fits import Fits
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Metric
 from stillroom.table import BASELINE, STUDENT, SYSTEMS, TEACHER, UNDISTILLED, Table
@@ -32,13 +33,14 @@ def compare(
     settings: recipe.Evaluate,
     seed: int,
     floor: str = "its floor",
+    fits: Fits | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Everything that is told of the systems in a table, as JSON can hold it.
 
     The first metric that is about these rows is the primary one; those of answers that nobody gives are left out.
 
-    `floor` is what people call the baseline.
+    `floor` is what people call the baseline; `fits` is what several fits of the student said of all rows of the table.
 
     Raises:
         InputError: the table lacks teacher or student, or the primary metric can't be retained.
@@ -48,11 +50,14 @@ def compare(
     systems = [system for system in SYSTEMS if system in table.said]
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
-    members = _primary_first(members, answers)
+    members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
+    first = primary(members, answers)
+    members = [first, *(one for one in members if one is not first)]
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
+    cut = parts.cut(table)
     findings = parts.compare(
         table,
-        parts.cut(table),
+        cut,
         metric=members[0],
         settings=settings,
         rng=seeds.generator(seed, "evaluate/slices"),
@@ -73,6 +78,8 @@ def compare(
                                          confidence=confidence, rng=seeds.generator(seed, "evaluate/divergence")),
         "slices": [finding.as_dict() for finding in findings],
         "worst_slice": parts.worst(findings, confidence=confidence),
+        "forgotten": forgotten.measure(table, cut, fits, metric=members[0], settings=settings, seed=seed),
+        "ceiling": forgotten.ceiling(table, fits, settings=settings, seed=seed),
         "discovered": discovery.discover(table, confidence=confidence, seed=seed),
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
@@ -106,8 +113,11 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),
+        "generalisation": generalisation.nothing(reason),
         "slices": [],
         "discovered": discovery.nothing(reason),
+        "forgotten": forgotten.nothing(reason),
+        "ceiling": forgotten.no_ceiling(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
         "reliability": {},
         "risk_coverage": {},
@@ -134,15 +144,18 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
         raise InputError(*problems)
 
 
-def _primary_first(members: Sequence[Metric], answers: Mapping[str, Answered]) -> list[Metric]:
-    """The metrics of answers that are given, the first that is about any of these rows, and can be retained, first."""
-    said = answers[STUDENT]
-    members = [one for one in members if said.part(one.answers) is not None]
-    fit = [one for one in members if one.higher_is_better and not one.against_teacher]
-    told = [one for one in fit if not any(one.unsaid(answers[system], who=system) for system in (TEACHER, STUDENT))]
-    about = (one for one in told if (rows := one.counted(said)) is None or len(rows))
-    first = next(about, members[0])
-    return [first, *(one for one in members if one is not first)]
+def primary(members: Sequence[Metric], answers: Mapping[str, Answered]) -> Metric:
+    """The first metric that is about any of these rows, and can be retained, since both sides say what it takes.
+
+    Where there is none, the first.
+    """
+    for one in members:
+        unsaid = any(one.unsaid(answers[side], who=side) for side in (TEACHER, STUDENT))
+        if one.higher_is_better and not one.against_teacher and not unsaid:
+            found = one.about(answers[STUDENT])
+            if found is not None and (found[1] is None or len(found[1])):
+                return one
+    return members[0]
 
 
 def _headline(

@@ -167,7 +167,7 @@ class Exact:
         rows = fates.starts[records["rank"]] + records["index"].astype(np.int64)
         order = np.lexsort((rows, records["rest"], records["key"]))
         records, rows = records[order], rows[order]
-        starts, first = _groups(records["key"], records["rest"])
+        starts, first = groups(records["key"], records["rest"])
         later = np.flatnonzero(first != np.arange(len(rows)))
         drop = later[records["rank"][later] >= _DEV]
         fates.cause[rows[drop]] = 1 + records["rank"][first[drop]]
@@ -186,7 +186,7 @@ class Exact:
             fates.examples.append(rows[starts[group] : ends[group]][:5].tolist())
 
 
-def _groups(*columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def groups(*columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Where each run of equal records starts, and for each record the start of its run."""
     new = np.zeros(len(columns[0]), np.bool_)
     new[0] = True
@@ -204,7 +204,7 @@ class Near:
         folder.mkdir(parents=True, exist_ok=True)
         self._fates = fates
         self._spill = Spill(folder / "bands", _BAND)
-        self._texts = _Texts(folder)
+        self._texts = Texts(folder)
 
     def add(self, texts: Sequence[str], *, first: int) -> None:
         """Take the texts of the next rows in the order of precedence; those already settled are passed over."""
@@ -239,7 +239,7 @@ class Near:
         """Pairs (row, earlier row) that share a bucket and whose likeness would matter."""
         records = records[np.lexsort((records["row"], records["key"]))]
         rows = records["row"].astype(np.int64)
-        starts, first = _groups(records["key"])
+        starts, first = groups(records["key"])
         self._fates.crowded += int((np.diff(np.append(starts, len(rows))) > NEIGHBOURS + 1).sum())
         places = np.arange(len(rows))
         others = [(places > first + step, first + step) for step in range(NEIGHBOURS)]
@@ -262,7 +262,7 @@ class Near:
 
 
 @final
-class _Texts:
+class Texts:
     """The normalised texts on disk, to be looked up by row."""
 
     def __init__(self, folder: Path) -> None:

@@ -70,6 +70,7 @@ class _Heard:
     places: list[signals.Place] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     weights: list[NDArray[np.float32]] = field(default_factory=list)
+    emphasis: list[NDArray[np.float32]] = field(default_factory=list)
     lines: list[NDArray[np.float32]] = field(default_factory=list)
 
 
@@ -102,6 +103,8 @@ def _from_said(
         heard.gold.append(task.place(rows, words))
         heard.answers.append(task.form.aligned(said_there, words))
         heard.weights.append(np.ones(len(ids), np.float32) if lessons.weights is None else lessons.weights)
+        if said.emphasis is not None and role != "dev":
+            heard.emphasis.append(said.emphasis.of(shard["id"].take(lessons.owners).to_pylist()))
         heard.lines += lessons.lines or ()
         if task.form.writes and role == "dev":
             heard.texts += shard["text"].to_pylist()
@@ -112,7 +115,7 @@ def _from_said(
         further = {one: signals.Recorded(one, heard.places) for one in wanted - task.form.on_request}
         told: dict[str, signals.Batched] = {**further}
         told |= {one: signals.InMemory(heard.lines) for one in wanted & task.form.on_request}
-        weights = np.concatenate([np.ones(0, np.float32), *heard.weights])
+        weights, shown = (np.concatenate([np.ones(0, np.float32), *one]) for one in (heard.weights, heard.emphasis))
         places = [one for one in heard.words if one is not None]
         nothing = (
             np.zeros(0, np.int64)
@@ -132,6 +135,7 @@ def _from_said(
             task.form,
             heard.texts,
             None if (weights == 1.0).all() else weights,
+            shown / shown.mean() if len(shown) else None,
         )
         _refuse_other_tokens(heard.ids, further)
         made.append(examples)

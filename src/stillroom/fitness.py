@@ -6,10 +6,10 @@ Both are seen before anything expensive starts, and all that is wrong is told at
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from stillroom import gates, transfer, transfer_set
+from stillroom import gates, meaning, sides, transfer, transfer_set
 from stillroom.core import plugins, signals
 from stillroom.core.errors import InputError, MismatchError, MissingExtra, Problem, missing_extra, nearest
 from stillroom.core.recipe import Recipe
@@ -65,7 +65,8 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
 
     Raises:
         MissingExtra: something is not installed; every package at once.
-        InputError: files that texts are to be made with, or students to start from, are not there; all at once.
+        InputError: files that texts are to be made with, students to start from, or the teacher was trained on, are not
+            there; all at once.
     """
     needed: dict[str, str] = {}
     for stage, package, who in _packages(recipe):
@@ -77,8 +78,12 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
     if missing:
         raise MissingExtra(*(problem for one in missing for problem in one.problems))
     absent: list[Problem] = []
-    looked_for = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
+    looked_for: list[Callable[[], object]] = [rule.digests for rule in recipe.transfer.augment if "transfer" in stages]
     looked_for += [one.sources for one in (recipe.student, recipe.peer) if one is not None and "train" in stages]
+    if (saw := sides.files(recipe.evaluate)) is not None and "evaluate" in stages:
+        looked_for.append(saw.digests)
+    if (vectors := recipe.evaluate.embedder) is not None and "evaluate" in stages:
+        looked_for.append(lambda: meaning.embedder(vectors))
     for look in looked_for:
         try:
             look()
@@ -104,6 +109,8 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.export.formats:
         yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))
     yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
+    for one in recipe.audit.probes:
+        yield from (("audit", package, f"audit.probes, `{one.kind}`") for package in one.packages)
     yield "dossier", "jinja2", "the document `report`"
 
 
@@ -119,6 +126,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     problems += _unweighed(recipe)
+    if recipe.audit.ask_teacher and not teacher.answers_any_text:
+        found = f"`true` with a {teacher.kind} teacher, which knows no text but those that were recorded"
+        problems.append(Problem("audit.ask_teacher", found, "a teacher that can be asked", "Take the setting out."))
     if task.shape not in teacher.answers_in:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."
@@ -193,6 +203,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
     problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe) + _unwritten(recipe)
+    for one in recipe.audit.probes:
+        problems += one.misfits(task, where=f"audit.probes, `{one.kind}`")
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
     return problems
@@ -340,11 +352,16 @@ def _unwritten(recipe: Recipe) -> list[Problem]:
 
 
 def _unknown_measures(recipe: Recipe) -> list[Problem]:
-    known: Sequence[str] = gates.vocabulary(recipe.task.metrics)
+    if not recipe.gate:
+        return []
+    probed = [f"{one.kind}.{path}" for one in recipe.audit.probes for path in one.paths]
+    known: Sequence[str] = sorted([*gates.vocabulary(recipe.task.metrics), *probed])
+    # Of a probe that does not fit it may not be known which figures there are.
+    unknown = tuple(f"{one.kind}." for one in recipe.audit.probes if one.misfits(recipe.task, where=""))
     return [
         Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
         for number, gate in enumerate(recipe.gate)
-        if gate.measure not in known
+        if gate.measure not in known and not gate.measure.startswith(unknown)
     ]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import divergence, gap, intervals
+from stillroom import contamination, divergence, forgotten, gap, generalisation, intervals
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -93,6 +93,7 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
     kept = [name for name in own if members[name].higher_is_better]
     paths = [
         *divergence.paths(),
+        *(f"generalisation.{one}" for one in generalisation.FIGURES),
         "discovered.confirmed",
         "agreement",
         "negative_flips",
@@ -100,12 +101,15 @@ def vocabulary(metrics: Sequence[str]) -> list[str]:
         "worst_slice.retention",
         "speedup",
     ]
+    paths += [f"forgotten.{figure}" for figure in forgotten.FIGURES]
+    paths += [f"ceiling.{figure}" for figure in forgotten.CEILINGS]
     paths += [f"retention.{name}" for name in kept]
     paths += [f"{system}.cost.{cost}" for system in (TEACHER, STUDENT) for cost in _COSTS]
     for system in SYSTEMS:
         paths += [f"{system}.scores.{name}" for name in (own if system == TEACHER else metrics)]
     for other in (TEACHER, UNDISTILLED, BASELINE):
         paths += [f"difference.student_minus_{other}.{name}" for name in (own if other == TEACHER else metrics)]
+    paths += [f"contamination.{figure}" for figure in contamination.FIGURES]
     return sorted([*paths, *(f"gap.{figure}" for figure in gap.FIGURES)])
 
 

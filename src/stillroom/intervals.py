@@ -157,6 +157,16 @@ def least(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of paired estimates, taken anew in every resample; its rows are those of the one with most."""
+    return Estimate(
+        float(np.mean([one.value for one in estimates])),
+        np.mean([one.resampled for one in estimates], axis=0),
+        np.mean([one.left_out for one in estimates], axis=0),
+        max(one.n for one in estimates),
+    )
+
+
 @final
 @dataclass(frozen=True)
 class Sample:
@@ -265,6 +275,17 @@ def quantile(values: Floats, share: float, confidence: float) -> Interval:
     ranked = np.sort(values)
     found = ranked[min(n, math.ceil(share * n)) - 1]
     return Interval(float(found), float(ranked[low - 1]), float(ranked[high - 1]), n)
+
+
+def deviation(values: Floats, confidence: float) -> Interval:
+    """The standard deviation of a few values, as of a normal law: s √((n − 1) / χ²), χ² the quantile of each end."""
+    n = len(values)
+    if n < 2:
+        return not_measurable(n, f"{n} values; 2 are needed")
+    tail, law = (1 - confidence) / 2, _stats().chi2(n - 1)
+    spread = float(np.std(values, ddof=1))
+    low, high = (spread * math.sqrt((n - 1) / float(law.ppf(share))) for share in (1 - tail, tail))
+    return Interval(spread, low, high, n)
 
 
 def apart(one: Interval, other: Interval) -> Interval:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from stillroom import corpus, runtime
+from stillroom import corpus, emphasis, runtime
 from stillroom.core import artifact, plugins, processes
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import ArtifactError, InputError, Problem, nearest
@@ -80,6 +80,16 @@ class Run:
             (self.folder / SUMMARY).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "dossier", ignore_errors=True)
 
+    def forgot(self, found: Artifact | None) -> None:
+        """Keep what was forgotten where the next recipe can name it; None: there is no such list."""
+        folder = self.folder / emphasis.FOLDER
+        if not processes.is_main():
+            return
+        if found is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _read(folder / artifact.MANIFEST).get("digest") != found.digest:
+            artifact.copied(found, folder)
+
     def summarise(self) -> None:
         """Gather every figure from the artifacts that hold them."""
         self.summary = summary(self.recipe, self.artifacts)
@@ -148,9 +158,11 @@ def _log(trained: Artifact) -> list[dict[str, Any]]:
 def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     """Every figure of a run, each from the artifact that measured it. Nothing is typed in."""
     from stillroom import __version__, cost, floors
+    from stillroom.audit import FILE as PROBED
     from stillroom.evaluate import FILE as EVALUATION
 
     scores = artifacts["evaluate"].read_json(EVALUATION)
+    probed = artifacts["audit"].read_json(PROBED)
     costs = artifacts["cost"].read_json(cost.FILE)
     bundle = artifacts["export"].read_json(runtime.BUNDLE)
     said = artifacts["transfer"]
@@ -179,6 +191,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "undistilled": systems.get("undistilled"),
         "baseline": {"name": floors.of(recipe.task).name, **systems["baseline"]} if "baseline" in systems else None,
         **scores,
+        **probed,
         "speedup": cost.speedup({side: costs[side]["rounds"] for side in ("teacher", "student")}) if timed else None,
         **{name: costs[name] for name in ("break_even_texts", "price", "hidden", "machine")},
         "corpus": _corpus(artifacts["corpus"]),
@@ -216,6 +229,9 @@ def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
     if unanswered or tested:
         notes.append("Texts that the teacher has no answer for were left out: of those to learn from "
                      f"{_counted(unanswered) or 'none'}; of those to test on {tested:,}.")  # fmt: skip
+    if heeded := artifacts["train"].manifest["facts"].get("emphasised"):
+        notes.append(f"The student heeds {heeded['rows']:,} rows more, since students before it forgot them; "
+                     f"{heeded['not_here']:,} rows of that list are not learned from here.")  # fmt: skip
     if tally := artifacts["transfer"].manifest["facts"].get("tally"):
         notes.append(f"Parts of the teacher's answers to the texts to learn from: {_counted(tally)}.")
     return notes
@@ -255,6 +271,8 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
         "layouts",
         "metrics",
         "documents",
+        "perturbations",
+        "probes",
         "symptoms",
     )
     if family is not None and family not in known:

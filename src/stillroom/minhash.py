@@ -56,12 +56,12 @@ def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
     ends = np.cumsum(lengths)
     for back in range(1, SHINGLE):
         inside[ends - back] = False  # windows that would reach into the next text
-    mixed = _mixed(hashes)[inside[:windows]].astype(np.uint32)
+    kept = mixed(hashes)[inside[:windows]].astype(np.uint32)
     starts = np.concatenate([[0], np.cumsum(lengths - SHINGLE + 1)[:-1]])
     result = np.empty((len(texts), PERMUTATIONS), np.uint32)
-    turned = np.empty_like(mixed)
+    turned = np.empty_like(kept)
     for column, (odd, shift) in enumerate(_permutations()):
-        np.multiply(mixed, odd, out=turned)
+        np.multiply(kept, odd, out=turned)
         np.add(turned, shift, out=turned)
         result[:, column] = np.minimum.reduceat(turned, starts)
     return result
@@ -70,11 +70,11 @@ def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
 @functools.cache
 def _permutations() -> tuple[tuple[np.uint32, np.uint32], ...]:
     """Odd factors and shifts: h ↦ a·h + b is a permutation of the 32-bit numbers. Always the same ones."""
-    numbers = _mixed(np.arange(1, 2 * PERMUTATIONS + 1, dtype=np.uint64)).astype(np.uint32).reshape(-1, 2)
+    numbers = mixed(np.arange(1, 2 * PERMUTATIONS + 1, dtype=np.uint64)).astype(np.uint32).reshape(-1, 2)
     return tuple((factor | np.uint32(1), shift) for factor, shift in numbers)
 
 
-def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hashes whose every bit depends on every bit (the finish of splitmix64)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(_MIX[1])
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(_MIX[2])
@@ -87,5 +87,5 @@ def bands(signed: NDArray[np.uint32]) -> NDArray[np.uint64]:
     keys = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(_MIX[0])
     result = np.broadcast_to(keys, parts.shape[:2]).copy()
     for place in range(BAND_ROWS):
-        result = _mixed(result * np.uint64(_MIX[3]) + parts[:, :, place])
+        result = mixed(result * np.uint64(_MIX[3]) + parts[:, :, place])
     return result

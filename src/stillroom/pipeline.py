@@ -1,6 +1,6 @@
 """The journey, in the order in which the data travels it.
 
-    corpus ─► teacher ─► transfer ─► train ─► export ─► evaluate ─► cost ─► gates ─► dossier
+    corpus ─► teacher ─► transfer ─► train ─► export ─► evaluate ─► audit ─► cost ─► gates ─► dossier
 
 Each stage is one module with one main verb, writes one artifact, and is skipped when that artifact is there. The bundle
 is made before anything is judged, so that what is judged is what people ship.
@@ -12,13 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from stillroom import (
+    audit,
+    contamination,
     corpus,
     cost,
     doctor,
     dossier,
+    emphasis,
     evaluate,
     export,
     fitness,
+    forgotten,
     gates,
     loop,
     rehearsal,
@@ -26,14 +30,14 @@ from stillroom import (
     train,
     transfer,
 )
-from stillroom.core.artifact import Store
+from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, Problem, nearest
 from stillroom.core.progress import Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
 from stillroom.teachers import Desk
 
-STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates", "dossier")
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates", "dossier")
 
 
 def run(
@@ -58,6 +62,7 @@ def run(
     fitness.equipped(recipe, stages=STAGES[: STAGES.index(until) + 1])
     store, task, seed = Store(work), recipe.task, recipe.seed
     here = Run(recipe, work=work, until=until, written=written)
+    heeded = emphasis.read(recipe.transfer, own=here.folder)
 
     rows = corpus.load(recipe.corpus, task=task, store=store, report=report)
     if here.reached("corpus", rows.artifact):
@@ -77,20 +82,25 @@ def run(
     if here.reached("transfer", said.artifact):
         return here
 
+    said = said.emphasised(heeded, held_out=(rows.test.ids(), rows.outside.ids()))
     studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
     peer, bits = None, export.weight_bits(recipe.export)
     if recipe.peer is not None:
         peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
-    student = train.fit(recipe.student, task=task, corpus=rows.learnable, said=said, objectives=mixture,
-                        settings=recipe.train, studied=studied, seed=seed, store=store, peer=peer, weight_bits=bits,
-                        report=report)  # fmt: skip
-    student = train.born_again(recipe.student, student, task=task, corpus=rows.learnable, objectives=mixture,
-                               settings=recipe.train, ask=ask, studied=studied, seed=seed,
-                               store=store, weight_bits=bits, report=report)  # fmt: skip
-    student = rehearsal.rehearse(recipe.student, student, task=task, corpus=rows.learnable, said=said,
-                                 objectives=mixture, settings=recipe.train, ask=ask, loaded=loaded, teacher=teacher,
-                                 studied=studied, seed=seed, store=store, weight_bits=bits,
-                                 report=report)  # fmt: skip
+
+    def fitted(chance: int) -> Artifact:
+        first = train.fit(recipe.student, task=task, corpus=rows.learnable, said=said, objectives=mixture,
+                          settings=recipe.train, studied=studied, seed=chance, store=store, peer=peer,
+                          weight_bits=bits, report=report)  # fmt: skip
+        later = train.born_again(recipe.student, first, task=task, corpus=rows.learnable, objectives=mixture,
+                                 settings=recipe.train, ask=ask, studied=studied, seed=chance, store=store,
+                                 weight_bits=bits, emphasis=heeded, report=report)  # fmt: skip
+        return rehearsal.rehearse(recipe.student, later, task=task, corpus=rows.learnable, said=said,
+                                  objectives=mixture, settings=recipe.train, ask=ask, loaded=loaded, teacher=teacher,
+                                  studied=studied, seed=chance, store=store, weight_bits=bits,
+                                  report=report)  # fmt: skip
+
+    student = fitted(seed)
     if here.reached("train", student):
         return here
 
@@ -99,15 +109,27 @@ def run(
     if here.reached("export", bundle):
         return here
 
-    held = transfer.collect(loaded, teacher=teacher, parts=(rows.test, rows.outside), task=task,
-                            settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
-                            asking=recipe.teacher.asking, report=report)  # fmt: skip
+    also = partial(transfer.collect, loaded, teacher=teacher, task=task, settings=recipe.transfer, seed=seed,
+                   store=store, rights=rows.stated_rights, asking=recipe.teacher.asking, report=report)  # fmt: skip
+    held = also(parts=(rows.test, rows.outside))
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
+    fits = [student, *(fitted(chance) for chance in train.seeds_of(seed, recipe.train.seeds)[1:])]
+    lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
+    here.forgot(lost)
+    shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task,
+                                  settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
-                            task=task, settings=recipe.evaluate, seed=seed, store=store, report=report)  # fmt: skip
+                            task=task, settings=recipe.evaluate, shared=shared, seed=seed, store=store, fits=fits,
+                            lost=lost, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
+        return here
+
+    probed = audit.examine(bundle, ask=lambda texts: also(parts=texts), held=held, said=said, corpus=rows, task=task,
+                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher,
+                           seed=seed, store=store, report=report)  # fmt: skip
+    if here.reached("audit", probed):
         return here
 
     costs = cost.measure(teacher=recipe.teacher, teacher_artifact=teacher, bundle=bundle, student=student, corpus=rows,

@@ -25,6 +25,7 @@ class Timetable:
     def __init__(self, plan: Plan, rows: Examples, objectives: Sequence[Objective]) -> None:
         self.plan = plan
         self._lengths = [len(one) for one in rows.ids]
+        self._shown = rows.shown
         self._easiest = _easiest_first(rows) if plan.curriculum else None
         self._staged = max((one.starts for one in objectives), default=0.0)
         self._window = 1 if plan.mixed else _WINDOW
@@ -68,17 +69,33 @@ class Timetable:
         return rounds_later or self.share(step) < max(self._staged, self.plan.unfreeze, self.plan.curriculum)
 
     def order(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The batches of an epoch; under a curriculum, of the rows that have come in so far, drawn more than once."""
+        """The batches of an epoch; under a curriculum, of the rows that have come in so far, drawn more than once.
+
+        Rows that are emphasised come as often as that says: to optimizers that even out how large gradients are, a row
+        that comes more often means more than one that weighs more (An et al., arXiv 2009.13447).
+        """
         rng = seeds.generator(self.plan.seed, f"train/epoch/{epoch}")
-        begun = epoch / self.plan.epochs
+        begun, count = epoch / self.plan.epochs, len(self._lengths)
         if self._easiest is None or begun >= self.plan.curriculum:
-            return batches.by_rows(self._lengths, size=self.plan.batch_size, rng=rng, window=self._window)
-        share = _EASIEST + (1 - _EASIEST) * begun / self.plan.curriculum
-        known = self._easiest[: max(1, round(share * len(self._easiest)))]
-        rows = np.resize(rng.permutation(known), len(self._lengths))
+            if self._shown is None:
+                return batches.by_rows(self._lengths, size=self.plan.batch_size, rng=rng, window=self._window)
+            rows = _drawn(self._shown, count, rng=rng)
+        else:
+            share = _EASIEST + (1 - _EASIEST) * begun / self.plan.curriculum
+            known = self._easiest[: max(1, round(share * len(self._easiest)))]
+            if self._shown is not None:
+                known = known[_drawn(self._shown[known], len(known), rng=rng)]
+            rows = np.resize(rng.permutation(known), count)
         order = batches.by_rows([self._lengths[row] for row in rows], size=self.plan.batch_size, rng=rng,
                                 window=self._window)  # fmt: skip
         return [rows[places] for places in order]
+
+
+def _drawn(shown: NDArray[np.float32], count: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
+    """So many rows, each as often as its part of the whole says, rounded up or down by chance (systematic sampling)."""
+    ends = np.cumsum(shown, dtype=np.float64)
+    places = (np.arange(count) + rng.random()) * (ends[-1] / count)
+    return np.asarray(np.minimum(np.searchsorted(ends, places, side="right"), len(shown) - 1), dtype=np.int64)
 
 
 def _easiest_first(examples: Examples) -> NDArray[np.int64] | None:

@@ -17,6 +17,7 @@ from stillroom import examples, loop, teach, transfer_set
 from stillroom.core import artifact, plugins, recipe, seeds, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Report, silent
+from stillroom.emphasis import Emphasis
 from stillroom.learner import Beginner
 from stillroom.objectives import Objective
 from stillroom.students import Network, Student
@@ -62,6 +63,11 @@ class Paused(Exception):
         self.network, self.log = network, log
 
 
+def seeds_of(seed: int, count: int) -> list[int]:
+    """The seeds of several fits of one student: the recipe's own, which ships, and those derived from it."""
+    return [seed, *(seeds.derive(seed, f"train/seed/{number}") for number in range(1, count))]
+
+
 def fit(
     student: Student,
     *,
@@ -95,6 +101,7 @@ def fit(
     inputs = {part.role: part.digest for part in (corpus.train, corpus.unlabelled, corpus.dev)}
     inputs["studied"] = studied.digest
     inputs |= {"said": said.artifact.digest} if said else {}
+    emphasis = said.emphasis if said else None
     inputs |= further.inputs if further else {}
     begun_with = said or begun_with
     if said is None and begun_with is not None and signals.speak_of_tokens(begun_with.recorded):
@@ -104,11 +111,12 @@ def fit(
         "student": student.resolved(),
         "task": task.model_dump(mode="json"),
         "objectives": [one.decides() for one in objectives],
-        "train": settings.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds"}),
+        "train": settings.decides(),
         "seed": seed,
         "peer": peer[0].resolved() if peer else None,
     }
     described |= {"weight_bits": weight_bits} if settings.quantization_aware else {}
+    described |= {"emphasis": emphasis.settings} if emphasis else {}
     inputs |= {"peer": peer[1].digest} if peer else {}
     if said is not None:
         refuse_unsaid(said, objectives)
@@ -138,6 +146,7 @@ def born_again(
     seed: int,
     store: Store,
     weight_bits: int = 7,
+    emphasis: Emphasis | None = None,
     report: Report = silent,
 ) -> Artifact:
     """The student after the further rounds that its recipe asks for: in each, the student before is the teacher.
@@ -146,7 +155,7 @@ def born_again(
     """
     for number in range(1, settings.rounds):
         pupil = teach.Pupil(student, trained, studied=studied, task=task)
-        said = ask(pupil, teacher=trained)
+        said = replace(ask(pupil, teacher=trained), emphasis=emphasis)
         trained = fit(student, task=task, corpus=corpus, said=said, objectives=objectives, settings=settings,
                       studied=studied, seed=seeds.derive(seed, f"train/round/{number}"), store=store,
                       weight_bits=weight_bits, report=report)  # fmt: skip
@@ -225,6 +234,9 @@ def _fit(
             "mean_ids_per_text": float(lengths.mean()),
         }
     )
+    if said is not None and said.emphasis is not None:
+        found = said.emphasis.among(said.learned())
+        draft.facts["emphasised"] = {"rows": found, "not_here": len(said.emphasis.strengths) - found}
     shutil.rmtree(draft.folder / "fit", ignore_errors=True)
 
 

@@ -106,7 +106,7 @@ def collect(
     if rules:
         inputs |= {part.role: part.digest for part in held_out}
         inputs |= {f"augment[{n}].{name}": sha for n, rule in enumerate(rules) for name, sha in rule.digests().items()}
-    described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also"})
+    described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also", "emphasise", "emphasis"})
     described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
     described |= {"signals": sorted(wanted)} | ({"sifting": dict(task.sifting)} if task.sifting else {})
     described |= {"asking": dict(asking)} if asking else {}

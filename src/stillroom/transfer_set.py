@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stillroom.core import plugins, signals
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import MismatchError, Problem
+from stillroom.emphasis import Emphasis
 from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.shapes import Outputs
 from stillroom.tasks import Task
@@ -30,6 +31,8 @@ class TransferSet:
     """What the teacher said. Reading it takes one shard of memory at a time."""
 
     artifact: Artifact
+    emphasis: Emphasis | None = None
+    """Which rows come more often where a student learns from them; None: all alike."""
 
     @property
     def teacher(self) -> Mapping[str, Any]:
@@ -58,6 +61,11 @@ class TransferSet:
         return self.answer == "label"
 
     @property
+    def answers_are_texts(self) -> bool:
+        """Whether the teacher's answers are texts, and no more."""
+        return self.answer == "sequence"
+
+    @property
     def answer(self) -> str:
         """The signal of the answers: `logits`, `label`, or `embedding`."""
         return str(self.teacher["answers"])
@@ -80,6 +88,24 @@ class TransferSet:
         order = np.array([places[one] for one in rows["id"].to_pylist()], dtype=np.int64)
         said = task.form.join([task.form.answers(one) for one in heard], outputs=len(task.outputs))
         return rows, task.form.take(said, order)
+
+    def emphasised(self, emphasis: Emphasis | None, *, held_out: Iterable[Iterable[str]]) -> TransferSet:
+        """The same, with rows that come more often; `held_out` are the ids of rows that something is judged on.
+
+        Raises:
+            MismatchError: these are other rows, or rows of the test.
+        """
+        if emphasis is None:
+            return self
+        emphasis.refuse(chain.from_iterable(held_out))
+        emphasis.among(self.learned())
+        return replace(self, emphasis=emphasis)
+
+    def learned(self) -> Iterator[str]:
+        """The ids of the texts that are learned from: all but those of dev."""
+        for shard in self.shards(["id", "part"]):
+            if part_of(shard) != "dev":
+                yield from shard["id"].to_pylist()
 
     def further(self, shard: pa.Table) -> list[signals.Place]:
         """Where a shard's other signals are, if it has any; they are read when they are asked for."""

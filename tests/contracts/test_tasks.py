@@ -16,6 +16,7 @@ from stillroom.core.errors import RecipeError
 from stillroom.core.scored import Scored
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
+from stillroom.fits import Fits
 from stillroom.floors import of as floor_of
 from stillroom.tasks import Rows, Task
 
@@ -216,6 +217,30 @@ def test_every_prediction_can_be_told(task: Task) -> None:
              for row, text in enumerate(texts)]  # fmt: skip
     assert [one.as_dict() for one in alone] == [one.as_dict() for one in found], "a prediction knows no neighbours"
     assert task.decode(task.form.join([], outputs=len(task.outputs)), []) == []
+
+
+def test_what_most_of_several_say_is_held_against_the_teacher(task: Task) -> None:
+    texts, gold = toy(task)
+    count = len(texts)
+    columns = {"id": [text_id(text) for text in texts], "domain": [""] * count, "role": ["test"] * count}
+    rows = gold.append_column("id", pa.array(columns["id"]))
+    for name in ("domain", "role"):
+        rows = rows.append_column(name, pa.array(columns[name]))
+    teacher, other = (outputs(task, texts, seed=seed) for seed in (1, 2))
+
+    def told(*students: Any) -> Fits:
+        return Fits.of(students, teacher, rows, task=task, named=frozenset())
+
+    same = told(teacher, other, teacher)
+    assert not same.forgotten.any()
+    apart_ = ~same.said[1].agrees
+    assert apart_.any()
+    assert same.strength == pytest.approx(apart_ / 3)
+    most = told(other, other, teacher)
+    assert (most.forgotten == apart_).all()
+    assert most.strength == pytest.approx(apart_ * 2 / 3)
+    assert (most.alike == most.alike.transpose(1, 0, 2)).all()
+    assert (task.form.alike(other, task.form.laid(teacher, other)) < 1).any()
 
 
 def test_outputs_of_any_size_stay_numbers(task: Task) -> None:

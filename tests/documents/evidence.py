@@ -6,7 +6,7 @@ from typing import Any
 
 from stillroom.core import artifact
 
-STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "cost", "gates")
+STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates")
 
 
 def interval(value: float, half: float, n: int = 2132) -> dict[str, Any]:
@@ -72,6 +72,13 @@ def slices() -> list[dict[str, Any]]:
 
 LENGTHS = ((1, "4–62", 0.971), (2, "63–95", 0.955), (3, "96–123", 0.951), (4, "124–156", 0.944), (5, "157–267", 0.938))
 SURE = ((1, "0.500–0.871", 0.892), (2, "0.872–0.968", 0.921), (3, "0.969–0.990", 0.957), (4, "0.991–0.996", 0.989))
+
+
+def forgotten_slice(
+    family: str, name: str, n: int, rate: float, lift: float, q: float, *, more: bool
+) -> dict[str, Any]:
+    told = {**interval(rate, 0.02, n), "count": round(rate * n)}
+    return {"family": family, "name": name, "n": n, "rate": told, "lift": interval(lift, 0.4, n), "q": q, "more": more}
 
 
 def full() -> dict[str, Any]:
@@ -202,6 +209,55 @@ def full() -> dict[str, Any]:
                 },
             ],
         },
+        "forgotten": {
+            "called": "forgotten",
+            "seeds": 3,
+            "teachers": 1,
+            "rate": {**interval(0.094, 0.012), "count": 200},
+            "null": {**interval(0.047, 0.008), "each": [0.045, 0.049, 0.047]},
+            "excess": interval(0.046, 0.009),
+            "sure": interval(0.31, 0.07, 200),
+            "learned": {**interval(0.061, 0.004, 19_190), "count": 1171, "listed": 2210},
+            "spread": {
+                **interval(0.0041, 0.002, 3),
+                "metric": "accuracy",
+                "lowest": 0.811,
+                "highest": 0.819,
+                "of_rows": 0.0083,
+            },
+            "slices": [
+                forgotten_slice("negation", "2 or more", 143, 0.21, 2.5, 0.00004, more=True),
+                forgotten_slice("class", "positive", 1066, 0.098, 1.1, 0.42, more=False),
+                {
+                    **forgotten_slice("domain", "editorials", 61, 0.1, 1.0, 1.0, more=False),
+                    "q": None,
+                    "lift": {"value": None, "low": None, "high": None, "n": 61, "reason": "61 rows; 100 are needed"},
+                },
+            ],
+            "top": [
+                {
+                    "id": artifact.text_id("one")[:32],
+                    "strength": 1.0,
+                    "teacher": "positive",
+                    "students": "negative",
+                    "confidence": 0.993,
+                    "sure": True,
+                },
+                {
+                    "id": artifact.text_id("two")[:32],
+                    "strength": 0.6666667,
+                    "teacher": "negative",
+                    "students": "positive",
+                    "confidence": 0.61,
+                    "sure": False,
+                },
+            ],
+        },
+        "ceiling": {
+            "student_student": interval(0.947, 0.007),
+            "teacher_teacher": {"value": None, "low": None, "high": None, "n": 2132, "reason": "one teacher"},
+        },
+        "contamination": contamination(),
         "reliability": {"teacher": bins(1.15), "student": bins(1.0)},
         "verdict": {
             "sentence": "The teacher helps: accuracy 0.816 with the teacher’s words, 0.789 without them.",
@@ -245,6 +301,32 @@ def full() -> dict[str, Any]:
             for place, stage in enumerate(STAGES, start=1)
         },
     }
+
+
+def contamination() -> dict[str, Any]:
+    """Some test rows that were seen before, with a teacher of whom nobody knows."""
+    figures = {"teacher": interval(0.857, 0.02, 2075), "student": interval(0.811, 0.02, 2075)}
+    unknown = {"value": None, "low": None, "high": None, "n": 57, "reason": "57 rows; 100 are needed"}
+    return {
+        "test_rows_shared": {"value": 57, "n": 2132},
+        "dev_rows_shared": {"value": 0, "n": 544},
+        "teacher_rows_shared": {"value": None, "n": 2132, "reason": "what the teacher was trained on is not known"},
+        "sides": [{"side": "train", "rows": 7986, "short": 901}, {"side": "test", "rows": 2132, "short": 311}],
+        "pairs": [
+            {"of": "dev", "with": "train", "rows": 544, "others": 7986, "exact": 0, "grams": 0, "near": 0, "any": 0},
+            {"of": "test", "with": "transfer", "rows": 2132, "others": 11_748, "exact": 3, "grams": 52, "near": 8,
+             "any": 57},
+        ],
+        "scores": {
+            "metric": "accuracy",
+            "all": {"teacher": interval(0.857, 0.016), "student": interval(0.816, 0.016),
+                    "retention": interval(0.952, 0.013)},
+            "clean": {**figures, "retention": interval(0.946, 0.014, 2075)},
+            "contaminated": dict.fromkeys(("teacher", "student", "retention"), unknown),
+        },
+        "flagged": [{"id": "ab" * 16, "of": "test", "with": "transfer", "other": "cd" * 16, "method": "grams"}],
+        "sentences": ["57 of 2,132 test rows share their text.", "What the teacher was trained on is not known."],
+    }  # fmt: skip
 
 
 def gates() -> list[dict[str, Any]]:

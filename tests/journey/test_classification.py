@@ -62,6 +62,15 @@ def test_every_measure_that_a_gate_may_name_is_there(first: Run, built: dict[str
     assert not unmeasured
 
 
+def test_of_a_teacher_that_is_fitted_here_it_is_known_what_it_saw(first: Run) -> None:
+    told = first.summary["contamination"]
+    assert told["teacher_rows_shared"] == {"value": 0, "n": first.summary["rows"]["test"]}
+    assert "fitted here" in told["sentences"][1]
+    assert "is not known" in told["sentences"][1], "what its base was trained on nobody here knows"
+    assert told["scores"]["clean"] == told["scores"]["all"]
+    assert told["scores"]["contaminated"]["student"]["reason"] == "no test row is contaminated"
+
+
 def test_the_toy_is_learned(first: Run) -> None:
     assert first.summary["teacher"]["scores"]["accuracy"]["value"] > 0.9
     assert first.summary["student"]["scores"]["accuracy"]["value"] > 0.9

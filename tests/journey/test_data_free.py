@@ -38,8 +38,9 @@ def travel(built: dict[str, Any], folder: Path, *, until: str = "evaluate") -> R
 
 
 def summed_up(run: Run, travelled: Travelled) -> dict[str, Any]:
-    """The summary of a run that was not timed, which takes long: another one's costs will do."""
-    return journey.summary(run.recipe, {**run.artifacts, "cost": travelled.run.artifacts["cost"]})
+    """The summary of a run that was neither probed nor timed, which takes long: another one's figures will do."""
+    others = {stage: travelled.run.artifacts[stage] for stage in ("audit", "cost")}
+    return journey.summary(run.recipe, {**run.artifacts, **others})
 
 
 def evaluation(run: Run) -> dict[str, Any]:

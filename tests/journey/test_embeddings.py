@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import stillroom
-from stillroom import gates, pipeline, search
+from stillroom import corpus, gates, pipeline, search
 from stillroom.core import recipe
+from stillroom.core.artifact import Store
 from stillroom.journey import Run
 from tests.conftest import sentences
 from tests.corpora.examples import write_beir
@@ -112,6 +113,23 @@ def test_documents_are_learned_from_and_answered_and_no_text_of_the_test_is(run:
     assert manifest["embedding"]["storage"] == "parquet"
     assert not list(said.folder.glob("*.safetensors"))
     assert held.manifest["inputs"]["said"] == said.digest
+
+
+def test_its_vectors_find_test_rows_that_mean_what_was_learned(run: Run, toy: dict[str, Any], work: Path) -> None:
+    rows = corpus.load(recipe.parse(toy).corpus, task=recipe.parse(toy).task, store=Store(work))
+    student = stillroom.load(run.folder)
+    learned = [student.outputs(list(part.texts())) for part in (rows.train, rows.unlabelled, rows.dev) if part.count]
+    nearest = np.sort((student.outputs(list(rows.test.texts())) @ np.concatenate(learned).T).max(axis=1))
+    place = len(nearest) - 15 + int(np.diff(nearest[-15:-3]).argmax())
+    least = float(nearest[place : place + 2].mean())
+    told = run.artifacts["evaluate"].read_json("evaluation.json")["contamination"]
+    assert "evaluate.embedder" in told["test_rows_alike"]["reason"]
+    evaluate = {**toy["evaluate"], "embedder": str(run.folder), "least_cosine": least}
+    again = pipeline.run(recipe.parse({**toy, "name": "alike", "evaluate": evaluate}), work=work, until="evaluate")
+    alike = again.artifacts["evaluate"].read_json("evaluation.json")["contamination"]
+    assert alike["test_rows_alike"] == {"value": len(nearest) - place - 1, "n": rows.test.count}
+    assert alike["test_rows_shared"] == told["test_rows_shared"], "what is only alike was not seen"
+    assert all("meaning" in one for one in alike["pairs"])
 
 
 def test_its_bundle_embeds_without_torch_and_so_does_model2vec(run: Run) -> None:

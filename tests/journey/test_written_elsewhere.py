@@ -169,6 +169,8 @@ class TestToItsEnd:
         assert all(one["value"] is None and one["reason"] == SILENT for one in unknown), unknown
         assert run.summary["agreement"]["value"] is None
         assert run.summary["divergence"]["churn"]["value"] is None
+        assert run.summary["forgotten"]["rate"]["value"] is None
+        assert run.summary["forgotten"]["learned"]["value"] is None, "no token of a lesson is known to be another's"
         assert "kl_mean" not in teacher
         assert run.summary["baseline"] is None, "bytes of prompts are nothing that it learned"
         assert run.summary["verdict"]["floor"] == "not measured"

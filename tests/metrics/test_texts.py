@@ -92,6 +92,13 @@ def test_length_ratio_by_hand() -> None:
     assert score("length_ratio", answers) == pytest.approx(6 / 7)
 
 
+def test_rows_by_names_in_the_source_and_by_what_is_to_be_left_of_it() -> None:
+    sources = ["We met Ann in Oslo, and Ann left.", "nothing here", "So Ann left", "x" * 100]
+    found = written(["a"] * 4, [("We met Ann.",), ("nothing here at all",), (), ("x" * 9, "x" * 9)], sources).kinds()
+    assert found == {"names": ["2 or more", "none", "1", "none"],
+                     "compression": ["a quarter to a half", "longer than the text", "", "under a tenth"]}  # fmt: skip
+
+
 def test_copied_by_hand() -> None:
     answers = written(["The cat sat.", "um gato"], [("",), ("",)], ["the CAT ran", "a cat"])
     assert score("copied", answers) == pytest.approx(2 / 5)

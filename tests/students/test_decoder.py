@@ -348,7 +348,7 @@ class TestServed:
 
     def test_in_eight_bits_it_says_about_the_same(self, begun: Any, served: Any) -> None:
         folder, plain, _ = served
-        form: Any = plugins.build("formats", "onnx_causal_int8")
+        form: Any = plugins.build("formats", {"kind": "onnx_causal_int8", "weight_bits": 7})
         runner, files = form.write(begun, folder)
         assert sorted(files) == ["causal.int8.onnx", "tokenizer.json"]
         texts = phrases()[::10]

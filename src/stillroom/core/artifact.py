@@ -161,6 +161,17 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, manifest)
 
 
+def copied(found: Artifact, folder: Path) -> None:
+    """Put a copy of an artifact into a folder, whole or not at all; what was there before is gone."""
+    make_folder(folder.parent)
+    draft = folder.with_name(f".{folder.name}.draft")
+    with translating_full_disk(folder.parent):
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(found.folder, draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
+
+
 def _damage(folder: Path, name: str, expected: str) -> Problem | None:
     path = folder / name
     if not path.is_file():

@@ -71,6 +71,22 @@ def applied(text: str, edits: Iterable[Edit]) -> str:
     return "".join([*parts, text[done:]])
 
 
+def moved(start: int, end: int, edits: Iterable[Edit]) -> tuple[int, int]:
+    """Where a stretch of a text stands after edits that do not overlap.
+
+    What is put in at its ends stands outside of it; what is replaced across an end belongs to it as a whole.
+    """
+    first, last = start, end
+    for one in edits:
+        grown = len(one.replacement) - (one.end - one.start)
+        if one.end <= start:
+            first, last = first + grown, last + grown
+        elif one.start < end:
+            first -= max(0, start - one.start)
+            last += grown + max(0, one.end - end)
+    return first, last
+
+
 def changes(source: Sequence[str], target: Sequence[str]) -> list[Change]:
     """The cheapest steps from chunks to other chunks, from left to right; what is equal is no step.
 

@@ -103,6 +103,20 @@ def build(family: str, settings: dict[str, Any] | str) -> Any:
     return found
 
 
+def built(family: str, value: Any) -> Any:
+    """The members of a family where a list of names or tables stands; anything else as it is.
+
+    Raises:
+        ValueError: a name or a setting that there is not.
+    """
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        return tuple(build(family, item) if isinstance(item, str | dict) else item for item in value)
+    except InputError as error:
+        raise ValueError("; ".join(f"{p.expected}: {p.todo}" for p in error.problems)) from error
+
+
 def check(model: type[S], values: dict[str, Any], *, where: str) -> tuple[S | None, list[Problem]]:
     """The model made from `values`, or every problem there is with them and with the members that they hold."""
     values, problems = dict(values), []

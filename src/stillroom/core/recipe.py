@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillroom.core import artifact, plugins, toml
-from stillroom.core.errors import InputError, Problem, RecipeError, nearest
+from stillroom.core.errors import Problem, RecipeError, nearest
 from stillroom.core.plugins import Settings
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from stillroom.formats import Format
     from stillroom.layouts import Layout
     from stillroom.objectives import Objective
+    from stillroom.probes import Probe
     from stillroom.students import Student
     from stillroom.tasks import Task
     from stillroom.teachers import Teacher
 else:
     # A member is checked by its own class before the recipe is put together: see `parse`.
-    Aspect = Augmentation = Source = Format = Layout = Objective = Student = Task = Teacher = Any
+    Aspect = Augmentation = Source = Format = Layout = Objective = Probe = Student = Task = Teacher = Any
 
 #: The keys of a recipe that name members, and their families.
 FAMILIES = {
@@ -45,15 +46,8 @@ _AUGMENT = "augmentations"
 
 
 def _built(value: Any, info: ValidationInfo) -> Any:
-    """The members of the family of the field's name, where names or tables stand."""
-    if not isinstance(value, list | tuple):
-        return value
-    try:
-        return tuple(
-            plugins.build(str(info.field_name), item) if isinstance(item, str | dict) else item for item in value
-        )
-    except InputError as error:
-        raise ValueError("; ".join(f"{p.expected}: {p.todo}" for p in error.problems)) from error
+    """The members of the family of the field's name."""
+    return plugins.built(str(info.field_name), value)
 
 
 def _standard() -> tuple[Aspect, ...]:
@@ -80,6 +74,10 @@ class Transfer(Settings):
     """Further texts to ask about, made of training rows: each a table of the family `augmentations`."""
     also: tuple[str, ...] = ()
     """Signals to record beyond those that the objectives look at, so that several students share one transfer set."""
+    emphasise: str = ""
+    """A folder `work/runs/<name>/forgotten` of a run before: its rows come more often. No teacher is asked anew."""
+    emphasis: float = Field(4.0, gt=0)
+    """A row of that folder comes 1 + this · the share of it that students forgot times as often as others."""
 
 
 @final
@@ -101,10 +99,16 @@ class Train(Settings):
     quantization_aware: float = Field(0.0, ge=0, le=1)
     """The share of epochs, at the end, under the rounding of `onnx_int8`, for the student `transformer`: dev then
     chooses among these alone."""
+    seeds: int = Field(1, ge=1)
+    """With how many seeds the student is fitted: the first ships, the others tell what seeds alone change."""
     rounds: int = Field(1, ge=1)
     """Born-again rounds (Furlanello et al. 1805.04770): from the second on, the student before is the teacher."""
     checkpoint_seconds: float = Field(20.0, ge=0)
     """How much work a killed run loses at most, in seconds of training."""
+
+    def decides(self) -> dict[str, Any]:
+        """What of its settings one fit hangs on."""
+        return self.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds", "seeds"})
 
 
 @final
@@ -119,8 +123,33 @@ class Evaluate(Settings):
     """Below this, a slice is not measurable."""
     aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
     """What texts are sliced by: names (or tables) from the family `aspects`; else all that need no setting."""
+    teacher_saw: tuple[str, ...] = ()
+    """Files (csv, tsv, jsonl, parquet, a column `text`) of what the teacher was trained on: test rows are looked for
+    among them."""
+    embedder: str | None = None
+    """A run or bundle whose student gives vectors: test rows that mean nearly what was learned are looked for too."""
+    least_cosine: float = Field(0.95, gt=0, le=1)
+    """How near two of its vectors have to be for that."""
 
     _members = field_validator("aspects", mode="before")(_built)
+
+
+def _put_to() -> tuple[Probe, ...]:
+    return tuple(plugins.free("probes"))
+
+
+@final
+class Audit(Settings):
+    """What teacher and student are asked beyond the test."""
+
+    probes: tuple[Probe, ...] = Field(default_factory=_put_to)
+    """Names (or tables) from the family `probes`; else all that need no setting; [] for none."""
+    rows: int = Field(300, ge=1)
+    """With how many test rows to begin, drawn by chance: each is asked about in several forms."""
+    ask_teacher: bool | None = None
+    """Whether the teacher is asked too; none: where it computes here, so that nobody bills for it."""
+
+    _members = field_validator("probes", mode="before")(_built)
 
 
 @final
@@ -218,6 +247,7 @@ class Recipe(Settings):
     transfer: Transfer = Transfer()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    audit: Audit = Audit()
     cost: Cost = Cost()
     export: Export = Export()
     search: Search = Search()

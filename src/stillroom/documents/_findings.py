@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stillroom.documents import Evidence, Figure, Source, at, number, words
+from stillroom.documents import _contamination as contamination
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 
@@ -77,6 +79,12 @@ def _flips(evidence: Evidence) -> Iterator[str]:
     agreed = evidence.figure("agreement")
     if agreed.value is not None:
         yield f"Both give the same answer on {units.PERCENT.told(agreed)} of the test rows."
+    seen, less = evidence.figure("generalisation", "seen"), evidence.figure("generalisation", "gap")
+    if seen.value is not None and less.value is not None:
+        yield (
+            f"On rows that it learned from they agree on {units.PERCENT.told(seen)}: "
+            f"{units.POINTS.told(less)} more than on as many test rows."
+        )
 
 
 def _why_not(figure: Figure) -> str:
@@ -139,6 +147,7 @@ def limitations(evidence: Evidence) -> list[str]:
         *_of_scope(evidence),
         *_of_gates(evidence),
         *_of_slices(evidence),
+        *contamination.limitations(evidence),
         *_of_worth(evidence),
         *_of_rights(evidence),
         *_of_costs(evidence),
@@ -169,8 +178,12 @@ def _of_scope(evidence: Evidence) -> Iterator[str]:
         f"Every score rests on {rows} of one corpus. Text of another kind, time or author may fare worse; slices by "
         "domain, where there are any, show by how much."
     )
+    count = forgotten.seeds(evidence)
     yield (
         "One training run with one seed: the intervals tell how figures vary with the rows drawn, not with the seed."
+        if count < 2
+        else f"The student that ships is one of {count} seeds: the intervals of its scores tell how figures vary with "
+        "the rows drawn; how they vary with the seed stands beside."
     )
     yield "The student learned from its teacher’s answers, and with them its teacher’s mistakes and leanings."
     if not evidence.table("audit"):

@@ -139,6 +139,11 @@ _BY_ENDING = {
     "negative_flips": PERCENT,
     "positive_flips": PERCENT,
     "break_even_texts": COUNT,
+    "test_rows_shared": COUNT,
+    "dev_rows_shared": COUNT,
+    "outside_rows_shared": COUNT,
+    "teacher_rows_shared": COUNT,
+    "test_rows_alike": COUNT,
 }
 
 
@@ -166,6 +171,8 @@ def of_measure(path: str) -> Unit:
         return PERCENT
     if parts[0] == "gap":
         return POINTS if parts[-1] == "real_minus_made" else PERCENT
+    if parts[0] in ("forgotten", "ceiling"):
+        return {"excess": POINTS, "spread": PLAIN, "seeds": COUNT, "teachers": COUNT}.get(parts[-1], PERCENT)
     if parts[0] == "difference":
         return of_difference(parts[-1])
     if "latency_ms" in parts:

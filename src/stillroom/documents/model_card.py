@@ -13,8 +13,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 from stillroom.documents import Document, Evidence, Source, number, words
+from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
+from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents._tables import Cell, Table
@@ -193,11 +196,27 @@ def _body(evidence: Evidence) -> Iterator[str]:
         yield from _cited(findings.of_examined(evidence))
     yield from _table(tables.slices_table(evidence))
     yield from _table(tables.discovered(evidence))
+    yield "## What was forgotten"
+    if told := forgotten.sentences(evidence):
+        yield _list(told)
+        yield from _cited((evidence.source("evaluate"),))
+    yield from _table(forgotten.figures(evidence))
+    for one in probed.sections(evidence):
+        yield f"## {one.title}"
+        yield one.lead
+        for table in one.tables:
+            yield from _table(table)
     if tables.gap(evidence).rows:
         yield "## The gap to real text"
         yield from _table(tables.gap(evidence))
     yield "## Calibration"
     yield from _calibration(evidence)
+    if contamination.sentences(evidence):
+        yield "## Contamination"
+        yield _list(contamination.sentences(evidence))
+        yield from _cited((evidence.source("evaluate"),))
+        yield from _table(contamination.pairs(evidence))
+        yield from _table(contamination.scores(evidence))
     yield "## Cost"
     yield from _speed(evidence)
     for table in (ledger.costs(evidence), ledger.once(evidence), ledger.variants(evidence)):

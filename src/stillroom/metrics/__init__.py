@@ -64,6 +64,11 @@ class Answered(ABC):
     def confidence(self) -> Floats | None:
         """How sure it is of each row; None where it does not say."""
 
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The label that it gives each row; None: what it says has a text's words in it, which no document shows."""
+        return None
+
     def reliability(self) -> list[dict[str, Any]] | None:
         """How often it is right where it is so sure, a bin at a time; None where that can't be told."""
         return None
@@ -137,6 +142,11 @@ class Answers(Answered):
     def confidence(self) -> Floats | None:
         """The largest probability."""
         return None if self.named else self.probabilities.max(axis=1)
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The most probable label."""
+        return [self.labels[code] for code in self.probabilities.argmax(axis=1).tolist()] if self.labels else None
 
     def reliability(self) -> list[dict[str, Any]] | None:
         """The bins of the expected calibration error."""

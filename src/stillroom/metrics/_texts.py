@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 References = NDArray[np.object_]
 Texts = NDArray[np.object_]
 _WORD = re.compile(r"\w+", re.UNICODE)
+#: A word with a capital that does not stand where a sentence begins.
+NAME = re.compile(r"(?<![.!?:\"“(\s])\s+(?:[\"“(])?([A-ZÀ-ÖØ-Þ][\w'’-]+)")
+#: How much of a text its references leave: below such a share of its characters.
+_LEFT = ((0.1, "under a tenth"), (0.25, "a tenth to a quarter"), (0.5, "a quarter to a half"), (1.0, "half to all"))
 
 
 @final
@@ -63,8 +67,11 @@ class Written(Answered):
         return None
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
-        """Sources with a number, and those without: what is to be carried over."""
-        return {"numbers": ["some" if re.search(r"\d", one) else "none" for one in self.sources]}
+        """By the names in the source, which are to be carried over, and by how much is to be left of it."""
+        return {
+            "names": [("none", "1", "2 or more")[min(2, len(set(NAME.findall(one))))] for one in self.sources],
+            "compression": [_left(source, some) for source, some in zip(self.sources, self.gold, strict=True)],
+        }
 
     def told(self) -> dict[str, pa.Array]:
         """The text."""
@@ -91,6 +98,14 @@ class TextMetric(Metric):
     answers: ClassVar[str] = "texts"
     min_rows: ClassVar[int] = 30
     against_teacher: ClassVar[bool] = False
+
+
+def _left(source: str, references: Sequence[str]) -> str:
+    """How long the references are beside their source, on the mean; "" where there are none."""
+    if not references or not source:
+        return ""
+    share = sum(map(len, references)) / len(references) / len(source)
+    return next((name for limit, name in _LEFT if share < limit), "longer than the text")
 
 
 def words(text: str) -> list[str]:

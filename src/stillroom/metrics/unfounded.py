@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.metrics import Floats, ratio, share
-from stillroom.metrics._texts import TextMetric, Written
+from stillroom.metrics._texts import NAME, TextMetric, Written
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-#: A word with a capital that does not stand where a sentence begins.
-_NAME = re.compile(r"(?<![.!?:\"“(\s])\s+(?:[\"“(])?([A-ZÀ-ÖØ-Þ][\w'’-]+)")
 
 
 @final
@@ -52,4 +50,4 @@ def unfounded(said: str, source: str) -> list[str]:
     there = source.lower()
     numbers = {re.sub(r"[.,]", "", one) for one in _NUMBER.findall(source)}
     found = [one for one in _NUMBER.findall(said) if re.sub(r"[.,]", "", one) not in numbers]
-    return found + [one for one in _NAME.findall(said) if one.lower() not in there]
+    return found + [one for one in NAME.findall(said) if one.lower() not in there]

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import cost, export, fitness, loop, runtime, teach, train, transfer
-from stillroom.core import artifact, plugins, seeds, signals
+from stillroom import cost, emphasis, export, fitness, loop, runtime, teach, train, transfer
+from stillroom.core import artifact, plugins, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Event, Report
 from stillroom.core.recipe import Recipe
@@ -162,6 +162,7 @@ class Bench:
         rows = corpora.load(recipe.corpus, task=task, store=self.store, report=report)
         self.corpus, self.corpus_digest = rows.learnable, rows.artifact.digest
         self._work, self._read = work, rows.artifact
+        self._heeded = emphasis.read(recipe.transfer, own=work / "runs" / recipe.name)
         self._held_out, self._rights = (rows.test, rows.outside), rows.stated_rights
         self.teacher = teach.prepare(recipe.teacher, task=task, corpus=self.corpus, fit=loop.fit, seed=recipe.seed,
                                      store=self.store, report=report)  # fmt: skip
@@ -178,6 +179,7 @@ class Bench:
                                      store=self.store, held_out=self._held_out, wanted=wanted,
                                      rights=self._rights, asking=self.recipe.teacher.asking,
                                      report=self.report)  # fmt: skip
+        self.said = self.said.emphasised(self._heeded, held_out=[part.ids() for part in self._held_out])
         self.jury = Jury.call(rows.dev, self.said, task=self.recipe.task)
 
     def epochs(self, candidate: Candidate) -> int:
@@ -255,7 +257,7 @@ class Bench:
             "what": "short",
             "epochs": epochs,
             "objectives": [one.model_dump(mode="json", serialize_as_any=True) for one in candidate.objectives],
-            "train": self.recipe.train.model_dump(mode="json", exclude={"checkpoint_seconds", "rounds"}),
+            "train": self.recipe.train.decides(),
             "weight_bits": export.weight_bits(self.recipe.export),
             "seed": self.recipe.seed,
         }
@@ -279,8 +281,8 @@ class Bench:
         task, recipe = self.recipe.task, self.recipe
         trained = self._fit(candidate, seed=recipe.seed, over=over)
         others = [
-            self._fit(candidate, seed=seeds.derive(recipe.seed, f"search/seed/{other}"), over=over)
-            for other in range(1, recipe.search.seeds)
+            self._fit(candidate, seed=chance, over=over)
+            for chance in train.seeds_of(recipe.seed, recipe.search.seeds)[1:]
         ]
         bundle = export.bundle(candidate.student, trained, task=task, dev=self.corpus.dev, settings=recipe.export,
                                said=self.said, rights=self._rights, store=self.store,
@@ -332,6 +334,7 @@ class Bench:
     ) -> tuple[Floats, dict[str, Any]]:
         described = {**settings, "metric": self.jury.metric.kind, "student": candidate.student.resolved()}
         inputs = {**inputs, "dev": self.corpus.dev.digest, "said": self.said.artifact.digest}
+        described |= {"emphasis": self._heeded.settings} if self._heeded else {}
         found = self.store.obtain(STAGE, settings=described, inputs=inputs, make=make)
         table = pq.read_table(found.folder / _ROWS)
         statistics = np.stack([table[name].to_numpy() for name in table.column_names], axis=1)

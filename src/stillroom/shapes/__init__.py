@@ -139,6 +139,10 @@ class Shape(Member, ABC):
     def alike(self, one: Outputs, other: Outputs) -> NDArray[np.float64]:
         """How much of each text two say the same of, `[texts]`: 1 where it is all of it."""
 
+    def laid(self, said: Outputs, own: Outputs) -> Outputs:
+        """What one says of texts, laid on what another reads of them, to be held beside that (`alike`): as it is."""
+        return said
+
     def named(self, values: NDArray[Any]) -> NDArray[Any]:
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)

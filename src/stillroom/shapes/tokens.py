@@ -96,9 +96,14 @@ class Tokens(Shape):
         """The share of its words that they give the same tag, where they have read the same words."""
         if not (np.array_equal(one.words, other.words) and np.array_equal(one.counts, other.counts)):
             raise TypeError("tags of other words: they are to be laid on these first")
-        same = self.named(one.values) == self.named(other.values)
+        same = signals.named(one.values) == signals.named(other.values)
         told = np.bincount(one.owners, weights=same, minlength=len(one))
         return np.divide(told, one.counts, out=np.ones(len(one)), where=one.counts > 0)
+
+    def laid(self, said: Tagged, own: Tagged) -> Tagged:
+        """On the words that the other reads."""
+        words = self.words(own)
+        return self.spread(self.aligned(said, words), words)
 
     def words(self, said: Tagged) -> Words:
         """Those that were labelled; at which tokens nobody asks."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from stillroom.core.calibration import Temperature
+    from stillroom.core.edits import Edit
     from stillroom.core.words import Words
     from stillroom.metrics import Answered
     from stillroom.shapes import Outputs, Shape
@@ -164,9 +165,20 @@ class Task(Member, ABC):
     def named(self, said: Outputs) -> NDArray[Any]:
         """What outputs name, as if it were gold."""
 
+    def gist(self, named: NDArray[Any]) -> list[Any]:
+        """What of what is named stays where a text says the same in other words, text by text: all of it."""
+        return list(named.tolist())
+
     def calibration(self, said: Outputs, gold: NDArray[Any]) -> Temperature | None:
         """What logits are best divided by, by rows with gold; None: too few, or it does not say how sure it is."""
         return None
+
+    def moved(self, item: Any, edits: Sequence[Edit]) -> Any | None:
+        """The gold of a text after edits that leave what it says as it was; None: such edits may change it.
+
+        It is what it was.
+        """
+        return item
 
     def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What is known from the `text` and `label` of training rows, for slices of what is new: nothing, unread."""

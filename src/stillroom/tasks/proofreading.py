@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, rules, spelling
-from stillroom.core.edits import Chunk
+from stillroom.core.edits import Chunk, Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Made, Mark, Reference
 from stillroom.core.tagging import Tagged
@@ -157,6 +157,10 @@ class Proofreading(Task):
     def golds(self, items: Sequence[Any]) -> NDArray[Any]:
         """The same from a list."""
         return objects.array([None if one is None else tuple(_reference(some) for some in one) for one in items])
+
+    def moved(self, item: Any, edits: Sequence[Edit]) -> None:
+        """None: what such edits do to a text is what it looks for."""
+        return
 
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there are references."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
 from stillroom.core.tagging import Span, Tagged
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from stillroom.core.calibration import Temperature
+    from stillroom.core.edits import Edit
     from stillroom.core.words import Words
     from stillroom.metrics._spans import Spans
 
@@ -152,6 +154,17 @@ class TokenLabelling(Labels):
         without = np.bincount(owners[tags < 0], minlength=len(said)) > 0
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
+
+    def gist(self, named: NDArray[Any]) -> list[Any]:
+        """The labels of the spans, from left to right: the words that they stand at may be others."""
+        return [None if one is None else tuple(span.label for span in one) for one in named]
+
+    def moved(self, item: Any, edits: Sequence[Edit]) -> Any:
+        """The spans where they stand now; none if one is gone."""
+        if item is None:
+            return None
+        found = tuple(Span(*core_edits.moved(one.start, one.end, edits), one.label) for one in item)
+        return found if all(one.start < one.end for one in found) else None
 
     def familiar(self, train: Iterable[pa.RecordBatch]) -> Collection[str]:
         """What the spans of training rows look like, in lower case."""

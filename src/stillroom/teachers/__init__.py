@@ -166,6 +166,11 @@ class Teacher(Member, ABC):
         """Whether it is fitted here, to rows of the corpus that have labels."""
         return False
 
+    @property
+    def fitted_here(self) -> bool:
+        """Whether all of it is fitted here, to train and chosen by dev, so that it is known which rows it saw."""
+        return self.needs_gold
+
     @abstractmethod
     def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digests of what it is made from: known before it is made.

@@ -50,6 +50,8 @@ class Examples:
     """What was read, of rows that are judged, where an answer may be a part of it; else nothing."""
     weights: NDArray[np.float32] | None = None
     """How much each text counts, where several answers to one are learned from; None: all alike."""
+    shown: NDArray[np.float32] | None = None
+    """How often an epoch shows each text, on average over epochs, where some are emphasised; None: all once."""
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -91,6 +93,7 @@ class Examples:
             form=self.form,
             texts=[self.texts[row] for row in rows.tolist()] if self.texts else (),
             weights=None if self.weights is None else self.weights[rows],
+            shown=None if self.shown is None else self.shown[rows],
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:

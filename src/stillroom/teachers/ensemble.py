@@ -127,6 +127,11 @@ class Ensemble(Teacher):
         return any(one.needs_gold for one in self.members)
 
     @property
+    def fitted_here(self) -> bool:
+        """Whether all its members are."""
+        return all(one.fitted_here for one in self.members)
+
+    @property
     def lead(self) -> int | None:
         """The first member that shows its network."""
         return next((place for place, one in enumerate(self.members) if one.shows_network), None)

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from stillroom.core.errors import missing_extra
 from stillroom.documents import Document, Evidence, Source, number, words
+from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
+from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
+from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
+from stillroom.documents import _unmeasured as unmeasured
 from stillroom.documents.report import panels, strips
 
 if TYPE_CHECKING:
@@ -92,10 +96,19 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
         "divergence": tables.divergence(evidence),
+        "forgotten_told": forgotten.sentences(evidence),
+        "forgotten": forgotten.figures(evidence),
+        "forgotten_slices": forgotten.slices(evidence),
+        "forgotten_rows": forgotten.rows(evidence),
+        "probed": probed.sections(evidence),
         "risk": panels.risk_and_coverage(evidence),
         "curves": panels.curves(evidence),
         "reliability": panels.reliability(evidence),
         "reliability_tables": [tables.reliability(evidence, system) for system in ("teacher", "student")],
+        "seen_before": contamination.sentences(evidence),
+        "shared_pairs": contamination.pairs(evidence),
+        "shared_scores": contamination.scores(evidence),
+        "shared_rows": contamination.flagged(evidence),
         "gates": tables.gates(evidence),
         "splits": ledger.splits(evidence),
         "labels": ledger.labels(evidence),
@@ -106,6 +119,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "corpus_source": evidence.source("corpus"),
         "lineage": ledger.lineage(evidence),
         "identity": ledger.identity(evidence),
+        "unmeasured": unmeasured.table(evidence),
         "limitations": findings.limitations(evidence),
         "limitations_sources": findings.of_limitations(evidence),
     }

@@ -1,0 +1,274 @@
+"""Asks teacher and bundle what no test row asks, and measures what a score on the test does not show.
+
+What to ask is for the probes to say; all their texts go to the teacher once, as one transfer set, and to the bundle.
+What a probe asks when it has heard that goes to them in further rounds, each a transfer set of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import count
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillroom import comparison, heard
+from stillroom.core import artifact, plugins, recipe, seeds
+from stillroom.core.artifact import Artifact, Draft, Store, text_id
+from stillroom.core.progress import Meter, Report, silent
+from stillroom.corpus import Corpus, Rows
+from stillroom.metrics import Metric
+from stillroom.probes import SIDES, Heard, Sitting
+from stillroom.shapes import Outputs
+from stillroom.table import STUDENT, TEACHER
+from stillroom.tasks import Rows as About
+from stillroom.tasks import Task
+from stillroom.teachers import Teacher
+from stillroom.transfer_set import TransferSet
+
+STAGE, FILE = "audit", "audit.json"
+_QUESTIONS, _TEXTS, _STUDENTS, _ROLE = "questions", "questions.parquet", "student.json", "probes"
+_UNTESTED = "no row to begin with: there is no test, or the teacher has no answer to any of it"
+_ELSEWHERE = "the teacher was not asked: it answers elsewhere; set `ask_teacher = true` under [audit] if that may cost"
+_RECORDED = "the teacher was not asked: it knows no text but those that were recorded"
+_UNWANTED = "the teacher was not asked, as the recipe says"
+
+Ask = Callable[[Sequence[Rows[Any]]], TransferSet]
+"""Has the teacher asked about some rows."""
+
+
+def examine(
+    bundle: Artifact,
+    *,
+    ask: Ask,
+    held: TransferSet,
+    said: TransferSet,
+    corpus: Corpus,
+    task: Task,
+    settings: recipe.Audit,
+    evaluate: recipe.Evaluate,
+    teacher: Teacher,
+    seed: int,
+    store: Store,
+    report: Report = silent,
+) -> Artifact:
+    """Put both to every probe, or find that they were.
+
+    `held` is what the teacher said of test rows.
+
+    Raises:
+        OutsideError: the teacher can't be asked.
+    """
+    unasked = _unasked(teacher, settings)
+    described = {
+        "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in settings.probes],
+        "read": [one.sources() for one in settings.probes],
+        "rows": settings.rows,
+        "task": task.model_dump(mode="json"),
+        "seed": seed,
+        "evaluate": evaluate.model_dump(mode="json", include={"resamples", "confidence", "min_slice_rows"}),
+    }
+    inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
+    inputs |= {"said": said.artifact.digest} if not task.learns_gold else {}
+    inputs |= {part.role: part.digest for part in (corpus.test, corpus.outside)}
+
+    @cache
+    def sitting() -> Sitting | None:
+        return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings,
+                        evaluate=evaluate, seed=seed, report=report)  # fmt: skip
+
+    inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask, task=task)
+    hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
+
+    def first() -> Mapping[str, Sequence[str]]:
+        begun = sitting()
+        texts = [] if begun is None else [text for one in settings.probes for text in one.texts(begun)]
+        return dict.fromkeys(SIDES, texts)
+
+    def further() -> Mapping[str, Sequence[str]]:
+        begun, told = sitting(), hearing.of(inquiry.lots)
+        found = [one.further(begun, told) for one in settings.probes if begun is not None and one.interactive]
+        return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
+
+    inquiry.put(first)
+    while any(one.interactive for one in settings.probes) and inquiry.put(further):
+        pass
+
+    def make(draft: Draft) -> None:
+        begun = sitting()
+        if begun is None:
+            found = {one.kind: one.nothing(_UNTESTED) for one in settings.probes}
+        else:
+            told = hearing.of(inquiry.lots)
+            meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
+            found = {}
+            for one in settings.probes:
+                found[one.kind] = one.measure(begun, told)
+                meter.advance()
+        artifact.write_json(draft.folder / FILE, found)
+
+    return store.obtain(STAGE, settings={**described, "unasked": unasked}, inputs=inputs | inquiry.digests,
+                        make=make)  # fmt: skip
+
+
+def _unasked(teacher: Teacher, settings: recipe.Audit) -> str:
+    """Why the teacher is not asked; "": it is."""
+    if not teacher.answers_any_text:
+        return _RECORDED
+    if settings.ask_teacher is None:
+        return "" if teacher.computes else _ELSEWHERE
+    return "" if settings.ask_teacher else _UNWANTED
+
+
+@final
+@dataclass(frozen=True)
+class _Lot:
+    """Texts that were asked about together, and what the teacher said of those that it was asked about."""
+
+    questions: Artifact
+    answers: TransferSet | None
+
+    @cached_property
+    def texts(self) -> Mapping[str, Sequence[str]]:
+        """By side."""
+        both = pq.read_table(self.questions.folder / _TEXTS, columns=["text"])["text"].to_pylist()
+        own = self.questions.read_json(_STUDENTS) if (self.questions.folder / _STUDENTS).exists() else both
+        return {TEACHER: both, STUDENT: own}
+
+
+@final
+class _Inquiry:
+    """Texts that are asked about, round after round: each lot an artifact, and what the teacher said of it another."""
+
+    def __init__(
+        self, store: Store, *, settings: Mapping[str, Any], inputs: Mapping[str, str], ask: Ask | None, task: Task
+    ) -> None:
+        self._store, self._settings, self._inputs, self._ask, self._task = store, settings, inputs, ask, task
+        self.lots: list[_Lot] = []
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the lots so far."""
+        found = {}
+        for number, lot in enumerate(self.lots):
+            place = f".{number}" if number else ""
+            found[f"questions{place}"] = lot.questions.digest
+            if lot.answers is not None:
+                found[f"answers{place}"] = lot.answers.artifact.digest
+        return found
+
+    def put(self, choose: Callable[[], Mapping[str, Sequence[str]]]) -> bool:
+        """Ask about what is chosen by side, but for what was asked; whether that is anything."""
+
+        def make(draft: Draft) -> None:
+            asked = {side: {text for lot in self.lots for text in lot.texts[side]} for side in SIDES}
+            new = {side: [text for text in dict.fromkeys(texts) if text not in asked[side]]
+                   for side, texts in choose().items()}  # fmt: skip
+            _write(draft, new, task=self._task)
+
+        later = {"round": len(self.lots), "asked": self._ask is not None} if self.lots else {}
+        questions = self._store.obtain(_QUESTIONS, settings={**self._settings, **later},
+                                       inputs={**self._inputs, **self.digests}, make=make)  # fmt: skip
+        counts = questions.manifest["facts"]
+        rows: Rows[Any] = Rows(questions.folder / _TEXTS, questions.file_digest(_TEXTS), _ROLE, int(counts["texts"]))
+        answers = self._ask([rows]) if self._ask is not None and rows.count else None
+        self.lots.append(_Lot(questions, answers))
+        return any(counts.values())
+
+
+def _write(draft: Draft, by_side: Mapping[str, Sequence[str]], *, task: Task) -> None:
+    """The texts for the teacher as rows, and beside them those for the student where they are others."""
+    texts = by_side[TEACHER]
+    if (own := by_side[STUDENT]) != texts:
+        artifact.write_json(draft.folder / _STUDENTS, own)
+        draft.facts["students"] = len(own)
+    nothing = pa.nulls(len(texts))
+    columns = {"id": pa.array([text_id(text) for text in texts], type=pa.string()),
+               "text": pa.array(texts, type=pa.string()), "label": nothing.cast(task.gold_type()),
+               "domain": nothing.cast(pa.string())}  # fmt: skip
+    pq.write_table(pa.table(columns), draft.folder / _TEXTS, compression="zstd")
+    draft.facts["texts"] = len(texts)
+
+
+def _sitting(
+    bundle: Artifact,
+    *,
+    held: TransferSet,
+    said: TransferSet,
+    corpus: Corpus,
+    task: Task,
+    settings: recipe.Audit,
+    evaluate: recipe.Evaluate,
+    seed: int,
+    report: Report,
+) -> Sitting | None:
+    """The test rows that were drawn, with what both say of them; None: there are none."""
+    every = heard.rows(corpus, task=task)
+    told = heard.of_rows(every, held=held, said=said, task=task)
+    every = heard.answered(every, told)
+    roles = np.array(every["role"].to_pylist(), dtype=object)
+    gold = task.gold(every["label"])
+    judged = np.flatnonzero(task.asked(gold) & (roles == corpus.test.role))
+    if not len(judged):
+        return None
+    rng = seeds.generator(seed, "audit/drawn")
+    drawn = np.sort(rng.choice(judged, size=min(settings.rows, len(judged)), replace=False))
+    # What gold speaks of has to be there too, and is judged by nobody.
+    kept = np.sort(np.concatenate([drawn, np.flatnonzero(~task.asked(gold))]))
+    some = every.take(kept)
+    texts, ids = (some[name].to_pylist() for name in ("text", "id"))
+    meter = Meter(report, stage="answers", total=len(texts), unit="texts")
+    outputs = {TEACHER: heard.of_teacher(told, ids, task=task),
+               STUDENT: heard.of_student(bundle, texts, meter, task=task)}  # fmt: skip
+    gold = task.gold(some["label"])
+    gold = gold if task.known(gold).any() else task.named(outputs[TEACHER])
+    about = About(texts, ids, [one or "" for one in some["domain"].to_pylist()],
+                  np.zeros(len(texts), dtype=np.bool_))  # fmt: skip
+    named = frozenset({TEACHER}) if held.names_labels_only else frozenset[str]()
+    members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
+    first = {one: task.answered(gold, said, outputs[TEACHER], named=one in named, rows=about)
+             for one, said in outputs.items()}  # fmt: skip
+    columns = {
+        name.removeprefix("column."): ["" if one is None else str(one) for one in some[name].to_pylist()]
+        for name in some.column_names
+        if name.startswith("column.")
+    }
+    return Sitting(task, about, gold, np.flatnonzero(np.isin(kept, drawn)), outputs,
+                   comparison.primary(members, first), named, columns, evaluate.confidence, evaluate.resamples,
+                   evaluate.min_slice_rows, seed)  # fmt: skip
+
+
+@final
+class _Hearing:
+    """What both said of the probes' texts so far; the bundle is asked about a text once."""
+
+    def __init__(self, bundle: Artifact, *, unasked: str, task: Task, report: Report) -> None:
+        self._bundle, self._unasked, self._task, self._report = bundle, unasked, task, report
+        self._places: dict[str, dict[str, int]] = {side: {} for side in SIDES if side == STUDENT or not unasked}
+        self._outputs = {side: self._join([]) for side in self._places}
+        self._lots = 0
+
+    def of(self, lots: Sequence[_Lot]) -> Heard:
+        """The same of all these, some of which it may have heard."""
+        for lot in lots[self._lots :]:
+            new = [text for text in lot.texts[STUDENT] if text not in self._places[STUDENT]]
+            meter = Meter(self._report, stage="answers", total=len(new), unit="texts")
+            self._add(STUDENT, new, heard.of_student(self._bundle, new, meter, task=self._task))
+            if lot.answers is not None:
+                told = heard.told(lot.answers, self._task)
+                self._add(TEACHER, told.texts, told.logits)
+        self._lots = len(lots)
+        places = {side: dict(self._places[side]) for side in SIDES if side in self._places}
+        return Heard(self._task, places, {side: self._outputs[side] for side in places}, self._unasked)
+
+    def _add(self, side: str, texts: Sequence[str], said: Outputs) -> None:
+        places = self._places[side]
+        places.update(dict(zip(texts, count(len(places)), strict=False)))
+        self._outputs[side] = self._join([self._outputs[side], said])
+
+    def _join(self, parts: Sequence[Outputs]) -> Outputs:
+        return self._task.form.join(parts, outputs=len(self._task.outputs))
