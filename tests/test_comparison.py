@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from stillroom import comparison, intervals
-from stillroom.core import recipe
+from stillroom.core import objects, plugins, recipe, scored
 from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
 from stillroom.core.progress import Event
 from stillroom.metrics import Answers
+from stillroom.metrics._tokens import Told
 from stillroom.table import Table
+from tests.contracts.test_tasks import spoken
 
 METRICS = ("accuracy", "macro_f1", "ece", "nll")
 LABELS = ("a", "b", "c")
@@ -226,6 +228,57 @@ class TestPlantedFaults:
         assert told["systems"]["student"]["scores"]["agreement"] == told["agreement"]
         assert set(told["difference"]["student_minus_teacher"]) == {"accuracy"}
         assert set(told["difference"]["student_minus_baseline"]) == {"accuracy", "agreement", "negative_flips"}
+
+
+class TestATeacherThatOnlyWrites:
+    """It says nothing of tokens; the student does."""
+
+    METRICS: ClassVar = plugins.build("tasks", {"kind": "generation", "learns": "written"}).metrics
+    TEXTS: ClassVar = [f"text {row} {'long ' * (row % 5)}" for row in range(60)]
+
+    def told(self, *, references: bool) -> dict[str, Any]:
+        gold = objects.array([(text[:3], text[1:4]) if references else () for text in self.TEXTS])
+        student = spoken(self.TEXTS)
+        teacher = scored.unscored(objects.array([text[1:4] for text in self.TEXTS]), np.ones(60, np.bool_), kept=4)
+        said = {"teacher": teacher, "student": student}
+        rows = Table(
+            ids=tuple(f"r{row}" for row in range(60)),
+            domain=("films",) * 60,
+            outside=np.zeros(60, np.bool_),
+            aspects={"length": np.array([float(len(text)) for text in self.TEXTS])},
+            said={name: Told.of(one, teacher, gold) for name, one in said.items()},
+            columns={"half": tuple("ab"[row % 2] for row in range(60))},
+        )
+        quick = recipe.Evaluate(resamples=200, min_slice_rows=20)
+        return comparison.compare(rows, metrics=self.METRICS, settings=quick, seed=1)
+
+    def test_what_is_kept_is_what_is_written(self) -> None:
+        told = self.told(references=True)
+        assert next(iter(told["retention"])) == "chrf"
+        assert told["retention"]["chrf"]["value"] == pytest.approx(1.0)
+        halves = [one for one in told["slices"] if one["family"] == "half"]
+        assert [one["retention"]["n"] for one in halves] == [30, 30]
+        assert all(one["retention"]["value"] == pytest.approx(1.0) for one in halves)
+        assert told["systems"]["student"]["scores"]["bits_per_byte"]["value"] > 0
+
+    @pytest.mark.parametrize("references", [True, False])
+    def test_what_nobody_said_is_not_measurable_and_says_why(self, references: bool) -> None:
+        told = self.told(references=references)
+        why = "the teacher does not say how probable tokens are"
+        systems = told["systems"]
+        unknown = [systems["teacher"]["scores"]["bits_per_byte"], systems["student"]["scores"]["kl_mean"],
+                   systems["student"]["scores"]["perplexity"], told["retention"]["byte_probability"],
+                   told["difference"]["student_minus_teacher"]["byte_probability"]]  # fmt: skip
+        assert [(one["value"], one["n"], one["reason"]) for one in unknown] == [(None, 60, why)] * 5
+        assert "kl_mean" not in systems["teacher"]["scores"]
+        unnamed = "teacher and student name nothing that could be the same"
+        for one in (told["agreement"], told["divergence"]["churn"], told["divergence"]["wrong_flips"],
+                    told["forgotten"]["rate"], told["ceiling"]["student_student"]):  # fmt: skip
+            assert (one["value"], one["reason"]) == (None, unnamed)
+        assert ("chrf" in systems["student"]["scores"]) == references
+        if not references:
+            assert {one["reason"] for one in told["slices"]} == {why}
+            assert told["worst_slice"]["retention"]["value"] is None
 
 
 @given(seed=st.integers(0, 2**16), test=st.integers(2, 60), outside=st.integers(0, 20), noise=st.floats(0, 4))

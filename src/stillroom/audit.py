@@ -235,7 +235,8 @@ def _sitting(
                   np.zeros(len(texts), dtype=np.bool_))  # fmt: skip
     named = frozenset({TEACHER}) if held.names_labels_only else frozenset[str]()
     members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
-    first = task.answered(gold, outputs[STUDENT], outputs[TEACHER], rows=about)
+    first = {one: task.answered(gold, said, outputs[TEACHER], named=one in named, rows=about)
+             for one, said in outputs.items()}  # fmt: skip
     columns = {
         name.removeprefix("column."): ["" if one is None else str(one) for one in some[name].to_pylist()]
         for name in some.column_names

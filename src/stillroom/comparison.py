@@ -51,7 +51,7 @@ def compare(
     meter = Meter(report, stage="intervals", total=len(members) + 1, unit="passes")
     answers = table.answers(table.test, systems)
     members = [one for one in members if answers[STUDENT].part(one.answers) is not None]
-    first = primary(members, answers[STUDENT])
+    first = primary(members, answers)
     members = [first, *(one for one in members if one is not first)]
     told = _headline(answers, members, settings=settings, seed=seed, meter=meter)
     cut = parts.cut(table)
@@ -145,11 +145,18 @@ def _check(table: Table, members: Sequence[Metric]) -> None:
         raise InputError(*problems)
 
 
-def primary(members: Sequence[Metric], said: Answered) -> Metric:
-    """The first metric that is about any of these rows, and can be retained; else the first."""
-    fit = [one for one in members if one.higher_is_better and not one.against_teacher]
-    about = (one for one in fit if (rows := one.counted(said)) is None or len(rows))
-    return next(about, members[0])
+def primary(members: Sequence[Metric], answers: Mapping[str, Answered]) -> Metric:
+    """The first metric that is about any of these rows, and can be retained, since both sides say what it takes.
+
+    Where there is none, the first.
+    """
+    for one in members:
+        unsaid = any(one.unsaid(answers[side], who=side) for side in (TEACHER, STUDENT))
+        if one.higher_is_better and not one.against_teacher and not unsaid:
+            found = one.about(answers[STUDENT])
+            if found is not None and (found[1] is None or len(found[1])):
+                return one
+    return members[0]
 
 
 def _headline(
@@ -168,28 +175,21 @@ def _headline(
     pairs = {f"student_minus_{other}": other for other in answers if other != STUDENT}
     difference: dict[str, Any] = {pair: {} for pair in pairs}
     for metric in members:
-        mute = {one for one, said in answers.items() if said.named and metric.needs_probabilities}
-        estimates = drawn.estimate(
-            {
-                system: _sample(metric, said)
-                for system, said in answers.items()
-                if not (metric.against_teacher and system == TEACHER) and system not in mute
-            }
-        )
-        for system in mute:
-            systems[system]["scores"][metric.kind] = _unsaid(system, rows).as_dict()
-            if f"student_minus_{system}" in difference:
-                difference[f"student_minus_{system}"][metric.kind] = _unsaid(system, rows).as_dict()
-        for system, estimate in estimates.items():
-            score = _sized(metric, intervals.score(metric, estimate, confidence=settings.confidence))
+        judged = {one: said for one, said in answers.items() if not (metric.against_teacher and one == TEACHER)}
+        mute = {one: not_measurable(rows, why) for one, said in judged.items() if (why := metric.unsaid(said, who=one))}
+        estimates = drawn.estimate({one: _sample(metric, said) for one, said in judged.items() if one not in mute})
+        for system in judged:
+            score = mute.get(system) or _score(metric, estimates[system], settings.confidence)
             systems[system]["scores"][metric.kind] = score.as_dict()
         for pair, other in pairs.items():
-            if other in estimates:
-                minus = _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
+            if other in judged:
+                unsaid = mute.get(STUDENT) or mute.get(other)
+                minus = unsaid or _difference(metric, estimates[STUDENT], estimates[other], settings.confidence)
                 difference[pair][metric.kind] = minus.as_dict()
-        if metric.higher_is_better and not metric.against_teacher and not mute & {STUDENT, TEACHER}:
-            kept = (estimates[STUDENT] / estimates[TEACHER]).interval(settings.confidence, within=(0.0, math.inf))
-            retention[metric.kind] = _sized(metric, kept).as_dict()
+        if metric.higher_is_better and not metric.against_teacher:
+            unsaid = mute.get(STUDENT) or mute.get(TEACHER)
+            kept = unsaid or _retention(metric, estimates[STUDENT], estimates[TEACHER], settings.confidence)
+            retention[metric.kind] = kept.as_dict()
         meter.advance()
     return {"systems": systems, "retention": retention, "difference": difference}
 
@@ -201,6 +201,14 @@ def _sample(metric: Metric, said: Answered) -> Sample:
         raise AssertionError(f"{metric.kind} is about nothing of this, as it is of what the student said")
     counted, rows = found
     return Sample(rows, metric.value, counted)
+
+
+def _score(metric: Metric, estimate: Estimate, confidence: float) -> Interval:
+    return _sized(metric, intervals.score(metric, estimate, confidence=confidence))
+
+
+def _retention(metric: Metric, student: Estimate, teacher: Estimate, confidence: float) -> Interval:
+    return _sized(metric, (student / teacher).interval(confidence, within=(0.0, math.inf)))
 
 
 def _difference(metric: Metric, student: Estimate, other: Estimate, confidence: float) -> Interval:
@@ -215,12 +223,10 @@ def _sized(metric: Metric, interval: Interval) -> Interval:
     return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
 
 
-def _unsaid(system: str, rows: int) -> Interval:
-    return not_measurable(rows, f"the {system} names a label and does not say how sure it is")
-
-
 def _agreement(student: Answered, confidence: float) -> dict[str, Any]:
     same = student.agrees
+    if same is None:
+        return not_measurable(len(student), divergence.NOTHING_NAMED).as_dict()
     return intervals.clopper_pearson(int(same.sum()), len(same), confidence).as_dict()
 
 

@@ -19,6 +19,7 @@ FIGURES = ("mean", "p50", "p95", "p99", "max")
 _LEAST = 1e-12  # a probability below which none is told apart
 _UNSAID = "it does not say of each row how probable each answer is"
 _NEITHER = "its answers are neither right nor wrong"
+NOTHING_NAMED = "teacher and student name nothing that could be the same"
 
 
 def measure(
@@ -34,6 +35,9 @@ def measure(
         apart = None if pair is None else _apart(*pair)[kind]
         told[kind] = _spread(apart, len(student), resamples=resamples, confidence=confidence, rng=rng)
     agrees = student.agrees
+    if agrees is None:
+        unnamed = not_measurable(len(student), NOTHING_NAMED).as_dict()
+        return {**told, "churn": unnamed, "wrong_flips": unnamed}
     told["churn"] = intervals.clopper_pearson(int((~agrees).sum()), len(agrees), confidence).as_dict()
     right, its = student.right, student.teacher_right
     if right is None or its is None:

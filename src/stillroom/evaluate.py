@@ -80,7 +80,7 @@ def judge(
             draft.facts["unanswered"] = every.num_rows - rows.num_rows
         made = heard.told(said, task, part=corpus.dev.role) if corpus.made else None
         floor = floors.of(task)
-        meets_floor = undistilled is not None or not floor.needs_gold
+        meets_floor = task.has_floor and (undistilled is not None or not floor.needs_gold)
         others = (undistilled is not None) + meets_floor + (len(fits) if len(fits) > 1 else 0)
         total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + generalisation.most(task)
         meter = Meter(report, stage="answers", total=total, unit="texts")
@@ -102,7 +102,8 @@ def judge(
                                        floor=floor.name, fits=several, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
             write_table(table, draft.folder / TABLE)
-            members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
+            # In the order of what is told: the primary one first, for whoever compares by these.
+            members: list[Metric] = [plugins.build("metrics", name) for name in found["systems"][STUDENT]["scores"]]
             write_statistics(table, members, draft.folder / STATISTICS)
             judged = dict(zip(*(rows[name].to_pylist() for name in ("id", "text")), strict=True))
             found["flipped"] = flips.examples(table, [judged[one] for one in table.ids],

@@ -135,6 +135,9 @@ def misfits(recipe: Recipe) -> list[Problem]:
         found = f"a {teacher.kind} teacher, which answers with {', '.join(sorted(teacher.answers_in)) or 'nothing'}"
         todo = "Choose another teacher."
         problems.append(Problem("teacher", found, f"one that answers with {task.shape} for {task.kind}", todo))
+    else:
+        unserved = task.unserved(signals.implied(teacher.signals))
+        problems += [unserved] if unserved else []
     if student.follows and not teacher.shows_network:
         found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
         todo = "Name a network to start from (`student.start`), choose the student `bag`, or a teacher that is here."

@@ -33,8 +33,13 @@ class Fits:
     alike: Flags
 
     @classmethod
-    def of(cls, answers: Sequence[Any], teacher: Any, rows: pa.Table, *, task: Task, named: frozenset[str]) -> Self:
-        """From what each of them put out for rows that can be aligned, and what the teacher did, in their order."""
+    def of(
+        cls, answers: Sequence[Any], teacher: Any, rows: pa.Table, *, task: Task, named: frozenset[str]
+    ) -> Self | None:
+        """From what each of them put out for rows that can be aligned, and what the teacher did, in their order.
+
+        None: the teacher names nothing that they could name too.
+        """
         ids = rows["id"].to_pylist()
         people = [*answers, teacher]
         said: list[Answered] = []
@@ -46,7 +51,9 @@ class Fits:
                     rows, {TEACHER: (ids, one), **others}, task=task, named=named if one is teacher else frozenset()
                 )
                 told = [table.said[system] for system in others]
-                alike[place] = [one.agrees for one in told]
+                alike[place] = [same for one in told if (same := one.agrees) is not None]
+                if len(alike[place]) < len(told):
+                    return None
                 said = told if one is teacher else said
         count = len(said[0])
         square = np.ones((len(people), len(people), count), dtype=np.bool_)
@@ -56,10 +63,10 @@ class Fits:
         return cls(said, square)
 
     @classmethod
-    def shipped(cls, said: Answered) -> Self:
-        """The one that ships, alone."""
-        own = np.ones(len(said), dtype=np.bool_)
-        return cls([said], np.array([[own, said.agrees], [said.agrees, own]]))
+    def shipped(cls, said: Answered) -> Self | None:
+        """The one that ships, alone; None: as above."""
+        own, same = np.ones(len(said), dtype=np.bool_), said.agrees
+        return None if same is None else cls([said], np.array([[own, same], [same, own]]))
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The same of these rows."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom import intervals
+from stillroom import divergence, intervals
 from stillroom.core import recipe, seeds
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import translating_full_disk
@@ -63,6 +63,8 @@ def measure(
     None: there is one student, the one that ships.
     """
     every = fits or Fits.shipped(table.said[STUDENT])
+    if every is None:
+        return nothing(divergence.NOTHING_NAMED)
     test = every.take(table.test)
     level, count = settings.confidence, len(table.test)
     lost, teacher = test.forgotten, table.said[TEACHER].take(table.test)
@@ -105,7 +107,8 @@ def nothing(reason: str) -> dict[str, Any]:
 def ceiling(table: Table, fits: Fits | None, *, settings: recipe.Evaluate, seed: int) -> dict[str, Any]:
     """How often those agree of whom nobody is more right: what agreement with the teacher can be held against."""
     count = len(table.test)
-    students = not_measurable(count, ONE_SEED)
+    alone = ONE_SEED if table.said[STUDENT].agrees is not None else divergence.NOTHING_NAMED
+    students = not_measurable(count, alone)
     if fits is not None and len(fits) > 1:
         pairs = np.triu_indices(len(fits), k=1)
         same = fits.alike[:-1, :-1, table.test][pairs].mean(axis=0)
@@ -268,7 +271,7 @@ def among_learned(
     Rows of dev and of the test are not among them. Strength is the mean over the fits of the share of a row that they
     say otherwise than the teacher (`Shape.alike`). None: what they answer can't be compared so.
     """
-    if task.form.writes:
+    if said.answers_are_texts:
         return None
 
     def make(draft: Draft) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from stillroom import heard, intervals, transfer_set
 from stillroom.core.artifact import Artifact
 from stillroom.core.progress import Meter
+from stillroom.divergence import NOTHING_NAMED
 from stillroom.gap import Side
 from stillroom.intervals import Interval, not_measurable
 from stillroom.tasks import Rows, Task
@@ -74,4 +75,6 @@ def _agreement(side: Side, rows: int, task: Task, confidence: float) -> Interval
     about = Rows(texts, ids, [""] * rows, np.zeros(rows, dtype=np.bool_))
     student, teacher = (task.form.take(said, places) for said in (side.student, side.teacher))
     agrees = task.answered(task.named(teacher), student, teacher, rows=about).agrees
+    if agrees is None:
+        return not_measurable(rows, NOTHING_NAMED)
     return intervals.clopper_pearson(int(agrees.sum()), len(agrees), confidence)

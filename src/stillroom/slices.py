@@ -125,12 +125,13 @@ def compare(
     drawn = Resamples(len(table.ids), count=settings.resamples, rng=rng)
     needed = max(settings.min_slice_rows, metric.min_rows)
     said = table.said[TEACHER]
+    unsaid = next((why for who in (TEACHER, STUDENT) if (why := metric.unsaid(table.said[who], who=who))), "")
     counts = {part: _count(metric, said.take(part.members)) for part in slices}
     findings: list[Finding] = []
     # A family at a time: its slices' statistics are no more than the table's, whatever the number of families.
     for _, family in itertools.groupby(slices, key=lambda part: part.family):
         parts = list(family)
-        measurable = [part for part in parts if counts[part] >= needed]
+        measurable = [part for part in parts if counts[part] >= needed and not unsaid]
         estimates = drawn.estimate(
             {
                 f"{system}/{part.name}": _sample(metric, answers, part.members)
@@ -140,20 +141,23 @@ def compare(
         )
         for part in parts:
             pair = [estimates.get(f"{system}/{part.name}") for system in (TEACHER, STUDENT)]
-            sizes = {"count": counts[part], "needed": needed}
-            findings.append(_finding(table, part, pair, metric=metric, settings=settings, **sizes))
+            none = not_measurable(counts[part], unsaid or _too_few(part, counts[part], needed))
+            findings.append(_finding(table, part, pair, metric=metric, settings=settings, none=none))
     return findings
 
 
 def _count(metric: Metric, answers: Answered) -> int:
     """How many rows the metric is about."""
-    counted = metric.counted(answers)
-    return len(answers) if counted is None else len(counted)
+    found = metric.about(answers)
+    return 0 if found is None else len(answers if found[1] is None else found[1])
 
 
 def _sample(metric: Metric, answers: Answered, members: Rows) -> Sample:
-    counted = metric.counted(answers)
-    return Sample(metric.rows(answers), metric.value, members if counted is None else members[counted])
+    found = metric.statistics(answers)
+    if found is None:
+        raise AssertionError(f"{metric.kind} is about nothing of a slice, of which it counts rows")
+    counted, rows = found
+    return Sample(rows, metric.value, members if counted is None else members[counted])
 
 
 def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
@@ -189,15 +193,13 @@ def _finding(
     *,
     metric: Metric,
     settings: recipe.Evaluate,
-    count: int,
-    needed: int,
+    none: Interval,
 ) -> Finding:
     answers = part.of(table.answers(part.members, (STUDENT,)))[STUDENT]
     flipped = flips(answers, settings.confidence)
     teacher, student = pair
     if teacher is None or student is None:
-        nothing = not_measurable(count, _too_few(part, count, needed))
-        return Finding(part, nothing, nothing, nothing, flipped, None)
+        return Finding(part, none, none, none, flipped, None)
     retained = student / teacher
     retention = retained.interval(settings.confidence, within=(0.0, math.inf))
     return Finding(

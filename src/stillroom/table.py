@@ -167,7 +167,7 @@ def write_statistics(table: Table, metrics: Sequence[Metric], path: Path) -> Non
     for system in (TEACHER, STUDENT):
         said = table.said[system].take(test)
         for metric in metrics:
-            mute = (metric.needs_probabilities and said.named) or (metric.against_teacher and system == TEACHER)
+            mute = metric.unsaid(said, who=system) or (metric.against_teacher and system == TEACHER)
             found = None if mute else metric.statistics(said)
             if found is None:
                 continue

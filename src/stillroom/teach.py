@@ -192,8 +192,9 @@ def study(
         if student.follows:
             draft.facts["tokenizer"] = artifact.sha256(loaded.tokenizer_json().encode())
 
-    # Of a start of its own, whoever the teacher is.
+    # Of a start of its own, whoever the teacher is, unless it has to know what that calls its tokens.
     inputs = student.sources() or {"teacher": teacher.digest}
+    inputs |= {"teacher": teacher.digest} if student.names_tokens else {}
     described: dict[str, Any] = {"studies": student.studies or student.kind}
     # Of a kind that has tokens of its own, one that reads its teacher's takes more.
     described |= {"follows": True} if student.follows and not student.follows_tokenizer else {}

@@ -292,7 +292,7 @@ def _texts(corpus: corpora.Learnable, said: TransferSet | None, *, task: Task) -
     yield from corpus.unlabelled.texts()
     compared = said is not None and signals.speak_of_tokens(said.recorded)
     parts = ("train", "unlabelled", "dev") if compared else ("train", "unlabelled")
-    columns = ["part", said.answer, *task.form.beside] if said is not None and task.form.may_write else []
+    columns = ["part", *task.form.columns_of(said.answer)] if said is not None and task.form.may_write else []
     for shard in said.shards(columns) if said is not None and columns else ():
         if transfer_set.part_of(shard) in parts:
             yield from task.form.written(task.form.answers(shard))

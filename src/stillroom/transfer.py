@@ -272,8 +272,8 @@ def _close(
     if found.tally:
         report(Event(STAGE, note=f"parts of answers: {_counted(found.tally)}"))
     recorded = wanted - signals.ANSWERS | {identity.answers}
-    answers = {identity.answers, *(signals.ANSWERS & form.answering)}
-    tables = answers | form.on_request
+    answers = {form.answer, *(signals.ANSWERS & form.answering)}
+    tables = answers | {identity.answers} | form.on_request
     draft.circumstances["objectives"] = transfer_set.possible(frozenset(signals.kind(name) for name in recorded))
     draft.facts.update(
         {

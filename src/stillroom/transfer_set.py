@@ -61,6 +61,11 @@ class TransferSet:
         return self.answer == "label"
 
     @property
+    def answers_are_texts(self) -> bool:
+        """Whether the teacher's answers are texts, and no more."""
+        return self.answer == "sequence"
+
+    @property
     def answer(self) -> str:
         """The signal of the answers: `logits`, `label`, or `embedding`."""
         return str(self.teacher["answers"])
@@ -76,7 +81,7 @@ class TransferSet:
 
     def answers(self, rows: pa.Table, *, part: str, task: Task) -> tuple[pa.Table, Outputs]:
         """Those rows of a part that the teacher answered, by their `id`, and its answers to them."""
-        columns = ["id", "part", self.answer, *task.form.beside]
+        columns = ["id", "part", *task.form.columns_of(self.answer)]
         heard = [one for one in self.shards(columns) if part_of(one) == part]
         places = {one: place for place, one in enumerate(chain.from_iterable(one["id"].to_pylist() for one in heard))}
         rows = rows.filter(pc.is_in(rows["id"], pa.array(places, type=pa.string())))

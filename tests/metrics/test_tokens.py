@@ -172,6 +172,34 @@ def test_who_reads_more_of_a_long_text_than_the_teacher_is_as_perplexed() -> Non
     assert score("perplexity", Told.of(long, short)) == pytest.approx(score("perplexity", Told.of(short, short)))
 
 
+def silent(texts: Any) -> Scored:
+    return scored.unscored(objects.array(texts), np.array([True] * len(texts)), kept=8)
+
+
+def test_of_a_teacher_that_only_writes_nothing_is_made_up() -> None:
+    """It is judged by what it wrote; the student also by its own tokens, and by nothing that needs the teacher's."""
+    tokens = np.random.default_rng(9).integers(0, 50, 40)
+    said, teacher = spoken(logits(1), tokens, texts=["to Oslo", "home"]), silent(["to Oslo", "away"])
+    references = objects.array([("To Oslo",), ("home",)])
+    student, its = Told.of(said, teacher, references), Told.of(teacher, teacher, references)
+    for kind in ("byte_probability", "bits_per_byte"):
+        metric: Metric = plugins.build("metrics", kind)
+        assert metric.unsaid(student, who="student") == ""
+        assert metric.unsaid(its, who="teacher") == "the teacher does not say how probable tokens are"
+    for kind in ("kl_mean", "kl_p50", "kl_p95", "next_token", "perplexity"):
+        metric = plugins.build("metrics", kind)
+        assert metric.unsaid(student, who="student") == "the teacher does not say how probable tokens are"
+    for kind in ("exact_match", "chrf", "rouge_l", "repetition"):
+        metric = plugins.build("metrics", kind)
+        assert metric.unsaid(student, who="student") == metric.unsaid(its, who="teacher") == ""
+    part = its.part("texts")
+    assert part is not None
+    assert plugins.build("metrics", "exact_match").score(part[0]) == 0.5
+    assert student.agrees is None
+    assert set(its.told()) == {"text"}
+    assert set(student.told()) == {"text", "nats", "bytes"}
+
+
 def test_what_is_written_is_judged_where_there_are_references() -> None:
     tokens = np.random.default_rng(9).integers(0, 50, 40)
     said = spoken(logits(1), tokens, texts=["to Oslo", "home"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,36 @@ import numpy as np
 import pytest
 import torch
 
-from stillroom import fitness
-from stillroom.core import batches, plugins, recipe
+from stillroom import fitness, teach
+from stillroom.core import artifact, batches, objects, plugins, recipe, scored, spans
+from stillroom.core.artifact import Draft, Store
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.export import in_torch
 from stillroom.formats import Checks
 from stillroom.students.decoder import Decoder
 from stillroom.students.decoder import network as decoder
+from stillroom.teachers._fitting import Examples
 from stillroom.teachers.huggingface import HuggingFace
 from tests.conftest import phrases
+from tests.teachers.endpoint.scenes import endpoint
 
 TASK: Any = plugins.build("tasks", {"kind": "generation", "kept": 6, "writes": 12})
 ODD = ["", " ", "naïve café", "中文 text", "a\tb\nc", "👍🏽", "x" * 400, "</s> the ship"]
+
+
+def mute() -> Any:
+    """A teacher behind an API, which writes and shows nothing of itself."""
+    return endpoint("http://host/v1", answers="text", prompt="{text}").open(Path(), task=TASK)
+
+
+def begins(start: str, draft: Draft) -> None:
+    """The artifact of a teacher whose texts begin so."""
+    artifact.write_text(draft.folder / "start", start)
+
+
+def studied(student: Any, teacher: Any, folder: Path) -> Any:
+    student.study(teacher, folder)
+    return student.begin(task=TASK, studied=folder, texts=iter(()), seed=1)
 
 
 def opened(folder: Path, task: Any = TASK, **settings: Any) -> Any:
@@ -97,6 +116,25 @@ class TestBegins:
         student.study(opened(speaker_folder, start="</s>"), tmp_path)
         network = student.begin(task=TASK, studied=tmp_path, texts=iter(()), seed=1)
         assert network.encode(["the ship"])[0][0] == 1, "it reads as its teacher does"
+
+    def test_of_a_teacher_that_shows_no_tokens_it_has_its_own_names(self, speaker_folder: Path, tmp_path: Path) -> None:
+        student: Any = plugins.build("students", {"kind": "decoder", "layers": 2, "start": str(speaker_folder)})
+        network = studied(student, mute(), tmp_path)
+        assert network.names.same
+        said = in_torch(network, ["the ship"], task=TASK)[0]
+        assert said.tokens.tolist() == network.encode(["the ship"])[0][1:].tolist()
+
+    def test_another_teacher_in_the_same_folder_is_studied_anew(self, speaker_folder: Path, tmp_path: Path) -> None:
+        """Also by one with a start of its own: how it reads, and what it calls tokens, hangs on who teaches."""
+        student: Any = plugins.build("students", {"kind": "decoder", "layers": 2, "start": str(speaker_folder)})
+        store = Store(tmp_path)
+        first = []
+        for start in ("<s>", "</s>"):
+            made = store.obtain("teacher", settings={}, inputs={"start": start}, make=partial(begins, start))
+            found = teach.study(student, opened(speaker_folder, start=start), teacher=made, store=store)
+            network = student.begin(task=TASK, studied=found.folder, texts=iter(()), seed=1)
+            first.append(int(network.encode(["the ship"])[0][0]))
+        assert first == [0, 1]
 
 
 @pytest.mark.slow
@@ -197,11 +235,43 @@ class TestTeaches:
         assert [len(one) - 1 for one in ids] == said.counts.tolist() == words.counts.tolist()
 
     def test_dev_counts_the_bytes_of_what_was_written(self, speaker_folder: Path, begun: Any) -> None:
-        """What chooses is a probability of bytes, of the prompt and of what stands behind it."""
+        """What chooses is a probability of bytes, of what stands behind the prompt: nobody learns the prompt."""
         task: Any = plugins.build("tasks", {"kind": "generation", "kept": 6, "writes": 12, "learns": "written"})
         said = task.form.heard(opened(speaker_folder, task).ask(["the ship"], precision="fp32", tokens_per_batch=64)[0])
-        _, words, _ = task.form.taught(begun, ["the ship"], said)
+        ids, words, there = task.form.taught(begun, ["the ship"], said)
         assert words.places[-1, 1] == len(f"the ship{said.texts[0]}".encode())
+        dev = Examples(ids, task.place(task.golds([()]), words), task.form.aligned(there, words), words=words,
+                       form=task.form)  # fmt: skip
+        with torch.inference_mode():
+            logits = begun.module(torch.from_numpy(ids[0][None]).long(), torch.ones(1, len(ids[0]), dtype=torch.bool))
+        own = logits[0, :-1].log_softmax(-1)[np.arange(len(ids[0]) - 1), ids[0][1:]].numpy()
+        values = scored.of_logits(logits[0, :-1].numpy(), ids[0][1:], kept=6)
+        metric: Any = plugins.build("metrics", "byte_probability")
+        found, _ = dev.score(metric, task.form.spread(values, words), task=task)
+        behind = own[~there.read].astype(np.float64).sum() / len(said.texts[0].encode())
+        assert found == pytest.approx(np.exp(behind), rel=1e-4)
+        assert abs(own[there.read].sum()) > 0.1, "the prompt would count too"
+
+    def test_what_was_only_written_is_learned_to_its_end(self, begun: Any) -> None:
+        """Nobody says anything of its tokens: they are the student's, and the prompt's are not learned."""
+        texts, more = ["the ship", "the ship", "a"], [" sings there", " sings th", ""]
+        said = scored.unscored(objects.array(more), np.array([True, False, False]), kept=6)
+        ids, words, found = TASK.form.taught(begun, texts, said)
+        whole = [begun.encode([text + one])[0].tolist() for text, one in zip(texts, more, strict=True)]
+        assert [one.tolist() for one in ids] == [[*whole[0], begun.ends[0]], *whole[1:]]
+        assert found.counts.tolist() == words.counts.tolist() == [len(one) - 1 for one in ids]
+        assert found.tokens.tolist() == [token for one in ids for token in one[1:].tolist()]
+        learned = np.isfinite(TASK.form.aligned(found, words)[:, 0])
+        behind = words.places[:, 1] > np.array([len(text) for text in texts])[words.owners]
+        assert learned.tolist() == behind.tolist()
+        assert learned[words.owners == 2].tolist() == [False]
+        assert not spans.told(found.values[learned]).any(), "no probability stands there that nobody gave"
+
+    def test_of_a_prompt_that_leaves_no_room_nothing_is_learned(self, begun: Any) -> None:
+        said = scored.unscored(objects.array([" sings"]), np.array([True]), kept=6)
+        ids, words, found = TASK.form.taught(begun, ["x" * 400], said)
+        assert len(ids[0]) == 128
+        assert not np.isfinite(TASK.form.aligned(found, words)[:, 0]).any()
 
     def test_a_text_of_one_s_own_needs_something_written(self) -> None:
         with pytest.raises(RecipeError, match="above 0"):

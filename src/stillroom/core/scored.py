@@ -42,6 +42,8 @@ class Scored(EndToEnd):
     """How many of them, the last ones, were written, `[texts]`."""
     texts: NDArray[np.object_]
     """What was written behind each text, `[texts]`."""
+    ended: NDArray[np.bool_] | None = None
+    """Of who says nothing of tokens, which texts are written to their end, `[texts]`; None: its tokens tell."""
 
     @property
     def kept(self) -> int:
@@ -81,12 +83,15 @@ class Scored(EndToEnd):
     def take(self, rows: NDArray[np.int64]) -> Scored:
         """The same of some texts, in this order."""
         numbers = self.numbers(rows)[0]
-        return Scored(self.values[numbers], self.places[numbers], self.counts[rows], self.wrote[rows], self.texts[rows])
+        ended = None if self.ended is None else self.ended[rows]
+        return Scored(self.values[numbers], self.places[numbers], self.counts[rows], self.wrote[rows], self.texts[rows],
+                      ended)  # fmt: skip
 
     def only(self, tokens: NDArray[np.bool_]) -> Scored:
         """Some of the tokens, of which none counts as written."""
         counts = np.bincount(self.owners[tokens], minlength=len(self))
-        return Scored(self.values[tokens], self.places[tokens], counts, np.zeros_like(self.wrote), self.texts)
+        return Scored(self.values[tokens], self.places[tokens], counts, np.zeros_like(self.wrote), self.texts,
+                      self.ended)  # fmt: skip
 
 
 def columns(kept: int) -> tuple[str, ...]:
@@ -102,13 +107,23 @@ def join(parts: Sequence[Scored], *, outputs: int) -> Scored:
         np.zeros((0, outputs), np.float32), np.zeros((0, 2), np.int32), numbers, numbers, objects.array([])
     )
     every = list(parts) or [nothing]
+    ended = None
+    if any(one.ended is not None for one in every):
+        ended = np.concatenate([np.zeros(len(one), np.bool_) if one.ended is None else one.ended for one in every])
     return Scored(
         np.concatenate([one.values for one in every]),
         np.concatenate([one.places for one in every]),
         np.concatenate([one.counts for one in every]),
         np.concatenate([one.wrote for one in every]),
         np.concatenate([one.texts for one in every]),
+        ended,
     )
+
+
+def unscored(texts: NDArray[np.object_], ended: NDArray[np.bool_], *, kept: int) -> Scored:
+    """Texts that were written by somebody who does not say how probable any token is: there is no line."""
+    nothing = np.zeros(len(texts), dtype=np.int64)
+    return Scored(np.zeros((0, 2 * kept + 3), np.float32), np.zeros((0, 2), np.int32), nothing, nothing, texts, ended)
 
 
 def of_logits(logits: NDArray[Any], tokens: NDArray[Any], *, kept: int) -> NDArray[np.float32]:

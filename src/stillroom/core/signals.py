@@ -9,7 +9,8 @@
     attention.3    [rows, length, length, heads]    from a token (first) to the tokens that it looks at (second)
     tokens         [rows]                           how many tokens it read
     sequence       [rows]                           the text that it writes; of a student in training its logits,
-                                                    [rows, written, vocabulary]
+                                                    [rows, written, vocabulary]. Of a text that goes on, where nothing
+                                                    is told of its tokens, `ended` stands beside it
     token_logprobs [tokens, likeliest]              of the next token, as `core.scored` says: beside it stand its ids,
                                                     `words` (here bytes) and `counts`; of a student in training its
                                                     logits, [rows, length, vocabulary]. Beside a `sequence` that was
@@ -56,6 +57,8 @@ PRICE = "price"
 UNANSWERED = "unanswered"
 TALLY = "tally"
 CANDIDATES = "candidates"
+#: Of a text that goes on, written by somebody who says nothing of its tokens: whether it is written to its end.
+ENDED = "ended"
 #: What stands beside signals and is none.
 BESIDE = frozenset({PRICE, UNANSWERED, TALLY, CANDIDATES})
 #: Every kind of signal, and how many of its axes run over tokens.

@@ -40,9 +40,7 @@ def retold(values: NDArray[Any], ids: NDArray[np.int64], tokens: NDArray[Any], a
     """
     its, own = at
     kept = (values.shape[1] - 3) // 2
-    found = np.full((own[-1], values.shape[1]), LEAST, dtype=np.float32)
-    found[:, [0, kept + 1]] = 0.0
-    found[:, kept + 2], found[:, kept + 3 :] = tokens[: own[-1]], -1
+    found = untold(tokens[: own[-1]], kept=kept)
     if len(own) == 1:
         return found
     first = own[:-1]
@@ -52,6 +50,14 @@ def retold(values: NDArray[Any], ids: NDArray[np.int64], tokens: NDArray[Any], a
     whole = np.add.reduceat(values[: its[-1], 0].astype(np.float64), its[:-1])
     found[first, 0] = np.where((np.diff(its) == 1) & (np.diff(own) == 1), 0.0, np.maximum(whole, LEAST))
     found[np.repeat(np.isnan(whole), np.diff(own)), : kept + 2] = np.nan
+    return found
+
+
+def untold(tokens: NDArray[Any], *, kept: int) -> NDArray[np.float32]:
+    """Lines of which nothing is told but which tokens came: all is in the tail."""
+    found = np.full((len(tokens), 2 * kept + 3), LEAST, dtype=np.float32)
+    found[:, [0, kept + 1]] = 0.0
+    found[:, kept + 2], found[:, kept + 3 :] = tokens, -1
     return found
 
 

@@ -56,8 +56,8 @@ class Answered(ABC):
 
     @property
     @abstractmethod
-    def agrees(self) -> NDArray[np.bool_]:
-        """Where it names what the teacher names."""
+    def agrees(self) -> NDArray[np.bool_] | None:
+        """Where it names what the teacher names; None: there is nothing of the kind to lay side by side."""
 
     @property
     @abstractmethod
@@ -229,6 +229,11 @@ class Metric(Member, ABC):
         """The positions of the rows that it is about; None: all of them."""
         return None
 
+    def unsaid(self, answers: Any, *, who: str) -> str:
+        """Why a system that says this can't be judged by it, `who` being what it is called; "": it can."""
+        mute = self.needs_probabilities and answers.named
+        return f"the {who} names a label and does not say how sure it is" if mute else ""
+
     @abstractmethod
     def rows(self, answers: Any) -> Floats:
         """The statistics of each row that it is about, `[rows, k]`, from the `Answered` that its tasks give."""
@@ -237,8 +242,8 @@ class Metric(Member, ABC):
     def value(self, sums: Floats) -> Floats:
         """The metric from sums of statistics over rows, `[..., k]` to `[...]`; NaN where there are no rows."""
 
-    def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
-        """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
+    def about(self, answers: Answered) -> tuple[Answered, NDArray[np.int64] | None] | None:
+        """What of it this is about, and in which rows (None: in all); None: it is about nothing of this."""
         found = answers.part(self.answers)
         if found is None:
             return None
@@ -246,7 +251,12 @@ class Metric(Member, ABC):
         counted = self.counted(part)
         if rows is not None:
             counted = rows if counted is None else rows[counted]
-        return counted, self.rows(part)
+        return part, counted
+
+    def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
+        """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
+        found = self.about(answers)
+        return None if found is None else (found[1], self.rows(found[0]))
 
     def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""

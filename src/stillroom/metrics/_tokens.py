@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Where bins of divergences begin, in nats: what is below the first counts as none.
 EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 80.0, 240)])
+UNSCORED = "does not say how probable tokens are"
 _AT_ONCE = 4096  # tokens that are laid beside each other together
 
 
@@ -70,8 +71,20 @@ class Told(Answered):
         return
 
     @property
-    def agrees(self) -> NDArray[np.bool_]:
+    def speaks(self) -> bool:
+        """Whether anything is said of any token."""
+        return bool(len(self.said.tokens))
+
+    @property
+    def teacher_speaks(self) -> bool:
+        """The same of the teacher."""
+        return bool(len(self.teacher.tokens))
+
+    @property
+    def agrees(self) -> NDArray[np.bool_] | None:
         """Where both think the same token likeliest at the end of the text; a text without any agrees with itself."""
+        if not (self.speaks and self.teacher_speaks):
+            return None
         found = np.ones(len(self), dtype=np.bool_)
         for row, (own, its) in enumerate(zip(*(one.each(one.ids[:, 0]) for one in (self.said, self.teacher)),
                                              strict=True)):  # fmt: skip
@@ -139,11 +152,11 @@ class Told(Answered):
         return np.concatenate([np.zeros(0), *parts])
 
     def told(self) -> dict[str, pa.Array]:
-        """Nats and bytes; and what was written where there are references."""
+        """Nats and bytes, if it says them; and what was written where there are references."""
         import pyarrow as pa
 
         written = [text if some else None for text, some in zip(self.said.texts, self.references, strict=True)]
-        found = {"nats": pa.array(self.nats), "bytes": pa.array(self.sizes)}
+        found = {"nats": pa.array(self.nats), "bytes": pa.array(self.sizes)} if self.speaks else {}
         return found | ({"text": pa.array(written, type=pa.string())} if any(self.references) else {})
 
     def told_gold(self) -> pa.Array:
@@ -165,11 +178,19 @@ class TokenMetric(Metric):
     min_rows: ClassVar[int] = 30
     against_teacher: ClassVar[bool] = False
 
+    def unsaid(self, answers: Told, *, who: str) -> str:
+        """How probable tokens are."""
+        return "" if answers.speaks else f"the {who} {UNSCORED}"
+
 
 class DivergenceMetric(TokenMetric):
     """A metric of how far a student's distributions are from its teacher's, where both have read the same bytes."""
 
     against_teacher: ClassVar[bool] = True
+
+    def unsaid(self, answers: Told, *, who: str) -> str:
+        """How probable tokens are: that has to be said by the teacher too."""
+        return super().unsaid(answers, who=who) or ("" if answers.teacher_speaks else f"the teacher {UNSCORED}")
 
     def counted(self, answers: Told) -> NDArray[np.int64]:
         """Those texts."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from stillroom.core.scored import LEAST
 from stillroom.metrics import Floats, ratio
-from stillroom.metrics._tokens import TokenMetric, Told
+from stillroom.metrics._tokens import UNSCORED, TokenMetric, Told
 
 
 @final
@@ -28,6 +28,10 @@ class Perplexity(TokenMetric):
     reference: ClassVar[str] = "the loss of `transformers`, in a test"
 
     kind: Literal["perplexity"] = "perplexity"
+
+    def unsaid(self, answers: Told, *, who: str) -> str:
+        """How probable tokens are, and how many the teacher's are."""
+        return super().unsaid(answers, who=who) or ("" if answers.teacher_speaks else f"the teacher {UNSCORED}")
 
     def rows(self, answers: Told) -> Floats:
         """Of each text: nats, and the teacher's tokens."""

@@ -29,6 +29,10 @@ class Repetition(TokenMetric):
 
     kind: Literal["repetition"] = "repetition"
 
+    def unsaid(self, answers: Told, *, who: str) -> str:
+        """Nothing: how probable tokens are has no part in it."""
+        return ""
+
     def counted(self, answers: Told) -> NDArray[np.int64]:
         """Texts behind which three words were written."""
         return np.array([row for row, one in enumerate(answers.said.texts) if len(words(one)) >= _RUN], dtype=np.int64)

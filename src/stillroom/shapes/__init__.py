@@ -98,6 +98,11 @@ class Shape(Member, ABC):
     """Whether one of its outputs stands for many together: divided by a temperature, they would be no more than one."""
     """The kind of runner that serves a student of this shape once it is exported as a graph."""
 
+    @property
+    def most_written(self) -> int | None:
+        """How many tokens are written behind a text, at most; None: what is written does not go on with it."""
+        return None
+
     @abstractmethod
     def join(self, parts: Sequence[Outputs], *, outputs: int) -> Outputs:
         """What was put out for several lots of texts, as one; of none, what is put out for no text."""
@@ -203,6 +208,10 @@ class Shape(Member, ABC):
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
         """A teacher's answers as columns of a shard, numbers in half precision."""
 
+    def columns_of(self, answer: str) -> tuple[str, ...]:
+        """The columns of a shard that answers which go by this signal stand in."""
+        return answer, *self.beside
+
     @abstractmethod
     def answers(self, shard: pa.Table) -> Outputs:
         """A teacher's answers, from those columns."""
@@ -249,6 +258,13 @@ class Shape(Member, ABC):
             TypeError: what is said of a text is said of the text as a whole.
         """
         raise TypeError(f"answers of {self.kind} are about whole texts, and not about what stands behind a beginning")
+
+    def learned(self, said: Outputs, heard: NDArray[Any]) -> Outputs:
+        """What a network says of what it is fitted to, of all that it says: all of it.
+
+        `heard` is what it is fitted to, as `aligned` gives it.
+        """
+        return said
 
     def opposed(
         self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS

@@ -64,6 +64,8 @@ class _Said:
 
 def of(network: ReadsTokens, texts: Sequence[str], said: Scored) -> list[Lesson]:
     """A lesson for each of these texts."""
+    if said.ended is not None:
+        return _unscored(network, texts, said.texts.tolist(), said.ended.tolist(), kept=said.kept)
     every = list(_each(network, said))
     ids, words = network.read(texts)
     places = _split(words)
@@ -107,6 +109,23 @@ def _alike(own: Ids, its: _Said) -> bool:
     return len(own) > its.read and bool(
         (its.tokens >= 0).all() and (own[1 : its.read + 1] == its.tokens[: its.read]).all()
     )
+
+
+def _unscored(
+    network: ReadsTokens, texts: Sequence[str], written: Sequence[str], ended: Sequence[bool], *, kept: int
+) -> list[Lesson]:
+    """In the student's own tokens, of which nobody says anything: only which ones are to be written."""
+    ids, words = network.read([text + more for text, more in zip(texts, written, strict=True)])
+    found = []
+    for own, places, text, more, whole in zip(ids, _split(words), texts, written, ended, strict=True):
+        begun = len(text.encode())
+        if whole and places[-1:, 1].tolist() == [begun + len(more.encode())]:
+            own = np.append(own, network.ends[0]).astype(np.int32)
+            places = np.append(places, places[-1:, [1, 1]], axis=0)
+        values, read = spans.untold(own[1:], kept=kept), places[:, 1] <= begun
+        values[read, : kept + 2] = np.nan
+        found.append(Lesson(own, values, places, int((~read).sum()), more))
+    return found
 
 
 def _same(own: Ids, its: _Said) -> Lesson:

@@ -44,13 +44,14 @@ class Causal(Shape):
     """What is said of each token of a text, given those before it (`core.scored`), and what is written behind it.
 
     A token is told where the one before it stands, so every text begins with a token of no text. A network's words are
-    here its tokens, and their places are bytes: they tell how much text was told, whatever it was cut into.
+    here its tokens, and their places are bytes: they tell how much text was told, whatever it was cut into. A teacher
+    may also do no more than write: then there is the text alone, and whether it came to its end.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("token", "likeliest")
     answer: ClassVar[str] = "token_logprobs"
     answering: ClassVar[frozenset[str]] = frozenset(
-        {"token_logprobs", _IDS, _WROTE, _TEXT, _SPANS, signals.WORDS, signals.COUNTS}
+        {"token_logprobs", _IDS, _WROTE, _TEXT, _SPANS, signals.WORDS, signals.COUNTS, signals.ENDED}
     )
     beside: ClassVar[tuple[str, ...]] = (_IDS, _WROTE, _TEXT, signals.WORDS)
     head: ClassVar[str] = "AutoModelForCausalLM"
@@ -69,6 +70,11 @@ class Causal(Shape):
     """How far what is written is left to chance."""
     learns: Literal["text", "written"] = "text"
     """What of it a student learns from; a teacher writes nothing that nobody learns from."""
+
+    @property
+    def most_written(self) -> int:
+        """So many, further ones."""
+        return self.further
 
     def join(self, parts: Sequence[Any], *, outputs: int) -> Scored:
         """One after the other."""
@@ -151,7 +157,9 @@ class Causal(Shape):
         return Scored(found, np.concatenate(places), counts, wrote, objects.array([line["written"] for line in lines]))
 
     def heard(self, said: Mapping[str, NDArray[Any]]) -> Scored:
-        """Numbers and ids, one beside the other."""
+        """Numbers and ids, one beside the other; of who only writes, what it wrote."""
+        if self.answer not in said:
+            return scored.unscored(said[_TEXT], said[signals.ENDED], kept=self.likeliest)
         values = np.concatenate([said[self.answer].astype(np.float32), said[_IDS].astype(np.float32)], axis=1)
         return Scored(values, said[signals.WORDS], said[signals.COUNTS], said[_WROTE], said[_TEXT])
 
@@ -168,9 +176,12 @@ class Causal(Shape):
         }
 
     def columns(self, said: Mapping[str, NDArray[Any]]) -> dict[str, pa.Array]:
-        """A list a text of what its tokens are given, and of the bytes that they stand for."""
+        """A list a text of what its tokens are given, and of the bytes that they stand for; or the text alone."""
         import pyarrow as pa
 
+        written = pa.array(said[_TEXT].tolist(), type=pa.string())
+        if self.answer not in said:
+            return {_TEXT: written, signals.ENDED: pa.array(said[signals.ENDED], type=pa.bool_())}
         starts = pa.array(np.concatenate([[0], np.cumsum(said[signals.COUNTS])]), type=pa.int32())
         kinds = {self.answer: pa.float16(), _IDS: pa.int32(), signals.WORDS: pa.int32()}
         found = {}
@@ -178,11 +189,17 @@ class Causal(Shape):
             flat = pa.array(said[name].reshape(-1), type=kind)
             lines = pa.FixedSizeListArray.from_arrays(flat, said[name].shape[1])
             found[name] = pa.ListArray.from_arrays(starts, lines)
-        written = pa.array(said[_TEXT].tolist(), type=pa.string())
         return {**found, _WROTE: pa.array(said[_WROTE], type=pa.int32()), _TEXT: written}
 
+    def columns_of(self, answer: str) -> tuple[str, ...]:
+        """Those of its tokens, or of a text of which nothing else is told."""
+        return (answer, *self.beside) if answer == self.answer else (answer, signals.ENDED)
+
     def answers(self, shard: pa.Table) -> Scored:
-        """What was said of each token."""
+        """What was said of each token, or what was written."""
+        if self.answer not in shard.column_names:
+            told = shard[signals.ENDED].to_numpy().astype(np.bool_)
+            return self.heard({_TEXT: objects.array(shard[_TEXT].to_pylist()), signals.ENDED: told})
         tables: dict[str, NDArray[Any]] = {}
         for name in (self.answer, _IDS, signals.WORDS):
             column = shard[name].combine_chunks()
@@ -195,7 +212,9 @@ class Causal(Shape):
         return self.heard({**tables, signals.COUNTS: counts.astype(np.int64), _WROTE: wrote, _TEXT: texts})
 
     def keep(self, said: Mapping[str, NDArray[Any]], texts: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        """The tokens of these texts."""
+        """The tokens of these texts, or what was written of them."""
+        if self.answer not in said:
+            return {name: said[name][texts] for name in (_TEXT, signals.ENDED)}
         tokens = np.repeat(texts, said[signals.COUNTS])
         kept = {name: said[name][tokens] for name in (self.answer, _IDS, signals.WORDS)}
         return {**kept, **{name: said[name][texts] for name in (_WROTE, _TEXT, signals.COUNTS)}}
@@ -214,7 +233,8 @@ class Causal(Shape):
         """With what its teacher wrote behind what both read, and what that said, as lines of the student's tokens.
 
         Where the student has every token of the teacher's and reads as it does, it reads what the teacher read and
-        wrote; else it reads the text in its own tokens, as far as both have a boundary in common (`core.spans`).
+        wrote; else it reads the text in its own tokens, as far as both have a boundary in common (`core.spans`), or,
+        of a teacher that says nothing of tokens, as far as it reads at all.
 
         Raises:
             MismatchError: there is no such boundary behind the beginning of any text.
@@ -254,6 +274,10 @@ class Causal(Shape):
             inside, ids[:, 1:][there].cpu().numpy(), kept=self.likeliest
         )
         return table
+
+    def learned(self, said: Scored, heard: NDArray[Any]) -> Scored:
+        """Of a prompt that was gone on with, what stands behind it."""
+        return said.only(np.isfinite(heard[:, 0]))
 
     def opposed(
         self, said: Mapping[str, Any], told: Mapping[str, Any], *, wanted: frozenset[str] = signals.LOGITS

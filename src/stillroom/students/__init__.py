@@ -170,6 +170,9 @@ class Student(Member, ABC):
     follows_tokenizer: ClassVar[bool]
     """Whether it reads with the tokenizer of what it starts from: its teacher, where it has no start of its own."""
 
+    names_tokens: ClassVar[bool] = False
+    """Whether it takes what its teacher calls its tokens, also where it has a start of its own."""
+
     signals: ClassVar[frozenset[str]] = signals.LOGITS
     """The kinds of signals that it gives in training; those over tokens only where it reads the teacher's tokens."""
 

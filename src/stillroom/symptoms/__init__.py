@@ -205,7 +205,7 @@ class Case:
 
         Of the parts that are named, or of all that are learned from. `ANSWER` is what it said, which its shape reads.
         """
-        answer = (self.said.answer, *self.recipe.task.form.beside)
+        answer = self.recipe.task.form.columns_of(self.said.answer)
         read = [name for one in columns for name in (answer if one == ANSWER else (one,))]
         for shard in self.said.shards(["id", "part", *read]):
             inside = pa.compute.is_in(shard["part"].cast(pa.string()), pa.array(parts or HELD_OUT, pa.string()))

@@ -37,7 +37,7 @@ class UnderFloor(Symptom):
     def look(self, case: Case) -> Iterator[Seen]:
         """The two differences that the verdict speaks of."""
         told = case.artifacts["evaluate"].read_json("evaluation.json")
-        metric = case.metric.kind
+        metric = next(iter(told.get("retention", {})), case.metric.kind)
         for other, (named, cause, change, keys) in _OTHERS.items():
             name = named or case.floor
             place = f"student_minus_{other}"

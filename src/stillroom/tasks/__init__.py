@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import objects, plugins
+from stillroom.core.errors import Problem
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
@@ -200,6 +201,15 @@ class Task(Member, ABC):
     def scoring(self) -> Self:
         """The same task of a teacher that is to say what it thinks of texts, and to write nothing more behind them."""
         return self
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether its floor says anything of what a student learns."""
+        return True
+
+    def unserved(self, said: frozenset[str]) -> Problem | None:
+        """Why a teacher that gives these kinds of signals can't be learned from with these settings; None: it can."""
+        return None
 
     @property
     def sifts_scores(self) -> bool:

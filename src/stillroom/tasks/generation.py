@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stillroom.core import objects, plugins, scored
+from stillroom.core.errors import Problem
 from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
@@ -50,16 +51,17 @@ class Generation(Task):
 
     A teacher's answer is about both: the tokens that it read and those that it wrote, each with the likeliest ones and
     what is left for all others. `learns` says which of them are learned from: rows that are running text are read and
-    scored; rows that are prompts are gone on with, and what the teacher wrote is the lesson. Gold is the text itself;
-    beside it a prompt may have references, texts that it may go on with: what is written is then judged by them too.
+    scored; rows that are prompts are gone on with, and what the teacher wrote is the lesson. A teacher that writes and
+    says nothing of tokens (`endpoint`) can teach the latter. Gold is the text itself; beside it a prompt may have
+    references, texts that it may go on with: what is written is then judged by them too.
     """
 
     shape: ClassVar[str] = "causal"
-    signals: ClassVar[frozenset[str]] = frozenset({"token_logprobs"})
+    signals: ClassVar[frozenset[str]] = frozenset({"token_logprobs", "sequence"})
     floor: ClassVar[str] = "byte_counts"
     judged_by: ClassVar[tuple[str, ...]] = (
         "byte_probability", "bits_per_byte", "perplexity", "kl_mean", "kl_p50", "kl_p95", "next_token", "repetition",
-        "exact_match", "rouge_l", "chrf",
+        "chrf", "rouge_l", "exact_match",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
 
@@ -171,8 +173,23 @@ class Generation(Task):
         """Texts that are read and scored."""
         return self.model_copy(update={"learns": "text"})
 
+    @property
+    def has_floor(self) -> bool:
+        """Of running text: it tells bytes that are read, and whoever goes on with prompts learns none of these."""
+        return self.learns == "text"
+
+    def unserved(self, said: frozenset[str]) -> Problem | None:
+        """Running text, where nobody says how probable its tokens are."""
+        if self.learns == "written" or "token_logprobs" in said:
+            return None
+        todo = 'Set `task.learns = "written"`, with rows that are prompts; or choose `gguf` or `huggingface`.'
+        found = "`text`, with a teacher that writes and does not say how probable tokens are"
+        return Problem("task.learns", found, "`written`, or a teacher that scores what it reads", todo)
+
     def objectives(self, said: frozenset[str] = frozenset({"token_logprobs"})) -> tuple[Mapping[str, Any], ...]:
-        """The teacher's distributions, and the tokens themselves."""
+        """The teacher's distributions, and the tokens themselves; of who only writes, these alone."""
+        if "token_logprobs" not in said:
+            return ({"kind": "sequence"},)
         return (
             {"kind": "forward_kl", "temperature": 1.0, "weight": 0.9},
             {"kind": "sequence", "weight": 0.1},

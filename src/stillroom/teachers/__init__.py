@@ -43,7 +43,7 @@ class Identity:
     price_per_million_texts: float | None = 0.0
     """None: it bills for each request, and says with each answer what that cost (`signals.PRICE`)."""
     answers: str = "logits"
-    """What it says of every text: logits, no more than a label, or an embedding."""
+    """What it says of every text: logits, no more than a label, an embedding, how probable tokens are, or a text."""
 
     def as_dict(self) -> dict[str, Any]:
         """The identity as plain data."""

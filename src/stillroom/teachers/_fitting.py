@@ -97,8 +97,12 @@ class Examples:
         )
 
     def score(self, metric: Metric, said: Outputs, *, task: Task) -> tuple[float, int]:
-        """A metric against gold, or against the teacher where there is no gold at all; and the texts that it counts."""
+        """A metric against gold, or against the teacher where there is no gold at all; and the texts that it counts.
+
+        Of what is said, only that counts which is learned.
+        """
         form = task.form
+        said = said if self.logits is None else form.learned(said, self.logits)
         gold = task.named(form.spread(self.gold, self.words))
         known = task.known(gold)
         named = self.labels if self.logits is None else form.named(self.logits)

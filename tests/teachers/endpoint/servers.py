@@ -29,14 +29,21 @@ def never(number: int) -> str:
     return ""
 
 
+def about(last: str) -> str:
+    """What is written of the last line of a prompt."""
+    return f"about: {last}"
+
+
 class Server(ThreadingHTTPServer):
     """Labels a text by whether it says something good; `plan` decides what goes wrong with which request."""
 
     daemon_threads = True
 
-    def __init__(self, plan: Fault = never, *, patience: float = 0.0, behind: str = "") -> None:
+    def __init__(
+        self, plan: Fault = never, *, patience: float = 0.0, behind: str = "", writes: Callable[[str], str] = about
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.plan, self.patience, self.behind = plan, patience, behind
+        self.plan, self.patience, self.behind, self.writes = plan, patience, behind, writes
         self.billed, self.bodies, self.keys = Decimal(0), list[dict[str, Any]](), list[str | None]()
         self.most_at_once, self._at_once = 0, 0
         self.lock, self.over = threading.Lock(), threading.Event()
@@ -149,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         changes = {**self.replies.get(fault, {})}
         top = changes.pop("top", [(" A", -4.0 if good else -0.5), ("B", -0.5 if good else -4.0), ("The", -2.0)])
         last = prompt.splitlines()[-1].strip()
-        text = "AB"[good] if body.get("logprobs") else f"about: {last}"
+        text = "AB"[good] if body.get("logprobs") else self.server.writes(last)
         if prompt.startswith("Correct"):
             text = last.replace("film", "films")
         if "response_format" in body:
@@ -178,9 +185,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(plan: Fault = never, *, patience: float = 0.0, behind: str = "") -> Iterator[Server]:
+def serving(
+    plan: Fault = never, *, patience: float = 0.0, behind: str = "", writes: Callable[[str], str] = about
+) -> Iterator[Server]:
     """A server for a while, or one that stands before another."""
-    server = Server(plan, patience=patience, behind=behind)
+    server = Server(plan, patience=patience, behind=behind, writes=writes)
     try:
         yield server
     finally:

@@ -7,6 +7,7 @@ ours.
 from __future__ import annotations
 
 import importlib.util
+import json
 import signal
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -16,9 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom.core import plugins, signals, tagging
+import stillroom
+from stillroom import pipeline
+from stillroom.core import plugins, recipe, signals, tagging
 from stillroom.core.errors import OutsideError
 from stillroom.tasks import Task
+from stillroom.tasks.generation import Generation
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -38,6 +42,17 @@ Answer: {"spans": [{"label": "city", "text": "Paris"}]}
 
 Text: {text}
 Answer: """
+CAPITALS = (
+    "France/Paris, Italy/Rome, Spain/Madrid, Portugal/Lisbon, Germany/Berlin, Austria/Vienna, Greece/Athens, "
+    "Norway/Oslo, Sweden/Stockholm, Finland/Helsinki, Denmark/Copenhagen, Poland/Warsaw, Hungary/Budapest, "
+    "Ireland/Dublin, Iceland/Reykjavik, Belgium/Brussels, Croatia/Zagreb, Serbia/Belgrade, Romania/Bucharest, "
+    "Bulgaria/Sofia, Ukraine/Kyiv, Russia/Moscow, Turkey/Ankara, Egypt/Cairo, Kenya/Nairobi, Ghana/Accra, "
+    "Nigeria/Abuja, Morocco/Rabat, Algeria/Algiers, Tunisia/Tunis, Libya/Tripoli, Sudan/Khartoum, Ethiopia/Addis "
+    "Ababa, Uganda/Kampala, Rwanda/Kigali, Angola/Luanda, Zambia/Lusaka, Japan/Tokyo, China/Beijing, India/New "
+    "Delhi, Nepal/Kathmandu, Vietnam/Hanoi, Thailand/Bangkok, Laos/Vientiane, Indonesia/Jakarta, Malaysia/Kuala "
+    "Lumpur, Iran/Tehran, Iraq/Baghdad, Syria/Damascus, Jordan/Amman, Lebanon/Beirut, Qatar/Doha, Oman/Muscat, "
+    "Peru/Lima, Chile/Santiago, Cuba/Havana, Colombia/Bogota, Ecuador/Quito, Canada/Ottawa, Australia/Canberra"
+)
 WRONG = ["He live in Oslo.", "We has a small house.", "I beleive you.", "They was late again.", "The train is late.",
          "She have two cat."]  # fmt: skip
 WAYS: dict[str, tuple[Task, dict[str, Any]]] = {
@@ -119,6 +134,63 @@ def test_it_writes(url: str, tmp_path: Path) -> None:
     assert set(said[signals.UNANSWERED]) <= {"", "too long"}
     assert sum(len(one) > 9 for one in said["sequence"]) >= 3
     assert all(bool(one) == (why == "") for one, why in zip(said["sequence"], said[signals.UNANSWERED], strict=True))
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_it_goes_on_with_a_text(url: str, tmp_path: Path, api: str) -> None:
+    """What is cut is an answer too, and says so."""
+    task = Generation(learns="written", writes=6, kept=4)
+    texts = ["This morning they wrote again that the capital of France is", "Once upon a time, in a house by the sea,",
+             "One, two, three, four, five, six,"]  # fmt: skip
+    line = opened(teacher_of(url, api=api, answers="text", prompt="{text}"), tmp_path, task=task)
+    said, tokens = line.ask(texts, precision="fp32", tokens_per_batch=1)
+    billed_within_what_was_put_aside(tmp_path, said, tokens=tokens, texts=len(texts))
+    assert set(said[signals.UNANSWERED]) == {""}
+    assert said["ended"].tolist() == ["cut" not in one for one in said[signals.TALLY]]
+    assert not said["ended"].all()
+    if api == "chat":
+        assert all(one.startswith(" ") for one in said["sequence"])
+    else:
+        assert said["sequence"][0].startswith(" Paris")
+
+
+def test_a_small_student_learns_what_it_writes(url: str, tmp_path: Path, speaker_folder: Path) -> None:
+    """The whole journey, each prompt paid for once; what of the capitals it gets right is the models' own affair."""
+    rows = [json.dumps({"text": f"The capital of {land} is", "after": city})
+            for land, city in (one.split("/") for one in CAPITALS.split(", "))]  # fmt: skip
+    corpus = {name: str(tmp_path / f"{name}.jsonl") for name in ("unlabelled", "dev", "test")}
+    for name, own in {"unlabelled": rows[:20], "dev": rows[20:26], "test": rows[26:]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(own), encoding="utf-8")
+    asked = {
+        "name": "capitals",
+        "task": {"kind": "generation", "learns": "written", "writes": 8, "kept": 8},
+        "corpus": {"kind": "table", "label": "after", "near_twins": "keep", **corpus},
+        "teacher": teacher_of(url, api="completions", answers="text", prompt="{text}").resolved(),
+        "student": {"kind": "decoder", "start": str(speaker_folder), "layers": 2, "epochs": 20, "batch_size": 4,
+                    "learning_rate": 1e-2},
+        "export": {"formats": ["onnx_causal"]},
+        "evaluate": {"resamples": 200, "min_slice_rows": 20},
+        "cost": {"texts": 16, "repeats": 3},
+        "gate": [{"measure": "retention.chrf", "at_least": 0.01}],
+    }  # fmt: skip
+    run = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
+    log = [json.loads(one) for one in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert max(one["dev"]["byte_probability"] for one in log) > 1.5 * log[0]["before"]["byte_probability"]
+    teacher, student = (run.summary[one]["scores"] for one in ("teacher", "student"))
+    assert (teacher["chrf"]["n"], student["chrf"]["n"]) == (34, 34)
+    assert 10 < teacher["chrf"]["value"] < 100
+    assert run.summary["retention"]["chrf"]["value"] == pytest.approx(
+        student["chrf"]["value"] / teacher["chrf"]["value"]
+    )
+    assert student["kl_mean"]["reason"] == "the teacher does not say how probable tokens are"
+    assert [one.state for one in run.verdicts] in (["pass"], ["inconclusive"])
+    ledger = run.artifacts["transfer"].circumstances["ledger"]
+    books = tmp_path / "work" / "books"
+    assert len({one["request"] for one in lines(books)}) == 60 == len(lines(books)) // 2
+    assert 0 < ledger["spend"] < float(spent(books)) < 1
+    written = stillroom.load(run.folder, verify=True).predict(["The capital of France is"])[0].text
+    assert written.strip()
+    assert (run.folder / "dossier" / "report.html").is_file()
 
 
 def test_it_corrects_and_what_is_no_correction_is_counted(url: str, tmp_path: Path) -> None:

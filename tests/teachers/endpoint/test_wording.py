@@ -18,6 +18,7 @@ from stillroom.core import edit_tags
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.generation import Generation
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -235,7 +236,7 @@ class TestText:
         assert said["sequence"].tolist() == ["about: a warm film", "about: a {labels} film"]
         assert "response_format" not in server.bodies[0]
         assert "logprobs" not in server.bodies[0]
-        assert teacher.answers_in == {"decoder"}
+        assert teacher.answers_in == {"decoder", "causal"}
         assert teacher.signals == {"sequence"}
 
     def test_of_several_the_one_that_most_agree_with_comes_first(self, tmp_path: Path) -> None:
@@ -273,6 +274,63 @@ class TestText:
             endpoint("http://host/v1", answers="text")
         with pytest.raises(RecipeError, match="labels"):
             endpoint("http://host/v1", answers="spans", prompt="{text}")
+
+
+class TestBehindAText:
+    """A text that is gone on with."""
+
+    TASK = Generation(learns="written", kept=4, writes=6)
+
+    def asked(self, tmp_path: Path, texts: list[str], *, fault: str = "", **settings: Any) -> dict[str, Any]:
+        with serving(lambda number: fault, writes=lambda last: f" behind {last} ") as server:
+            teacher = endpoint(server, answers="text", **{"prompt": "{text}", **settings})
+            said = ask(opened(teacher, tmp_path, task=self.TASK), texts)
+        assert all(one["max_tokens"] == 6 for one in server.bodies), "as many as the task has written"
+        return said
+
+    def test_a_message_stands_behind_a_space(self, tmp_path: Path) -> None:
+        said = self.asked(tmp_path, ["a ship", "two ships:\n"])
+        assert said["sequence"].tolist() == [" behind a ship", "behind two ships:"]
+        assert said["ended"].tolist() == [True, True]
+        assert said["tally"].tolist() == [{}, {}]
+
+    def test_a_completion_stands_there_to_the_letter(self, tmp_path: Path) -> None:
+        said = self.asked(tmp_path, ["a ship"], api="completions")
+        assert said["sequence"].tolist() == [" behind a ship "]
+
+    def test_what_is_cut_is_an_answer_without_an_end_and_counted(self, tmp_path: Path) -> None:
+        said = self.asked(tmp_path, ["a ship"], fault="cut")
+        assert said["sequence"].tolist() == [' {"label": "posi']
+        assert said["ended"].tolist() == [False]
+        assert said["unanswered"].tolist() == [""]
+        assert said["tally"].tolist() == [{"cut": 1}]
+        assert lines(tmp_path)[-1]["tally"] == {"cut": 1}, "and so it is when nobody is asked again"
+
+    @pytest.mark.parametrize("fault", ["empty", "refusal"])
+    def test_what_is_no_answer_has_no_end_either(self, tmp_path: Path, fault: str) -> None:
+        said = self.asked(tmp_path, ["a ship"], fault=fault)
+        assert said["unanswered"].tolist() == [fault]
+        assert said["ended"].tolist() == [False]
+
+    def test_of_several_those_that_are_cut_are_left_out(self, tmp_path: Path) -> None:
+        wording = Wording.of(endpoint("http://h/v1", answers="text", prompt="{text}", candidates=3, temperature=1.0),
+                             self.TASK)  # fmt: skip
+        choices = [{"message": {"content": text}, "finish_reason": why}
+                   for text, why in (("one", "stop"), ("two and", "length"), ("three", "stop"))]  # fmt: skip
+        found = wording.read({"choices": choices}, wording.request("a ship"))
+        assert found.answer == [" one", " three"]
+        assert found.tally == {"not written": 1}
+        cut = wording.read({"choices": choices[1:2] * 3}, wording.request("a ship"))
+        assert (cut.answer, cut.tally) == (" two and", {"cut": 1}), "where all are, the first"
+
+    def test_an_answer_to_a_text_is_not_what_stands_behind_it(self) -> None:
+        """The same settings ask for both: they have an account each."""
+        teacher = endpoint("http://h/v1", answers="text", prompt="{text}", max_tokens=6)
+        voices = [Wording.of(teacher, task).voice() for task in (self.TASK, TextToText())]
+        assert voices[0] == {**voices[1], "goes_on": True}
+        requests = [Wording.of(teacher, task).request("a ship") for task in (self.TASK, TextToText())]
+        assert requests[0].body == requests[1].body
+        assert requests[0].key != requests[1].key
 
 
 def test_the_wording_of_old_recipes_is_the_voice_that_it_was() -> None:

@@ -29,6 +29,7 @@ class Decoder(Student):
 
     shapes: ClassVar[frozenset[str]] = frozenset({"causal"})
     follows_tokenizer: ClassVar[bool] = True
+    names_tokens: ClassVar[bool] = True
     serves_itself: ClassVar[frozenset[str]] = frozenset()
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "sequence", "spans", "token_logprobs"})
 
@@ -73,7 +74,8 @@ class Decoder(Student):
         from stillroom.teachers import _pretrained
 
         if self.start:
-            network.copy(_pretrained.locate(self.start, where=_WHERE), folder, tokenizer=teacher.tokenizer_json())
+            its = teacher.tokenizer_json() if teacher.identify().tokenizer else None
+            network.copy(_pretrained.locate(self.start, where=_WHERE), folder, tokenizer=its)
         else:
             network.keep(teacher.network(), teacher.tokenizer_json(), folder)
 

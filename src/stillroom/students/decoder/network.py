@@ -134,19 +134,20 @@ def keep(inner: Any, tokenizer: str, folder: Path) -> None:
     artifact.write_json(folder / "tokenizer_config.json", told)
 
 
-def copy(start: Path, folder: Path, *, tokenizer: str) -> None:
-    """Write what stands in the folder of a language model, and what its tokens are called by a teacher.
+def copy(start: Path, folder: Path, *, tokenizer: str | None) -> None:
+    """Write what stands in the folder of a language model, and what its tokens are called by a teacher that shows its.
 
     Of one that has the teacher's tokens, the tokenizer is the teacher's, so that its texts begin as that one's do.
     """
     inner = _pretrained.load_network(start, form=plugins.build("shapes", "causal"))
     own = _pretrained.tokenizer_file(start).read_text(encoding="utf-8")
-    if Tokenizer.from_str(own).get_vocab() == Tokenizer.from_str(tokenizer).get_vocab():
+    if tokenizer is not None and Tokenizer.from_str(own).get_vocab() == Tokenizer.from_str(tokenizer).get_vocab():
         keep(inner, tokenizer, folder)
         return
     own = _speaking.begun(own, inner, start="", where="student")
     keep(inner, own, folder)
-    Names.between(own, tokenizer, size=len(inner.get_input_embeddings().weight)).save(folder)
+    if tokenizer is not None:
+        Names.between(own, tokenizer, size=len(inner.get_input_embeddings().weight)).save(folder)
 
 
 def begun(settings: Decoder, folder: Path, texts: Iterator[str], *, task: Task, seed: int) -> DecoderNetwork:

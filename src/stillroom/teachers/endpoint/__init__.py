@@ -24,7 +24,7 @@ from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision,
 from stillroom.teachers._fitting import Fit
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
-from stillroom.teachers.endpoint.wording import Wording
+from stillroom.teachers.endpoint.wording import CUT, Wording
 
 if TYPE_CHECKING:
     from stillroom.corpus import Learnable
@@ -57,7 +57,7 @@ Correct the spelling, the grammar and the punctuation of this text. Change nothi
 _MILLION = 10**6
 _WORDINGS = {"spans": _SPANS, "text": "", "corrections": _CORRECTIONS}
 _SAID = {"logprobs": "logits", "label": "label", "spans": "label", "text": "sequence", "corrections": "label"}
-_SHAPES = {"spans": "tokens", "text": "decoder", "corrections": "tokens"}
+_SHAPES = {"spans": ("tokens",), "text": ("decoder", "causal"), "corrections": ("tokens",)}
 _WITHOUT_LABELS = ("text", "corrections")
 
 
@@ -77,11 +77,15 @@ class Endpoint(Teacher):
     alignment, as `corrections` says: tags of words, and how sure it is of none. A reply that changes more than half of
     a text, or is far longer, is no answer; a change that no tag says is passed over. All of them are counted.
 
+    Where a text is to be gone on with (`generation`), what is written stands behind it: of `/completions` to the
+    letter, of a chat behind a space, unless the text ends in white space. How probable its tokens are it does not say.
+
     A refusal, or an empty, cut or unreadable reply is no answer: such a text is left out of the transfer set, and
-    counted. Each request is in an account on disk, by its hash, before it is sent and before its reply is used.
+    counted. What goes on with a text may be cut: a student does not learn to end there, and that is counted too. Each
+    request is in an account on disk, by its hash, before it is sent and before its reply is used.
     """
 
-    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder"})
+    shapes: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "decoder", "causal"})
 
     kind: Literal["endpoint"] = "endpoint"
     base_url: str = Field(repr=False)
@@ -112,7 +116,8 @@ class Endpoint(Teacher):
     sampling_seed: int = Field(0, ge=-1)
     """The seed that is sent; -1: none is, for servers that know no `seed`."""
     max_tokens: int | None = Field(None, ge=1)
-    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for the others."""
+    """The most that a reply may hold; none: 1 for `logprobs`, 64 for `label`, 512 for the others, or as many as are
+    written behind a text (`task.writes`) where it is gone on with."""
     candidates: int = Field(1, ge=1, le=16)
     """How many texts it is asked to write for each (`n`), with a `temperature` that makes them differ: the one that has
     most in common with the others, of those that the task does not sift out, is learned from."""
@@ -164,7 +169,7 @@ class Endpoint(Teacher):
     @property
     def answers_in(self) -> frozenset[str]:
         """A label a text, tags of its words, or a text."""
-        return frozenset({_SHAPES.get(self.answers, "pooled")})
+        return frozenset(_SHAPES.get(self.answers, ("pooled",)))
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -213,7 +218,7 @@ class Endpoint(Teacher):
             found = f'`answers = "spans"` for the task {task.kind}, which has no labels'
             todo = 'For `proofreading` set `answers = "corrections"`.'
             raise MismatchError(Problem("teacher.answers", found, "a task whose spans have labels", todo))
-        draft.facts["voice"] = Wording(self, task.names).voice()
+        draft.facts["voice"] = Wording.of(self, task).voice()
 
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The line to the server, which is first used when there is something to ask."""
@@ -228,7 +233,7 @@ class Line(Closed):
 
     def __init__(self, settings: Endpoint, *, task: Task, desk: Desk | None) -> None:
         self._settings, self._task, self._desk = settings, task, desk
-        self._wording = Wording(settings, task.names)
+        self._wording = Wording.of(settings, task)
         self._voice = artifact.sha256(artifact.canonical(self._wording.voice()))
         self._ledger: Ledger | None = None
 
@@ -272,6 +277,9 @@ class Line(Closed):
         }
         answers = [one.answer if one else None for one in replies]
         said |= self._told(texts, answers)
+        if self._wording.goes_on:
+            ended = [one is not None and bool(one.answer) and CUT not in one.tally for one in replies]
+            said[signals.ENDED] = np.array(ended, dtype=np.bool_)
         return said, sum(one.tokens for one in replies if one)
 
     def _told(self, texts: Sequence[str], answers: Sequence[Any]) -> dict[str, NDArray[Any]]:

@@ -30,7 +30,7 @@ class Reply:
     tokens: int = 0
     """How many the model read, where its server says so."""
     tally: Mapping[str, int] = field(default_factory=dict)
-    """Of an answer that has parts: how many were of which sort."""
+    """Of an answer that has parts: how many were of which sort; or that it was cut."""
 
 
 @final

@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 from stillroom.core import artifact
 from stillroom.core.errors import MismatchError, Problem
@@ -17,12 +17,14 @@ from stillroom.teachers.endpoint import corrections, quotations
 from stillroom.teachers.endpoint.ledger import Reply
 
 if TYPE_CHECKING:
+    from stillroom.tasks import Task
     from stillroom.teachers.endpoint import Endpoint
 
 LETTERS = string.ascii_uppercase
 REFUSED, EMPTY, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "unparseable", "no logprobs"
 TOO_LONG = corrections.TOO_LONG
 QUOTED = "quoted"
+CUT = "cut"  # a text that may stop anywhere, and had to
 _MISSING = "not written"  # of several texts that were asked for
 _SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
 _MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512, "corrections": 512}
@@ -59,8 +61,8 @@ class Request:
 class Wording:
     """How texts are put to one model, and its replies understood."""
 
-    def __init__(self, settings: Endpoint, labels: Sequence[str]) -> None:
-        self._settings, self._labels = settings, tuple(labels)
+    def __init__(self, settings: Endpoint, labels: Sequence[str], *, further: int | None = None) -> None:
+        self._settings, self._labels, self._further = settings, tuple(labels), further
         self.path = "/chat/completions" if settings.api == "chat" else "/completions"
         by_letter = settings.answers == "logprobs"
         if by_letter and len(labels) > len(LETTERS):
@@ -78,10 +80,20 @@ class Wording:
             for part in (head, tail)
         )
 
+    @classmethod
+    def of(cls, settings: Endpoint, task: Task) -> Self:
+        """How the texts of a task are put to a model."""
+        return cls(settings, task.names, further=task.form.most_written)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is written stands behind the text, and may stop anywhere."""
+        return self._further is not None
+
     @property
     def max_tokens(self) -> int:
         """The most that a reply may hold."""
-        return self._settings.max_tokens or _MOST[self._settings.answers]
+        return self._settings.max_tokens or self._further or _MOST[self._settings.answers]
 
     @property
     def most_output_tokens(self) -> int:
@@ -100,6 +112,7 @@ class Wording:
             "prompt_version": one.prompt_version,
             "labels": list(self._labels),
             "sampling": self._sampling(),
+            **({"goes_on": True} if self.goes_on else {}),
         }
 
     def request(self, text: str) -> Request:
@@ -124,7 +137,7 @@ class Wording:
         """
         try:
             if self._settings.candidates > 1:
-                return self._several(reply["choices"])
+                return self._several(reply["choices"], request.text)
             choice = reply["choices"][0]
             message = choice["message"] if self._settings.api == "chat" else {"content": choice["text"]}
             text = message.get("content") or ""
@@ -134,7 +147,7 @@ class Wording:
                 return self._by_letter(_first_token(choice), text)
             cut = choice.get("finish_reason") == "length"
             if self._settings.answers == "text":
-                return _written(text, cut=cut)
+                return self._text(text, request.text, cut=cut)
             if self._settings.answers == "corrections":
                 return _corrected(text, request.text, cut=cut)
             if self._settings.answers == "spans":
@@ -160,7 +173,16 @@ class Wording:
             found["logprobs"] = one.top_logprobs
         return found
 
-    def _several(self, choices: Sequence[Mapping[str, Any]]) -> Reply:
+    def _text(self, said: str, source: str, *, cut: bool) -> Reply:
+        """What it wrote of a text, or what it wrote behind one."""
+        found = _written(said, cut=cut and not self.goes_on)
+        if found.unanswered or not self.goes_on:
+            return found
+        # A message stands for itself: a space keeps it apart from what it is an answer to.
+        joint = " " if source[-1:].strip() else ""
+        return Reply(f"{joint}{found.answer}" if self._settings.api == "chat" else said, tally={CUT: 1} if cut else {})
+
+    def _several(self, choices: Sequence[Mapping[str, Any]], source: str) -> Reply:
         """All that it would write; where that is nothing, why not, by the first. What did not come is counted."""
         found = []
         for one in choices:
@@ -168,8 +190,9 @@ class Wording:
             if said.get("refusal") or one.get("finish_reason") == "content_filter":
                 found.append(Reply(None, REFUSED))
             else:
-                found.append(_written(said.get("content") or "", cut=one.get("finish_reason") == "length"))
-        texts = [one.answer for one in found if isinstance(one.answer, str)]
+                cut = one.get("finish_reason") == "length"
+                found.append(self._text(said.get("content") or "", source, cut=cut))
+        texts = [one.answer for one in found if isinstance(one.answer, str) and CUT not in one.tally]
         missing = self._settings.candidates - len(texts)
         return Reply(texts, tally={_MISSING: missing} if missing else {}) if texts else found[0]
 
