@@ -28,7 +28,8 @@ def test_both_are_asked_once_and_a_rerun_asks_nothing(travelled: Travelled) -> N
     noted = {event.stage for event in travelled.events}
     assert "audit" in noted
     events: list[Any] = []
-    again = pipeline.run(recipe.parse(travelled.recipe), work=travelled.work, until="audit", report=events.append)
+    built = recipe.parse({**travelled.recipe, "name": "again"})
+    again = pipeline.run(built, work=travelled.work, until="audit", report=events.append)
     assert again.stages["audit"]["reused"]
     assert not [event for event in events if event.stage in ("transfer", "audit")]
 
