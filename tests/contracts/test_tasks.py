@@ -78,7 +78,7 @@ def words(texts: list[str]) -> Words:
 
 
 def _starts(text: str) -> list[int]:
-    return [at for at in range(len(text)) if text[at] != " " and (at == 0 or text[at - 1] == " ")]
+    return [at for at in range(len(text)) if not text[at].isspace() and (at == 0 or text[at - 1].isspace())]
 
 
 def outputs(task: Task, texts: list[str], *, seed: int = 0, scale: float = 4) -> Any:
