@@ -91,6 +91,7 @@ def _scores(spread: Any, metric: str) -> str:
 def slices(evidence: Evidence) -> Table:
     """The slices that are forgotten more often than the other rows, and the first of those that are not."""
     found = [one for one in evidence.rows("forgotten", "slices") if number(one.get("q")) is not None]
+    found = found if evidence.figure("forgotten", "rate").value else []  # of nothing there is no more and no less
     more = [one for one in found if one.get("more") is True]
     rest = [one for one in found if one.get("more") is not True]
     return Table(
