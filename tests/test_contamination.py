@@ -104,6 +104,18 @@ def test_exactly_what_was_planted_is_found(planted: Journey) -> None:
     assert all(one["other"] == partner[own[one["id"]]] for one in told["flagged"])
 
 
+def test_cases_that_were_learned_from_are_found(planted: Journey) -> None:
+    """Texts that a probe brings along: two stand among the training rows, one in other capitals."""
+    rows, _ = planted.parts
+    known = list(rows.train.texts())[50:52]
+    found = planted.search(brought=[known[0], known[1].upper(), "a text that nobody had before", known[0]])
+    counts = found.read_json("contamination.json")
+    assert counts["sides"]["suites"]["rows"] == 3
+    (pair,) = [one for one in counts["pairs"] if (one["of"], one["with"]) == ("suites", "train")]
+    assert (pair["exact"], pair["any"]) == (2, 2)
+    assert planted.told["suites_rows_shared"]["value"] is None
+
+
 def test_the_gate_stops_it(planted: Journey) -> None:
     (verdict,) = gates.judge([GATE], {"contamination": planted.told})
     assert (verdict.state, verdict.value) == ("fail", PLANTED)

@@ -56,9 +56,10 @@ def search(
     task: Task,
     settings: recipe.Evaluate,
     store: Store,
+    brought: Sequence[str] = (),
     report: Report = silent,
 ) -> Artifact:
-    """Search every pair of sides, or find that it was done.
+    """Search every pair of sides, or find that it was done. `brought` are texts that probes bring along.
 
     Raises:
         CorpusError: a file of what the teacher was trained on is not there, or has no column `text`.
@@ -68,7 +69,7 @@ def search(
     embed, embedder = (None, "") if settings.embedder is None else meaning.embedder(settings.embedder)
 
     def make(draft: Draft) -> None:
-        every = sides.every(corpus, said, saw, task=task)
+        every = sides.every(corpus, said, saw, task=task, brought=brought)
         spool = draft.folder / "spool"
         found, shared = _by_words(every, spool, meter=Meter(report, stage=STAGE, total=None, unit="texts"))
         if embed is not None:
@@ -84,6 +85,7 @@ def search(
     described = {"search": overlap.SETTINGS, "fitted_here": teacher.fitted_here, "writes": task.form.may_write}
     described |= {} if embed is None else {"least_cosine": settings.least_cosine}
     inputs = {"said": said.artifact.digest, **{part.role: part.digest for part in sides.splits(corpus)}}
+    inputs |= {"brought": artifact.sha256(artifact.canonical(list(brought)))} if brought else {}
     inputs |= {} if embed is None else {"embedder": embedder}
     inputs |= {} if saw is None else {f"teacher.{name}": digest for name, digest in saw.digests().items()}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
@@ -168,7 +170,7 @@ def nothing(reason: str) -> dict[str, Any]:
 
 def _count(count: int, rows: int, side: str) -> dict[str, Any]:
     """How many rows of so many: all were looked at, so that there is no interval."""
-    return {"value": count, "n": rows} if rows else not_measurable(0, f"no row of the split `{side}`").as_dict()
+    return {"value": count, "n": rows} if rows else not_measurable(0, f"there is no text of `{side}`").as_dict()
 
 
 def _alike(count: int, counts: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def run(
     if len(fits) > 1:
         lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
     here.forgot(lost)
-    shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task,
+    brought = [text for one in recipe.audit.probes for text in one.brings(task)]
+    shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task, brought=brought,
                                   settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, shared=shared, seed=seed, store=store, fits=fits,

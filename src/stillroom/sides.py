@@ -5,6 +5,7 @@ train, unlabelled
 transfer     texts of the transfer set that are in no split: made of training rows
 written      what the teacher wrote and the student learned
 dev, test, outside
+suites       texts that probes bring along, such as cases of behaviour
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stillroom.tasks import Task
 from stillroom.transfer_set import TransferSet
 
 LEARNED = ("teacher", "train", "unlabelled", "transfer", "written")
-JUDGED = ("dev", "test", "outside")
+JUDGED = ("dev", "test", "outside", "suites")
 
 _BATCH = 4096
 
@@ -71,13 +72,16 @@ def splits(corpus: Corpus) -> tuple[Rows[Any], ...]:
     return (corpus.train, corpus.unlabelled, corpus.dev, corpus.test, corpus.outside)
 
 
-def every(corpus: Corpus, said: TransferSet, saw: Source | None, *, task: Task) -> list[Side]:
+def every(
+    corpus: Corpus, said: TransferSet, saw: Source | None, *, task: Task, brought: Sequence[str] = ()
+) -> list[Side]:
     """All sides, those that are judged last; one that there is nothing of is empty."""
     found = {
         **{part.role: Side(part.role, partial(_of_split, part)) for part in splits(corpus)},
         "teacher": Side("teacher", partial(_of_files, saw, task)),
         "transfer": Side("transfer", partial(_of_transfer, corpus, said)),
         "written": Side("written", partial(_of_answers, said, task)),
+        "suites": Side("suites", partial(_of_texts, list(dict.fromkeys(brought)))),
     }
     return [found[name] for name in (*LEARNED, *JUDGED)]
 
@@ -85,6 +89,12 @@ def every(corpus: Corpus, said: TransferSet, saw: Source | None, *, task: Task) 
 def _of_split(part: Rows[Any]) -> Texts:
     for batch in part.batches(_BATCH):
         yield batch.column("id").to_pylist(), batch.column("text").to_pylist()
+
+
+def _of_texts(texts: Sequence[str]) -> Texts:
+    for start in range(0, len(texts), _BATCH):
+        some = texts[start : start + _BATCH]
+        yield [text_id(text) for text in some], some
 
 
 def _of_transfer(corpus: Corpus, said: TransferSet) -> Texts:

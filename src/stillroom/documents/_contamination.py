@@ -55,7 +55,7 @@ def pairs(evidence: Evidence) -> Table:
     short = [
         f"{words(one.get('side'))} {units.COUNT.value(number(one.get('short')))}"
         for one in evidence.rows("contamination", "sides")
-        if one.get("side") in ("dev", "test", "outside") and number(one.get("short"))
+        if one.get("side") in ("dev", "test", "outside", "suites") and number(one.get("short"))
     ]
     few = f" Rows with fewer than thirteen words, which can have none in a row: {', '.join(short)}." if short else ""
     return Table(

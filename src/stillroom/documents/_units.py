@@ -143,6 +143,7 @@ _BY_ENDING = {
     "test_rows_shared": COUNT,
     "dev_rows_shared": COUNT,
     "outside_rows_shared": COUNT,
+    "suites_rows_shared": COUNT,
     "teacher_rows_shared": COUNT,
     "test_rows_alike": COUNT,
 }

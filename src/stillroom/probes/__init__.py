@@ -183,6 +183,10 @@ class Probe(Member, ABC):
         """What keeps it from being put to those who do this task: nothing."""
         return []
 
+    def brings(self, task: Task) -> Sequence[str]:
+        """The texts that it brings along, which are made of no row of a corpus: none."""
+        return ()
+
     @abstractmethod
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """The texts that both are to be asked about, in any order, some perhaps twice."""

@@ -68,9 +68,13 @@ class Pairs(Probe):
         """Of all pairs together: kinds are known from the file alone."""
         return tuple(f"{kind}.{figure}" for kind in _KINDS for figure in texts.FIGURES)
 
-    def texts(self, sitting: Sitting) -> Sequence[str]:
+    def brings(self, task: Task) -> Sequence[str]:
         """Both sentences of each pair."""
         return [text for pair in self._pairs() for text in (pair.more, pair.less)]
+
+    def texts(self, sitting: Sitting) -> Sequence[str]:
+        """All that it brings."""
+        return self.brings(sitting.task)
 
     def measure(self, sitting: Sitting, heard: Heard) -> dict[str, Any]:
         """All pairs that the sides have read, then each kind."""

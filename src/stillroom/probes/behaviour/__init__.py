@@ -94,6 +94,10 @@ class Behaviour(Probe):
         more = Problem(self.suites[0].file, f"{left} more problems like these", "none", "Correct these first.")
         return [*found[:_PROBLEMS], *([more] if left > 0 else [])]
 
+    def brings(self, task: Task) -> Sequence[str]:
+        """Those of all cases, also of such as are not drawn."""
+        return [text for one in self.suites for text in texts(one.read(task).cases)]
+
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """Those of the cases that are drawn."""
         return [] if _unfit(sitting.task) else texts(self._drawn(sitting)[0])
