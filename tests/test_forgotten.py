@@ -157,7 +157,25 @@ class TestWhatIsTold:
             assert told[name]["reason"] == "one seed; set train.seeds = 3"
         ceiling = forgotten.ceiling(table, None, settings=SETTINGS, seed=1)
         assert ceiling["student_student"]["reason"] == "one seed; set train.seeds = 3"
-        assert ceiling["teacher_teacher"]["reason"] == "one teacher"
+        assert ceiling["teacher_teacher"]["reason"].startswith("one teacher;")
+
+    def test_of_several_teachers_most_count(self) -> None:
+        """By hand: three students, three teachers, four rows."""
+        people = np.array([
+            [0, 0, 0, 1], [0, 1, 0, 1], [1, 1, 0, 2],  # students: 0, 1, 0, 1 are what most say
+            [0, 0, 0, 3], [1, 0, 1, 3], [1, 1, 0, 3],  # teachers: 1, 0, 0, 3
+        ])  # fmt: skip
+        gold = people[3]
+        said = [Answers(gold, np.eye(4)[one], np.eye(4)[gold], labels=LABELS) for one in people[:3]]
+        some = Fits(said, alike(people))
+        assert list(some.teachers) == [3, 4, 5]
+        assert some.forgotten.tolist() == [True, True, False, True]
+        assert some.strength == pytest.approx([5 / 9, 5 / 9, 3 / 9, 1.0])
+        table, _ = scene(np.tile(people[:3], 60), np.tile(gold, 60))
+        many = Fits([one.take(np.tile(np.arange(4), 60)) for one in said], np.tile(alike(people), 60))
+        ceiling = forgotten.ceiling(table, many, settings=SETTINGS, seed=1)
+        assert ceiling["teacher_teacher"]["value"] == pytest.approx(np.mean([1 / 3, 1 / 3, 1 / 3, 1.0]))
+        assert forgotten.measure(table, [], many, metric=ACCURACY, settings=SETTINGS, seed=1)["teachers"] == 3
 
     def test_the_ceiling_is_the_mean_over_pairs(self) -> None:
         people = strays(500, people=5, seed=6)

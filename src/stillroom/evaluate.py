@@ -59,6 +59,7 @@ def judge(
     store: Store,
     fits: Sequence[Artifact] = (),
     lost: Artifact | None = None,
+    peers: Sequence[TransferSet] = (),
     report: Report = silent,
 ) -> Artifact:
     """Evaluate the bundle, or find that it was evaluated.
@@ -81,7 +82,7 @@ def judge(
         made = heard.told(said, task, part=corpus.dev.role) if corpus.made else None
         floor = floors.of(task)
         meets_floor = task.has_floor and (undistilled is not None or not floor.needs_gold)
-        others = (undistilled is not None) + meets_floor + (len(fits) if len(fits) > 1 else 0)
+        others = (undistilled is not None) + meets_floor + (len(fits) if len(fits) > 1 or peers else 0)
         total = rows.num_rows * (1 + others) + (len(made.texts) if made else 0) + generalisation.most(task)
         meter = Meter(report, stage="answers", total=total, unit="texts")
         twin = student.reopen(undistilled.folder, task=task) if undistilled else None
@@ -97,7 +98,7 @@ def judge(
             words = aspects.Familiar(batch["text"].to_pylist() for batch in corpus.train.batches())
             numbers = partial(aspects.measure, members=settings.aspects, familiar=words)
             table = align(rows, answers, task=task, named=named, familiar=familiar, aspects=numbers)
-            several = _fits(fits, rows, answers, student=student, task=task, named=named, meter=meter)
+            several = _fits(fits, peers, rows, answers, student=student, task=task, named=named, meter=meter)
             found = comparison.compare(table, metrics=task.metrics, settings=settings, seed=seed,
                                        floor=floor.name, fits=several, report=report)  # fmt: skip
             draft.facts |= {} if table.has_gold else {"gold": "none: what the teacher said stands for it"}
@@ -131,8 +132,9 @@ def judge(
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest, "shared": shared.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}
-    inputs |= {f"fit[{number}]": one.digest for number, one in enumerate(fits if len(fits) > 1 else ())}
+    inputs |= {f"fit[{number}]": one.digest for number, one in enumerate(fits if len(fits) > 1 or peers else ())}
     inputs |= {"lost": lost.digest} if lost else {}
+    inputs |= {f"peer[{number}]": one.artifact.digest for number, one in enumerate(peers)}
     inputs |= {"said": said.artifact.digest}
     inputs |= {part.role: part.digest for part in (corpus.train, corpus.test, corpus.outside)}
     return store.obtain(STAGE, settings=described, inputs=inputs, make=make)
@@ -170,6 +172,7 @@ def _answers(
 
 def _fits(
     fits: Sequence[Artifact],
+    peers: Sequence[TransferSet],
     rows: pa.Table,
     answers: Answers,
     *,
@@ -180,15 +183,17 @@ def _fits(
 ) -> Fits | None:
     """What every fit of the student says of the rows, all in torch, so that they differ by their seeds alone.
 
-    None: there is one.
+    None: there is one, of one teacher.
     """
-    if len(fits) < 2:
+    if len(fits) < 2 and not peers:
         return None
     texts, found = rows["text"].to_pylist(), []
     for one in fits:
         found.append(in_torch(student.reopen(one.folder, task=task), texts, task=task)[0])
         meter.advance(len(texts))
-    return Fits.of(found, answers[TEACHER][1], rows, task=task, named=named)
+    ids = rows["id"].to_pylist()
+    others = [heard.of_teacher(heard.told(one, task), ids, task=task) for one in peers]
+    return Fits.of(found, [answers[TEACHER][1], *others], rows, task=task, named=named)
 
 
 def _calibrated(twin: Network, texts: Sequence[str], dev: pa.Table, *, task: Task) -> Outputs:

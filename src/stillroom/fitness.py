@@ -128,6 +128,10 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     problems += _unweighed(recipe)
+    if recipe.evaluate.teachers > 1 and not teacher.needs_gold:
+        found = f"{recipe.evaluate.teachers} with a {teacher.kind} teacher, which no seed changes"
+        todo = "Set it to 1, or choose the teacher `finetuned`."
+        problems.append(Problem("evaluate.teachers", found, "a teacher that is fitted here", todo))
     if recipe.audit.ask_teacher and not teacher.answers_any_text:
         found = f"`true` with a {teacher.kind} teacher, which knows no text but those that were recorded"
         problems.append(Problem("audit.ask_teacher", found, "a teacher that can be asked", "Take the setting out."))

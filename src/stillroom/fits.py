@@ -1,4 +1,4 @@
-"""Several fits of one student, alike but for their seeds: where they and their teacher say the same, and most of them.
+"""Several fits of one student, alike but for their seeds: where they and their teachers say the same, and most of them.
 
 Nothing is asked of an answer but whether it is that of another (`Answered.agrees`), so that labels, spans, texts and
 vectors are all one.
@@ -24,9 +24,10 @@ Flags = NDArray[np.bool_]
 @final
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """What several fits of one student said of the rows of a table, beside their teacher and beside each other.
+    """What several fits of one student said of the rows of a table, beside their teachers and beside each other.
 
-    `alike` is `[people, people, rows]`: where two name the same. The teacher is the last of the people.
+    `alike` is `[people, people, rows]`: where two name the same. The teachers are the last of the people, the one that
+    taught before those that are like it but for their seeds.
     """
 
     said: Sequence[Answered]
@@ -34,27 +35,27 @@ class Fits:
 
     @classmethod
     def of(
-        cls, answers: Sequence[Any], teacher: Any, rows: pa.Table, *, task: Task, named: frozenset[str]
+        cls, answers: Sequence[Any], teachers: Sequence[Any], rows: pa.Table, *, task: Task, named: frozenset[str]
     ) -> Self | None:
-        """From what each of them put out for rows that can be aligned, and what the teacher did, in their order.
+        """From what each of them put out for rows that can be aligned, and what the teachers did, in their order.
 
         None: the teacher names nothing that they could name too.
         """
         ids = rows["id"].to_pylist()
-        people = [*answers, teacher]
+        people, students = [*answers, *teachers], len(answers)
         said: list[Answered] = []
         alike: list[list[Flags]] = [[] for _ in people]
         for place, one in enumerate(people):
-            others = {f"seed {number}": (ids, other) for number, other in enumerate(answers[:place])}
+            others = {f"seed {number}": (ids, other) for number, other in enumerate(people[:place])}
             if others:
                 table = align(
-                    rows, {TEACHER: (ids, one), **others}, task=task, named=named if one is teacher else frozenset()
+                    rows, {TEACHER: (ids, one), **others}, task=task, named=named if place >= students else frozenset()
                 )
                 told = [table.said[system] for system in others]
                 alike[place] = [same for one in told if (same := one.agrees) is not None]
                 if len(alike[place]) < len(told):
                     return None
-                said = told if one is teacher else said
+                said = told if place == students else said
         count = len(said[0])
         square = np.ones((len(people), len(people), count), dtype=np.bool_)
         for place, row in enumerate(alike):
@@ -77,21 +78,26 @@ class Fits:
         return len(self.said)
 
     @property
+    def teachers(self) -> range:
+        """Where among the people the teachers are."""
+        return range(len(self), len(self.alike))
+
+    @property
     def forgotten(self) -> Flags:
-        """Where none of what most of them say is what the teacher says."""
-        return apart(self.alike, range(len(self)), [len(self)])
+        """Where none of what most of them say is what most teachers say."""
+        return apart(self.alike, range(len(self)), self.teachers)
 
     @property
     def strength(self) -> Floats:
-        """The share of them that does not say what the teacher says."""
-        return np.asarray(1.0 - self.alike[:-1, -1].mean(axis=0), dtype=np.float64)
+        """The share of them that does not say what a teacher says, in the mean over the teachers."""
+        return np.asarray(1.0 - self.alike[: len(self), len(self) :].mean(axis=(0, 1)), dtype=np.float64)
 
     @property
     def left_out(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Each one's siblings against the teacher, and the same siblings against itself, `[fits, rows]` both."""
+        """Each one's siblings against the teachers, and the same siblings against itself, `[fits, rows]` both."""
         everybody = range(len(self))
         others = [[one for one in everybody if one != own] for own in everybody]
-        teacher = [apart(self.alike, group, [len(self)]) for group in others]
+        teacher = [apart(self.alike, group, self.teachers) for group in others]
         itself = [apart(self.alike, group, [own]) for own, group in enumerate(others)]
         return np.array(teacher), np.array(itself)
 

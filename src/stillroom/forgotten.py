@@ -42,7 +42,7 @@ MOST = 0.5
 FIGURES = ("rate", "null", "excess", "sure", "learned", "spread")
 CEILINGS = ("student_student", "teacher_teacher")
 ONE_SEED = "one seed; set train.seeds = 3"
-_ONE_TEACHER = "one teacher"
+_ONE_TEACHER = "one teacher; one that is fitted here can be fitted with two seeds: set evaluate.teachers = 2"
 _SEVERAL = 2
 _UNSAID = "the teacher does not say how sure it is"
 _NOTHING = "nothing was forgotten"
@@ -79,7 +79,7 @@ def measure(
     return {
         "called": "forgotten" if len(test) > 1 else "disagreement",
         "seeds": len(test),
-        "teachers": 1,
+        "teachers": len(test.teachers),
         "rate": _share(lost, level),
         "null": {**null.as_dict(), "each": each},
         "excess": excess.as_dict(),
@@ -106,18 +106,19 @@ def nothing(reason: str) -> dict[str, Any]:
 
 def ceiling(table: Table, fits: Fits | None, *, settings: recipe.Evaluate, seed: int) -> dict[str, Any]:
     """How often those agree of whom nobody is more right: what agreement with the teacher can be held against."""
-    count = len(table.test)
-    alone = ONE_SEED if table.said[STUDENT].agrees is not None else divergence.NOTHING_NAMED
-    students = not_measurable(count, alone)
-    if fits is not None and len(fits) > 1:
-        pairs = np.triu_indices(len(fits), k=1)
-        same = fits.alike[:-1, :-1, table.test][pairs].mean(axis=0)
-        drawn = Resamples(count, count=settings.resamples, rng=seeds.generator(seed, "evaluate/ceiling"))
-        students = drawn.estimate({"same": _mean(same)})["same"].interval(settings.confidence, within=(0.0, 1.0))
-    return {
-        "student_student": students.as_dict(),
-        "teacher_teacher": not_measurable(count, _ONE_TEACHER).as_dict(),
-    }
+    count, named = len(table.test), table.said[STUDENT].agrees is not None
+    groups = {} if fits is None else {"student_student": range(len(fits)), "teacher_teacher": fits.teachers}
+    drawn = Resamples(count, count=settings.resamples, rng=seeds.generator(seed, "evaluate/ceiling"))
+    found = {}
+    for name, alone in zip(CEILINGS, (ONE_SEED, _ONE_TEACHER), strict=True):
+        pairs = list(itertools.combinations(groups.get(name, ()), 2))
+        if fits is None or not pairs:
+            found[name] = not_measurable(count, alone if named else divergence.NOTHING_NAMED).as_dict()
+            continue
+        same = np.mean([fits.alike[one, other, table.test] for one, other in pairs], axis=0)
+        told = drawn.estimate({"same": _mean(same)})["same"].interval(settings.confidence, within=(0.0, 1.0))
+        found[name] = told.as_dict()
+    return found
 
 
 def no_ceiling(reason: str) -> dict[str, Any]:

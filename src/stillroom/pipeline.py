@@ -68,12 +68,14 @@ def run(
     if here.reached("corpus", rows.artifact):
         return here
 
-    teacher = teach.prepare(recipe.teacher, task=task, corpus=rows.learnable, fit=loop.fit, seed=seed, store=store,
-                            report=report)  # fmt: skip
+    made = partial(teach.prepare, recipe.teacher, task=task, corpus=rows.learnable, fit=loop.fit, store=store,
+                   report=report)  # fmt: skip
+    teacher = made(seed=seed)
     if here.reached("teacher", teacher):
         return here
 
-    loaded = teach.Opened(recipe.teacher, teacher, task=task, desk=Desk(store.books, report))
+    opened = partial(teach.Opened, recipe.teacher, task=task, desk=Desk(store.books, report))
+    loaded = opened(teacher)
     mixture = fitness.objectives(recipe)
     ask = partial(transfer.collect, parts=(rows.train, rows.unlabelled, rows.dev), held_out=(rows.test, rows.outside),
                   task=task, settings=recipe.transfer, seed=seed, store=store, rights=rows.stated_rights,
@@ -109,9 +111,11 @@ def run(
     if here.reached("export", bundle):
         return here
 
-    also = partial(transfer.collect, loaded, teacher=teacher, task=task, settings=recipe.transfer, seed=seed,
-                   store=store, rights=rows.stated_rights, asking=recipe.teacher.asking, report=report)  # fmt: skip
-    held = also(parts=(rows.test, rows.outside))
+    also = partial(transfer.collect, task=task, settings=recipe.transfer, seed=seed, store=store,
+                   rights=rows.stated_rights, asking=recipe.teacher.asking, report=report)  # fmt: skip
+    held = also(loaded, teacher=teacher, parts=(rows.test, rows.outside))
+    beside = [made(seed=chance) for chance in train.seeds_of(seed, recipe.evaluate.teachers)[1:]]
+    peers = [also(opened(one), teacher=one, parts=(rows.test, rows.outside)) for one in beside]
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
@@ -125,14 +129,14 @@ def run(
                                   settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
                             task=task, settings=recipe.evaluate, shared=shared, seed=seed, store=store, fits=fits,
-                            lost=lost, report=report)  # fmt: skip
+                            lost=lost, peers=peers, report=report)  # fmt: skip
     if here.reached("evaluate", judged):
         return here
 
     look: audit.Look = {"teacher": loaded.inside, "student": partial(recipe.student.inside, student.folder, task=task)}
-    probed = audit.examine(bundle, ask=lambda texts: also(parts=texts), held=held, said=said, corpus=rows, task=task,
-                           settings=recipe.audit, evaluate=recipe.evaluate, teacher=recipe.teacher, look=look,
-                           seed=seed, store=store, report=report)  # fmt: skip
+    probed = audit.examine(bundle, ask=lambda texts: also(loaded, teacher=teacher, parts=texts), held=held, said=said,
+                           corpus=rows, task=task, settings=recipe.audit, evaluate=recipe.evaluate,
+                           teacher=recipe.teacher, look=look, seed=seed, store=store, report=report)  # fmt: skip
     if here.reached("audit", probed):
         return here
 

@@ -229,7 +229,7 @@ def test_what_most_of_several_say_is_held_against_the_teacher(task: Task) -> Non
     teacher, other = (outputs(task, texts, seed=seed) for seed in (1, 2))
 
     def told(*students: Any) -> Fits:
-        return Fits.of(students, teacher, rows, task=task, named=frozenset())
+        return Fits.of(students, [teacher], rows, task=task, named=frozenset())
 
     same = told(teacher, other, teacher)
     assert not same.forgotten.any()

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import pipeline, train
+from stillroom import fitness, pipeline, train
 from stillroom.core import artifact, recipe
+from stillroom.core.errors import MismatchError
 from stillroom.emphasis import FILE
 from stillroom.journey import Run
 from tests.conftest import Travelled
@@ -19,7 +20,12 @@ from tests.conftest import Travelled
 
 @pytest.fixture(scope="module")
 def asked(travelled: Travelled) -> dict[str, Any]:
-    return {**travelled.recipe, "name": "seeds", "train": {"seeds": 3}}
+    return {
+        **travelled.recipe,
+        "name": "seeds",
+        "train": {"seeds": 3},
+        "evaluate": {**travelled.recipe["evaluate"], "teachers": 2},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,9 @@ def test_every_figure_is_measured(run: Run) -> None:
     for name in ("rate", "null", "excess", "learned", "spread"):
         assert told[name]["low"] <= told[name]["value"] <= told[name]["high"]
     assert len(told["null"]["each"]) == told["spread"]["n"] == 3
-    assert run.summary["ceiling"]["student_student"]["value"] > 0.9
+    assert told["teachers"] == 2
+    for both in ("student_student", "teacher_teacher"):
+        assert run.summary["ceiling"][both]["value"] > 0.9
     assert told["learned"]["n"] == run.summary["corpus"]["rows"]["train"]
 
 
@@ -91,3 +99,9 @@ def test_it_is_told_of_in_report_and_card(run: Run) -> None:
         assert "Most of 3 students, alike but for their seeds" in told
         assert "The student that ships is one of 3 seeds" in told
         assert "One training run with one seed" not in told
+
+
+def test_a_teacher_that_no_seed_changes_is_refused(asked: dict[str, Any], travelled: Travelled) -> None:
+    teacher = {"kind": "huggingface", "model": str(travelled.run.artifacts["teacher"].folder)}
+    with pytest.raises(MismatchError, match=r"evaluate\.teachers"):
+        fitness.check(recipe.parse({**asked, "teacher": teacher}))

@@ -121,6 +121,9 @@ class Evaluate(Settings):
     """The level of every interval."""
     min_slice_rows: int = Field(100, ge=2)
     """Below this, a slice is not measurable."""
+    teachers: int = Field(1, ge=1)
+    """With how many seeds a teacher that is fitted here is fitted: the others answer the test alone, and tell how far
+    two teachers agree, and what most of them say."""
     show_texts: bool = False
     """Whether examples show their texts, all that may be personal put out; else every letter is an x."""
     aspects: tuple[Aspect, ...] = Field(default_factory=_standard)
