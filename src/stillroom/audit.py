@@ -22,7 +22,7 @@ from stillroom.core.artifact import Artifact, Draft, Store, text_id
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus, Rows
 from stillroom.metrics import Metric
-from stillroom.probes import SIDES, Heard, Sitting
+from stillroom.probes import SIDES, Heard, Probe, Sitting
 from stillroom.shapes import Outputs
 from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
@@ -53,6 +53,7 @@ def examine(
     said: TransferSet,
     corpus: Corpus,
     task: Task,
+    probes: Sequence[Probe],
     settings: recipe.Audit,
     evaluate: recipe.Evaluate,
     teacher: Teacher,
@@ -70,8 +71,8 @@ def examine(
     """
     unasked = _unasked(teacher, settings)
     described = {
-        "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in settings.probes],
-        "read": [one.sources() for one in settings.probes],
+        "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in probes],
+        "read": [one.sources() for one in probes],
         "rows": settings.rows,
         "task": task.model_dump(mode="json"),
         "seed": seed,
@@ -90,24 +91,24 @@ def examine(
     hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
 
     def first() -> Mapping[str, Sequence[str]]:
-        begun = [(one, sitting(one.whole)) for one in settings.probes]
+        begun = [(one, sitting(one.whole)) for one in probes]
         texts = [text for one, rows in begun if rows is not None for text in one.texts(rows)]
         return dict.fromkeys(SIDES, texts)
 
     def further() -> Mapping[str, Sequence[str]]:
         told = hearing.of(inquiry.lots)
-        begun = [(one, sitting(one.whole)) for one in settings.probes if one.interactive]
+        begun = [(one, sitting(one.whole)) for one in probes if one.interactive]
         found = [one.further(rows, told) for one, rows in begun if rows is not None]
         return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
 
     inquiry.put(first)
-    while any(one.interactive for one in settings.probes) and inquiry.put(further):
+    while any(one.interactive for one in probes) and inquiry.put(further):
         pass
 
     def make(draft: Draft) -> None:
         found, told = {}, hearing.of(inquiry.lots)
-        meter = Meter(report, stage=STAGE, total=len(settings.probes), unit="probes")
-        for one in settings.probes:
+        meter = Meter(report, stage=STAGE, total=len(probes), unit="probes")
+        for one in probes:
             begun = sitting(one.whole)
             found[one.kind] = one.nothing(_UNTESTED) if begun is None else one.measure(begun, told)
             meter.advance()

@@ -85,7 +85,7 @@ def equipped(recipe: Recipe, *, stages: Collection[str]) -> None:
         looked_for.append(saw.digests)
     if (vectors := recipe.evaluate.embedder) is not None and "evaluate" in stages:
         looked_for.append(lambda: meaning.embedder(vectors))
-    looked_for += [one.sources for one in recipe.audit.probes if "audit" in stages]
+    looked_for += [one.sources for one in recipe.probes if "audit" in stages]
     for look in looked_for:
         try:
             look()
@@ -111,7 +111,7 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.export.formats:
         yield from (("export", package, "export.formats") for package in ("onnx", "onnxscript"))
     yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
-    for one in recipe.audit.probes:
+    for one in recipe.probes:
         yield from (("audit", package, f"audit.probes, `{one.kind}`") for package in one.packages)
     yield "dossier", "jinja2", "the document `report`"
 
@@ -209,7 +209,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
             expected = f"objectives that make do with {', '.join(sorted(_OF_A_STUDENT))}"
             problems.append(Problem(f"objective[{number}]", found, expected, "Set `train.rounds` to 1, or change it."))
     problems += _peerless(recipe) + _unteachable(recipe) + _misread(recipe) + _unwritten(recipe)
-    for one in recipe.audit.probes:
+    for one in recipe.probes:
         problems += one.misfits(task, where=f"audit.probes, `{one.kind}`")
     if sum(objective.weight for objective in objectives(recipe)) == 0:
         problems.append(Problem("objective", "weights that are all zero", "a weight above zero", "Raise one."))
@@ -360,10 +360,10 @@ def _unwritten(recipe: Recipe) -> list[Problem]:
 def _unknown_measures(recipe: Recipe) -> list[Problem]:
     if not recipe.gate:
         return []
-    probed = [f"{one.kind}.{path}" for one in recipe.audit.probes for path in one.paths]
+    probed = [f"{one.kind}.{path}" for one in recipe.probes for path in one.paths]
     known: Sequence[str] = sorted([*gates.vocabulary(recipe.task.metrics), *probed])
     # Of a probe that does not fit it may not be known which figures there are.
-    unknown = tuple(f"{one.kind}." for one in recipe.audit.probes if one.misfits(recipe.task, where=""))
+    unknown = tuple(f"{one.kind}." for one in recipe.probes if one.misfits(recipe.task, where=""))
     return [
         Problem(f"gate[{number}].measure", f"`{gate.measure}`", "a figure of the summary", nearest(gate.measure, known))
         for number, gate in enumerate(recipe.gate)

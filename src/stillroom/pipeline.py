@@ -124,7 +124,7 @@ def run(
     if len(fits) > 1:
         lost = forgotten.among_learned(fits, student=recipe.student, said=said, task=task, store=store, report=report)
     here.forgot(lost)
-    brought = [text for one in recipe.audit.probes for text in one.brings(task)]
+    brought = [text for one in recipe.probes for text in one.brings(task)]
     shared = contamination.search(corpus=rows, said=said, teacher=recipe.teacher, task=task, brought=brought,
                                   settings=recipe.evaluate, store=store, report=report)  # fmt: skip
     judged = evaluate.judge(bundle, undistilled=twin, student=recipe.student, held=held, said=said, corpus=rows,
@@ -135,8 +135,9 @@ def run(
 
     look: audit.Look = {"teacher": loaded.inside, "student": partial(recipe.student.inside, student.folder, task=task)}
     probed = audit.examine(bundle, ask=lambda texts: also(loaded, teacher=teacher, parts=texts), held=held, said=said,
-                           corpus=rows, task=task, settings=recipe.audit, evaluate=recipe.evaluate,
-                           teacher=recipe.teacher, look=look, seed=seed, store=store, report=report)  # fmt: skip
+                           corpus=rows, task=task, probes=recipe.probes, settings=recipe.audit,
+                           evaluate=recipe.evaluate, teacher=recipe.teacher, look=look, seed=seed, store=store,
+                           report=report)  # fmt: skip
     if here.reached("audit", probed):
         return here
 

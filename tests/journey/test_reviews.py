@@ -71,6 +71,7 @@ def test_a_static_student_of_a_teacher_that_was_fitted_elsewhere(tmp_path: Path)
             "teacher": {"kind": "huggingface", "model": str(SHARED), "labels": names},
             "transfer": {"augment": [{"kind": "ngram_sampling", "per_row": 3}]},
             "student": {"kind": "static", "features": {"bits": 17}},
+            "audit": {"probes": []},
         }
     )
     summary = pipeline.run(built, work=tmp_path / "work").summary

@@ -139,17 +139,14 @@ class Evaluate(Settings):
     _members = field_validator("aspects", mode="before")(_built)
 
 
-def _put_to() -> tuple[Probe, ...]:
-    return tuple(one for one in plugins.free("probes") if not one.packages)
-
-
 @final
 class Audit(Settings):
     """What teacher and student are asked beyond the test."""
 
-    probes: tuple[Probe, ...] = Field(default_factory=_put_to)
-    """Names (or tables) from the family `probes`; else all that need no setting and no package more; [] for none."""
-    rows: int = Field(300, ge=1)
+    probes: tuple[Probe, ...] | None = None
+    """Names (or tables) from the family `probes`; [] for none. None: all that need no setting and no package more; of
+    those who write texts, which takes long, nothing."""
+    rows: int = Field(200, ge=1)
     """With how many test rows to begin, drawn by chance: each is asked about in several forms."""
     ask_teacher: bool | None = None
     """Whether the teacher is asked too; none: where it computes here, so that nobody bills for it."""
@@ -263,6 +260,14 @@ class Recipe(Settings):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
             raise ValueError("letters, digits, dots, dashes and underscores (it becomes a folder's name)")
         return name
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """What teacher and student are put to beyond the test."""
+        if self.audit.probes is not None:
+            return self.audit.probes
+        free = () if self.task.form.may_write else plugins.free("probes")
+        return tuple(one for one in free if not one.packages)
 
     @property
     def digest(self) -> str:

@@ -54,7 +54,7 @@ class Sitting:
     seed: int
     look: Mapping[str, Callable[[], Inside | None]] = field(default_factory=dict)
     """By side: opens its network to be looked into; None: it has none that can be."""
-    most: int = 300
+    most: int = 200
     """With how many rows to begin where each is asked about in other forms."""
 
     @property

@@ -37,7 +37,7 @@ class Attribution(Probe):
     )
 
     kind: Literal["attribution"] = "attribution"
-    rows: int = Field(60, ge=1)
+    rows: int = Field(40, ge=1)
     """How many of the audited rows, drawn by chance: each is asked about twice as often as it has parts."""
     pieces: int = Field(40, ge=5)
     """Into how many parts a text is cut at most; of a longer one, several neighbouring words are a part."""

@@ -42,7 +42,7 @@ class IntegratedGradients(Probe):
     )
 
     kind: Literal["integrated_gradients"] = "integrated_gradients"
-    rows: int = Field(60, ge=1)
+    rows: int = Field(40, ge=1)
     """How many of the audited rows, drawn by chance."""
     steps: int = Field(50, ge=10)
     """At how many points of the way gradients are taken."""
