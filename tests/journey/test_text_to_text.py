@@ -185,3 +185,10 @@ def test_real_captions(toy: dict[str, Any], tmp_path: Path) -> None:
     scores = {side: found.summary[side]["scores"]["chrf"]["value"] for side in ("student", "baseline")}
     assert scores["student"] > scores["baseline"] + 15
     assert found.summary["student"]["cost"]["disk_mb"] < 3
+
+
+def test_who_writes_is_put_to_nothing_by_itself(toy: dict[str, Any]) -> None:
+    """Thousands of texts would have to be written, by both."""
+    assert recipe.parse(toy).probes == ()
+    named = recipe.parse({**toy, "audit": {"probes": ["robustness"]}})
+    assert [one.kind for one in named.probes] == ["robustness"]

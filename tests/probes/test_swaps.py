@@ -77,7 +77,7 @@ def said(some: Sequence[str], says: Says, seed: int) -> NDArray[np.float32]:
     return np.log(np.stack([1 - np.array(sure), sure], axis=1)).astype(np.float32)
 
 
-def found(teacher: Says, student: Says, *, rows: int = 240, seed: int = 0, unasked: str = "") -> dict[str, Any]:
+def found(teacher: Says, student: Says, *, rows: int = 200, seed: int = 0, unasked: str = "") -> dict[str, Any]:
     probe: Probe = plugins.build("probes", {"kind": "swaps", "favourable": ["yes"], "axes": ["gender", "religion"]})
     some = texts(rows)
     about = Rows(some, [f"id{row}" for row in range(rows)], [""] * rows, np.zeros(rows, dtype=np.bool_))
@@ -110,7 +110,7 @@ def test_hand_worked_shares() -> None:
         return teacher(text, rng) - 0.2 * ("She" in text)
 
     told = found(teacher, student)["by"]["gender"]
-    assert told["rows"] == told["one_way"] == 240
+    assert told["rows"] == told["one_way"] == 200
     assert told["flips"]["student"]["value"] == 0.5
     assert told["flips"]["teacher"]["value"] == 0.0
     assert told["flips"]["growth"]["value"] == 0.5
