@@ -26,7 +26,7 @@ from stillroom.tasks.classification import Classification
 
 pytestmark = pytest.mark.slow
 TASK = Classification(labels=("blame", "praise"))
-SETTINGS = recipe.Evaluate(resamples=400, min_slice_rows=100)
+SETTINGS = recipe.Evaluate(resamples=300, min_slice_rows=100)
 SEEDS = range(20)
 WORDS = {
     1: ["wonderful", "superb", "charming", "splendid", "delightful", "excellent", "lovely", "brilliant"],
