@@ -25,7 +25,7 @@ STAGE = "forgotten"
 FILE = "forgotten.parquet"
 FOLDER = "forgotten"
 _KEY = "transfer.emphasise"
-_TODO = "Name the folder `forgotten` of a run on this corpus."
+_NAME_IT = "Name the folder `forgotten` of a run on this corpus."
 
 
 @final
@@ -56,7 +56,7 @@ class Emphasis:
         found = sum(one in self.strengths for one in ids)
         if not found:
             rows = f"{len(self.strengths):,} rows, none of which is learned from here"
-            raise MismatchError(Problem(f"{_KEY}: {self.where}", rows, "rows of this corpus", _TODO))
+            raise MismatchError(Problem(f"{_KEY}: {self.where}", rows, "rows of this corpus", _NAME_IT))
         return found
 
     def refuse(self, held_out: Iterable[str]) -> None:
@@ -88,7 +88,7 @@ def read(settings: recipe.Transfer, *, own: Path) -> Emphasis | None:
     found = artifact.load(folder)
     if found.manifest["stage"] != STAGE:
         what = f"an artifact of `{found.manifest['stage']}`"
-        raise InputError(Problem(f"{_KEY}: {folder}", what, "a list of what was forgotten", _TODO))
+        raise InputError(Problem(f"{_KEY}: {folder}", what, "a list of what was forgotten", _NAME_IT))
     table = pq.read_table(folder / FILE)
     if not table.num_rows:
         todo = f"Take `{_KEY}` out: those students said what their teacher did."
