@@ -43,6 +43,19 @@ def test_a_part_of_the_probes_asks_what_is_new_alone(travelled: Travelled) -> No
     assert "30 are needed" in found["by"]["casing"]["student"]["reason"]
 
 
+def test_another_probe_has_nothing_asked_again(travelled: Travelled) -> None:
+    def sets() -> set[str]:
+        return {one.name for one in (travelled.work / "transfer").iterdir() if not one.name.startswith(".")}
+
+    few = {"rows": 20, "probes": [{"kind": "robustness", "perturbations": ["ocr", "casing"]}]}
+    alone = run(travelled, "one", audit=few)
+    before = sets()
+    both = run(travelled, "two", audit={**few, "probes": [{"kind": "attribution", "rows": 3}, *few["probes"]]})
+    assert len(sets() - before) == 1
+    told = [one.artifacts["audit"].read_json("audit.json") for one in (alone, both)]
+    assert told[0]["robustness"] == told[1]["robustness"]
+
+
 def test_a_teacher_that_is_not_to_be_asked_is_not(travelled: Travelled) -> None:
     here = run(travelled, "alone", audit={"ask_teacher": False})
     found = here.artifacts["audit"].read_json("audit.json")["robustness"]

@@ -42,6 +42,20 @@ def test_what_is_heard_later_stands_behind_what_was_heard_before(monkeypatch: py
     assert TEACHER not in told.outputs
 
 
+def test_what_is_asked_twice_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two probes may ask the same text, each in a set of its own."""
+    told = {1: ["a", "bb"], 2: ["bb", "cccc"], 3: ["ddddddd"]}
+    monkeypatch.setattr(audit.heard, "of_student", lambda bundle, texts, meter, *, task: scenes.logits(texts, length))
+    monkeypatch.setattr(audit.heard, "told", lambda answers, task: SimpleNamespace(
+        texts=told[answers], logits=scenes.logits(told[answers], length)))  # fmt: skip
+    bundle: Any = None
+    hearing = audit._Hearing(bundle, unasked="", task=scenes.TASK, report=silent)
+    found = hearing.of([SimpleNamespace(texts={STUDENT: some}, answers=number) for number, some in told.items()])
+    texts = ["cccc", "ddddddd", "a", "bb"]
+    for side in (TEACHER, STUDENT):
+        assert np.array_equal(found.of(side, texts), scenes.logits(texts, length))
+
+
 def test_each_round_asks_what_is_new_and_says_whether_that_was_anything(tmp_path: Path) -> None:
     asked: list[list[str]] = []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import count
 from typing import Any, final
 
@@ -90,9 +90,9 @@ def examine(
     inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask, task=task)
     hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
 
-    def first() -> Mapping[str, Sequence[str]]:
-        begun = [(one, sitting(one.whole)) for one in probes]
-        texts = [text for one, rows in begun if rows is not None for text in one.texts(rows)]
+    def first(one: Probe) -> Mapping[str, Sequence[str]]:
+        rows = sitting(one.whole)
+        texts = [] if rows is None else list(one.texts(rows))
         return dict.fromkeys(SIDES, texts)
 
     def further() -> Mapping[str, Sequence[str]]:
@@ -101,7 +101,8 @@ def examine(
         found = [one.further(rows, told) for one, rows in begun if rows is not None]
         return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
 
-    inquiry.put(first)
+    for one in probes:
+        inquiry.put(partial(first, one), apart=True)
     while any(one.interactive for one in probes) and inquiry.put(further):
         pass
 
@@ -164,11 +165,16 @@ class _Inquiry:
                 found[f"answers{place}"] = lot.answers.artifact.digest
         return found
 
-    def put(self, choose: Callable[[], Mapping[str, Sequence[str]]]) -> bool:
-        """Ask about what is chosen by side, but for what was asked; whether that is anything."""
+    def put(self, choose: Callable[[], Mapping[str, Sequence[str]]], *, apart: bool = False) -> bool:
+        """Ask about what is chosen by side, but for what was asked; whether that is anything.
+
+        `apart`: it is asked whatever else was, so that the same texts make the same set beside other probes, and the
+        teacher has answered them already.
+        """
 
         def make(draft: Draft) -> None:
-            asked = {side: {text for lot in self.lots for text in lot.texts[side]} for side in SIDES}
+            lots = () if apart else self.lots
+            asked = {side: {text for lot in lots for text in lot.texts[side]} for side in SIDES}
             new = {side: [text for text in dict.fromkeys(texts) if text not in asked[side]]
                    for side, texts in choose().items()}  # fmt: skip
             _write(draft, new, task=self._task)
@@ -273,7 +279,7 @@ class _Hearing:
 
     def _add(self, side: str, texts: Sequence[str], said: Outputs) -> None:
         places = self._places[side]
-        places.update(dict(zip(texts, count(len(places)), strict=False)))
+        places.update(dict(zip(texts, count(len(self._outputs[side])), strict=False)))
         self._outputs[side] = self._join([self._outputs[side], said])
 
     def _join(self, parts: Sequence[Outputs]) -> Outputs:
