@@ -89,7 +89,7 @@ def test_a_student_that_is_its_teacher_goes_by_the_same_words() -> None:
     for name in ("spearman", "spearman_median", "top_k", "sign"):
         assert told[name]["value"] == pytest.approx(1.0)
     assert told["negative"]["value"] == told["other_reasons"]["value"] == 0.0
-    assert told["named_same"] == told["rows"] == 40
+    assert told["named_same"] == told["rows"] == 60
     assert told["over_ceiling"]["value"] == pytest.approx(1.0)
     assert told["examples"] == []
 
@@ -181,7 +181,7 @@ def test_vectors_turn_by_the_words_that_are_left_out() -> None:
     sitting = sat(texts(), say, say, task=Embeddings(dimensions=16))
     told = found(sitting, say, say)
     assert told["spearman"]["value"] == pytest.approx(1.0)
-    assert told["named_same"] == told["rows"] == 40
+    assert told["named_same"] == told["rows"] == 60
 
 
 def test_of_labelled_words_those_that_are_left_are_asked_for_theirs() -> None:

@@ -130,7 +130,7 @@ def test_rows_whose_weights_do_not_add_up_are_counted_and_left_out() -> None:
     told = measured(plain, jumping, rows, steps=10)
     assert told["complete"][TEACHER]["value"] == 1.0
     assert told["complete"][STUDENT]["value"] < 0.8
-    assert told["rows"] == round(told["complete"][STUDENT]["value"] * 40)
+    assert told["rows"] == round(told["complete"][STUDENT]["value"] * 60)
 
 
 def test_who_can_not_be_looked_into_gets_no_number() -> None:

@@ -9,12 +9,13 @@ from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from stillroom.core import edits
 from stillroom.core.redaction import redacted, veiled
 from stillroom.intervals import Estimate, Interval, Sample, clopper_pearson, not_measurable, plain, quantile
 from stillroom.metrics import Floats, ratio
-from stillroom.probes import SIDES, MarkedText, Reading, Sitting
+from stillroom.probes import SIDES, MarkedText, Probe, Reading, Sitting
 from stillroom.table import STUDENT, TEACHER
 
 MEASURES: Final = ("spearman", "top_k", "sign")
@@ -29,6 +30,22 @@ _SHUFFLES = 20
 _READABLE = 600
 _SHOWN = 3
 _RANGES = {"spearman": (-1.0, 1.0), "top_k": (0.0, 1.0), "sign": (0.0, 1.0)}
+
+
+class Reasons(Probe):
+    """What compares by which words two go, however it weighs these."""
+
+    rows: int = Field(60, ge=1)
+    """How many of the audited rows, drawn by chance. Half of them at least have to be answered the same by both."""
+    k: int = Field(3, ge=1)
+    """How many of the heaviest words are compared."""
+    show_texts: bool = False
+    """Whether documents show the words of examples, all but addresses, numbers and words with a capital; else x's."""
+
+    @classmethod
+    def marked(cls, found: Mapping[str, Any]) -> Sequence[MarkedText]:
+        """Some texts in which they disagree, and some in which they agree for other reasons."""
+        return marked(found["examples"])
 
 
 @final

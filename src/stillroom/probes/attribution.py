@@ -11,8 +11,8 @@ from pydantic import Field
 from stillroom.core.edits import Edit, applied
 from stillroom.intervals import not_measurable
 from stillroom.metrics import Floats
-from stillroom.probes import SIDES, Exhibit, Heard, MarkedText, Probe, Sitting, _reasons
-from stillroom.probes._reasons import MEASURES, Parted, Weighed
+from stillroom.probes import SIDES, Exhibit, Heard, Sitting, _reasons
+from stillroom.probes._reasons import MEASURES, Parted, Reasons, Weighed
 from stillroom.table import STUDENT, TEACHER
 
 _NEUTRAL = "_"
@@ -22,7 +22,7 @@ _NAMED = "the teacher names labels and does not say how sure it is"
 
 
 @final
-class Attribution(Probe):
+class Attribution(Reasons):
     """Whether student and teacher go by the same words: what each says less of its answer where a word is left out.
 
     A word weighs what the log-odds of what was named fall by without it (of vectors: 1 − cosine), so both can be black
@@ -37,14 +37,8 @@ class Attribution(Probe):
     )
 
     kind: Literal["attribution"] = "attribution"
-    rows: int = Field(40, ge=1)
-    """How many of the audited rows, drawn by chance: each is asked about twice as often as it has parts."""
     pieces: int = Field(40, ge=5)
     """Into how many parts a text is cut at most; of a longer one, several neighbouring words are a part."""
-    k: int = Field(3, ge=1)
-    """How many of the heaviest words are compared."""
-    show_texts: bool = False
-    """Whether documents show the words of examples, all but addresses, numbers and words with a capital; else x's."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -115,11 +109,6 @@ class Attribution(Probe):
             Exhibit("Whether the words weigh alike, where both answer the same", head, (ranks, median), unit="signed"),
             Exhibit("The heaviest words, where both answer the same", head, (*shares, negative, other), note=note),
         ]
-
-    @classmethod
-    def marked(cls, found: Mapping[str, Any]) -> Sequence[MarkedText]:
-        """Some texts in which they disagree, and some in which they agree for other reasons."""
-        return _reasons.marked(found["examples"])
 
     def _drawn(self, sitting: Sitting) -> list[Parted]:
         return _reasons.parted(sitting, rows=self.rows, pieces=self.pieces)

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from stillroom.intervals import clopper_pearson, not_measurable
 from stillroom.metrics import Floats
-from stillroom.probes import SIDES, Exhibit, Heard, MarkedText, Probe, Sitting, _reasons
-from stillroom.probes._reasons import MEASURES, Parted, Weighed
+from stillroom.probes import SIDES, Exhibit, Heard, Sitting, _reasons
+from stillroom.probes._reasons import MEASURES, Parted, Reasons, Weighed
 from stillroom.table import STUDENT, TEACHER
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _CLOSED = "the network of the {} can't be looked into, or is not all that answer
 
 
 @final
-class IntegratedGradients(Probe):
+class IntegratedGradients(Reasons):
     """Whether student and teacher go by the same words, by integrated gradients where both networks can be looked into.
 
     A word weighs what its tokens' vectors add to the logit of the label on the straight way from nothing (padding) to
@@ -42,14 +42,8 @@ class IntegratedGradients(Probe):
     )
 
     kind: Literal["integrated_gradients"] = "integrated_gradients"
-    rows: int = Field(40, ge=1)
-    """How many of the audited rows, drawn by chance."""
     steps: int = Field(50, ge=10)
     """At how many points of the way gradients are taken."""
-    k: int = Field(3, ge=1)
-    """How many of the heaviest words are compared."""
-    show_texts: bool = False
-    """Whether documents show the words of examples, all but addresses, numbers and words with a capital; else x's."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -125,11 +119,6 @@ class IntegratedGradients(Probe):
             Exhibit("The heaviest words, where both answer the same", head, tuple(shares), note=note),
             Exhibit("Whether weights come to the logit", ("of rows", "left", "share"), tuple(complete)),
         ]
-
-    @classmethod
-    def marked(cls, found: Mapping[str, Any]) -> Sequence[MarkedText]:
-        """Some texts in which they disagree, and some in which they agree for other reasons."""
-        return _reasons.marked(found["examples"])
 
 
 def _weigh(network: Inside, row: Parted, *, target: int, steps: int) -> tuple[Floats, float]:
