@@ -40,6 +40,7 @@ class Predictor:
         self.parity = float(described["runners"][name]["parity"])
         self.temperature = float(described.get("temperature", 1.0))
         member: Runner = plugins.build("runtime.runners", described["runners"][name]["settings"])
+        self.pads, self.parallel = member.pads, member.parallel
         self._serve = member.open(bundle.folder, threads=threads)
 
     def outputs(self, texts: Sequence[str]) -> Outputs:
@@ -63,6 +64,14 @@ class Predictor:
             InputError: not a list of strings.
         """
         return self.task.decode(self.calibrated(texts), texts)
+
+    def golden_texts(self) -> list[str]:
+        """Texts that the bundle was shipped with, together with its answers to them.
+
+        Raises:
+            ArtifactError: there are none that can be read.
+        """
+        return self._golden()[0]
 
     def verify(self) -> None:
         """Check this machine's answers against those that the bundle was shipped with.

@@ -56,6 +56,13 @@ class ToyRow:
     label: Any
 
 
+def told_places(*words: str) -> Mapping[str, Any]:
+    """The JSON schema of something found in a text: where, how sure, and these strings."""
+    places = {name: {"type": "integer", "minimum": 0} for name in ("start", "end")}
+    properties = {**places, **{name: {"type": "string"} for name in words}, "score": {"type": "number"}}
+    return {"type": "object", "required": sorted(properties), "properties": properties}
+
+
 class Task(Member, ABC):
     """What is asked of a student, with the task's settings as fields.
 
@@ -73,6 +80,8 @@ class Task(Member, ABC):
     """Names from the family `metrics`, the one that dev chooses by first."""
     sifted_with: ClassVar[frozenset[str]] = frozenset()
     """Those of its settings that say what is learned of a teacher's answers: a teacher is the same under others."""
+    prediction: ClassVar[Mapping[str, Any]]
+    """A prediction as a program reads it, in the words of JSON Schema: what `as_dict` gives."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 

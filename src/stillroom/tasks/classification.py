@@ -53,6 +53,15 @@ class Classification(Labels):
         "accuracy", "macro_f1", "ece", "adaptive_ece", "nll", "brier", "aurc",
     )  # fmt: skip
 
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["label", "score", "scores"],
+        "properties": {
+            "label": {"type": "string"},
+            "score": {"type": "number", "minimum": 0, "maximum": 1},
+            "scores": {"type": "object", "additionalProperties": {"type": "number"}},
+        },
+    }
+
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)
     """Every label, in the order in which the teacher gives its outputs."""

@@ -57,6 +57,10 @@ class Embeddings(Task):
     floor: ClassVar[str] = "lsa"
     judged_by: ClassVar[tuple[str, ...]] = ("spearman", "ndcg", "neighbours")
     learns_gold: ClassVar[bool] = False
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["vector"],
+        "properties": {"vector": {"type": "array", "items": {"type": "number"}}},
+    }
 
     kind: Literal["embeddings"] = "embeddings"
     dimensions: int = Field(ge=2)

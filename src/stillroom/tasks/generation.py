@@ -64,6 +64,10 @@ class Generation(Task):
         "chrf", "rouge_l", "exact_match",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["text", "bits_per_byte"],
+        "properties": {"text": {"type": "string"}, "bits_per_byte": {"type": "number", "minimum": 0}},
+    }
 
     kind: Literal["generation"] = "generation"
     learns: Literal["text", "written"] = "text"

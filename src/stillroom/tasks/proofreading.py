@@ -15,7 +15,7 @@ from stillroom.core.edits import Chunk, Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Made, Mark, Reference
 from stillroom.core.tagging import Tagged
-from stillroom.tasks import Rows, Task, ToyRow, _references
+from stillroom.tasks import Rows, Task, ToyRow, _references, told_places
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +90,13 @@ class Proofreading(Task):
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "dictionary"
     judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "false_flags")
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["corrections", "corrected"],
+        "properties": {
+            "corrections": {"type": "array", "items": told_places("text", "replacement", "type", "explanation")},
+            "corrected": {"type": "string"},
+        },
+    }
 
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)

@@ -59,6 +59,10 @@ class TextToText(Task):
         {"shortest_ratio", "longest_ratio", "most_copied", "least_score", "several", "kept"}
     )
     learns_gold: ClassVar[bool] = False
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["text"],
+        "properties": {"text": {"type": "string"}},
+    }
 
     kind: Literal["text_to_text"] = "text_to_text"
     goal: Literal["translation", "summary"] = "translation"

@@ -16,7 +16,7 @@ from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
 from stillroom.core.tagging import Span, Tagged
-from stillroom.tasks import Rows, ToyRow
+from stillroom.tasks import Rows, ToyRow, told_places
 from stillroom.tasks._labels import Labels
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ class TokenLabelling(Labels):
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "word_features"
     judged_by: ClassVar[tuple[str, ...]] = ("span_f1", "span_f1_partial")
+    prediction: ClassVar[Mapping[str, Any]] = {
+        "required": ["spans"],
+        "properties": {"spans": {"type": "array", "items": told_places("text", "label")}},
+    }
 
     kind: Literal["token_labelling"] = "token_labelling"
     labels: tuple[str, ...] = Field(min_length=1)

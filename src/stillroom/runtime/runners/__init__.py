@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from stillroom.core.plugins import Member
 
@@ -15,6 +15,11 @@ Serve = Callable[[Sequence[str]], Any]
 
 class Runner(Member, ABC):
     """A way to run a bundle's student, with the settings that its export found."""
+
+    pads: ClassVar[bool] = False
+    """Whether texts that are read together take as long as the longest of them."""
+    parallel: ClassVar[bool] = False
+    """Whether two threads answer twice as much as one: it works outside of Python's lock."""
 
     @abstractmethod
     def open(self, folder: Path, *, threads: int) -> Serve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, SerializeAsAny, field_validator
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class Graphs(Runner, ABC):
     """Runs graphs of ONNX on ids that stand in batches with their mask."""
+
+    pads: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
 
     encoder: SerializeAsAny[Encoder]
     """How texts become ids."""

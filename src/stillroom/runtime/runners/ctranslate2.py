@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from stillroom.runtime.runners import Runner, Serve
 @final
 class CTranslate2(Runner):
     """Runs a student that writes: a text for each text, written until its end or its longest."""
+
+    pads: ClassVar[bool] = True
 
     kind: Literal["ctranslate2"] = "ctranslate2"
     encoder: Tokens

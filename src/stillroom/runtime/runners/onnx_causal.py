@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ class OnnxCausal(Runner):
 
     Texts of like length are read together; each is gone on with alone.
     """
+
+    pads: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
 
     kind: Literal["onnx_causal"] = "onnx_causal"
     encoder: Tokens

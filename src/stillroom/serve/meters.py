@@ -1,0 +1,105 @@
+"""What a server measures of itself, as Prometheus reads it. No text, no name of a person, no address is a label."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any, final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+#: Where several workers write what one of them tells of all.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def share() -> str:
+    """A fresh folder for the meters of several workers: files of an earlier server would be counted again."""
+    folder = tempfile.mkdtemp(prefix="stillroom-meters-")
+    os.environ[SHARED] = folder
+    return folder
+
+
+def unshare(folder: str) -> None:
+    """Away with it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@final
+class Meters:
+    """The meters of a worker."""
+
+    def __init__(self) -> None:
+        # With several workers each writes to its file; who is asked reads the files of all.
+        self._together = SHARED in os.environ
+        self._own = CollectorRegistry()
+        own: Mapping[str, Any] = {"registry": self._own}
+        self._requests = Counter(
+            "stillroom_requests_total", "Requests, by address and status.", ["path", "status"], **own
+        )
+        self._seconds = Histogram(
+            "stillroom_request_seconds", "From a request's head to its answer.", ["path"], buckets=_SECONDS, **own
+        )
+        self._queue = Histogram(
+            "stillroom_queue_seconds", "What a request waited for its turn.", ["model"], buckets=_SECONDS, **own
+        )
+        self._answer = Histogram(
+            "stillroom_answer_seconds", "From the queue to the answer.", ["model"], buckets=_SECONDS, **own
+        )
+        self._batch = Histogram(
+            "stillroom_batch_texts", "Texts that were read together.", ["model"], buckets=_TEXTS, **own
+        )
+        self._model = Histogram(
+            "stillroom_batch_seconds", "What a batch took the student.", ["model"], buckets=_SECONDS, **own
+        )
+        self._texts = Counter("stillroom_texts_total", "Texts that were answered.", ["model"], **own)
+        self._shed = Counter("stillroom_shed_total", "Requests that were refused or late.", ["code"], **own)
+        self._ready = Gauge(
+            "stillroom_ready", "Whether it takes requests.", multiprocess_mode="livemax", **own
+        )  # fmt: skip
+        self._children: dict[tuple[Any, ...], Any] = {}
+
+    def request(self, path: str, *, status: int, seconds: float) -> None:
+        """One that ended."""
+        self._of(self._requests, path, str(status)).inc()
+        self._of(self._seconds, path).observe(seconds)
+
+    def answered(self, model: str, *, texts: int, waited_s: float, took_s: float) -> None:
+        """Texts of a request that a student answered."""
+        self._of(self._queue, model).observe(waited_s)
+        self._of(self._answer, model).observe(took_s)
+        self._of(self._texts, model).inc(texts)
+
+    def batch(self, model: str, texts: int, seconds: float) -> None:
+        """One that a student read."""
+        self._of(self._batch, model).observe(texts)
+        self._of(self._model, model).observe(seconds)
+
+    def shed(self, code: str) -> None:
+        """A request that there was no room for, or no time."""
+        self._of(self._shed, code).inc()
+
+    def ready(self, now: bool) -> None:
+        """Whether it takes requests now."""
+        self._ready.set(int(now))
+
+    def read(self) -> bytes:
+        """All of it, in Prometheus' words."""
+        if not self._together:
+            return bytes(generate_latest(self._own))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return bytes(generate_latest(registry))
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """A metric with its labels: looking it up anew each time would cost more than counting."""
+        key = (id(metric), *labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return found

@@ -1,0 +1,168 @@
+"""The students that are served, by name and version; a new version takes the place of an old one without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from stillroom import runtime
+from stillroom.core import artifact
+from stillroom.core.errors import StillroomError
+from stillroom.serve.batcher import Batcher
+from stillroom.serve.settings import Model, Serving
+
+if TYPE_CHECKING:
+    from stillroom.runtime import Predictor
+
+log = logging.getLogger("stillroom.serve")
+
+_LONGEST_NAME = 12  # letters of a digest that name a version
+_WARMING = (1, 4)  # texts of the batches by which it learns what they cost, before anybody asks
+
+
+class Unknown(Exception):
+    """No student of that name, or not in that version."""
+
+
+@final
+class Lane:
+    """A student that is being served."""
+
+    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, stamp: Any) -> None:
+        self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
+        self.name, self.task = told.name, predictor.task
+        self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
+
+    def describe(self) -> dict[str, Any]:
+        """Who it is, for whoever wants to ask it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "digest": self.predictor.digest,
+            "task": self.task.kind,
+            "labels": list(self.task.names),
+            "runner": self.predictor.runner,
+        }
+
+
+@final
+class Shelf:
+    """All students of a server."""
+
+    def __init__(self, serving: Serving, *, observe: Callable[[str, int, float], None] | None = None) -> None:
+        self._serving, self._observe = serving, observe
+        self._lanes: dict[str, list[Lane]] = {}
+        self._watcher: asyncio.Task[None] | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+        self.troubles: dict[str, str] = {}
+        """Why the newest version of a student is not the one that is served, by its name."""
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """Every student in every version."""
+        return [lane for some in self._lanes.values() for lane in some]
+
+    def find(self, name: str | None, version: str | None = None) -> Lane:
+        """The student of a name; without a version the last one, without a name the only one.
+
+        Raises:
+            Unknown: there is none.
+        """
+        if name is None:
+            if len(self._lanes) != 1:
+                raise Unknown("no `model`, and several are served")
+            name = next(iter(self._lanes))
+        some = self._lanes.get(name)
+        if not some:
+            raise Unknown("no model of that name is served")
+        if version is None:
+            return some[-1]
+        for lane in reversed(some):
+            if version and lane.predictor.digest.removeprefix("sha256:").startswith(version.removeprefix("sha256:")):
+                return lane
+        raise Unknown("that model is not served in that version")
+
+    async def open(self) -> None:
+        """Load, check and warm every student.
+
+        Raises:
+            ArtifactError: one is damaged, or does not answer as it did when it was shipped.
+        """
+        for told in self._serving.models:
+            lane = await self._load(told)
+            self._lanes.setdefault(told.name, []).append(lane)
+        if self._serving.watch_seconds:
+            self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Finish what was taken."""
+        if self._watcher:
+            self._watcher.cancel()
+        within = self._serving.finish_seconds
+        await asyncio.gather(*(lane.batcher.close(within_s=within) for lane in self.lanes), *self._retired)
+
+    async def _load(self, told: Model) -> Lane:
+        return await asyncio.to_thread(_opened, told, self._serving, self._observe, asyncio.get_running_loop())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._serving.watch_seconds)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Put new versions in the place of those whose files have changed; where that fails, the old ones stay."""
+        for name, some in self._lanes.items():
+            for place, lane in enumerate(some):
+                stamp = _stamp(lane.told.path)
+                if stamp == lane.stamp:
+                    continue
+                lane.stamp = stamp  # what can't be loaded is not tried again until it changes
+                try:
+                    fresh = await self._load(lane.told)
+                except (StillroomError, OSError) as error:
+                    self.troubles[name] = str(error)
+                    log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": str(error)}})
+                    continue
+                self.troubles.pop(name, None)
+                if fresh.version == lane.version:
+                    await fresh.batcher.close(within_s=0)
+                    continue
+                some[place] = fresh
+                log.info("renewed", extra={"told": {"model": name, "from": lane.version, "to": fresh.version}})
+                task = asyncio.create_task(lane.batcher.close(within_s=self._serving.finish_seconds))
+                self._retired.add(task)
+                task.add_done_callback(self._retired.discard)
+
+
+def _opened(
+    told: Model,
+    serving: Serving,
+    observe: Callable[[str, int, float], None] | None,
+    loop: asyncio.AbstractEventLoop,
+) -> Lane:
+    stamp = _stamp(told.path)
+    predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1)
+    lanes = serving.cores if predictor.parallel else 1
+    batcher = Batcher(
+        predictor.predict,
+        deadline_s=serving.deadline_ms / 1e3,
+        lanes=lanes,
+        by_length=predictor.pads,
+        observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
+    )
+    batcher.warm(predictor.golden_texts(), sizes=_WARMING)
+    return Lane(told, predictor, batcher, stamp=stamp)
+
+
+def _stamp(path: Path) -> Any:
+    """What changes when a student does: when its record, or its manifest, was written."""
+    for name in (runtime.RUN, artifact.MANIFEST):
+        with contextlib.suppress(OSError):
+            found = os.stat(path / name)
+            return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
