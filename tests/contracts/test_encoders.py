@@ -134,6 +134,27 @@ def test_a_limit_on_tokens_keeps_what_stands_around_a_text(encoder_folder: Path)
     np.testing.assert_array_equal(short[:-1], full[:5])
 
 
+def test_what_is_beyond_its_reach_changes_nothing(encoder: Encoder, encode: Encode, encoder_folder: Path) -> None:
+    """And what is before it does: the character at its end is the last that is read."""
+    texts = [*TEXTS, "the film was great in every scene and we found it moving " * 40, "naïve 中文 👍🏽 " * 40]
+    for text, ids, end in zip(texts, encode(texts), encoder.open_reach(encoder_folder)(texts), strict=True):
+        assert 0 <= end <= len(text)
+        if end < len(text):
+            np.testing.assert_array_equal(encode([text[:end]])[0], ids)
+            assert (
+                len(encode([text[: end - 1]])[0]) != len(ids) or encode([text[: end - 1]])[0].tolist() != ids.tolist()
+            )
+
+
+def test_whoever_cuts_says_where(encoder_folder: Path) -> None:
+    text = "great film " * 30
+    for kind, more in (("tokens", {}), ("cased", {"size": 9000}), ("tokens_and_ngrams", {"first": 9000, "ngrams": {}})):
+        tokens = {"special": True, "max_tokens": 6}
+        settings = tokens if kind == "tokens" else {"tokens": tokens, **more}
+        reach = plugins.build("runtime.encoders", {"kind": kind, **settings}).open_reach(encoder_folder)
+        assert reach([text, "great", ""]) == [len("great film great film"), 5, 0]
+
+
 WORDY = [case for case in CASES if issubclass(plugins.member("runtime.encoders", case["kind"]), WordEncoder)]
 
 

@@ -13,6 +13,7 @@ import pytest
 from stillroom.core import objects, plugins, scored, signals
 from stillroom.core.artifact import text_id
 from stillroom.core.errors import RecipeError
+from stillroom.core.passages import Passage, Told
 from stillroom.core.scored import Scored
 from stillroom.core.tagging import Tagged
 from stillroom.core.words import Words
@@ -327,3 +328,29 @@ class TestSpans:
         said = Tagged(logits[0], np.array([[0, 4], [5, 8]], dtype=np.int32), np.array([2]))
         found = task.decode(said, ["Mira Lin"])[0]
         assert [(one.text, one.label) for one in found.spans] == [("Mira Lin", "person")]
+
+
+def test_a_long_text_is_read_as_its_passages_are(task: Task) -> None:
+    """What is said of a passage stands, in the prediction of the whole, at the characters that it was said of."""
+    (text,) = {"Mira saw Oslo again"}
+    around = f"Tarn was there.  {text}"
+    start = around.index(text)
+    said = outputs(task, [text])
+    (own,) = task.decode(said, [text])
+    placed = task.placed(own, start)
+    told = placed.as_dict()
+    for one in [*told.get("spans", []), *told.get("corrections", [])]:
+        assert around[one["start"] : one["end"]] == one["text"]
+    passage = Passage(start, len(around), start, len(around))
+    whole = Passage(0, len(text), 0, len(text))
+    assert str(task.joined(text, [Told(whole, own)]).as_dict()) == str(own.as_dict()), "of one passage nothing changes"
+    if task.passages is None:
+        return
+    (before,) = task.decode(outputs(task, ["Tarn was there."], seed=1), ["Tarn was there."])
+    both = task.joined(around, [Told(Passage(0, start, 0, 15), before), Told(passage, placed)])
+    first, second = before.as_dict(), placed.as_dict()
+    for part in ("spans", "corrections"):
+        assert both.as_dict().get(part, []) == [*first.get(part, []), *second.get(part, [])]
+    for part in ("corrected", "text"):
+        if part in first:
+            assert both.as_dict()[part] == f"{first[part]}  {second[part]}", "what stands between them stays"

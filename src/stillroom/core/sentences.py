@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -30,8 +30,8 @@ def spans(text: str, *, unit: Unit = "sentences") -> list[tuple[int, int]]:
     found = []
     for line in _LINE.finditer(text):
         start, end = line.span()
-        ends = _ends(text, start, end) if unit == "sentences" else []
-        for stop in (*ends, end):
+        stops = ends(text, start, end) if unit == "sentences" else ()
+        for stop in (*stops, end):
             piece = text[start:stop]
             if piece.strip():
                 found.append((start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())))
@@ -39,13 +39,13 @@ def spans(text: str, *, unit: Unit = "sentences") -> list[tuple[int, int]]:
     return found
 
 
-def _ends(text: str, start: int, end: int) -> list[int]:
-    return [
-        one.end()
-        for one in _END.finditer(text, start, end)
-        if not text[one.end() : one.end() + 2].lstrip(_OPENING)[:1].islower()
-        and not (text[one.start()] == "." and _SHORT.search(text, max(start, one.start() - _LONGEST), one.start()))
-    ]
+def ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Where sentences end between two places, with the white space behind them; line ends are white space here."""
+    for one in _END.finditer(text, start, end):
+        goes_on = text[one.end() : one.end() + 2].lstrip(_OPENING)[:1].islower()
+        short = text[one.start()] == "." and _SHORT.search(text, max(start, one.start() - _LONGEST), one.start())
+        if not goes_on and not short:
+            yield one.end()
 
 
 def joined(text: str, places: Iterable[int], *, unit: Unit = "sentences") -> str:

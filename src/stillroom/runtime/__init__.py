@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,6 +12,7 @@ from stillroom.core import artifact, plugins
 from stillroom.core.errors import ArtifactError, InputError, Problem
 
 if TYPE_CHECKING:
+    from stillroom.runtime.encoders import Reach
     from stillroom.runtime.runners import Runner
     from stillroom.shapes import Outputs
     from stillroom.tasks import Task
@@ -41,12 +43,22 @@ class Predictor:
         self.temperature = float(described.get("temperature", 1.0))
         member: Runner = plugins.build("runtime.runners", described["runners"][name]["settings"])
         self.pads, self.parallel = member.pads, member.parallel
+        self._member = member
         self._serve = member.open(bundle.folder, threads=threads)
 
     def outputs(self, texts: Sequence[str]) -> Outputs:
         """The raw outputs in the order of the texts, in the shape of the task: for one label a text, logits."""
         _refuse_unreadable(texts)
         return self._serve(texts) if texts else self._form.join([], outputs=len(self.task.outputs))
+
+    def reach(self, texts: Sequence[str]) -> list[int]:
+        """How many characters of each text the student reads, from its beginning; a longer text is cut there."""
+        _refuse_unreadable(texts)
+        return self._reach(texts)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return self._member.open_reach(self.folder)
 
     def calibrated(self, texts: Sequence[str]) -> Outputs:
         """The outputs over the temperature that dev chose: what predictions are made of, as sure as they are right."""

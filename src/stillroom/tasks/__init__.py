@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from stillroom.core.calibration import Temperature
     from stillroom.core.edits import Edit
+    from stillroom.core.passages import Plan, Told
     from stillroom.core.words import Words
     from stillroom.metrics import Answered
     from stillroom.shapes import Outputs, Shape
@@ -264,6 +265,20 @@ class Task(Member, ABC):
     @abstractmethod
     def decode(self, said: Outputs, texts: Sequence[str]) -> list[Any]:
         """A `Prediction` for each text from a student's outputs. Numpy only: the runtime uses it too."""
+
+    @property
+    def passages(self) -> Plan | None:
+        """How a long text is parted for a student that reads it; None: what is said is said of the whole text."""
+        return None
+
+    def placed(self, prediction: Any, start: int) -> Any:
+        """The prediction of a passage that begins at that character of its text: the same, unless it has places."""
+        return prediction
+
+    def joined(self, text: str, parts: Sequence[Told]) -> Any:
+        """The prediction of a text, from those of its passages, which are `placed`."""
+        (only,) = parts
+        return only.said
 
     @abstractmethod
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:

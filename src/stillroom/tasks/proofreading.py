@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import Field
 from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, rules, spelling
 from stillroom.core.edits import Chunk, Edit
 from stillroom.core.english import Topic
+from stillroom.core.passages import Plan, Told
 from stillroom.core.proofs import Made, Mark, Reference
 from stillroom.core.tagging import Tagged
 from stillroom.tasks import Rows, Task, ToyRow, _references, told_places
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stillroom.metrics._corrections import Corrected
     from stillroom.shapes import Shape
 
+_TOGETHER = 600  # characters: a student has seen sentences, and some of them together help to tell what is meant
 _WHY: Mapping[Topic, str] = {
     "article": "The article does not fit the noun here.",
     "preposition": "Another preposition is usual here.",
@@ -212,6 +214,21 @@ class Proofreading(Task):
         """The corrections that are sure enough."""
         return [_proof(text, proofs.made(text, marks, spell=_speller()))
                 for text, marks in zip(texts, self.marks(said, texts), strict=True)]  # fmt: skip
+
+    @property
+    def passages(self) -> Plan:
+        """Paragraphs, long ones some sentences at a time."""
+        return Plan(by="paragraph", most=_TOGETHER)
+
+    def placed(self, prediction: Proof, start: int) -> Proof:
+        """The corrections where they stand in the text; what is corrected is the passage."""
+        moved = (replace(one, start=one.start + start, end=one.end + start) for one in prediction.corrections)
+        return replace(prediction, corrections=tuple(moved))
+
+    def joined(self, text: str, parts: Sequence[Told]) -> Proof:
+        """All corrections, and the text with all of them made."""
+        every = tuple(one for part in parts for one in part.said.corrections)
+        return Proof(every, edits.applied(text, [Edit(one.start, one.end, one.replacement) for one in every]))
 
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's tags as it gave them, and gold beside where there is some."""

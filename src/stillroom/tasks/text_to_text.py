@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stillroom.core import objects, plugins
+from stillroom.core.passages import Plan, Told
 from stillroom.tasks import Rows, Task, ToyRow, _references
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _METRICS = {
     "translation": ("chrf", "bleu", "length_ratio", "copied", "unfounded"),
     "summary": ("rouge1", "rouge2", "rouge_l", "length_ratio", "copied", "unfounded"),
 }
+_PLANS = {"translation": Plan(by="sentence", most=600), "summary": Plan(by="text", most=None)}
 
 
 @final
@@ -202,6 +204,19 @@ class TextToText(Task):
     def decode(self, said: Any, texts: Sequence[str] = ()) -> list[TextPrediction]:
         """As they are."""
         return [TextPrediction(one) for one in said]
+
+    @property
+    def passages(self) -> Plan:
+        """A translation sentence by sentence; a summary of as much as is read at once, one after the other."""
+        return _PLANS[self.goal]
+
+    def joined(self, text: str, parts: Sequence[Told]) -> TextPrediction:
+        """What was written of each passage, with what stands between passages in the text."""
+        said, done = [], 0
+        for part in parts:
+            said += [text[done : part.passage.first], part.said.text]
+            done = part.passage.last
+        return TextPrediction("".join([*said, text[done:]]))
 
     def objectives(self, said: frozenset[str] = frozenset({"sequence"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's text, token by token."""

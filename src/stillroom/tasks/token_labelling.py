@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
@@ -15,6 +15,7 @@ from pydantic import Field
 from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
+from stillroom.core.passages import Plan, Told
 from stillroom.core.tagging import Span, Tagged
 from stillroom.tasks import Rows, ToyRow, told_places
 from stillroom.tasks._labels import Labels
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from stillroom.core.words import Words
     from stillroom.metrics._spans import Spans
 
+_TOGETHER = 600  # characters: a student has seen sentences, and some of them together help to tell what is meant
 _EXPECTED = "a list of spans, each with `start`, `end` (characters) and `label`"
 
 
@@ -219,6 +221,21 @@ class TokenLabelling(Labels):
             )
             for text, some in zip(texts, tagging.read(said, self.labels), strict=True)
         ]
+
+    @property
+    def passages(self) -> Plan:
+        """Paragraphs, long ones some sentences at a time."""
+        return Plan(by="paragraph", most=_TOGETHER)
+
+    def placed(self, prediction: SpanPrediction, start: int) -> SpanPrediction:
+        """The spans where they stand in the text."""
+        return SpanPrediction(
+            tuple(replace(one, start=one.start + start, end=one.end + start) for one in prediction.spans)
+        )
+
+    def joined(self, text: str, parts: Sequence[Told]) -> SpanPrediction:
+        """All spans."""
+        return SpanPrediction(tuple(one for part in parts for one in part.said.spans))
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which a word before a span gives its label away."""

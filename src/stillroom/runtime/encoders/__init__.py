@@ -19,6 +19,13 @@ Encode = Callable[[Sequence[str]], list[Ids]]
 EncodeChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 #: Texts to the ids of each, and their words.
 ReadWords = Callable[[Sequence[str]], tuple[list[Ids], Words]]
+#: Texts to how many characters (code points) of each are read, from its beginning.
+Reach = Callable[[Sequence[str]], list[int]]
+
+
+def whole(texts: Sequence[str]) -> list[int]:
+    """The reach of whoever cuts nothing."""
+    return [len(text) for text in texts]
 
 
 class Encoder(Member, ABC):
@@ -27,6 +34,10 @@ class Encoder(Member, ABC):
     @abstractmethod
     def open(self, folder: Path) -> Encode:
         """The encoding, with whatever files it needs from a student's folder. Every text gets at least one id."""
+
+    def open_reach(self, folder: Path) -> Reach:
+        """How far into a text the encoding goes: to its end, unless the encoder cuts long texts."""
+        return whole
 
 
 class WordEncoder(Encoder, ABC):

@@ -11,7 +11,7 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from stillroom.core.words import Words
-from stillroom.runtime.encoders import Encode, Ids, ReadWords, WordEncoder
+from stillroom.runtime.encoders import Encode, Ids, Reach, ReadWords, WordEncoder
 from stillroom.runtime.encoders.tokens import FILE, Tokens, words_of
 
 #: How a token can be written: without capitals, with one at its start, in capitals alone, with some inside.
@@ -35,6 +35,10 @@ class Cased(WordEncoder):
         """The tokenizer in a folder."""
         read = self.open_words(folder)
         return lambda texts: read(texts)[0]
+
+    def open_reach(self, folder: Path) -> Reach:
+        """As far as its tokens go."""
+        return self.tokens.open_reach(folder)
 
     def open_words(self, folder: Path) -> ReadWords:
         """The same with the words that the tokens make."""

@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from stillroom.core import token_bytes
 from stillroom.core.words import Words
-from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, ReadWords, WordEncoder
+from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, Reach, ReadWords, WordEncoder, whole
 
 FILE = "tokenizer.json"
 
@@ -90,6 +90,21 @@ class Tokens(WordEncoder):
             return ids, Words(inside, np.concatenate([nothing, *places]), counts)
 
         return read
+
+    def open_reach(self, folder: Path) -> Reach:
+        """Of a text that is cut, up to the end of its last token that is kept."""
+        if self.max_tokens is None:
+            return whole
+        tokenizer = self.ready(Tokenizer.from_file(str(folder / FILE)))
+
+        def reach(texts: Sequence[str]) -> list[int]:
+            found = tokenizer.encode_batch(list(texts), add_special_tokens=self.special)
+            return [
+                max((end for _, end in one.offsets), default=0) if one.overflowing else len(text)
+                for text, one in zip(texts, found, strict=True)
+            ]
+
+        return reach
 
     def open_both(self, folder: Path) -> tuple[Encode, EncodeChunks]:
         """The tokenizer for texts, and for chunks that it would split anyway, which it reads in half the time.

@@ -9,7 +9,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import Field
 
-from stillroom.runtime.encoders import Encode, Encoder, Ids
+from stillroom.runtime.encoders import Encode, Encoder, Ids, Reach
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import FILE, Tokens
 
@@ -29,6 +29,10 @@ class TokensAndNGrams(Encoder):
     def open(self, folder: Path) -> Encode:
         """Both, with the tokenizer in a folder."""
         return self.read((folder / FILE).read_text(encoding="utf-8"))
+
+    def open_reach(self, folder: Path) -> Reach:
+        """As far as its tokens go; the n-grams are those of the whole text."""
+        return self.tokens.open_reach(folder)
 
     def read(self, written: str) -> Encode:
         """The same for a tokenizer as `tokenizer.json` would hold it."""

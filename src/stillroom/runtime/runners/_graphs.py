@@ -10,13 +10,13 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from stillroom.core import batches, plugins
 from stillroom.runtime.encoders import Encoder
-from stillroom.runtime.runners import Runner
+from stillroom.runtime.runners import Encoded
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-class Graphs(Runner, ABC):
+class Graphs(Encoded, ABC):
     """Runs graphs of ONNX on ids that stand in batches with their mask."""
 
     pads: ClassVar[bool] = True

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.lexicon import Lexicon
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 from stillroom.runtime.runners._grams import Grams, scores
 
 FILE = "bag.safetensors"
@@ -20,7 +20,7 @@ _ROWS = 256
 
 
 @final
-class Bag(Runner):
+class Bag(Encoded):
     """Runs a bag student on numpy: logits are `Σ_f table[f] / √n + bias` over the n features of a text."""
 
     kind: Literal["bag"] = "bag"

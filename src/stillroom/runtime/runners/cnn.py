@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.lexicon import Readings
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 
 FILE = "cnn.safetensors"
 _ROWS = 32  # texts at a time: their sums then stay in the processor's cache
@@ -21,7 +21,7 @@ _NUMBERS = 16_000_000  # that are kept of tokens seen so far: 64 MB
 
 
 @final
-class Cnn(Runner):
+class Cnn(Encoded):
     """Runs a cnn student on numpy: logits are `head · relu(max_i Σ_j W_j · rows[t_{i+j}] + bias) + head_bias`.
 
     A window begins at each token i of a text, and past its end stand zeros. `W_j · rows[t]` is kept for tokens seen

@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 from stillroom.core.errors import missing_extra
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 
 
 @final
-class CTranslate2(Runner):
+class CTranslate2(Encoded):
     """Runs a student that writes: a text for each text, written until its end or its longest."""
 
     pads: ClassVar[bool] = True

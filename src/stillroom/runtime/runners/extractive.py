@@ -14,14 +14,14 @@ from safetensors.numpy import load_file
 from stillroom.core import sentences
 from stillroom.runtime import salience
 from stillroom.runtime.encoders.sentences import Sentences
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 
 FILE = "extractive.safetensors"
 _ROWS = 64  # texts at a time: their vectors then stay in the processor's cache
 
 
 @final
-class Extractive(Runner):
+class Extractive(Encoded):
     """Runs a student that picks sentences: `direction · v + standing · s`, `v` the sum of `rows` at length one.
 
     `rows` already holds each token's weight. `s` is how the sentence stands in its text, and last how near `v` is to

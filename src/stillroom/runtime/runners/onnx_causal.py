@@ -17,13 +17,13 @@ from stillroom.core.names import Names
 from stillroom.core.scored import Scored
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 from stillroom.runtime.runners._graphs import session
 from stillroom.shapes.causal import Causal
 
 
 @final
-class OnnxCausal(Runner):
+class OnnxCausal(Encoded):
     """Runs an exported student that goes on: inputs `ids`, `mask`, `past`; outputs `logits` and `now`, the next past.
 
     Texts of like length are read together; each is gone on with alone.

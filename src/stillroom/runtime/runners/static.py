@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 from stillroom.runtime.runners._adder import Adder
 from stillroom.runtime.runners._grams import Grams, scores
 
@@ -21,7 +21,7 @@ _ROWS = 256  # texts at a time: their vectors then stay in the processor's cache
 
 
 @final
-class Static(Runner):
+class Static(Encoded):
     """Runs a static student on numpy.
 
     Logits are `head · relu(Σ_t rows[t] / n + bias) + head_bias + Σ_f features[f] / √m` over the n tokens of a text and,

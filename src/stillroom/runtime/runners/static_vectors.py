@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners import Runner, Serve
+from stillroom.runtime.runners import Encoded, Serve
 from stillroom.runtime.runners._adder import Adder
 
 FILE = "static_vectors.safetensors"
@@ -19,7 +19,7 @@ _ROWS = 256  # texts at a time: their vectors then stay in the processor's cache
 
 
 @final
-class StaticVectors(Runner):
+class StaticVectors(Encoded):
     """Runs a static student that embeds texts on numpy.
 
     A text's vector is `Σ_t rows[t]` at length one; `rows` already holds each token's weight and the map into the

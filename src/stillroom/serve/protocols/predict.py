@@ -12,7 +12,6 @@ from starlette.responses import Response
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
 from stillroom.serve.service import Service
 
-
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
 
 

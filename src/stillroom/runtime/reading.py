@@ -1,0 +1,180 @@
+"""Reads long texts passage by passage: a bounded number of them at a time, and what is not read is said.
+
+Memory grows with what is found, never with how much is read at once; the work is linear in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby, islice
+from typing import Any, final
+
+from stillroom.core import passages
+from stillroom.core.passages import Passage, Plan, Told
+from stillroom.runtime import Predictor
+
+#: Passages that are read together.
+AT_ONCE = 64
+UNREAD = "not read: the student reads no more of a text at once"
+PARTED = "parted inside a sentence: it is longer than is read at once"
+
+
+@final
+@dataclass(frozen=True)
+class Cut:
+    """Characters of a text (code points, `end` past the last) that were not read; none: a place where it was parted."""
+
+    start: int
+    end: int
+    why: str
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """What was said of one passage."""
+
+    passage: Passage
+    prediction: Any
+    """Its places are those of the whole text."""
+    cuts: tuple[Cut, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as a program reads it, with the characters that were read."""
+        return {
+            "start": self.passage.first,
+            "end": self.passage.last,
+            **self.prediction.as_dict(),
+            "cuts": [asdict(one) for one in self.cuts],
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """What was said of a text, however long, and where it was cut."""
+
+    prediction: Any
+    cuts: tuple[Cut, ...]
+    passages: int
+    """In how many it was read."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction with its cuts, as a program reads it."""
+        return {**self.prediction.as_dict(), "cuts": [asdict(one) for one in self.cuts]}
+
+
+def read(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Reading:
+    """The prediction of a text, from those of its passages.
+
+    Raises:
+        InputError: no text that a student can read.
+    """
+    (found,) = read_all(predictor, [text], at_once=at_once)
+    return found
+
+
+def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ONCE) -> Iterator[Reading]:
+    """The same of many texts, in their order and as they come; passages of several are read together.
+
+    Raises:
+        InputError: no text that a student can read.
+    """
+    kept: dict[int, str] = {}
+
+    def passed() -> Iterator[tuple[int, str]]:
+        for owner, text in enumerate(texts):
+            kept[owner] = text
+            yield owner, text
+
+    for owner, parts in groupby(_parts(predictor, passed(), at_once=at_once), key=lambda one: one[0]):
+        yield _reading(predictor, kept.pop(owner), [part for _, part in parts])
+
+
+def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterator[Part]:
+    """What is said of each passage, from left to right, as it is said: for whoever shows it while the rest is read.
+
+    `join` makes one prediction of them.
+
+    Raises:
+        InputError: no text that a student can read.
+    """
+    for _, part in _parts(predictor, [(0, text)], at_once=at_once):
+        yield part
+
+
+def join(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
+    """The prediction of a text from all its parts."""
+    return _reading(predictor, text, parts)
+
+
+@final
+@dataclass(frozen=True)
+class _Piece:
+    """A passage on its way to the student."""
+
+    owner: int
+    passage: Passage
+    text: str
+    cuts: tuple[Cut, ...] = ()
+
+
+def _parts(predictor: Predictor, texts: Iterable[tuple[int, str]], *, at_once: int) -> Iterator[tuple[int, Part]]:
+    waiting = _pieces(predictor, texts)
+    while batch := list(islice(waiting, at_once)):
+        batch = list(_fitting(predictor, batch))
+        said = predictor.predict([one.text for one in batch])
+        for one, prediction in zip(batch, said, strict=True):
+            placed = predictor.task.placed(prediction, one.passage.first)
+            parted = (Cut(one.passage.last, one.passage.last, PARTED),) if one.passage.broken else ()
+            yield one.owner, Part(one.passage, placed, (*one.cuts, *parted))
+
+
+def _pieces(predictor: Predictor, texts: Iterable[tuple[int, str]]) -> Iterator[_Piece]:
+    plan = predictor.task.passages
+    for owner, text in texts:
+        if plan is None or not text or text.isspace():
+            yield _Piece(owner, Passage(0, len(text), 0, len(text)), text)
+            continue
+        for one in passages.split(text, plan=_limited(predictor, text, plan)):
+            yield _Piece(owner, one, text[one.first : one.last])
+
+
+def _limited(predictor: Predictor, text: str, plan: Plan) -> Plan:
+    """The plan with what the student reads at once, where it says no number itself."""
+    return plan if plan.most else replace(plan, most=max(1, predictor.reach([text])[0]))
+
+
+def _fitting(predictor: Predictor, batch: Sequence[_Piece]) -> Iterator[_Piece]:
+    """The same pieces, those of which the student would not read all in smaller ones, or with what is not read."""
+    reached = predictor.reach([one.text for one in batch])
+    for one, reach in zip(batch, reached, strict=True):
+        if reach >= len(one.text):
+            yield one
+        elif predictor.task.passages is None or len(one.text) < 2:
+            start = one.passage.first
+            yield replace(one, cuts=(*one.cuts, Cut(start + reach, start + len(one.text), UNREAD)))
+        else:
+            yield from _fitting(predictor, list(_smaller(one, max(1, reach))))
+
+
+def _smaller(piece: _Piece, most: int) -> Iterator[_Piece]:
+    """The passages of a passage, each of so many characters at most."""
+    start = piece.passage.first
+    parts = list(passages.split(piece.text, plan=Plan(by="text", most=most)))
+    for one in parts:
+        last = one is parts[-1]
+        whole = Passage(
+            piece.passage.start if one is parts[0] else start + one.start,
+            piece.passage.end if last else start + one.end,
+            start + one.first,
+            start + one.last,
+            piece.passage.broken if last else one.broken,
+        )
+        yield replace(piece, passage=whole, text=piece.text[one.first : one.last])
+
+
+def _reading(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
+    said = predictor.task.joined(text, [Told(one.passage, one.prediction) for one in parts])
+    return Reading(said, tuple(cut for one in parts for cut in one.cuts), len(parts))

@@ -1,0 +1,191 @@
+"""Long texts, passage by passage: every place is that of the text, a cut is told, and no more is held than is asked."""
+
+from __future__ import annotations
+
+import gc
+import re
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillroom.core.passages import Plan
+from stillroom.runtime import Predictor, reading
+from stillroom.tasks import Task
+from stillroom.tasks.classification import Classification, LabelPrediction
+from stillroom.tasks.proofreading import Correction, Proof, Proofreading
+from stillroom.tasks.text_to_text import TextPrediction, TextToText
+
+SLIP = re.compile(r"\bteh\b")
+
+
+class Reader:
+    """A student by rule, which reads so many words of a text at once and keeps count of what it was asked."""
+
+    def __init__(self, task: Task, *, words: int | None = None) -> None:
+        self.task, self._words = task, words
+        self.asked: list[int] = []
+        self.characters = 0
+
+    def reach(self, texts: Sequence[str]) -> list[int]:
+        found = []
+        for text in texts:
+            words = list(re.finditer(r"\S+", text))
+            cut = self._words is not None and len(words) > self._words
+            found.append(words[cast("int", self._words) - 1].end() if cut else len(text))
+        return found
+
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        self.asked.append(len(texts))
+        self.characters += sum(map(len, texts))
+        return [self._said(text[:end]) for text, end in zip(texts, self.reach(texts), strict=True)]
+
+    def _said(self, text: str) -> Any:
+        if isinstance(self.task, Proofreading):
+            found = [
+                Correction(one.start(), one.end(), "teh", "the", "spelling", 0.9, "") for one in SLIP.finditer(text)
+            ]
+            return Proof(tuple(found), SLIP.sub("the", text))
+        if isinstance(self.task, TextToText):
+            return TextPrediction(text.upper() if self.task.goal == "translation" else text.split(" ")[0])
+        return LabelPrediction(str(len(text.split())), 1.0, {})
+
+
+def reader(task: Task, *, words: int | None = None) -> Any:
+    return Reader(task, words=words)
+
+
+PROSE = st.lists(
+    st.sampled_from(["teh", "the", "👍🏽", "naïve", "end.", "Teh", "\n", "\n\n", " ", " ", "\r\n", "Dr."]), max_size=80
+).map("".join)
+
+
+@given(text=PROSE, words=st.none() | st.integers(1, 5), at_once=st.integers(1, 4))
+def test_corrections_stand_where_they_stand_in_the_text(text: str, words: int | None, at_once: int) -> None:
+    found = reading.read(reader(Proofreading(), words=words), text, at_once=at_once)
+    assert [(one.start, one.end) for one in found.prediction.corrections] == [one.span() for one in SLIP.finditer(text)]
+    assert all(text[one.start : one.end] == one.text for one in found.prediction.corrections)
+    assert found.prediction.corrected == SLIP.sub("the", text)
+    assert not any(one.why == reading.UNREAD for one in found.cuts), "parts are read one after the other"
+    assert all(one.start == one.end for one in found.cuts)
+
+
+@given(texts=st.lists(PROSE, max_size=6), words=st.none() | st.integers(1, 5), at_once=st.integers(1, 9))
+def test_many_texts_are_read_as_each_alone(texts: list[str], words: int | None, at_once: int) -> None:
+    student = reader(Proofreading(), words=words)
+    assert list(reading.read_all(student, texts, at_once=at_once)) == [reading.read(student, text) for text in texts]
+
+
+@given(text=PROSE, at_once=st.integers(1, 4))
+def test_parts_come_one_by_one_and_join_to_the_whole(text: str, at_once: int) -> None:
+    student = reader(Proofreading(), words=3)
+    parts = list(reading.parts(student, text, at_once=at_once))
+    assert "".join(text[one.passage.start : one.passage.end] for one in parts) == text
+    assert reading.join(student, text, parts) == reading.read(student, text)
+    for one in parts:
+        assert one.prediction.corrected == SLIP.sub("the", text[one.passage.first : one.passage.last])
+        assert one.as_dict()["start"] == one.passage.first
+
+
+def test_a_label_is_of_what_was_read_and_the_rest_is_told() -> None:
+    student = reader(Classification(labels=("a", "b")), words=4)
+    text = "One two. Three\n\nfour five six  "
+    found = reading.read(student, text)
+    assert found.prediction.label == "4"
+    assert found.cuts == (reading.Cut(text.index(" five"), len(text), reading.UNREAD),)
+    assert found.as_dict()["cuts"][0]["end"] == len(text)
+    assert reading.read(student, "One two.").cuts == ()
+
+
+def test_a_translation_keeps_what_stands_between_sentences() -> None:
+    text = "  One here.  Two there!\n\nAnd three\n"
+    student = reader(TextToText(), words=2)
+    found = reading.read(student, text)
+    assert found.prediction.text == text.upper()
+    assert (found.passages, found.cuts) == (3, ())
+
+
+def test_a_summary_is_one_of_as_much_as_is_read_at_once() -> None:
+    text = "One here. Two there.\n\nThree here. Four."
+    short = reading.read(reader(TextToText(goal="summary")), text)
+    assert (short.prediction.text, short.passages) == ("One", 1)
+    long = reading.read(reader(TextToText(goal="summary"), words=4), text)
+    assert (long.prediction.text, long.passages, long.cuts) == ("One\n\nThree", 2, ())
+
+
+def test_a_sentence_without_end_is_parted_and_that_is_told() -> None:
+    text = "teh word " * 50
+    found = reading.read(reader(Proofreading(), words=8), text)
+    assert len(found.prediction.corrections) == 50
+    assert found.cuts
+    assert {(one.why, one.start - one.end) for one in found.cuts} == {(reading.PARTED, 0)}
+
+
+def test_what_can_not_be_read_at_all_is_told() -> None:
+    class Blind(Reader):
+        def reach(self, texts: Sequence[str]) -> list[int]:
+            return [0] * len(texts)
+
+    found = reading.read(cast("Predictor", Blind(Proofreading())), "ab")
+    assert [(one.start, one.end, one.why) for one in found.cuts if one.why == reading.UNREAD] == [
+        (0, 1, reading.UNREAD), (1, 2, reading.UNREAD)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("blank", ["", " \n\n "])
+def test_a_blank_text_is_asked_as_it_is(blank: str) -> None:
+    found = reading.read(reader(Proofreading()), blank)
+    assert (found.prediction, found.cuts, found.passages) == (Proof((), blank), (), 1)
+
+
+PAGE = "Teh ship sails when teh rain has gone. Nobody on board knows teh way to teh island yet. " * 34 + "\n\n"
+
+
+def test_a_hundred_pages_take_a_hundred_times_the_work_and_a_bounded_number_at_a_time() -> None:
+    worked = {}
+    for pages in (1, 100):
+        student = reader(Proofreading(), words=60)
+        found = reading.read(student, PAGE * pages, at_once=16)
+        assert len(found.prediction.corrections) == pages * 34 * 3
+        worked[pages] = student.characters, sum(student.asked)
+        assert max(student.asked) <= 16 * 4, "a passage that is too long comes in parts"
+    for one, hundred in zip(worked[1], worked[100], strict=True):
+        assert hundred == pytest.approx(100 * one, rel=0.02)
+
+
+def test_memory_is_flat_where_parts_are_not_kept() -> None:
+    def peak(pages: int) -> int:
+        text = PAGE * pages
+        tracemalloc.start()
+        try:
+            for number, _ in enumerate(reading.parts(reader(Proofreading()), text, at_once=16)):
+                if number % 16 == 0:
+                    gc.collect()  # Python keeps the places of a few thousand tuples that are gone for new ones
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)
+    assert peak(60) < 1.2 * peak(10)
+
+
+def test_texts_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def texts() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield "A line. And teh other."
+
+    found = reading.read_all(reader(Proofreading()), texts(), at_once=8)
+    assert len(next(found).prediction.corrections) == 1
+    assert len(taken) < 20
+
+
+def test_every_plan_has_a_size_or_asks_for_it() -> None:
+    for task in (Proofreading(), TextToText(), TextToText(goal="summary")):
+        assert isinstance(task.passages, Plan)
+    assert Classification(labels=("a", "b")).passages is None
