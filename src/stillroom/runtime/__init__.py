@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -13,7 +13,7 @@ from stillroom.core.errors import ArtifactError, InputError, Problem
 
 if TYPE_CHECKING:
     from stillroom.runtime.encoders import Reach
-    from stillroom.runtime.runners import Runner
+    from stillroom.runtime.runners import Pen, Runner
     from stillroom.shapes import Outputs
     from stillroom.tasks import Task
 
@@ -55,6 +55,29 @@ class Predictor:
         """How many characters of each text the student reads, from its beginning; a longer text is cut there."""
         _refuse_unreadable(texts)
         return self._reach(texts)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether there are texts that are too long for it to read whole."""
+        from stillroom.runtime.encoders import whole
+
+        return self._reach is not whole
+
+    @property
+    def pen(self) -> Pen | None:
+        """What writes behind a text token by token; None: it does not write, or all at once."""
+        from stillroom.runtime.runners import Writes
+
+        return self._serve.write if isinstance(self._serve, Writes) else None
+
+    def tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens of its own it reads of some texts together; one that reads none says 0."""
+        _refuse_unreadable(texts)
+        return self._count(texts)
+
+    @cached_property
+    def _count(self) -> Callable[[Sequence[str]], int]:
+        return self._member.open_count(self.folder)
 
     @cached_property
     def _reach(self) -> Reach:

@@ -89,7 +89,7 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
             yield owner, text
 
     for owner, parts in groupby(_parts(predictor, passed(), at_once=at_once), key=lambda one: one[0]):
-        yield _reading(predictor, kept.pop(owner), [part for _, part in parts])
+        yield _reading(predictor, kept.pop(owner), [one for _, one in parts])
 
 
 def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterator[Part]:
@@ -100,8 +100,8 @@ def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterato
     Raises:
         InputError: no text that a student can read.
     """
-    for _, part in _parts(predictor, [(0, text)], at_once=at_once):
-        yield part
+    for _, one in _parts(predictor, [(0, text)], at_once=at_once):
+        yield one
 
 
 def join(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
@@ -111,7 +111,7 @@ def join(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
 
 @final
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """A passage on its way to the student."""
 
     owner: int
@@ -120,25 +120,48 @@ class _Piece:
     cuts: tuple[Cut, ...] = ()
 
 
+def pieces(predictor: Predictor, texts: Sequence[str]) -> list[Piece]:
+    """All passages of some texts, for whoever has them answered elsewhere: `readings` makes one of their answers.
+
+    Raises:
+        InputError: no texts that a student can read.
+    """
+    return list(_fitting(predictor, list(_pieces(predictor, enumerate(texts)))))
+
+
+def part(predictor: Predictor, piece: Piece, prediction: Any) -> Part:
+    """What was said of a piece, as of a part of its text."""
+    placed = predictor.task.placed(prediction, piece.passage.first)
+    parted = (Cut(piece.passage.last, piece.passage.last, PARTED),) if piece.passage.broken else ()
+    return Part(piece.passage, placed, (*piece.cuts, *parted))
+
+
+def readings(
+    predictor: Predictor, texts: Sequence[str], pieces: Sequence[Piece], said: Sequence[Any]
+) -> Iterator[Reading]:
+    """The prediction of each text, from those of all its pieces."""
+    told = zip(pieces, said, strict=True)
+    for owner, some in groupby(told, key=lambda one: one[0].owner):
+        yield _reading(predictor, texts[owner], [part(predictor, piece, one) for piece, one in some])
+
+
 def _parts(predictor: Predictor, texts: Iterable[tuple[int, str]], *, at_once: int) -> Iterator[tuple[int, Part]]:
     waiting = _pieces(predictor, texts)
     while batch := list(islice(waiting, at_once)):
         batch = list(_fitting(predictor, batch))
         said = predictor.predict([one.text for one in batch])
         for one, prediction in zip(batch, said, strict=True):
-            placed = predictor.task.placed(prediction, one.passage.first)
-            parted = (Cut(one.passage.last, one.passage.last, PARTED),) if one.passage.broken else ()
-            yield one.owner, Part(one.passage, placed, (*one.cuts, *parted))
+            yield one.owner, part(predictor, one, prediction)
 
 
-def _pieces(predictor: Predictor, texts: Iterable[tuple[int, str]]) -> Iterator[_Piece]:
+def _pieces(predictor: Predictor, texts: Iterable[tuple[int, str]]) -> Iterator[Piece]:
     plan = predictor.task.passages
     for owner, text in texts:
         if plan is None or not text or text.isspace():
-            yield _Piece(owner, Passage(0, len(text), 0, len(text)), text)
+            yield Piece(owner, Passage(0, len(text), 0, len(text)), text)
             continue
         for one in passages.split(text, plan=_limited(predictor, text, plan)):
-            yield _Piece(owner, one, text[one.first : one.last])
+            yield Piece(owner, one, text[one.first : one.last])
 
 
 def _limited(predictor: Predictor, text: str, plan: Plan) -> Plan:
@@ -146,7 +169,7 @@ def _limited(predictor: Predictor, text: str, plan: Plan) -> Plan:
     return plan if plan.most else replace(plan, most=max(1, predictor.reach([text])[0]))
 
 
-def _fitting(predictor: Predictor, batch: Sequence[_Piece]) -> Iterator[_Piece]:
+def _fitting(predictor: Predictor, batch: Sequence[Piece]) -> Iterator[Piece]:
     """The same pieces, those of which the student would not read all in smaller ones, or with what is not read."""
     reached = predictor.reach([one.text for one in batch])
     for one, reach in zip(batch, reached, strict=True):
@@ -159,7 +182,7 @@ def _fitting(predictor: Predictor, batch: Sequence[_Piece]) -> Iterator[_Piece]:
             yield from _fitting(predictor, list(_smaller(one, max(1, reach))))
 
 
-def _smaller(piece: _Piece, most: int) -> Iterator[_Piece]:
+def _smaller(piece: Piece, most: int) -> Iterator[Piece]:
     """The passages of a passage, each of so many characters at most."""
     start = piece.passage.first
     parts = list(passages.split(piece.text, plan=Plan(by="text", most=most)))

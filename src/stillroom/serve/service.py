@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from stillroom.runtime import reading
+from stillroom.runtime.reading import Part, Piece, Reading
+from stillroom.runtime.runners import Written
+from stillroom.serve.batcher import Refused
 from stillroom.serve.faults import refusal
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from stillroom.serve.meters import Meters
     from stillroom.tasks import Prediction
 
+_SHORT = 4096  # characters that are parted at once
+_TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
 
 
@@ -56,6 +66,7 @@ class Service:
 
     def __init__(self, serving: Serving, shelf: Shelf, meters: Meters) -> None:
         self.serving, self.shelf, self.meters = serving, shelf, meters
+        self.begun = time.time()
         self.draining = False
 
     @property
@@ -103,15 +114,73 @@ class Service:
         """
         lane = self.shelf.find(model, version)
         self._admit(texts)
-        begun = asyncio.get_running_loop().time()
-        watch = _Watch(request)
-        try:
-            predictions, waited = await lane.batcher.ask(texts, deadline_s=deadline_s)
-        finally:
-            watch.stop()
-        took = asyncio.get_running_loop().time() - begun
+        begun = time.perf_counter()
+        with _Watch(request):
+            pieces = await _pieces(lane, texts)
+            said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
+        replies = [_reply(one) for one in reading.readings(lane.predictor, texts, pieces, said)]
+        took = time.perf_counter() - begun
         self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
-        return Answered(lane, [Reply(one) for one in predictions], waited, took)
+        return Answered(lane, replies, waited, took)
+
+    async def parts(
+        self, request: Request, text: str, *, model: str | None, version: str | None = None
+    ) -> AsyncIterator[Part | Reply]:
+        """What is said of each passage of a text, as it is said, and at last of the whole of it.
+
+        Raises:
+            Fault: a text that is too long.
+            Unknown: no such model.
+            Refused: there is no room.
+            Late: it took too long after all.
+        """
+        lane = self.shelf.find(model, version)
+        self._admit([text])
+        pieces = await _pieces(lane, [text])
+        told = []
+        for first in range(0, len(pieces), _TOGETHER):
+            some = pieces[first : first + _TOGETHER]
+            said, _ = await lane.batcher.ask([one.text for one in some])
+            for piece, prediction in zip(some, said, strict=True):
+                told.append(reading.part(lane.predictor, piece, prediction))
+                yield told[-1]
+        yield _reply(reading.join(lane.predictor, text, told))
+
+    async def write(
+        self,
+        request: Request,
+        lane: Lane,
+        text: str,
+        *,
+        most: int | None,
+        temperature: float | None,
+        seed: int,
+        stops: Sequence[str],
+    ) -> AsyncIterator[str | Written]:
+        """What a student writes behind a text, or for it, piece by piece, and how it ended.
+
+        Raises:
+            Fault: a student that does not write, or not as it is asked to.
+            Refused: there is no room.
+        """
+        self._admit([text])
+        pen = lane.predictor.pen
+        if "text" not in lane.task.prediction["properties"]:
+            raise refusal(422, "wrong_task", "model", "a student that writes nothing", "one that writes",
+                          "See GET /models.")  # fmt: skip
+        if pen is None and (most is not None or temperature or stops):
+            found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
+            raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
+        if pen is None:
+            async for one in self.parts(request, text, model=lane.name, version=lane.version):
+                if isinstance(one, Part):
+                    yield one.prediction.text + " "
+            yield Written(ended=True, read=await asyncio.to_thread(lane.predictor.tokens, [text]), written=0)
+            return
+        async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
+            told = functools.partial(pen, text, most=most, temperature=temperature, seed=seed)
+            async for piece in _stopped(_threaded(told), stops):
+                yield piece
 
     def _admit(self, texts: Sequence[str]) -> None:
         limits = self.serving.limits
@@ -129,6 +198,88 @@ def too_large(most_mb: float) -> Exception:
     return refusal(413, "body_too_large", "body", "a larger body", f"at most {most_mb:g} MB", "Send it in parts.")
 
 
+def _reply(found: Reading) -> Reply:
+    """What is said of a text, and where it was cut."""
+    return Reply(found.prediction, {"cuts": [asdict(one) for one in found.cuts]} if found.cuts else {})
+
+
+async def _pieces(lane: Lane, texts: Sequence[str]) -> list[Piece]:
+    """The passages of texts. Long ones are parted in a thread, so that nobody else waits for it."""
+    if sum(map(len, texts)) <= _SHORT:
+        return reading.pieces(lane.predictor, texts)
+    return await asyncio.to_thread(reading.pieces, lane.predictor, texts)
+
+
+@contextlib.asynccontextmanager
+async def _turn(pens: asyncio.Semaphore, *, within_s: float) -> AsyncIterator[None]:
+    """One of the pens, or a refusal."""
+    try:
+        await asyncio.wait_for(pens.acquire(), within_s)
+    except TimeoutError:
+        raise Refused(retry_after=within_s) from None
+    try:
+        yield
+    finally:
+        pens.release()
+
+
+async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> AsyncIterator[str | Written]:
+    """What a generator yields and at last returns, which works in a thread of its own and ends when nobody listens."""
+    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Written | Exception]()
+    gone = threading.Event()
+
+    def work() -> None:
+        def put(one: str | Written | Exception) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, one)
+
+        writing = begin()
+        try:
+            while not gone.is_set():
+                put(next(writing))
+        except StopIteration as ended:
+            put(ended.value)
+        except Exception as error:  # of whatever kind: it is raised where somebody listens
+            put(error)
+
+    task = loop.run_in_executor(None, work)
+    try:
+        while True:
+            one = await pieces.get()
+            if isinstance(one, Exception):
+                raise one
+            yield one
+            if isinstance(one, Written):
+                return
+    finally:
+        gone.set()
+        await asyncio.shield(task)
+
+
+async def _stopped(pieces: AsyncIterator[str | Written], stops: Sequence[str]) -> AsyncIterator[str | Written]:
+    """The same up to the first of some strings, none of which is told in part."""
+    longest = max(map(len, stops), default=0)
+    held, written = "", 0
+    async with contextlib.aclosing(pieces) as some:  # type: ignore[type-var]  # a generator, which can be closed
+        async for one in some:
+            if isinstance(one, Written):
+                if held:
+                    yield held
+                yield one
+                return
+            written += 1
+            held += one
+            found = min((place for place in map(held.find, stops) if place >= 0), default=-1)
+            if found >= 0:
+                if held[:found]:
+                    yield held[:found]
+                yield Written(ended=True, read=0, written=written)
+                return
+            safe = len(held) - max(longest - 1, 0)
+            if safe > 0:
+                yield held[:safe]
+                held = held[safe:]
+
+
 @final
 class _Watch:
     """Gives up a request whose client has gone. It looks only after a while: most answers are there before."""
@@ -137,10 +288,14 @@ class _Watch:
         self._request = request
         self._asking = asyncio.current_task()
         self._looking: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
 
-    def stop(self) -> None:
-        self._timer.cancel()
+    def __exit__(self, *ended: object) -> None:
+        if self._timer:
+            self._timer.cancel()
         if self._looking:
             self._looking.cancel()
 

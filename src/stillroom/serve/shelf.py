@@ -36,6 +36,7 @@ class Lane:
     def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, stamp: Any) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
         self.name, self.task = told.name, predictor.task
+        self.pens = asyncio.Semaphore(1)
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
 
     def describe(self) -> dict[str, Any]:

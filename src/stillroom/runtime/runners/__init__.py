@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 from pydantic import SerializeAsAny
 
@@ -14,6 +15,40 @@ from stillroom.runtime.encoders import Encoder, Reach, whole
 
 #: Texts to outputs in the shape of the task, in order.
 Serve = Callable[[Sequence[str]], Any]
+
+
+@final
+@dataclass(frozen=True)
+class Written:
+    """How a text that was written token by token came to its end."""
+
+    ended: bool
+    """Whether the student ended it; else there was no more room."""
+    read: int
+    written: int
+    """Tokens."""
+
+
+class Pen(Protocol):
+    """Writes behind a text, piece by piece, and says at last how it ended."""
+
+    def __call__(
+        self, text: str, *, most: int | None = None, temperature: float | None = None, seed: int = 0
+    ) -> Generator[str, None, Written]:
+        """Pieces of what is written, as they are.
+
+        `most`: tokens, and never more than the student was made for; None: as many. `temperature`: 0 takes the
+        likeliest token; None: as the student was made.
+        """
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """What serves texts and can write behind one piece by piece."""
+
+    @property
+    def write(self) -> Pen:
+        """The pen."""
 
 
 class Runner(Member, ABC):
@@ -32,6 +67,10 @@ class Runner(Member, ABC):
         """How much of each text the student reads: all of it."""
         return whole
 
+    def open_count(self, folder: Path) -> Callable[[Sequence[str]], int]:
+        """How many tokens of its own the student reads of some texts together: none that it could count."""
+        return lambda texts: 0
+
 
 class Encoded(Runner, ABC):
     """Runs a student that reads by an encoder, as far into a text as that goes."""
@@ -42,3 +81,8 @@ class Encoded(Runner, ABC):
     def open_reach(self, folder: Path) -> Reach:
         """As far as the encoder goes."""
         return self.encoder.open_reach(folder)
+
+    def open_count(self, folder: Path) -> Callable[[Sequence[str]], int]:
+        """Those that the encoder makes."""
+        encode = self.encoder.open(folder)
+        return lambda texts: sum(map(len, encode(texts)))

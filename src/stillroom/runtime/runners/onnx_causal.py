@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
@@ -17,7 +17,7 @@ from stillroom.core.names import Names
 from stillroom.core.scored import Scored
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.runtime.runners import Encoded, Serve
+from stillroom.runtime.runners import Encoded, Serve, Written
 from stillroom.runtime.runners._graphs import session
 from stillroom.shapes.causal import Causal
 
@@ -48,61 +48,103 @@ class OnnxCausal(Encoded):
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """A session of ONNX Runtime with so many threads."""
-        graph = Graph.open(folder, file=self.file, threads=threads)
+        return _Speaker(self, folder, threads=threads)
+
+
+@final
+class _Speaker:
+    """The student: reads and scores texts, and writes behind them."""
+
+    def __init__(self, told: OnnxCausal, folder: Path, *, threads: int) -> None:
+        self._told, self._graph = told, Graph.open(folder, file=told.file, threads=threads)
         written = (folder / TOKENIZER).read_text(encoding="utf-8")
-        read, spell = self.encoder.read_each(written), Tokenizer.from_str(written)
-        outputs = len(scored.columns(self.form.likeliest))
-        names = Names.load(folder) if self.renames else None
+        self._read, self._spell = told.encoder.read_each(written), Tokenizer.from_str(written)
+        self._outputs = len(scored.columns(told.form.likeliest))
+        self._names = Names.load(folder) if told.renames else None
 
-        def serve(texts: Sequence[str]) -> Scored:
-            ids, words = read(texts)
-            sheet = self.form.sheet(len(ids), outputs=outputs, words=words)
-            said = objects.array([""] * len(ids))
-            for rows in batches.by_tokens([len(one) for one in ids], budget=self.tokens_per_batch):
-                padded, mask = batches.pad([ids[row] for row in rows])
-                logits, now = graph.read(padded, mask)
-                lines = self._told(logits, padded, mask)
-                sheet.put(rows, names.called(lines) if names else lines)
-                for place, row in enumerate(rows.tolist()) if self.form.further else ():
-                    length = len(ids[row])
-                    past = now[:, :, place : place + 1, :, :length]
-                    more = self._go_on(graph, logits[place, length - 1], past, texts[row])
-                    said[row] = spell.decode(more, skip_special_tokens=True)
-            return replace(sheet.outputs, texts=said)
+    def __call__(self, texts: Sequence[str]) -> Scored:
+        """What it tells of each token, and what it writes."""
+        ids, words = self._read(texts)
+        sheet = self._told.form.sheet(len(ids), outputs=self._outputs, words=words)
+        said = objects.array([""] * len(ids))
+        for rows in batches.by_tokens([len(one) for one in ids], budget=self._told.tokens_per_batch):
+            padded, mask = batches.pad([ids[row] for row in rows])
+            logits, now = self._graph.read(padded, mask)
+            lines = self._lines(logits, padded, mask)
+            sheet.put(rows, self._names.called(lines) if self._names else lines)
+            for place, row in enumerate(rows.tolist()) if self._told.form.further else ():
+                length = len(ids[row])
+                past = now[:, :, place : place + 1, :, :length]
+                more = self._tokens(logits[place, length - 1], past, texts[row])
+                said[row] = self._spell.decode(list(more), skip_special_tokens=True)
+        return replace(sheet.outputs, texts=said)
 
-        return serve
+    def write(
+        self, text: str, *, most: int | None = None, temperature: float | None = None, seed: int = 0
+    ) -> Generator[str, None, Written]:
+        """What it writes behind a text, as it writes it."""
+        (ids,), _ = self._read([text])
+        padded, mask = batches.pad([ids])
+        logits, now = self._graph.read(padded, mask)
+        tokens, said, room = [], "", self._room(len(ids), most)
+        for token in self._tokens(logits[0, len(ids) - 1], now, text, most=most, temperature=temperature, seed=seed):
+            tokens.append(token)
+            whole = self._spell.decode(tokens, skip_special_tokens=True)
+            # A character of which only some bytes are written is told with its last.
+            if whole.startswith(said) and not whole.endswith("\N{REPLACEMENT CHARACTER}"):
+                yield whole[len(said) :]
+                said = whole
+        whole = self._spell.decode(tokens, skip_special_tokens=True)
+        if len(whole) > len(said) and whole.startswith(said):
+            yield whole[len(said) :]
+        return Written(ended=len(tokens) < room, read=len(ids), written=len(tokens))
 
-    def _told(
+    def _lines(
         self, logits: NDArray[np.float32], ids: NDArray[np.int64], mask: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """A line a token, at the one before it."""
-        table = np.zeros((*ids.shape, 2 * self.form.likeliest + 3), dtype=np.float32)
+        likeliest = self._told.form.likeliest
+        table = np.zeros((*ids.shape, 2 * likeliest + 3), dtype=np.float32)
         there = mask[:, 1:]
-        table[:, :-1][there] = scored.of_logits(logits[:, :-1][there], ids[:, 1:][there], kept=self.form.likeliest)
+        table[:, :-1][there] = scored.of_logits(logits[:, :-1][there], ids[:, 1:][there], kept=likeliest)
         return table
 
-    def _go_on(self, graph: Graph, last: NDArray[np.float32], past: NDArray[np.float32], text: str) -> list[int]:
-        """The tokens that it writes behind a text that it has read, its end left out."""
-        read = past.shape[4]
-        room = min(self.form.further, (self.encoder.max_tokens or read + self.form.further) - read)
-        rng = seeds.generator(0, f"runtime/written/{artifact.text_id(text)}")
-        found: list[int] = []
-        while len(found) < room:
-            token = self._next(last, rng)
-            if token in self.ends:
-                break
-            found.append(token)
-            if len(found) < room:
-                logits, past = graph.go_on(np.array([token], dtype=np.int64), past)
-                last = logits[-1]
-        return found
+    def _room(self, read: int, most: int | None) -> int:
+        """How many tokens it may write behind so many."""
+        further = self._told.form.further if most is None else min(most, self._told.form.further)
+        longest = self._told.encoder.max_tokens
+        return further if longest is None else max(min(further, longest - read), 0)
 
-    def _next(self, logits: NDArray[np.float32], rng: np.random.Generator) -> int:
-        """The likeliest token, or one by chance."""
-        if not self.form.temperature:
-            return int(logits.argmax())
-        odds = probabilities.softmax(logits[None] / self.form.temperature)[0]
-        return int(rng.choice(len(odds), p=odds))
+    def _tokens(
+        self,
+        last: NDArray[np.float32],
+        past: NDArray[np.float32],
+        text: str,
+        *,
+        most: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> Iterator[int]:
+        """The tokens that it writes behind a text that it has read, its end left out."""
+        room = self._room(past.shape[4], most)
+        warmth = self._told.form.temperature if temperature is None else temperature
+        rng = seeds.generator(seed, f"runtime/written/{artifact.text_id(text)}")
+        for place in range(room):
+            token = _next(last, warmth, rng)
+            if token in self._told.ends:
+                return
+            yield token
+            if place + 1 < room:
+                logits, past = self._graph.go_on(np.array([token], dtype=np.int64), past)
+                last = logits[-1]
+
+
+def _next(logits: NDArray[np.float32], temperature: float, rng: np.random.Generator) -> int:
+    """The likeliest token, or one by chance."""
+    if not temperature:
+        return int(logits.argmax())
+    odds = probabilities.softmax(logits[None] / temperature)[0]
+    return int(rng.choice(len(odds), p=odds))
 
 
 @final

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Self, final
 
+import orjson
 from pydantic import Field, model_validator
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from stillroom.runtime.reading import Part
+from stillroom.serve import faults
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.service import Service
+from stillroom.serve.service import Reply, Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
 
@@ -27,11 +30,15 @@ class Ask(Body):
     """A text, or several."""
     deadline_ms: float | None = Field(None, gt=0, le=3_600_000)
     """Within which the answer is of use; none: the server's."""
+    stream: bool = False
+    """Of one text: what is said of each passage as it is said, as server-sent events, and at last of the whole."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.text is None) == (self.texts is None):
             raise ValueError("either `text` or `texts`")
+        if self.stream and self.text is None:
+            raise ValueError("`stream` of one `text`")
         return self
 
 
@@ -51,6 +58,11 @@ class Predict(ProtocolOfClients):
 
 async def _predict(service: Service, request: Request) -> Response:
     asked = await body(service, request, Ask)
+    if asked.stream and asked.text is not None:
+        parts = service.parts(request, asked.text, model=asked.model, version=asked.version)
+        first = await anext(parts)  # what is refused is refused before an answer has begun
+        return StreamingResponse(_events(first, parts), media_type="text/event-stream",
+                                 headers={"cache-control": "no-store"})  # fmt: skip
     texts = asked.texts if asked.text is None else [asked.text]
     seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     answer = await service.ask(request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds)
@@ -61,6 +73,24 @@ async def _predict(service: Service, request: Request) -> Response:
         "predictions": [one.as_dict() for one in answer.replies],
     }
     return reply(told, headers=answer.timing)
+
+
+async def _events(first: Part | Reply, rest: AsyncIterator[Part | Reply]) -> AsyncIterator[bytes]:
+    """Parts as they come, then the whole. What goes wrong meanwhile is told as an event of its own."""
+    try:
+        yield _event(first)
+        async for one in rest:
+            yield _event(one)
+    except Exception as error:  # the answer has begun: it can't be taken back
+        fault = faults.of(error)
+        if fault is None:
+            raise
+        yield b"event: error\ndata: " + orjson.dumps(faults.as_dict(fault)) + b"\n\n"
+
+
+def _event(one: Part | Reply) -> bytes:
+    name = b"part" if isinstance(one, Part) else b"prediction"
+    return b"event: " + name + b"\ndata: " + orjson.dumps(one.as_dict(), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n\n"
 
 
 async def _models(service: Service, request: Request) -> Response:
