@@ -1,0 +1,240 @@
+"""A server that is told to stop, whose student changes, or whose worker is killed, loses nothing that it has taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serve.processes import Served, served
+
+WAIT = 60.0
+
+
+class Crowd:
+    """Clients who ask without a pause, each over a connection of its own, and what became of their requests."""
+
+    def __init__(self, server: Served, *, clients: int = 4) -> None:
+        self.found: Counter[str] = Counter()
+        self.versions: Counter[str] = Counter()
+        self._server, self._stop = server, threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self) -> Crowd:
+        for one in self._threads:
+            one.start()
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._stop.set()
+        for one in self._threads:
+            one.join(WAIT)
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            try:
+                found = self._server.ask()
+            except httpx.ConnectError:
+                self.found["not let in"] += 1
+                time.sleep(0.01)
+                continue
+            except httpx.HTTPError as error:
+                self.found[type(error).__name__] += 1
+                continue
+            self.found[str(found.status_code)] += 1
+            if found.status_code == 200:
+                self.versions[found.json()["version"]] += 1
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(folder, log=tmp_path_factory.mktemp("server") / "log") as found:
+        yield found
+
+
+def _until(met: object, *, seconds: float = WAIT) -> None:
+    assert callable(met)
+    until = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_told_to_stop_it_answers_what_it_took_and_ends_well(folder: Path, tmp_path: Path) -> None:
+    with served(folder, log=tmp_path / "log") as server, Crowd(server) as crowd:
+        _until(lambda: crowd.found["200"] > 20)
+        assert server.stop() == 0
+        _until(lambda: crowd.found["not let in"] > 0)
+    assert set(crowd.found) == {"200", "not let in"}
+
+
+def test_it_says_that_it_is_going_before_it_goes(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("drain_seconds = 1.5\n", encoding="utf-8")
+    with served(folder, "--config", str(config), log=tmp_path / "log") as server:
+        server.process.send_signal(signal.SIGTERM)
+        _until(lambda: httpx.get(f"{server.at}/ready").status_code == 503)
+        found = server.ask()
+        assert (found.status_code, found.headers["connection"]) == (200, "close")
+        assert server.process.wait(WAIT) == 0
+
+
+def _changed(run: Path, key: str) -> None:
+    """Let a run point to another bundle, as a stage does: whole or not at all."""
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record["stages"]["export"]["key"] = key
+    (run / "run.json.draft").write_text(json.dumps(record), encoding="utf-8")
+    os.replace(run / "run.json.draft", run / "run.json")
+
+
+def test_a_student_that_changes_is_changed_without_a_pause(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "runs").mkdir(parents=True)
+    run = work / "runs" / folder.name
+    shutil.copytree(folder, run)
+    first = json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]["export"]["key"]
+    bundles = folder.parent.parent / "bundle"
+    shutil.copytree(bundles / first, work / "bundle" / first)
+    shutil.copytree(bundles / first, work / "bundle" / "broken")
+    weights = next((work / "bundle" / "broken").glob("*.safetensors"))
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(bytes(damaged))
+    second = _other_bundle(work / "bundle" / first, work / "bundle" / "second")
+    config = tmp_path / "serve.toml"
+    config.write_text("watch_seconds = 0.1\n", encoding="utf-8")
+    with served(run, "--config", str(config), log=tmp_path / "log") as server:
+        with Crowd(server) as crowd:
+            _until(lambda: crowd.found["200"] > 10)
+            _changed(run, "broken")
+            _until(lambda: any(one["event"] == "kept" for one in server.events()))
+            assert httpx.get(f"{server.at}/ready").json()["kept_older_versions_of"] == ["toy"]
+            _changed(run, "second")
+            _until(lambda: crowd.versions[second] > 10)
+        assert set(crowd.found) == {"200"}
+        assert len(crowd.versions) == 2
+        assert "kept_older_versions_of" not in httpx.get(f"{server.at}/ready").json()
+
+
+def _other_bundle(one: Path, other: Path) -> str:
+    """A bundle with the same answers and another digest; the version that it is served as."""
+    from stillroom.core import artifact
+
+    shutil.copytree(one, other)
+    card = other / "note.txt"
+    card.write_text("Another one.", encoding="utf-8")
+    manifest = json.loads((other / artifact.MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"]["note.txt"] = artifact.file_sha256(card)
+    manifest["digest"] = artifact.sha256(
+        artifact.canonical({"files": manifest["files"], "facts": manifest["facts"], "stage": manifest["stage"]})
+    )
+    artifact.write_json(other / artifact.MANIFEST, manifest)
+    return str(artifact.load(other).digest[:12])
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, tmp_path: Path) -> None:
+    with served(folder, "--workers", "2", log=tmp_path / "log") as server:
+
+        def workers() -> set[int]:
+            told = subprocess.run(
+                ["pgrep", "-P", str(server.process.pid), "-f", "multiprocessing.spawn"], capture_output=True, text=True
+            )
+            return {int(one) for one in told.stdout.split()}
+
+        _until(lambda: len(workers()) == 2)
+        before = workers()
+        with Crowd(server) as crowd:
+            _until(lambda: crowd.found["200"] > 20)
+            os.kill(min(before), signal.SIGKILL)
+            _until(lambda: len(workers()) == 2 and workers() != before)
+            answered = crowd.found["200"]
+            _until(lambda: crowd.found["200"] > answered + 20)
+        assert crowd.found["200"] > 0
+        # Who was with it has lost a request; nobody else has.
+        assert sum(crowd.found.values()) - crowd.found["200"] <= 4
+        assert "stillroom_texts_total" in httpx.get(f"{server.at}/metrics").text
+        assert server.stop() == 0
+
+
+def _raw(server: Served, sent: bytes, *, seconds: float = 20) -> bytes:
+    """What comes back for some bytes, until the other side closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as line:
+        line.sendall(sent)
+        found = b""
+        while part := line.recv(65536):
+            found += part
+    return found
+
+
+def test_a_head_without_an_end_is_cut_off(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\nheader_seconds = 0.3\nbody_seconds = 0.3\n", encoding="utf-8")
+    with served(folder, "--config", str(config), log=tmp_path / "log") as server:
+        assert _raw(server, b"") == b""  # says nothing at all
+        assert _raw(server, b"POST /predict HTTP/1.1\r\nhost: a\r\nx: ") == b""
+        slow = _raw(server, b"POST /predict HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 50\r\n\r\n{")
+        assert slow.startswith(b"HTTP/1.1 408")
+        assert server.ask().status_code == 200
+
+
+def test_a_head_without_measure_is_refused(server: Served) -> None:
+    assert _raw(server, b"GET / HTTP/1.1\r\n" + b"x: " + b"y" * 40_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+    assert _raw(server, b"GET /" + b"y" * 40_000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 431")
+    many = b"".join(b"x%d: y\r\n" % number for number in range(5000))
+    assert _raw(server, b"GET / HTTP/1.1\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431")
+    assert server.ask().status_code == 200
+
+
+def test_a_body_without_an_end_is_not_read_on(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\nbody_mb = 0.1\n", encoding="utf-8")
+
+    def drops() -> Iterator[bytes]:
+        while True:  # without an end, and without a length in its head
+            yield b"x" * 10_000
+
+    with served(folder, "--config", str(config), log=tmp_path / "log") as server:
+        found = httpx.post(f"{server.at}/predict", content=drops(), timeout=30)
+        assert found.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02"]
+)
+def test_what_is_no_request_is_told_so(server: Served, sent: bytes) -> None:
+    found = _raw(server, sent)
+    assert found.startswith(b"HTTP/1.1 400")
+    assert server.ask().status_code == 200
+
+
+def test_a_student_that_cannot_be_served_ends_it(folder: Path, tmp_path: Path) -> None:
+    key = json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"]["export"]["key"]
+    broken = tmp_path / "bundle"
+    shutil.copytree(folder.parent.parent / "bundle" / key, broken)
+    weights = next(broken.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    for path, code in ((broken, 3), (tmp_path / "nowhere", 3)):
+        command = [sys.executable, "-m", "stillroom.cli", "serve", str(path), "--port", "0"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == code
+        assert str(path) in ended.stderr
+
+
+def test_a_port_that_is_taken_is_told(server: Served, folder: Path) -> None:
+    command = [sys.executable, "-m", "stillroom.cli", "serve", str(folder), "--port", str(server.port)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 4
+    assert "Choose another" in ended.stderr
