@@ -57,6 +57,7 @@ class Embeddings(Task):
     floor: ClassVar[str] = "lsa"
     judged_by: ClassVar[tuple[str, ...]] = ("spearman", "ndcg", "neighbours")
     learns_gold: ClassVar[bool] = False
+    unsure: ClassVar[str] = "a vector names nothing that another could name otherwise, and does not say how sure it is"
 
     kind: Literal["embeddings"] = "embeddings"
     dimensions: int = Field(ge=2)

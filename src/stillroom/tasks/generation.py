@@ -64,6 +64,7 @@ class Generation(Task):
         "chrf", "rouge_l", "exact_match",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
+    unsure: ClassVar[str] = "it says how probable each token is, and not how sure it is of a text"
 
     kind: Literal["generation"] = "generation"
     learns: Literal["text", "written"] = "text"

@@ -59,6 +59,7 @@ class TextToText(Task):
         {"shortest_ratio", "longest_ratio", "most_copied", "least_score", "several", "kept"}
     )
     learns_gold: ClassVar[bool] = False
+    unsure: ClassVar[str] = "a text that is written does not say how sure of it the student is"
 
     kind: Literal["text_to_text"] = "text_to_text"
     goal: Literal["translation", "summary"] = "translation"
