@@ -31,6 +31,9 @@ settings.load_profile("shared machine")
 
 #: Files that share a dear fixture or import: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {
+    "tests/cascade/test_certify.py",
+    "tests/cascade/test_cli.py",
+    "tests/cascade/test_traffic.py",
     "tests/contracts/test_formats.py",
     "tests/contracts/test_runners.py",
     "tests/journey/test_classification.py",

@@ -84,7 +84,7 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "search", "compare",
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "search", "compare", "cascade",
                                   "list", "new"}  # fmt: skip
     for name, one in group.commands.items():
         assert one.help, name

@@ -69,7 +69,7 @@ def examine(
     Raises:
         OutsideError: the teacher can't be asked.
     """
-    unasked = _unasked(teacher, settings)
+    unasked = unasked_why(teacher, settings)
     described = {
         "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in probes],
         "read": [one.sources() for one in probes],
@@ -119,7 +119,7 @@ def examine(
                         make=make)  # fmt: skip
 
 
-def _unasked(teacher: Teacher, settings: recipe.Audit) -> str:
+def unasked_why(teacher: Teacher, settings: recipe.Audit) -> str:
     """Why the teacher is not asked; "": it is."""
     if not teacher.answers_any_text:
         return _RECORDED

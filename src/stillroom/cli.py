@@ -274,6 +274,41 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command()
+def cascade(
+    what: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    epsilon: Annotated[float, typer.Option(help="The share of texts that may be answered unlike the teacher.")] = 0.05,
+    delta: Annotated[float, typer.Option(help="How probable it may be that the certificate is wrong.")] = 0.05,
+    rows: Annotated[Path | None, typer.Option(help="Other texts, to put the run's certificate to as it is.")] = None,
+    teacher: Annotated[str, typer.Option(help="Its column of the teacher's answers; none: the teacher is asked.")] = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Certify when the student may answer and when its teacher has to; exit code 1 where that can't be certified."""
+    from stillroom import cascade as cascades
+    from stillroom import console
+
+    if rows is not None:
+        _judge_traffic(what, rows, teacher=teacher, as_json=as_json, quiet=quiet)
+        return
+    with console.Bars(quiet=quiet or as_json) as report:
+        found = cascades.certify(what, epsilon=epsilon, delta=delta, report=report)
+    console.show_cascade(found, as_json=as_json)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _judge_traffic(run: Path, rows: Path, *, teacher: str, as_json: bool, quiet: bool) -> None:
+    from stillroom import console
+    from stillroom.cascade import traffic
+
+    with console.Bars(quiet=quiet or as_json) as report:
+        found = traffic.judge(run, rows, teacher=teacher, report=report)
+    console.show_traffic(found, as_json=as_json)
+    if not traffic.passed(found):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     family: Annotated[str | None, typer.Argument(help="A family, such as students; none: all, and the runs.")] = None,

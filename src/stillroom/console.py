@@ -18,6 +18,7 @@ from stillroom.core.errors import StillroomError
 from stillroom.core.progress import Event
 
 if TYPE_CHECKING:
+    from stillroom.cascade import Certified
     from stillroom.journey import Run
 
 # Labels and paths are shown as they are: `:key:` is no picture.
@@ -282,6 +283,58 @@ def _change(table: Table, name: str, one: Mapping[str, Any]) -> None:
     style = {"better": "green", "worse": "yellow", "regression": "bold red"}.get(one["state"], "dim")
     table.add_row(escape(name), number(one.get("before")), number(one.get("after")), interval(one["change"]),
                   f"{one['change']['n']:,}", f"[{style}]{one['state']}[/]")  # fmt: skip
+
+
+def show_cascade(found: Certified, *, as_json: bool) -> None:
+    """What a cascade's certificate says, what each threshold comes to, and what is escalated of each group."""
+    if as_json:
+        kept = {"page": str(found.page), "bundle": None if found.bundle is None else str(found.bundle.folder)}
+        show_json({**found.told, **kept})
+        return
+    from stillroom.cascade import page
+
+    data.print(_thresholds(found.told["steps"], title=f"{found.told['name']}: thresholds, strict to loose"))
+    if found.told["groups"]:
+        table = Table(title="escalation by group", title_justify="left")
+        for title in ("group", "rows", "escalated", "wrong, of all its texts"):
+            table.add_column(title, justify="left" if title == "group" else "right")
+        told = [one for one in found.told["groups"] if one["escalated"]["value"] is not None]
+        for one in told:
+            table.add_row(escape(f"{one['family']}: {one['name']}"), f"{one['n']:,}", interval(one["escalated"]),
+                          interval(one["wrong"]))  # fmt: skip
+        data.print(table)
+        if few := len(found.told["groups"]) - len(told):
+            talk.print(f"[dim]{few} groups more have too few rows: the page names them[/dim]")
+    for sentence in page.sentences(found.told):
+        data.print(escape(sentence))
+    for path in (found.page, found.bundle.folder if found.bundle is not None else None):
+        if path is not None:
+            data.print(str(path), markup=False)
+
+
+def show_traffic(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Whether a certificate holds for other texts."""
+    if as_json:
+        show_json(found)
+        return
+    from stillroom.cascade import traffic
+
+    if found["steps"]:
+        data.print(_thresholds(found["steps"], title=f"{found['name']} on {found['file']}"))
+    for sentence in traffic.sentences(found):
+        data.print(escape(sentence))
+
+
+def _thresholds(steps: Sequence[Mapping[str, Any]], *, title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("", "confidence ≥", "answered", "wrong", "bound", "escalated", "paid, of the teacher's price"):
+        table.add_column(name, justify="right")
+    for one in steps:
+        sign = "[green]✓[/]" if one["passed"] else "[red]✗[/]"
+        paid = interval(one["paid"]) if one["paid"]["value"] is not None else "–"
+        table.add_row(sign, number(one["threshold"]), f"{one['answered']:,}", f"{one['wrong']:,}",
+                      number(one["bound"]), interval(one["escalated"]), paid)  # fmt: skip
+    return table
 
 
 def show_listing(found: Mapping[str, Any], *, as_json: bool) -> None:

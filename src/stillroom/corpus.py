@@ -36,6 +36,7 @@ __all__ = [
     "key",
     "load",
     "refuse_test",
+    "reopen",
     "rights",
     "text_id",
 ]
@@ -225,7 +226,7 @@ def load(source: Source, *, task: Task, store: Store, report: progress.Report = 
         if days:
             draft.circumstances["fetched"] = {part: day.isoformat() if day else None for part, day in days.items()}
 
-    return _open(store.obtain(STAGE, settings=settings, inputs=inputs, make=make))
+    return reopen(store.obtain(STAGE, settings=settings, inputs=inputs, make=make))
 
 
 def _settings(source: Source, task: Task) -> dict[str, Any]:
@@ -238,7 +239,8 @@ def _settings(source: Source, task: Task) -> dict[str, Any]:
     }
 
 
-def _open(found: Artifact) -> Corpus:
+def reopen(found: Artifact) -> Corpus:
+    """The corpus that an artifact holds."""
     counts = found.read_json("report.json")["rows"]
 
     def rows(role: str) -> Rows[Any]:

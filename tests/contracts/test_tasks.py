@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,23 @@ def test_every_prediction_can_be_told(task: Task) -> None:
              for row, text in enumerate(texts)]  # fmt: skip
     assert [one.as_dict() for one in alone] == [one.as_dict() for one in found], "a prediction knows no neighbours"
     assert task.decode(task.form.join([], outputs=len(task.outputs)), []) == []
+
+
+def test_it_says_how_sure_an_answer_is_or_why_nobody_can_tell(task: Task) -> None:
+    texts, _ = toy(task)
+    said = outputs(task, texts)
+    if task.unsure:
+        with pytest.raises(TypeError, match=re.escape(task.unsure)):
+            task.sureness(said)
+        return
+    sure = task.sureness(said)
+    assert sure.shape == (len(texts),)
+    assert ((sure >= 0) & (sure <= 1)).all()
+    surer = task.sureness(task.form.with_values(said, task.form.values(said) * 10))
+    assert (surer >= sure - 1e-9).all()
+    assert surer.mean() > sure.mean()
+    assert task.same(said, said).all()
+    assert task.sureness(task.form.take(said, np.arange(0))).shape == (0,)
 
 
 def test_what_most_of_several_say_is_held_against_the_teacher(task: Task) -> None:

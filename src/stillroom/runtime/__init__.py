@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import ArtifactError, InputError, Problem
+from stillroom.runtime import deferral
+from stillroom.runtime.deferral import Cascade, Decision
 
 if TYPE_CHECKING:
     from stillroom.runtime.encoders import Reach
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 BUNDLE = "bundle.json"
 GOLDEN = "golden.jsonl"
 RUN = "run.json"
+CASCADE = "cascade.json"
+"""In the folder of a run: which bundle carries the certificate of the run's own bundle."""
 
 
 @final
@@ -45,6 +49,15 @@ class Predictor:
         self.pads, self.parallel = member.pads, member.parallel
         self._member = member
         self._serve = member.open(bundle.folder, threads=threads)
+        carried = deferral.FILE in bundle.manifest["files"]
+        cascade = deferral.read(bundle.folder / deferral.FILE) if carried else None
+        # What serves otherwise may answer otherwise: nothing is certified of that.
+        self._cascade = cascade if cascade is not None and cascade.certificate.runner == name else None
+
+    @property
+    def cascade(self) -> Cascade | None:
+        """How sure the student has to be for its answer to stand, and the certificate of that; None: not certified."""
+        return self._cascade
 
     def outputs(self, texts: Sequence[str]) -> Outputs:
         """The raw outputs in the order of the texts, in the shape of the task: for one label a text, logits."""
@@ -107,6 +120,28 @@ class Predictor:
             ArtifactError: there are none that can be read.
         """
         return self._golden()[0]
+
+    def decide(self, texts: Sequence[str]) -> list[Decision]:
+        """A prediction for each text, and whether the student is sure enough for it: else its teacher should be asked.
+
+        Raises:
+            InputError: not a list of strings, or a bundle that carries no certificate for this runner.
+        """
+        return self.decided(self.calibrated(texts), texts)
+
+    def decided(self, said: Outputs, texts: Sequence[str]) -> list[Decision]:
+        """The same from outputs that are there already, `calibrated` ones.
+
+        Raises:
+            InputError: a bundle that carries no certificate for this runner.
+        """
+        if self._cascade is None:
+            found = f"no certificate for the runner `{self.runner}`"
+            todo = "Certify its run: stillroom cascade work/runs/NAME."
+            raise InputError(Problem(str(self.folder), found, "a bundle that carries one", todo))
+        confidence = self._cascade.calibrated(self.task.sureness(said))
+        sure = self._cascade.sure(confidence).tolist()
+        return list(map(Decision, self.task.decode(said, texts), sure, confidence.tolist()))
 
     def verify(self) -> None:
         """Check this machine's answers against those that the bundle was shipped with.
@@ -181,7 +216,7 @@ def load(folder: str | Path, *, verify: bool = False, runner: str | None = None,
 
 def _bundle(folder: Path) -> artifact.Artifact:
     if (folder / RUN).is_file():
-        folder = folder.resolve().parent.parent / "bundle" / _key(folder / RUN)
+        folder = folder.resolve().parent.parent / "bundle" / _key(folder)
     found = artifact.load(folder)
     if BUNDLE not in found.manifest["files"]:
         expected = "a bundle (or the folder of a run)"
@@ -191,15 +226,37 @@ def _bundle(folder: Path) -> artifact.Artifact:
     return found
 
 
-def _key(record: Path) -> str:
-    """The key of the bundle of a run."""
+def _key(folder: Path) -> str:
+    """The key of the bundle of a run: the one that carries the certificate of its own, where there is one."""
     try:
-        stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
-        found = str(stages["export"]["key"]) if "export" in stages else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = Problem(str(record), "no record of a run that can be read", "JSON", "Run the recipe again.")
+        stages = json.loads((folder / RUN).read_text(encoding="utf-8"))["stages"]
+        own = str(stages["export"]["key"]) if "export" in stages else None
+        digest = str(stages["export"].get("digest")) if "export" in stages else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = Problem(str(folder / RUN), "no record of a run that can be read", "JSON", "Run the recipe again.")
         raise ArtifactError(problem) from error
-    if found is None:
-        problem = Problem(str(record.parent), "a run without a bundle", "a finished run", "Run its recipe to the end.")
+    if own is None:
+        problem = Problem(str(folder), "a run without a bundle", "a finished run", "Run its recipe to the end.")
         raise ArtifactError(problem)
-    return found
+    carried = certified(folder)
+    # Another recipe's run of the same name has another bundle, of which nothing was certified.
+    return carried["bundle"] if carried is not None and carried["of"] == digest else own
+
+
+def certified(folder: Path) -> dict[str, str] | None:
+    """A run's record of what was certified: `of` which bundle, which `bundle` carries it, which `cascade` it rests on.
+
+    None: there is none.
+
+    Raises:
+        ArtifactError: it can't be read.
+    """
+    path = folder / CASCADE
+    if not path.is_file():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(told[name]) for name in ("of", "bundle", "cascade")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        todo = "Remove it, and certify the run again: stillroom cascade."
+        raise ArtifactError(Problem(str(path), "no record that can be read", "JSON", todo)) from error

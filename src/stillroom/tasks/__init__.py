@@ -83,6 +83,8 @@ class Task(Member, ABC):
     """Those of its settings that say what is learned of a teacher's answers: a teacher is the same under others."""
     prediction: ClassVar[Mapping[str, Any]]
     """A prediction as a program reads it, in the words of JSON Schema: what `as_dict` gives."""
+    unsure: ClassVar[str] = "its answers do not say how sure they are"
+    """Why nobody can tell how sure a student is of an answer; "": `sureness` does."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 
@@ -183,6 +185,14 @@ class Task(Member, ABC):
         """Of which texts two name the same, `[texts]`."""
         pairs = zip(self.named(one), self.named(other), strict=True)
         return np.array([its is not None and bool(its == theirs) for its, theirs in pairs], dtype=np.bool_)
+
+    def sureness(self, said: Outputs) -> NDArray[np.float64]:
+        """How sure somebody is of what it says of each text, `[texts]`, from 0 to 1.
+
+        Raises:
+            TypeError: that can't be told (`unsure`).
+        """
+        raise TypeError(self.unsure)
 
     def shown(self, said: Outputs) -> list[str]:
         """What is named of each text, for people, without a word of the text: nothing."""

@@ -52,6 +52,7 @@ class Classification(Labels):
     judged_by: ClassVar[tuple[str, ...]] = (
         "accuracy", "macro_f1", "ece", "adaptive_ece", "nll", "brier", "aurc",
     )  # fmt: skip
+    unsure: ClassVar[str] = ""
 
     prediction: ClassVar[Mapping[str, Any]] = {
         "required": ["label", "score", "scores"],
@@ -120,6 +121,10 @@ class Classification(Labels):
     def shown(self, said: Any) -> list[str]:
         """Its label."""
         return [self.labels[one] for one in self.named(said).tolist()]
+
+    def sureness(self, said: Any) -> NDArray[np.float64]:
+        """The probability of its label."""
+        return np.asarray(probabilities.of(said, classes=len(self.labels)).max(axis=1, initial=0.0))
 
     def calibration(self, said: Any, gold: NDArray[Any]) -> Temperature | None:
         """By the label of each text."""

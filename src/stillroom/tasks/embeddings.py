@@ -61,6 +61,7 @@ class Embeddings(Task):
         "required": ["vector"],
         "properties": {"vector": {"type": "array", "items": {"type": "number"}}},
     }
+    unsure: ClassVar[str] = "a vector names nothing that another could name otherwise, and does not say how sure it is"
 
     kind: Literal["embeddings"] = "embeddings"
     dimensions: int = Field(ge=2)

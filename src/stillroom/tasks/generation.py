@@ -68,6 +68,7 @@ class Generation(Task):
         "required": ["text", "bits_per_byte"],
         "properties": {"text": {"type": "string"}, "bits_per_byte": {"type": "number", "minimum": 0}},
     }
+    unsure: ClassVar[str] = "it says how probable each token is, and not how sure it is of a text"
 
     kind: Literal["generation"] = "generation"
     learns: Literal["text", "written"] = "text"

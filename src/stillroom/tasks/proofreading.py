@@ -99,6 +99,7 @@ class Proofreading(Task):
             "corrected": {"type": "string"},
         },
     }
+    unsure: ClassVar[str] = ""
 
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)
@@ -191,6 +192,11 @@ class Proofreading(Task):
         return objects.array([None if none else (Reference("", one),)
                              for one, none in zip(marks, without.tolist(), strict=True)])  # fmt: skip
 
+    def sureness(self, said: Tagged) -> NDArray[np.float64]:
+        """The mean over the words of a text of the highest probability."""
+        highest = probabilities.softmax(said.values).max(axis=1)
+        return np.asarray(np.bincount(said.owners, weights=highest, minlength=len(said)) / np.maximum(said.counts, 1))
+
     def answered(
         self,
         gold: NDArray[Any],
@@ -207,7 +213,7 @@ class Proofreading(Task):
         texts = objects.array(list(rows.texts)) if rows else None
         own = self._counted(said, rows)
         its = own if teacher is said else self._counted(teacher, rows)
-        sure = None if named or said.values.ndim == 1 else self._sure(said)
+        sure = None if named or said.values.ndim == 1 else self.sureness(said)
         return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant)
 
     def decode(self, said: Tagged, texts: Sequence[str]) -> list[Proof]:
@@ -270,11 +276,6 @@ class Proofreading(Task):
         tags, scores = self._tags(said, texts)
         kept = iter(scores[tags > 0].tolist())
         return [[(one, next(kept)) for one in some] for some in proofs.of_words(tags, said, said.words)]
-
-    def _sure(self, said: Tagged) -> NDArray[np.float64]:
-        """How sure the system is of each text: the mean over its words of the highest probability."""
-        highest = probabilities.softmax(said.values).max(axis=1)
-        return np.asarray(np.bincount(said.owners, weights=highest, minlength=len(said)) / np.maximum(said.counts, 1))
 
 
 def _proof(text: str, made: Sequence[Made]) -> Proof:

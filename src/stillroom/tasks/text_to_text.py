@@ -65,6 +65,7 @@ class TextToText(Task):
         "required": ["text"],
         "properties": {"text": {"type": "string"}},
     }
+    unsure: ClassVar[str] = "a text that is written does not say how sure of it the student is"
 
     kind: Literal["text_to_text"] = "text_to_text"
     goal: Literal["translation", "summary"] = "translation"

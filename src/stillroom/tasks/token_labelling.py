@@ -78,6 +78,7 @@ class TokenLabelling(Labels):
         "required": ["spans"],
         "properties": {"spans": {"type": "array", "items": told_places("text", "label")}},
     }
+    unsure: ClassVar[str] = ""
 
     kind: Literal["token_labelling"] = "token_labelling"
     labels: tuple[str, ...] = Field(min_length=1)
@@ -161,6 +162,11 @@ class TokenLabelling(Labels):
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
 
+    def sureness(self, said: Tagged) -> NDArray[np.float64]:
+        """The mean over the words of a text of the highest probability."""
+        surest = probabilities.softmax(said.values).max(axis=1)
+        return np.asarray(np.bincount(said.owners, weights=surest, minlength=len(said)) / np.maximum(said.counts, 1))
+
     def gist(self, named: NDArray[Any]) -> list[Any]:
         """The labels of the spans, from left to right: the words that they stand at may be others."""
         return [None if one is None else tuple(span.label for span in one) for one in named]
@@ -204,11 +210,7 @@ class TokenLabelling(Labels):
         """Spans beside gold and those of the teacher."""
         from stillroom.metrics._spans import Spans
 
-        sure = None
-        if said.values.ndim > 1 and not named:
-            owners = said.owners
-            surest = probabilities.softmax(said.values).max(axis=1)
-            sure = np.bincount(owners, weights=surest, minlength=len(said)) / np.maximum(said.counts, 1)
+        sure = None if named or said.values.ndim == 1 else self.sureness(said)
         its = self.named(said)
         theirs = its if teacher is said else self.named(teacher)
         return Spans(gold, its, theirs, self.labels, named, sure, rows.texts if rows else (), familiar)
