@@ -42,6 +42,7 @@ TOGETHER = {
     "tests/runtime/test_runtime.py",
     "tests/serve/test_app.py",
     "tests/serve/test_clients.py",
+    "tests/serve/test_escalation.py",
     "tests/serve/test_server.py",
     "tests/symptoms/test_runs.py",
     "tests/test_audit.py",

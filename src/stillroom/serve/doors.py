@@ -8,6 +8,7 @@ from typing import ClassVar, final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_BYTES = 32_768  # of a head; the parser itself has no limit
+_FIELD = 32  # what a field costs beside its letters, so that very many short ones are too many as well
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )  # fmt: skip
@@ -45,7 +46,7 @@ class Door(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its fields."""
-        if self._fits(len(name) + len(value)):
+        if self._fits(len(name) + len(value) + _FIELD):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -18,7 +18,7 @@ from stillroom.core.errors import Problem
 from stillroom.serve import faults
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Path, ProtocolOfClients
-from stillroom.serve.service import Service, too_large
+from stillroom.serve.service import WHOLE, Service, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -104,6 +104,8 @@ class Gate:
         except Exception as error:  # of whatever kind: whoever asked is told something, and nothing of the inside
             fault = faults.of(error) or self._unforeseen(error, number)
             if not status:
+                if scope["method"] == "POST" and WHOLE not in scope:
+                    extra.append((b"connection", b"close"))  # or the rest of it would be read for nothing
                 await self._told(scope["path"], fault)(scope, receive, tell)
         finally:
             self._note(scope, path, status=status, seconds=time.perf_counter() - begun, number=number, fault=fault)

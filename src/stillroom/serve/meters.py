@@ -59,6 +59,10 @@ class Meters:
         )
         self._texts = Counter("stillroom_texts_total", "Texts that were answered.", ["model"], **own)
         self._shed = Counter("stillroom_shed_total", "Requests that were refused or late.", ["code"], **own)
+        self._escalated = Counter(
+            "stillroom_escalated_total", "Texts that a student was not sure of, by what its teacher did.",
+            ["model", "teacher"], **own,
+        )  # fmt: skip
         self._ready = Gauge(
             "stillroom_ready", "Whether it takes requests.", multiprocess_mode="livemax", **own
         )  # fmt: skip
@@ -83,6 +87,10 @@ class Meters:
     def shed(self, code: str) -> None:
         """A request that there was no room for, or no time."""
         self._of(self._shed, code).inc()
+
+    def escalated(self, model: str, *, why: str | None) -> None:
+        """A text that a student was not sure of; `why` its teacher said nothing."""
+        self._of(self._escalated, model, why or "answered").inc()
 
     def ready(self, now: bool) -> None:
         """Whether it takes requests now."""

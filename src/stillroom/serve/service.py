@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom.runtime import reading
+from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.runtime.runners import Written
 from stillroom.serve.batcher import Refused
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from stillroom.serve.meters import Meters
     from stillroom.tasks import Prediction
 
+#: Stands in a request's scope once its body has been read to its end.
+WHOLE = "stillroom.whole"
 _SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
@@ -93,6 +96,7 @@ class Service:
         except TimeoutError:
             found, todo = "a body that did not come to its end", "Send it quicker."
             raise refusal(408, "slow_body", "body", found, f"all of it in {limits.body_seconds:g} s", todo) from None
+        request.scope[WHOLE] = True
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def ask(
@@ -118,10 +122,31 @@ class Service:
         with _Watch(request):
             pieces = await _pieces(lane, texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
-        replies = [_reply(one) for one in reading.readings(lane.predictor, texts, pieces, said)]
+        replies = await self._escalated(lane, texts, _replies(lane, texts, pieces, said))
         took = time.perf_counter() - begun
         self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
         return Answered(lane, replies, waited, took)
+
+    async def _escalated(self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply]) -> Sequence[Reply]:
+        """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked."""
+        lane.texts += len(texts)
+        unsure = [place for place, one in enumerate(replies) if one.notes.get("sure") is False]
+        if lane.escalation is None or not unsure:
+            return replies
+        begun = time.perf_counter()
+        heard = await lane.escalation.hear([texts[place] for place in unsure])
+        took_ms = round((time.perf_counter() - begun) * 1e3, 2)
+        found = list(replies)
+        for place, one in zip(unsure, heard, strict=True):
+            own = replies[place]
+            self.meters.escalated(lane.name, why=one.why)
+            if one.prediction is None:
+                found[place] = Reply(own.prediction, {**own.notes, "escalated": False, "teacher": one.why})
+            else:
+                student = own.prediction.as_dict()
+                notes = {**own.notes, "escalated": True, "student": student, "teacher_ms": took_ms}
+                found[place] = Reply(one.prediction, notes)
+        return found
 
     async def parts(
         self, request: Request, text: str, *, model: str | None, version: str | None = None
@@ -141,7 +166,8 @@ class Service:
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
             said, _ = await lane.batcher.ask([one.text for one in some])
-            for piece, prediction in zip(some, said, strict=True):
+            for piece, one in zip(some, said, strict=True):
+                prediction = one.prediction if isinstance(one, Decision) else one
                 told.append(reading.part(lane.predictor, piece, prediction))
                 yield told[-1]
         yield _reply(reading.join(lane.predictor, text, told))
@@ -201,6 +227,21 @@ def too_large(most_mb: float) -> Exception:
 def _reply(found: Reading) -> Reply:
     """What is said of a text, and where it was cut."""
     return Reply(found.prediction, {"cuts": [asdict(one) for one in found.cuts]} if found.cuts else {})
+
+
+def _replies(lane: Lane, texts: Sequence[str], pieces: Sequence[Piece], said: Sequence[Any]) -> list[Reply]:
+    """What is said of each text; where the bundle carries a certificate, also whether the student is sure enough."""
+    decided = [one for one in said if isinstance(one, Decision)]
+    predictions = [one.prediction for one in decided] if decided else said
+    found = [_reply(one) for one in reading.readings(lane.predictor, texts, pieces, predictions)]
+    if decided:
+        # A text is as sure as the least sure of its passages.
+        for piece, one in zip(pieces, decided, strict=True):
+            before = found[piece.owner].notes
+            sure = {"sure": before.get("sure", True) and one.sure,
+                    "confidence": round(min(before.get("confidence", 1.0), one.confidence), 4)}  # fmt: skip
+            found[piece.owner] = Reply(found[piece.owner].prediction, {**before, **sure})
+    return found
 
 
 async def _pieces(lane: Lane, texts: Sequence[str]) -> list[Piece]:

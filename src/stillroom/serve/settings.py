@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from stillroom.core import plugins
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
+from stillroom.serve.escalation import Behind
 
 
 @final
@@ -25,6 +26,8 @@ class Model(Settings):
     """A bundle, or the folder of a run; what a run points to is loaded anew when it changes."""
     runner: str | None = None
     """One of the bundle's runners; none: its default."""
+    behind: Behind | None = None
+    """Who is asked where it is not sure enough; its bundle has to carry a certificate (`stillroom cascade`)."""
 
 
 @final

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom import runtime
 from stillroom.core import artifact
-from stillroom.core.errors import StillroomError
+from stillroom.core.errors import InputError, Problem, StillroomError
+from stillroom.runtime.deferral import Decision
 from stillroom.serve.batcher import Batcher
+from stillroom.serve.escalation import Escalation
 from stillroom.serve.settings import Model, Serving
 
 if TYPE_CHECKING:
@@ -33,8 +37,15 @@ class Unknown(Exception):
 class Lane:
     """A student that is being served."""
 
-    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, stamp: Any) -> None:
+    def __init__(
+        self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Mapping[str, Any], stamp: Any
+    ) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
+        self.prices = prices
+        """Of a million texts, on either side, and in which currency; None where nobody measured it."""
+        self.escalation: Escalation | None = None
+        self.texts = 0
+        """That it was asked about."""
         self.name, self.task = told.name, predictor.task
         self.pens = asyncio.Semaphore(1)
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
@@ -48,7 +59,22 @@ class Lane:
             "task": self.task.kind,
             "labels": list(self.task.names),
             "runner": self.predictor.runner,
-        }
+            "certified": self.predictor.cascade is not None,
+            "teacher": self.told.behind.who if self.told.behind else None,
+            "price_per_1000": {side: None if one is None else one / 1000 for side, one in self.prices.items()
+                               if side != "currency"} | {"currency": self.prices["currency"]},
+        }  # fmt: skip
+
+    def live_cost(self) -> dict[str, Any]:
+        """What its answers have cost so far, teacher's among them, against asking the teacher about everything."""
+        escalated = self.escalation.asked if self.escalation else 0
+        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices["currency"]}
+        student, teacher = self.prices["student"], self.prices["teacher"]
+        if student is None or teacher is None:
+            return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
+        spent, whole = (self.texts * student + escalated * teacher) / 1e6, self.texts * teacher / 1e6
+        share = spent / whole if whole else None
+        return {**told, "spent": spent, "teacher_for_everything": whole, "paid_share": share}
 
 
 @final
@@ -97,6 +123,8 @@ class Shelf:
         for told in self._serving.models:
             lane = await self._load(told)
             self._lanes.setdefault(told.name, []).append(lane)
+        for lane in self.lanes:
+            lane.escalation = await self._behind(lane)
         if self._serving.watch_seconds:
             self._watcher = asyncio.create_task(self._watch())
 
@@ -109,6 +137,36 @@ class Shelf:
 
     async def _load(self, told: Model) -> Lane:
         return await asyncio.to_thread(_opened, told, self._serving, self._observe, asyncio.get_running_loop())
+
+    async def _behind(self, lane: Lane) -> Escalation | None:
+        """Who stands behind a student.
+
+        Raises:
+            InputError: nobody of that name, or a student whose bundle carries no certificate.
+        """
+        told = lane.told.behind
+        if told is None:
+            return None
+        if lane.predictor.cascade is None:
+            found, todo = "a bundle without a certificate", "Certify its run: stillroom cascade work/runs/NAME."
+            raise InputError(Problem(f"models.{lane.name}.behind", found, "one that says when it is sure", todo))
+        if told.who == "own":
+            elder = await asyncio.to_thread(_elder, lane.told.path)
+            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices["teacher"])
+        try:
+            other = self.find(told.who)
+        except Unknown as error:
+            expected = "`own`, or the name of a student that is served"
+            raise InputError(Problem(f"models.{lane.name}.behind.who", str(error), expected, "Correct it.")) from error
+        if other.task != lane.task or other is lane:
+            expected = "another student of the same task and labels"
+            raise InputError(Problem(f"models.{lane.name}.behind.who", "one of another task", expected, "Correct it."))
+
+        async def ask(texts: Sequence[str]) -> Sequence[Any]:
+            said = (await self.find(told.who).batcher.ask(texts))[0]
+            return [one.prediction if isinstance(one, Decision) else one for one in said]
+
+        return Escalation(told, ask, price=other.prices["student"])
 
     async def _watch(self) -> None:
         while True:
@@ -133,6 +191,12 @@ class Shelf:
                 if fresh.version == lane.version:
                     await fresh.batcher.close(within_s=0)
                     continue
+                try:
+                    fresh.escalation = await self._behind(fresh)
+                except StillroomError as error:
+                    self.troubles[name] = str(error)
+                    await fresh.batcher.close(within_s=0)
+                    continue
                 some[place] = fresh
                 log.info("renewed", extra={"told": {"model": name, "from": lane.version, "to": fresh.version}})
                 task = asyncio.create_task(lane.batcher.close(within_s=self._serving.finish_seconds))
@@ -150,14 +214,40 @@ def _opened(
     predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1)
     lanes = serving.cores if predictor.parallel else 1
     batcher = Batcher(
-        predictor.predict,
+        predictor.decide if predictor.cascade is not None else predictor.predict,
         deadline_s=serving.deadline_ms / 1e3,
         lanes=lanes,
         by_length=predictor.pads,
         observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
-    return Lane(told, predictor, batcher, stamp=stamp)
+    return Lane(told, predictor, batcher, prices=_prices(told.path), stamp=stamp)
+
+
+def _elder(folder: Path) -> Any:
+    """The teacher of a run.
+
+    Raises:
+        InputError: no folder of a run, or one whose teacher is not there any more.
+    """
+    from stillroom.cascade.elder import Elder
+
+    try:
+        return Elder(folder)
+    except (OSError, ValueError, KeyError) as error:
+        todo = "Name work/runs/<name>, or another student as `who`."
+        raise InputError(Problem(str(folder), "no run with a teacher", "one", todo)) from error
+
+
+def _prices(folder: Path) -> Mapping[str, Any]:
+    """What a run measured that either side costs; nothing where it is a bundle alone, or measured nothing."""
+    told: dict[str, Any] = {"teacher": None, "student": None, "currency": ""}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        key = json.loads((folder / runtime.RUN).read_text(encoding="utf-8"))["stages"]["cost"]["key"]
+        found = json.loads((folder.resolve().parent.parent / "cost" / key / "cost.json").read_text(encoding="utf-8"))
+        told |= {side: found[side]["price_per_million_texts"] for side in ("teacher", "student")}
+        told["currency"] = found["price"]["currency"]
+    return told
 
 
 def _stamp(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, Self, final
 
 import orjson
@@ -12,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from stillroom.runtime.reading import Part
 from stillroom.serve import faults
+from stillroom.serve.faults import refusal
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
 from stillroom.serve.service import Reply, Service
 
@@ -53,6 +55,8 @@ class Predict(ProtocolOfClients):
         return (
             Path("/predict", "POST", "Ask a student.", _predict, body=Ask, returns=_ANSWER),
             Path("/models", "GET", "The students that are served.", _models),
+            Path("/models/{model}/cost", "GET", "What its answers cost so far, and would cost of its teacher.", _cost),
+            Path("/models/{model}/certificate", "GET", "What was certified of its answers.", _certificate),
         )
 
 
@@ -95,3 +99,15 @@ def _event(one: Part | Reply) -> bytes:
 
 async def _models(service: Service, request: Request) -> Response:
     return reply({"models": [one.describe() for one in service.shelf.lanes]})
+
+
+async def _cost(service: Service, request: Request) -> Response:
+    return reply(service.shelf.find(request.path_params["model"]).live_cost())
+
+
+async def _certificate(service: Service, request: Request) -> Response:
+    cascade = service.shelf.find(request.path_params["model"]).predictor.cascade
+    if cascade is None:
+        todo = "Certify its run: stillroom cascade work/runs/NAME."
+        raise refusal(404, "not_certified", "model", "a bundle without a certificate", "one that carries one", todo)
+    return reply({"threshold": cascade.threshold, "certificate": asdict(cascade.certificate)})

@@ -1,0 +1,104 @@
+"""The teacher behind a student: asked where the student is not sure enough, within a time and a budget.
+
+Where it can't be asked, the student's answer stands and says so: an answer that is less sure is better than none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from pydantic import Field
+
+from stillroom.core.plugins import Settings
+
+#: Asks a teacher: texts to predictions, None where it has none.
+Ask = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+#: Why a teacher was not asked, or did not answer.
+Why = Literal["down", "late", "budget", "busy", "silent"]
+
+_PAUSE_SECONDS = 30.0  # after a failure nobody waits for it that long
+_DAY_SECONDS = 86_400.0
+
+
+@final
+class Behind(Settings):
+    """Who is asked where a student is not sure enough."""
+
+    who: str = "own"
+    """`own`: the teacher of the student's run; else the name of another student that is served, of the same labels."""
+    seconds: float = Field(10.0, gt=0)
+    """Within which it has to answer."""
+    at_once: int = Field(4, ge=1)
+    """Requests that may wait for it at a time."""
+    per_day: float | None = Field(None, gt=0)
+    """What it may cost in a day, in the currency of the run's costs, shared by no other worker; none: no limit."""
+
+
+@final
+@dataclass(frozen=True)
+class Heard:
+    """What a teacher said of a text, or why it said nothing."""
+
+    prediction: Any | None
+    why: Why | None = None
+
+
+@final
+class Escalation:
+    """A teacher with its limits."""
+
+    def __init__(self, told: Behind, ask: Ask, *, price: float | None, clock: Callable[[], float] = time.monotonic):
+        """`price`: of a million texts; None: nobody knows, and no budget holds."""
+        self._told, self._ask, self._clock = told, ask, clock
+        self._price = None if price is None else price / 1e6
+        self._waiting = 0
+        self._down_until = 0.0
+        self._spent, self._day = 0.0, clock()
+        self.asked = 0
+        """Texts that it was asked about."""
+        self.spent = 0.0
+        """What that cost, where anybody knows."""
+
+    async def hear(self, texts: Sequence[str]) -> list[Heard]:
+        """What it says of each text."""
+        if why := self._hindered(len(texts)):
+            return [Heard(None, why)] * len(texts)
+        self._waiting += 1
+        self._pay(len(texts))
+        try:
+            async with asyncio.timeout(self._told.seconds):
+                found = await self._ask(texts)
+        except TimeoutError:
+            return self._failed(len(texts), "late")
+        except Exception:  # of whatever kind: a teacher that fails is no reason to fail
+            return self._failed(len(texts), "down")
+        finally:
+            self._waiting -= 1
+        return [Heard(one, None if one is not None else "silent") for one in found]
+
+    def _hindered(self, texts: int) -> Why | None:
+        now = self._clock()
+        if now < self._down_until:
+            return "down"
+        if self._waiting >= self._told.at_once:
+            return "busy"
+        if now - self._day > _DAY_SECONDS:
+            self._spent, self._day = 0.0, now
+        limit = self._told.per_day
+        if limit is not None and self._price is not None and self._spent + texts * self._price > limit:
+            return "budget"
+        return None
+
+    def _pay(self, texts: int) -> None:
+        """It is paid for when it is asked: what it did before it failed was not free."""
+        self.asked += texts
+        self._spent += texts * (self._price or 0.0)
+        self.spent += texts * (self._price or 0.0)
+
+    def _failed(self, texts: int, why: Why) -> list[Heard]:
+        self._down_until = self._clock() + _PAUSE_SECONDS
+        return [Heard(None, why)] * texts

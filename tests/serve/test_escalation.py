@@ -1,0 +1,161 @@
+"""Where the student is not sure its teacher is asked, within a time and a budget; where it can't be, that is said."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from stillroom import cascade as cascades
+from stillroom.cascade.elder import Elder
+from stillroom.core import artifact
+from stillroom.core.errors import InputError
+from stillroom.runtime import deferral
+from stillroom.serve import app
+from stillroom.serve.escalation import Behind, Escalation
+from tests.serve.conftest import serving
+
+TEXTS = ["the film was dull today", "we found it great at last"]
+
+
+class Teacher:
+    """Says each text in capitals, unless it is told not to."""
+
+    def __init__(self, *, seconds: float = 0.0, error: Exception | None = None) -> None:
+        self.asked: list[str] = []
+        self.seconds, self.error = seconds, error
+
+    async def __call__(self, texts: Sequence[str]) -> list[Any]:
+        self.asked += texts
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        return [None if text == "silence" else text.upper() for text in texts]
+
+
+def _hear(escalation: Escalation, *texts: str) -> list[Any]:
+    return [one.prediction or one.why for one in asyncio.run(escalation.hear(texts))]
+
+
+def test_its_answers_come_in_order_and_its_silence_is_told() -> None:
+    teacher = Teacher()
+    escalation = Escalation(Behind(), teacher, price=2e6)
+    assert _hear(escalation, "a", "silence", "b") == ["A", "silent", "B"]
+    assert (escalation.asked, escalation.spent) == (3, 6.0)
+
+
+@pytest.mark.parametrize(("teacher", "why"), [(Teacher(error=OSError()), "down"), (Teacher(seconds=5), "late")])
+def test_after_a_failure_nobody_waits_for_it_for_a_while(teacher: Teacher, why: str) -> None:
+    now = [0.0]
+    escalation = Escalation(Behind(seconds=0.05), teacher, price=None, clock=lambda: now[0])
+    assert _hear(escalation, "a") == [why]
+    assert _hear(escalation, "b") == ["down"]
+    assert teacher.asked == ["a"]
+    teacher.error, teacher.seconds, now[0] = None, 0.0, 31.0
+    assert _hear(escalation, "c") == ["C"]
+
+
+def test_its_budget_is_never_passed_and_comes_anew_each_day() -> None:
+    now, teacher = [0.0], Teacher()
+    escalation = Escalation(Behind(per_day=1.0), teacher, price=0.4e6, clock=lambda: now[0])
+    assert _hear(escalation, "a", "b") == ["A", "B"]
+    assert _hear(escalation, "c") == ["budget"]
+    now[0] = 86_401.0
+    assert _hear(escalation, "d") == ["D"]
+    assert teacher.asked == ["a", "b", "d"]
+
+
+def test_no_more_wait_for_it_than_are_allowed() -> None:
+    async def crowd() -> list[Any]:
+        escalation = Escalation(Behind(at_once=2), Teacher(seconds=0.05), price=None)
+        return [one[0].why for one in await asyncio.gather(*(escalation.hear(["a"]) for _ in range(5)))]
+
+    assert asyncio.run(crowd()).count("busy") == 3
+
+
+@pytest.fixture(scope="module")
+def certified(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run in a work folder of its own, certified, with a threshold between its answers: half of them are unsure."""
+    work = tmp_path_factory.mktemp("certified") / "work"
+    shutil.copytree(folder.parent.parent, work)
+    run = work / "runs" / folder.name
+    assert cascades.certify(run, epsilon=0.5, delta=0.2).passed
+    return run
+
+
+def _strict(run: Path, threshold: float) -> Path:
+    """Its bundle with another threshold."""
+    from stillroom import runtime
+
+    record = runtime.certified(run)
+    assert record is not None
+    source = run.parent.parent / "bundle" / record["bundle"]
+    other = source.with_name(f"strict-{threshold}")
+    if not other.exists():
+        shutil.copytree(source, other)
+        told = replace(deferral.read(other / deferral.FILE), threshold=threshold)
+        artifact.write_json(other / deferral.FILE, told.as_dict())
+        manifest = artifact.load(source).manifest
+        files = {**manifest["files"], deferral.FILE: artifact.file_sha256(other / deferral.FILE)}
+        facts = {"files": files, "facts": manifest["facts"], "stage": manifest["stage"]}
+        digest = artifact.sha256(artifact.canonical(facts))
+        artifact.write_json(other / artifact.MANIFEST, {**manifest, "files": files, "digest": digest})
+    record_file = run / runtime.CASCADE
+    artifact.write_json(record_file, {**record, "bundle": other.name})
+    return run
+
+
+def _client(run: Path, **behind: Any) -> TestClient:
+    models = [{"name": "toy", "path": str(run), "behind": {"who": "own", **behind}}]
+    return TestClient(app.make(serving(run, models=models)))
+
+
+def test_what_it_is_not_sure_of_its_own_teacher_answers(certified: Path) -> None:
+    with _client(_strict(certified, 2.0)) as client:  # nobody is ever so sure
+        told = client.post("/predict", json={"texts": TEXTS}).json()["predictions"]
+        own = Elder(certified).ask(TEXTS)
+        for found, teacher in zip(told, own, strict=True):
+            assert found["escalated"] is True
+            assert found["sure"] is False
+            assert found["label"] == teacher.label
+            assert found["student"]["label"] in ("negative", "positive")
+        cost = client.get("/models/toy/cost").json()
+        assert (cost["texts"], cost["escalated"]) == (2, 2)
+        assert cost["paid_share"] > 1  # both were asked
+        assert client.get("/models/toy/certificate").json()["threshold"] == 2.0
+        assert 'stillroom_escalated_total{model="toy",teacher="answered"} 2.0' in client.get("/metrics").text
+
+
+def test_what_it_is_sure_of_it_answers_itself(certified: Path) -> None:
+    with _client(_strict(certified, 0.0)) as client:
+        told = client.post("/predict", json={"texts": TEXTS}).json()["predictions"]
+        assert [(one["sure"], "escalated" in one) for one in told] == [(True, False)] * 2
+        cost = client.get("/models/toy/cost").json()
+        assert (cost["escalated"], cost["paid_share"] < 1) == (0, True)
+
+
+def test_without_its_teacher_its_answer_stands_and_says_so(certified: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Elder, texts: Sequence[str]) -> list[Any]:
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(Elder, "ask", fails)
+    with _client(_strict(certified, 2.0)) as client:
+        told = client.post("/predict", json={"texts": TEXTS})
+        assert told.status_code == 200
+        assert [(one["escalated"], one["teacher"]) for one in told.json()["predictions"]] == [(False, "down")] * 2
+
+
+def test_without_a_certificate_there_is_no_cascade(folder: Path) -> None:
+    with pytest.raises(InputError, match="without a certificate"), _client(folder):
+        pass
+
+
+def test_who_stands_behind_has_to_be_there(certified: Path) -> None:
+    with pytest.raises(InputError, match="no model of that name"), _client(_strict(certified, 0.0), who="nobody"):
+        pass
