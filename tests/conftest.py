@@ -31,12 +31,15 @@ settings.load_profile("shared machine")
 
 #: Files that share a dear fixture or import: where tests are spread over processes, one of them runs all of these.
 TOGETHER = {
+    "tests/contracts/test_detectors.py",
     "tests/contracts/test_formats.py",
     "tests/contracts/test_runners.py",
+    "tests/detectors/test_injection.py",
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
     "tests/journey/test_seeds.py",
     "tests/runtime/test_runtime.py",
+    "tests/serve/test_guard.py",
     "tests/symptoms/test_runs.py",
     "tests/test_audit.py",
     "tests/test_cli.py",

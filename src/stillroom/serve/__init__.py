@@ -1,0 +1,1 @@
+"""Serves students over HTTP: admission and batches, protocols, keys, signals, the page. It never imports torch."""
