@@ -256,6 +256,7 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
     "symptoms": lambda: listed("symptoms", {"": purpose, "speaks where": lambda one: one.threshold,
                                             "looks at": lambda one: names(one.needs),
                                             "false alarms": lambda one: one.false_alarms}),
+    "detectors": lambda: with_fields("detectors"),
     "runners": lambda: with_fields("runtime.runners"),
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FAMILIES = (
     *dict.fromkeys(recipe.FAMILIES.values()),
     "augmentations",
+    "detectors",
     "formats",
     "metrics",
     "documents",

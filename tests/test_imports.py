@@ -18,6 +18,7 @@ FAMILIES = {
     "aspects",
     "augmentations",
     "corpora",
+    "detectors",
     "documents",
     "floors",
     "formats",
@@ -34,7 +35,7 @@ FAMILIES = {
 }
 #: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
 BESIDE = {"chance", "intervals", "table"}
-OUTSIDE = {"cli", "console", "starter"}
+OUTSIDE = {"cli", "console", "serve", "starter"}
 
 
 def level(module: str) -> int:
@@ -89,7 +90,7 @@ def test_runtime_and_recipes_load_no_torch() -> None:
     code = (
         "import sys, stillroom.runtime, stillroom.cli, stillroom.core.recipe as r, stillroom.core.plugins as p;"
         "[p.member(f, n) for f in ('tasks', 'teachers', 'students', 'objectives', 'metrics', 'corpora', 'formats',"
-        " 'augmentations', 'documents', 'perturbations', 'probes', 'symptoms',"
+        " 'augmentations', 'documents', 'perturbations', 'probes', 'symptoms', 'detectors',"
         " 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
         "print({'torch', 'transformers', 'scipy', 'sklearn', 'optuna', 'jinja2'} & set(sys.modules))"
     )

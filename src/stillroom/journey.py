@@ -267,6 +267,7 @@ def listing(family: str | None, *, work: Path) -> dict[str, Any]:
         *dict.fromkeys(FAMILIES.values()),
         "aspects",
         "augmentations",
+        "detectors",
         "formats",
         "layouts",
         "metrics",
