@@ -28,8 +28,8 @@ class Elder:
         """Raises InputError or ArtifactError where the folder holds no run with a teacher."""
         told = json.loads((folder / runtime.RUN).read_text(encoding="utf-8")).get("stages", {})
         if "teacher" not in told:
-            found, todo = "a run without a teacher", "Run its recipe to the end."
-            raise InputError(Problem(str(folder), found, "one that has one", todo))
+            why, todo = "a run without a teacher", "Run its recipe to the end."
+            raise InputError(Problem(str(folder), why, "one that has one", todo))
         resolved = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
         loaded = recipe.parse(resolved, where=str(folder / _RECIPE))
         store = Store(folder.resolve().parent.parent)

@@ -8,6 +8,7 @@ dropped before the student reads it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import time
 from collections.abc import Callable, Sequence
@@ -196,8 +197,7 @@ class Batcher:
             task = asyncio.get_running_loop().run_in_executor(
                 self._threads, self._run, [job.texts[place] for job, place in batch]
             )
-            task.add_done_callback(lambda ended, lane=lane, batch=batch, which=which: self._end(
-                ended, lane=lane, batch=batch, which=which))  # fmt: skip
+            task.add_done_callback(functools.partial(self._end, lane=lane, batch=batch, which=which))
 
     def _pick(self) -> tuple[list[tuple[Job, int]], int]:
         """The next texts: those of the bucket in which one has waited for its turn longest."""

@@ -18,7 +18,7 @@ from stillroom.core.errors import Problem
 from stillroom.serve import faults
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Path, ProtocolOfClients
-from stillroom.serve.service import WHOLE, Service, too_large
+from stillroom.serve.service import AT, WHOLE, Service, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -98,6 +98,7 @@ class Gate:
             response = self._preflight(scope, headers)
             if response is None:
                 path, scope["path_params"] = self._routes.find(scope["path"], scope["method"])
+                scope[AT] = path.at
                 self._check(path, scope, headers)
                 response = await path.answer(self._service, Request(scope, receive))
             await response(scope, receive, tell)

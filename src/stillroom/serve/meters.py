@@ -63,6 +63,9 @@ class Meters:
             "stillroom_escalated_total", "Texts that a student was not sure of, by what its teacher did.",
             ["model", "teacher"], **own,
         )  # fmt: skip
+        self._guarded = Counter(
+            "stillroom_guard_total", "What the guard found in texts.", ["detector", "side", "action"], **own
+        )
         self._ready = Gauge(
             "stillroom_ready", "Whether it takes requests.", multiprocess_mode="livemax", **own
         )  # fmt: skip
@@ -92,6 +95,10 @@ class Meters:
         """A text that a student was not sure of; `why` its teacher said nothing."""
         self._of(self._escalated, model, why or "answered").inc()
 
+    def guarded(self, detector: str, *, side: str, action: str) -> None:
+        """Something that the guard found."""
+        self._of(self._guarded, detector, side, action).inc()
+
     def ready(self, now: bool) -> None:
         """Whether it takes requests now."""
         self._ready.set(int(now))
@@ -101,7 +108,7 @@ class Meters:
         if not self._together:
             return bytes(generate_latest(self._own))
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
         return bytes(generate_latest(registry))
 
     def _of(self, metric: Any, *labels: str) -> Any:

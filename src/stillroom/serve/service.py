@@ -15,10 +15,13 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.runtime.runners import Written
+from stillroom.serve import watch
 from stillroom.serve.batcher import Refused
 from stillroom.serve.faults import refusal
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
+from stillroom.serve.watch import Watch
+from stillroom.tasks.text_to_text import TextPrediction
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Stands in a request's scope once its body has been read to its end.
 WHOLE = "stillroom.whole"
+#: Where the address of a request stands in its scope, as it is described.
+AT = "stillroom.at"
 _SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
@@ -69,6 +74,7 @@ class Service:
 
     def __init__(self, serving: Serving, shelf: Shelf, meters: Meters) -> None:
         self.serving, self.shelf, self.meters = serving, shelf, meters
+        self._watch = Watch(serving.guard, meters)
         self.begun = time.time()
         self.draining = False
 
@@ -118,11 +124,17 @@ class Service:
         """
         lane = self.shelf.find(model, version)
         self._admit(texts)
-        begun = time.perf_counter()
-        with _Watch(request):
-            pieces = await _pieces(lane, texts)
+        begun, at = time.perf_counter(), request.scope[AT]
+        looked = await self._watch.asked(at, texts)
+        with _Patience(request):
+            pieces = await _pieces(lane, looked.texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
-        replies = await self._escalated(lane, texts, _replies(lane, texts, pieces, said))
+        replies = await self._escalated(lane, looked.texts, _replies(lane, looked.texts, pieces, said))
+        told, notes = await self._watch.answered(at, looked.texts, [one.prediction for one in replies])
+        replies = [
+            Reply(prediction, watch.joined(before, own.notes, more))
+            for prediction, before, own, more in zip(told, looked.notes, replies, notes, strict=True)
+        ]
         took = time.perf_counter() - begun
         self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
         return Answered(lane, replies, waited, took)
@@ -161,6 +173,8 @@ class Service:
         """
         lane = self.shelf.find(model, version)
         self._admit([text])
+        looked = await self._watch.asked(request.scope[AT], [text])
+        (text,) = looked.texts
         pieces = await _pieces(lane, [text])
         told = []
         for first in range(0, len(pieces), _TOGETHER):
@@ -168,9 +182,11 @@ class Service:
             said, _ = await lane.batcher.ask([one.text for one in some])
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
+                (prediction,), _ = await self._watch.answered(request.scope[AT], [piece.text], [prediction])
                 told.append(reading.part(lane.predictor, piece, prediction))
                 yield told[-1]
-        yield _reply(reading.join(lane.predictor, text, told))
+        whole = _reply(reading.join(lane.predictor, text, told))
+        yield Reply(whole.prediction, watch.joined(*looked.notes, whole.notes))
 
     async def write(
         self,
@@ -203,10 +219,25 @@ class Service:
                     yield one.prediction.text + " "
             yield Written(ended=True, read=await asyncio.to_thread(lane.predictor.tokens, [text]), written=0)
             return
+        (text,) = (await self._watch.asked(request.scope[AT], [text])).texts
         async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
             told = functools.partial(pen, text, most=most, temperature=temperature, seed=seed)
-            async for piece in _stopped(_threaded(told), stops):
+            pieces = _stopped(_threaded(told), stops)
+            if self._watch.looks_at_answers(request.scope[AT]):
+                pieces = self._whole(request.scope[AT], text, pieces)
+            async for piece in pieces:
                 yield piece
+
+    async def _whole(self, at: str, text: str, pieces: AsyncIterator[str | Written]) -> AsyncIterator[str | Written]:
+        """All pieces as one, once they were looked at: what was told can't be taken back."""
+        said: list[str] = []
+        async for one in pieces:
+            if isinstance(one, Written):
+                (told,), _ = await self._watch.answered(at, [text], [TextPrediction("".join(said))])
+                yield told.text
+                yield one
+            else:
+                said.append(one)
 
     def _admit(self, texts: Sequence[str]) -> None:
         limits = self.serving.limits
@@ -322,7 +353,7 @@ async def _stopped(pieces: AsyncIterator[str | Written], stops: Sequence[str]) -
 
 
 @final
-class _Watch:
+class _Patience:
     """Gives up a request whose client has gone. It looks only after a while: most answers are there before."""
 
     def __init__(self, request: Request) -> None:

@@ -14,6 +14,7 @@ from stillroom.core import plugins
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
 from stillroom.serve.escalation import Behind
+from stillroom.serve.guard import Guard
 
 
 @final
@@ -69,6 +70,8 @@ class Serving(Settings):
     limits: Limits = Limits()
     keys: Path | None = None
     """A file of API keys' hashes, written by `stillroom keys`; also `STILLROOM_KEYS`. None: whoever reaches it asks."""
+    guard: dict[str, Guard] = Field(default_factory=dict)
+    """What is looked for in texts, by the address that they come to, such as "/predict"; "*": at all others."""
     origins: tuple[str, ...] = ()
     """Web pages of other addresses that may ask, such as "https://example.org"; none."""
     certificate: Path | None = None

@@ -138,7 +138,9 @@ async def _embed(service: Service, request: Request) -> Response:
     if "vector" not in lane.task.prediction["properties"]:
         raise _wrong_task("a student that embeds")
     answer = await service.ask(request, texts, model=asked.model)
-    vectors = [_shortened(one.prediction.vector, asked.dimensions, lane=answer.lane) for one in answer.replies]
+    vectors = [
+        _shortened(np.asarray(one.as_dict()["vector"]), asked.dimensions, lane=answer.lane) for one in answer.replies
+    ]
     data = [
         {"object": "embedding", "index": place, "embedding": _coded(one, asked.encoding_format)}
         for place, one in enumerate(vectors)
