@@ -238,3 +238,11 @@ def test_a_port_that_is_taken_is_told(server: Served, folder: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 4
     assert "Choose another" in ended.stderr
+
+
+def test_who_has_gone_is_counted_and_no_mistake_of_ours(server: Served) -> None:
+    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(head)
+    _until(lambda: 'path="/predict",status="499"' in httpx.get(f"{server.at}/metrics").text)
+    assert not [one for one in server.events() if one["event"] == "failed"]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 
 from stillroom.core import plugins
-from stillroom.serve import openapi, page
+from stillroom.serve import openapi, page, traces
 from stillroom.serve.gate import Gate
 from stillroom.serve.keys import Ring
 from stillroom.serve.meters import Meters
@@ -51,7 +51,7 @@ def make(serving: Serving) -> ASGIApp:
     ]
     paths = [*_house(surfaces), *page.paths(), *(path for one in surfaces for path in one.paths())]
     rate = serving.limits.rate
-    return Gate(
+    gate = Gate(
         service,
         lifetime=Router(lifespan=lambda app: _lifetime(service)),
         ring=Ring(serving.keys),
@@ -59,6 +59,7 @@ def make(serving: Serving) -> ASGIApp:
         routes=Routes(paths),
         surfaces=surfaces,
     )
+    return traces.around(gate)
 
 
 def _house(surfaces: Sequence[ProtocolOfClients]) -> Sequence[Path]:
@@ -96,12 +97,31 @@ async def _lifetime(service: Service) -> AsyncIterator[None]:
     await service.shelf.open()
     service.meters.ready(True)
     _on_term(service)
+    renewing = _on_hup(service)
     try:
         yield
     finally:
+        renewing.cancel()
         service.draining = True
         service.meters.ready(False)
         await service.shelf.close()
+
+
+def _on_hup(service: Service) -> asyncio.Task[None]:
+    """Told to look, it looks whether a student has changed, whether or not it does so by itself."""
+    told = asyncio.Event()
+
+    async def look() -> None:
+        while True:
+            await told.wait()
+            told.clear()
+            await service.shelf.renew()
+
+    with contextlib.suppress(
+        ValueError, RuntimeError, NotImplementedError
+    ):  # not in the main thread, or no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+    return asyncio.create_task(look())
 
 
 def _on_term(service: Service) -> None:

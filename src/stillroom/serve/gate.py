@@ -11,14 +11,14 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from stillroom.core.errors import Problem
 from stillroom.serve import faults
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Path, ProtocolOfClients
-from stillroom.serve.service import AT, WHOLE, Service, too_large
+from stillroom.serve.service import AT, WHOLE, Gone, Service, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +41,7 @@ _SAFE: Sequence[tuple[bytes, bytes]] = (
      b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
      b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 )  # fmt: skip
+_GONE = 499  # nobody is told: it is counted alone
 _OTHER = "other"  # addresses that there are not are one, or anybody could make meters without end
 
 
@@ -102,6 +103,8 @@ class Gate:
                 self._check(path, scope, headers)
                 response = await path.answer(self._service, Request(scope, receive))
             await response(scope, receive, tell)
+        except (Gone, ClientDisconnect):
+            status = _GONE
         except Exception as error:  # of whatever kind: whoever asked is told something, and nothing of the inside
             fault = faults.of(error) or self._unforeseen(error, number)
             if not status:

@@ -15,7 +15,7 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.runtime.runners import Written
-from stillroom.serve import watch
+from stillroom.serve import traces, watch
 from stillroom.serve.batcher import Refused
 from stillroom.serve.faults import refusal
 from stillroom.serve.settings import Serving
@@ -36,6 +36,10 @@ AT = "stillroom.at"
 _SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
+
+
+class Gone(Exception):
+    """Whoever asked is not there any more."""
 
 
 @final
@@ -126,10 +130,11 @@ class Service:
         self._admit(texts)
         begun, at = time.perf_counter(), request.scope[AT]
         looked = await self._watch.asked(at, texts)
-        with _Patience(request):
+        with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
             pieces = await _pieces(lane, looked.texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
-        replies = await self._escalated(lane, looked.texts, _replies(lane, looked.texts, pieces, said))
+            replies = await self._escalated(lane, looked.texts, _replies(lane, looked.texts, pieces, said))
+            traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in replies))
         told, notes = await self._watch.answered(at, looked.texts, [one.prediction for one in replies])
         replies = [
             Reply(prediction, watch.joined(before, own.notes, more))
@@ -361,15 +366,20 @@ class _Patience:
         self._asking = asyncio.current_task()
         self._looking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._gone = False
 
     def __enter__(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
 
-    def __exit__(self, *ended: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *ended: object) -> None:
         if self._timer:
             self._timer.cancel()
         if self._looking:
             self._looking.cancel()
+        if self._gone and kind is asyncio.CancelledError:
+            if self._asking:
+                self._asking.uncancel()
+            raise Gone
 
     def _begin(self) -> None:
         self._looking = asyncio.create_task(self._look())
@@ -377,5 +387,6 @@ class _Patience:
     async def _look(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
+        self._gone = True
         if self._asking:
             self._asking.cancel()
