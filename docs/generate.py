@@ -258,6 +258,8 @@ FAMILY_TABLES: dict[str, Callable[[], str]] = {
                                             "false alarms": lambda one: one.false_alarms}),
     "detectors": lambda: with_fields("detectors"),
     "runners": lambda: with_fields("runtime.runners"),
+    "protocols": lambda: listed("serve.protocols", {"": purpose, "addresses": lambda one: of_its_own(
+        one, "paths", lambda paths: names(tuple(dict.fromkeys(path.at for path in paths()))))}),
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ FAMILIES = (
     "symptoms",
     "runtime.runners",
     "runtime.encoders",
+    "serve.protocols",
 )
 
 

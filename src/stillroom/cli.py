@@ -206,13 +206,15 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes behind the port; 1.")] = None,
     deadline_ms: Annotated[float | None, typer.Option(help="Within which a request is answered; 2000.")] = None,
     keys: Annotated[Path | None, typer.Option(help="A file of API keys, of `stillroom keys`.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="For TLS; with --private-key.")] = None,
+    private_key: Annotated[Path | None, typer.Option(help="For TLS; with --certificate.")] = None,
     log: Annotated[str | None, typer.Option(help="`troubles` or `all` requests on stderr.")] = None,
 ) -> None:
     """Serve students over HTTP."""
     from stillroom.serve import server, settings
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "deadline_ms": deadline_ms,
-             "keys": keys, "log": log}  # fmt: skip
+             "keys": keys, "certificate": certificate, "private_key": private_key, "log": log}  # fmt: skip
     server.run(settings.load(config, given))
 
 

@@ -150,6 +150,8 @@ def test_no_text_is_told_to_anybody(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert broken not in found.text
     assert [one["event"] for one in told if one["event"] in ("failed", "request")] == ["failed", "request", "request"]
     assert "Dalloway" not in json.dumps(told)
+    assert told[-2]["characters"] == len(broken)  # what may be told of it
+    assert len(told[-2]["sha256"]) == 16
 
 
 def test_meters_count_by_address_and_no_text(client: TestClient) -> None:

@@ -138,6 +138,10 @@ def test_what_it_is_sure_of_it_answers_itself(certified: Path) -> None:
         assert [(one["sure"], "escalated" in one) for one in told] == [(True, False)] * 2
         cost = client.get("/models/toy/cost").json()
         assert (cost["escalated"], cost["paid_share"] < 1) == (0, True)
+        (beside,) = client.post("/predict", json={"text": TEXTS[0], "beside": True}).json()["predictions"]
+        assert beside["teacher"]["prediction"]["label"] == Elder(certified).ask(TEXTS[:1])[0].label
+        assert beside["teacher"]["price"] > 0
+        assert "escalated" not in beside
 
 
 def test_without_its_teacher_its_answer_stands_and_says_so(certified: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +152,9 @@ def test_without_its_teacher_its_answer_stands_and_says_so(certified: Path, monk
     with _client(_strict(certified, 2.0)) as client:
         told = client.post("/predict", json={"texts": TEXTS})
         assert told.status_code == 200
-        assert [(one["escalated"], one["teacher"]) for one in told.json()["predictions"]] == [(False, "down")] * 2
+        assert [(one["escalated"], one["teacher_silent"]) for one in told.json()["predictions"]] == [
+            (False, "down")
+        ] * 2
 
 
 def test_without_a_certificate_there_is_no_cascade(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -246,3 +247,31 @@ def test_who_has_gone_is_counted_and_no_mistake_of_ours(server: Served) -> None:
         line.sendall(head)
     _until(lambda: 'path="/predict",status="499"' in httpx.get(f"{server.at}/metrics").text)
     assert not [one for one in server.events() if one["event"] == "failed"]
+
+
+def test_it_speaks_over_tls(folder: Path, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run(made, check=True, capture_output=True)
+    command = [sys.executable, "-m", "stillroom.cli", "serve", f"toy={folder}", "--port", "0",
+               "--certificate", str(certificate), "--private-key", str(key)]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        at = json.loads(process.stderr.readline())["at"]
+        assert at.startswith("https://")
+        trusted = ssl.create_default_context(cafile=str(certificate))
+
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{at}ready", verify=trusted).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        _until(ready)
+        found = httpx.post(f"{at}predict", json={"text": "the film was dull today"}, verify=trusted)
+        assert found.status_code == 200
+        process.terminate()
+        assert process.wait(WAIT) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ from stillroom.core.errors import Problem
 from stillroom.serve import faults
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Path, ProtocolOfClients
-from stillroom.serve.service import AT, WHOLE, Gone, Service, too_large
+from stillroom.serve.service import AT, TOLD, WHOLE, Gone, Service, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -175,7 +174,7 @@ class Gate:
         if self._tells_all or status >= 500 or not status:
             told: dict[str, Any] = {"id": number.decode(), "path": at, "method": scope["method"], "status": status,
                                     "ms": round(seconds * 1e3, 2)}  # fmt: skip
-            told |= scope.get("told") or {}
+            told |= scope.get(TOLD) or {}
             if fault:
                 told["code"] = fault.code
             log.info("request", extra={"told": told})
@@ -192,11 +191,3 @@ def _no_key(needed: str) -> Fault:
     todo = "Send `Authorization: Bearer KEY`; `stillroom keys` makes one."
     problem = Problem("authorization", "no key that is good for this", f"one for `{needed}`", todo)
     return Fault(401, "no_key", problem, headers={"www-authenticate": "Bearer"})
-
-
-def gist(texts: Sequence[str]) -> dict[str, Any]:
-    """What may be told of texts: how many, how long, and a hash by which whoever has them finds them again."""
-    whole = hashlib.sha256()
-    for text in texts:
-        whole.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return {"texts": len(texts), "characters": sum(map(len, texts)), "sha256": whole.hexdigest()[:16]}

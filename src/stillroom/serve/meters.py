@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -59,6 +60,9 @@ class Meters:
         )
         self._texts = Counter("stillroom_texts_total", "Texts that were answered.", ["model"], **own)
         self._shed = Counter("stillroom_shed_total", "Requests that were refused or late.", ["code"], **own)
+        self._score = Histogram(
+            "stillroom_score", "How sure a student was of what it answered.", ["model"], buckets=_SHARES, **own
+        )
         self._escalated = Counter(
             "stillroom_escalated_total", "Texts that a student was not sure of, by what its teacher did.",
             ["model", "teacher"], **own,
@@ -90,6 +94,13 @@ class Meters:
     def shed(self, code: str) -> None:
         """A request that there was no room for, or no time."""
         self._of(self._shed, code).inc()
+
+    def scored(self, model: str, predictions: Sequence[Any]) -> None:
+        """Predictions that were told; those that say how sure they are count."""
+        for one in predictions:
+            score = getattr(one, "score", None)
+            if score is not None:
+                self._of(self._score, model).observe(score)
 
     def escalated(self, model: str, *, why: str | None) -> None:
         """A text that a student was not sure of; `why` its teacher said nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 WHOLE = "stillroom.whole"
 #: Where the address of a request stands in its scope, as it is described.
 AT = "stillroom.at"
+#: Where that stands which may be told of a request.
+TOLD = "stillroom.told"
 _SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
@@ -117,8 +120,9 @@ class Service:
         model: str | None,
         version: str | None = None,
         deadline_s: float | None = None,
+        beside: bool = False,
     ) -> Answered:
-        """Have a request's texts answered.
+        """Have a request's texts answered; `beside`: by its teacher too, where one stands behind it.
 
         Raises:
             Fault: too many texts, or one that is too long.
@@ -128,41 +132,57 @@ class Service:
         """
         lane = self.shelf.find(model, version)
         self._admit(texts)
+        if self.serving.log == "all":
+            request.scope[TOLD] = gist(texts)
         begun, at = time.perf_counter(), request.scope[AT]
         looked = await self._watch.asked(at, texts)
         with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
             pieces = await _pieces(lane, looked.texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
-            replies = await self._escalated(lane, looked.texts, _replies(lane, looked.texts, pieces, said))
+            own = _replies(lane, looked.texts, pieces, said)
+            replies = await self._escalated(lane, looked.texts, own, beside=beside)
             traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in replies))
         told, notes = await self._watch.answered(at, looked.texts, [one.prediction for one in replies])
         replies = [
-            Reply(prediction, watch.joined(before, own.notes, more))
-            for prediction, before, own, more in zip(told, looked.notes, replies, notes, strict=True)
+            Reply(prediction, watch.joined(before, reply.notes, more))
+            for prediction, before, reply, more in zip(told, looked.notes, replies, notes, strict=True)
         ]
+        self.meters.scored(lane.name, told)
         took = time.perf_counter() - begun
         self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
         return Answered(lane, replies, waited, took)
 
-    async def _escalated(self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply]) -> Sequence[Reply]:
-        """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked."""
+    async def _escalated(
+        self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply], *, beside: bool
+    ) -> Sequence[Reply]:
+        """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked.
+
+        `beside`: it is asked about all of them, and what it says is told beside what the student says.
+        """
         lane.texts += len(texts)
-        unsure = [place for place, one in enumerate(replies) if one.notes.get("sure") is False]
-        if lane.escalation is None or not unsure:
+        asked = [place for place, one in enumerate(replies) if beside or one.notes.get("sure") is False]
+        if lane.escalation is None or not asked:
             return replies
         begun = time.perf_counter()
-        heard = await lane.escalation.hear([texts[place] for place in unsure])
+        heard = await lane.escalation.hear([texts[place] for place in asked])
         took_ms = round((time.perf_counter() - begun) * 1e3, 2)
+        price = lane.prices["teacher"]
         found = list(replies)
-        for place, one in zip(unsure, heard, strict=True):
+        for place, one in zip(asked, heard, strict=True):
             own = replies[place]
-            self.meters.escalated(lane.name, why=one.why)
+            unsure = own.notes.get("sure") is False
+            if unsure:
+                self.meters.escalated(lane.name, why=one.why)
             if one.prediction is None:
-                found[place] = Reply(own.prediction, {**own.notes, "escalated": False, "teacher": one.why})
-            else:
-                student = own.prediction.as_dict()
-                notes = {**own.notes, "escalated": True, "student": student, "teacher_ms": took_ms}
-                found[place] = Reply(one.prediction, notes)
+                found[place] = Reply(own.prediction, {**own.notes, "escalated": False, "teacher_silent": one.why})
+                continue
+            notes = dict(own.notes)
+            if beside:
+                each = None if price is None else price / 1e6
+                notes["teacher"] = {"prediction": one.prediction.as_dict(), "ms": took_ms, "price": each}
+            if unsure:
+                notes |= {"escalated": True, "student": own.prediction.as_dict(), "teacher_ms": took_ms}
+            found[place] = Reply(one.prediction if unsure else own.prediction, notes)
         return found
 
     async def parts(
@@ -253,6 +273,14 @@ class Service:
             if len(text) > limits.characters:
                 found, expected = f"{len(text)} characters", f"at most {limits.characters}"
                 raise refusal(413, "text_too_long", f"texts[{place}]", found, expected, "Send it in parts.")
+
+
+def gist(texts: Sequence[str]) -> dict[str, Any]:
+    """What may be told of texts: how many, how long, and a hash by which whoever has them finds them again."""
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return {"texts": len(texts), "characters": sum(map(len, texts)), "sha256": whole.hexdigest()[:16]}
 
 
 def too_large(most_mb: float) -> Exception:

@@ -32,6 +32,8 @@ class Ask(Body):
     """A text, or several."""
     deadline_ms: float | None = Field(None, gt=0, le=3_600_000)
     """Within which the answer is of use; none: the server's."""
+    beside: bool = False
+    """Its teacher's answer too, where one stands behind it."""
     stream: bool = False
     """Of one text: what is said of each passage as it is said, as server-sent events, and at last of the whole."""
 
@@ -69,7 +71,9 @@ async def _predict(service: Service, request: Request) -> Response:
                                  headers={"cache-control": "no-store"})  # fmt: skip
     texts = asked.texts if asked.text is None else [asked.text]
     seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
-    answer = await service.ask(request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds)
+    answer = await service.ask(
+        request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, beside=asked.beside
+    )
     told: dict[str, Any] = {
         "model": answer.lane.name,
         "version": answer.lane.version,
