@@ -233,7 +233,7 @@ def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         rows, prices = opened.held_out(silent), opened.prices()
         for epsilon in arguments.epsilons:
             line = {"set": name, "epsilon": epsilon, "agreement": run.summary["agreement"], **certified(run, epsilon)}
-            yield {**line, **resampled(rows, epsilon, count=arguments.resamples, prices=prices)}
+            yield line | {"resampled": resampled(rows, epsilon, count=arguments.resamples, prices=prices)}
         if name in SHIFTS and certified(run, arguments.epsilons[0])["certificate"]:
             yield {"set": name, "shift": list(shifted(name, run, shared=arguments.shared, work=arguments.work))}
 
@@ -265,14 +265,15 @@ def main() -> None:
     for one in lines:
         if "shift" in one:
             continue
-        shown, holds = one["certificate"], one["holds"]
+        shown, holds = one["certificate"], one["resampled"]["holds"]
         told = [one["reason"], "–", "–"] if shown is None else [f"{shown['wrong']} / {shown['n']:,}",
                 f"{100 * shown['bound']:.2f}", f"{100 * shown['selective_bound']:.2f}"]  # fmt: skip
         print("|", " | ".join([one["set"], f"{100 * one['epsilon']:g}", share(one["agreement"]), *told,
                                share(one["escalated"]), share(one["paid"]), *map(str, holds.values()),
-                               str(one["resamples"])]), "|")  # fmt: skip
-        for scope, escalated in one["scopes"].items():
-            print(f"  scope {scope}: {share(escalated)} % escalated")
+                               str(one["resampled"]["resamples"])]), "|")  # fmt: skip
+    for one in lines:
+        for scope, escalated in one.get("scopes", {}).items():
+            print(f"{one['set']}, ε {100 * one['epsilon']:g} %, scope {scope}: {share(escalated)} % escalated")
     print("\n| trained on | texts | rows | answered | wrong | bound, % | verdict | Kolmogorov–Smirnov p |")
     print("|---" * 8 + "|")
     for one in (some for line in lines for some in line.get("shift", ())):
