@@ -22,7 +22,7 @@ from stillroom import audit, cascade, heard, intervals, runtime, teach, transfer
 from stillroom.cascade import certificate, finished
 from stillroom.cascade.finished import Finished
 from stillroom.core import artifact, plugins
-from stillroom.core.artifact import Draft, text_id
+from stillroom.core.artifact import Artifact, Draft, text_id
 from stillroom.core.errors import InputError, MissingExtra, Problem, missing_extra
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpora import Source
@@ -66,12 +66,7 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
         ArtifactError: no run there, or one that is damaged.
     """
     run = finished.reopen(folder)
-    record = runtime.certified(folder)
-    if record is None or record["of"] != run.bundle.digest:
-        todo = f"Certify it first: stillroom cascade {folder}."
-        raise InputError(Problem(str(folder), "a run without a certificate", "one that was certified", todo))
-    bundle = artifact.load(run.store.root / "bundle" / record["bundle"])
-    before = artifact.load(run.store.root / cascade.STAGE / record["cascade"])
+    bundle, before = _certified(run)
     shown = deferral.read(bundle.folder / deferral.FILE)
     given, left_out = _apart(_read(rows, column=teacher, run=run), run)
     if not given.texts:
@@ -103,8 +98,24 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
     known, same = right
     tried = [one["threshold"] for one in before.read_json(cascade.FILE)["steps"]]
     judged = _judged(run, shown, confidence[known], ~same[known], tried=tried)
+    # Too few, or too many wrong; or so unlike what was certified that it says nothing of these.
     reason = judged["reason"] or _other_traffic(shift, judged)
     return {**told, **judged, "reason": reason, "state": "cannot certify" if reason else "certified"}
+
+
+def _certified(run: Finished) -> tuple[Artifact, Artifact]:
+    """The bundle that carries the run's certificate, and the cascade that this rests on.
+
+    Raises:
+        InputError: there is none for the run's bundle.
+    """
+    record = runtime.certified(run.folder)
+    if record is None or record["of"] != run.bundle.digest:
+        todo = f"Certify it first: stillroom cascade {run.folder}."
+        raise InputError(Problem(str(run.folder), "a run without a certificate", "one that was certified", todo))
+    places = ("bundle", record["bundle"]), (cascade.STAGE, record["cascade"])
+    bundle, before = (artifact.load(run.store.root / stage / key) for stage, key in places)
+    return bundle, before
 
 
 def _other_traffic(shift: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -264,7 +275,8 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         )
     else:
         lines.append(f"Cannot certify: {found['reason']}.")
-    lines.append(f"The teacher would see {found['escalated']['value']:.1%} of them.")
+    if found["escalated"]["value"] is not None:  # else there was no answer to any of them
+        lines.append(f"The teacher would see {found['escalated']['value']:.1%} of them.")
     lines.append(f"How sure the student is: largest gap {shift['largest_gap']:.3f} to the rows that were certified on "
                  f"(Kolmogorov–Smirnov, p = {shift['p']:.2g}).")  # fmt: skip
     return [*lines, found["holds_for"]]
