@@ -82,6 +82,9 @@ class TestCertified:
         assert again.bundle is not None
         assert certified.bundle is not None
         assert again.bundle.digest == certified.bundle.digest
+        carried = stillroom.load(run).cascade
+        assert carried is not None
+        assert vars(carried.prices) == certified.told["prices"]
 
     def test_the_page_tells_it(self, certified: cascade.Certified) -> None:
         told = certified.page.read_text(encoding="utf-8")

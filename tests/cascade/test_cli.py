@@ -43,7 +43,7 @@ def test_what_can_t_be_certified_is_exit_code_1(run: Path) -> None:
 
 def test_other_texts(run: Path, tmp_path: Path) -> None:
     cascade.certify(run, epsilon=EPSILON)
-    texts = [f"{text} again" for text, _ in sentences()[::4]]
+    texts = [text.upper() for text, _ in sentences()[::4]]
     path = tmp_path / "new.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "answer"), *((text, "positive") for text in texts)])

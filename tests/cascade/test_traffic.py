@@ -26,8 +26,8 @@ def run(travelled: Travelled, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def new() -> list[str]:
-    """Texts like those of the run, none of which it has."""
-    return [f"{text} again" for text, _ in sentences()[::4]]
+    """Texts like those of the run, none of which it has: the tokenizer reads them as it reads the run's own."""
+    return [text.upper() for text, _ in sentences()[::4]]
 
 
 def write(path: Path, **columns: list[str]) -> Path:
@@ -64,6 +64,17 @@ def test_a_teacher_that_says_otherwise_is_a_shift_that_is_not_certified(
     assert ill["shift"] == well["shift"], "what the teacher says is no part of the hint"
 
 
+def test_other_texts_are_not_certified_though_hardly_anything_goes_wrong(run: Path, tmp_path: Path) -> None:
+    """The teacher, as a column has it, says the same of all of them; only how sure the student is has changed."""
+    strange = [f"zq{number} vx{number % 7} kj" for number in range(60)]
+    said = [one.label for one in stillroom.load(run).predict(strange)]
+    found = traffic.judge(run, write(tmp_path / "strange.csv", text=strange, said=said), teacher="said")
+    assert found["wrong"] == 0
+    assert found["bound"] <= EPSILON
+    assert found["state"] == "cannot certify"
+    assert "other traffic" in found["reason"]
+
+
 def test_too_few_rows_are_not_certified(run: Path, new: list[str], tmp_path: Path) -> None:
     found = traffic.judge(run, write(tmp_path / "few.csv", text=new[:5]))
     assert found["state"] == "cannot certify"
@@ -89,14 +100,14 @@ def test_where_the_teacher_is_not_asked_there_is_a_hint_alone(run: Path, new: li
     assert 0 <= found["shift"]["p"] <= 1
 
 
-def test_the_hint_tells_texts_apart_of_which_the_student_is_less_sure(run: Path, tmp_path: Path) -> None:
+def test_the_hint_tells_texts_apart_of_which_the_student_is_less_sure(
+    run: Path, new: list[str], tmp_path: Path
+) -> None:
     edited(run / "recipe.resolved.json", "audit", "ask_teacher", value=False)
     # Words that it has never met, and none that gives a label away.
     strange = [f"zq{number} vx{number % 7} kj" for number in range(60)]
-    # The tokenizer reads these as it reads the run's own.
-    capitals = [text.upper() for text, _ in sentences()[::4]]
     alike, other = (traffic.judge(run, write(tmp_path / f"{name}.csv", text=texts))["shift"]
-                    for name, texts in (("alike", capitals), ("strange", strange)))  # fmt: skip
+                    for name, texts in (("alike", new), ("strange", strange)))  # fmt: skip
     assert other["p"] < 1e-6 < alike["p"]
     before = cascade.certify(run, epsilon=EPSILON).artifact.read_json(cascade.ROWS)["sureness"]
     predictor = stillroom.load(run)

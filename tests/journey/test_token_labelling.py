@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import stillroom
-from stillroom import gates, pipeline, search
+from stillroom import cascade, gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.journey import Run
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -79,6 +80,19 @@ def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, 
     assert "logistic regression on word features" in run.summary["verdict"]["sentence"]
     assert run.summary["corpus"]["labels"]["test"]["GOOD"] > 10
     assert (run.folder / "dossier" / "report.html").is_file()
+
+
+def test_its_cascade_is_certified_by_the_spans_of_each_text(run: Run, work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "work")
+    folder = tmp_path / "work" / "runs" / run.recipe.name
+    found = cascade.certify(folder, epsilon=0.3)
+    assert found.passed
+    predictor = stillroom.load(folder)
+    assert predictor.cascade is not None
+    texts = [json.loads(line)["text"] for line in lines()[:40]]
+    decided = predictor.decide(texts)
+    assert [one.prediction for one in decided] == predictor.predict(texts)
+    assert [one.sure for one in decided] == [one.confidence >= predictor.cascade.threshold for one in decided]
 
 
 def test_the_transfer_set_keeps_what_was_said_of_words(run: Run) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -84,7 +84,7 @@ def certify(folder: Path, *, epsilon: float = 0.05, delta: float = 0.05, report:
         artifact.write_text(draft.folder / PAGE, page.render(told))
 
     described: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "calibrates": CALIBRATES, "seed": run.recipe.seed}
-    described |= {"task": run.recipe.task.model_dump(mode="json")}
+    described |= {"least_answered": certificate.LEAST_ANSWERED, "task": run.recipe.task.model_dump(mode="json")}
     inputs = {"bundle": run.bundle.digest, "held": run.held.artifact.digest, "test": run.corpus.test.digest}
     inputs |= {"said": run.said.artifact.digest, "evaluation": run.evaluation.digest}
     inputs |= {"cost": run.costs.digest} if run.costs is not None else {}
@@ -155,8 +155,7 @@ def _certified(run: Finished, rows: Answered, *, epsilon: float, delta: float) -
         epsilon, delta, taken.n, taken.answered, taken.wrong, taken.bound, taken.selective_bound,
         rows=certificate_of, student=run.bundle.digest, teacher=run.teacher.digest, runner=described["default"],
     )  # fmt: skip
-    cascade = deferral.Cascade(taken.threshold, shown, calibration.sureness, calibration.confidence)
-    told |= {"certificate": cascade.as_dict()["certificate"], "threshold": taken.threshold}
+    told |= {"certificate": asdict(shown), "threshold": taken.threshold}
     told["groups"] = _groups(run, rows, certifying, calibration, taken)
     return told, scores
 
@@ -244,8 +243,9 @@ def _groups(
 
 def _carrying(run: Finished, found: Artifact, told: Mapping[str, Any]) -> Artifact:
     """The run's bundle with threshold and certificate, written where it is not there yet."""
-    knots = (tuple(told["calibration"][name]) for name in ("sureness", "confidence"))
-    cascade = deferral.Cascade(told["threshold"], deferral.Certificate(**told["certificate"]), *knots)
+    sureness, confidence = (tuple(told["calibration"][name]) for name in ("sureness", "confidence"))
+    cascade = deferral.Cascade(told["threshold"], deferral.Certificate(**told["certificate"]), sureness, confidence,
+                               deferral.Prices(**told["prices"]))  # fmt: skip
 
     def make(draft: Draft) -> None:
         for name in run.bundle.manifest["files"]:

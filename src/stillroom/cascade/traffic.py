@@ -1,7 +1,8 @@
 """Puts a run's certificate to other texts, to see whether what was certified holds for these too.
 
-The threshold and the calibration are those of the certificate, so that all these rows certify. Where the teacher can't
-be asked, only a hint is left: whether the student is as sure here as it was there.
+The threshold and the calibration are those of the certificate, so that all these rows certify. What was certified holds
+for texts that are exchangeable with those that it rests on: where the student is sure of these otherwise than of those,
+they are not, and nothing is certified even if little goes wrong because nearly all is left to the teacher.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stillroom import audit, cascade, heard, intervals, runtime, teach, transfer
 from stillroom.cascade import certificate, finished
 from stillroom.cascade.finished import Finished
 from stillroom.core import artifact, plugins
-from stillroom.core.artifact import Draft, text_id
+from stillroom.core.artifact import Artifact, Draft, text_id
 from stillroom.core.errors import InputError, MissingExtra, Problem, missing_extra
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpora import Source
@@ -32,6 +33,8 @@ from stillroom.tasks import Rows as About
 from stillroom.teachers import Desk
 
 STAGE = "traffic"
+#: Texts that are as unlike as those that were certified on once in a thousand times by chance are other traffic.
+LEVEL = 1e-3
 _FILE = "traffic.parquet"
 
 Bools = NDArray[np.bool_]
@@ -63,12 +66,7 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
         ArtifactError: no run there, or one that is damaged.
     """
     run = finished.reopen(folder)
-    record = runtime.certified(folder)
-    if record is None or record["of"] != run.bundle.digest:
-        todo = f"Certify it first: stillroom cascade {folder}."
-        raise InputError(Problem(str(folder), "a run without a certificate", "one that was certified", todo))
-    bundle = artifact.load(run.store.root / "bundle" / record["bundle"])
-    before = artifact.load(run.store.root / cascade.STAGE / record["cascade"])
+    bundle, before = _certified(run)
     shown = deferral.read(bundle.folder / deferral.FILE)
     given, left_out = _apart(_read(rows, column=teacher, run=run), run)
     if not given.texts:
@@ -79,7 +77,8 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
     sureness = run.recipe.task.sureness(said)
     confidence = shown.calibrated(sureness)
     right, unasked = _right(run, given, said, report=report)
-    told = {
+    shift = _shift(before.read_json(cascade.ROWS)["sureness"], sureness)
+    told: dict[str, Any] = {
         "name": run.recipe.name,
         "file": str(rows),
         "epsilon": shown.certificate.epsilon,
@@ -88,7 +87,7 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
         "rows": len(given.texts),
         "left_out": left_out,
         "unanswered": 0 if right is None else int((~right[0]).sum()),
-        "shift": _shift(before.read_json(cascade.ROWS)["sureness"], sureness),
+        "shift": shift,
         "holds_for": cascade.HOLDS_FOR,
     }
     if right is None:
@@ -98,7 +97,34 @@ def judge(folder: Path, rows: Path, *, teacher: str = "", report: Report = silen
                 "escalated": escalated.as_dict(), "paid": cascade.paid(escalated, run.prices()).as_dict()}  # fmt: skip
     known, same = right
     tried = [one["threshold"] for one in before.read_json(cascade.FILE)["steps"]]
-    return {**told, **_judged(run, shown, confidence[known], ~same[known], tried=tried)}
+    judged = _judged(run, shown, confidence[known], ~same[known], tried=tried)
+    # Too few, or too many wrong; or so unlike what was certified that it says nothing of these.
+    reason = judged["reason"] or _other_traffic(shift, judged)
+    return {**told, **judged, "reason": reason, "state": "cannot certify" if reason else "certified"}
+
+
+def _certified(run: Finished) -> tuple[Artifact, Artifact]:
+    """The bundle that carries the run's certificate, and the cascade that this rests on.
+
+    Raises:
+        InputError: there is none for the run's bundle.
+    """
+    record = runtime.certified(run.folder)
+    if record is None or record["of"] != run.bundle.digest:
+        todo = f"Certify it first: stillroom cascade {run.folder}."
+        raise InputError(Problem(str(run.folder), "a run without a certificate", "one that was certified", todo))
+    places = ("bundle", record["bundle"]), (cascade.STAGE, record["cascade"])
+    bundle, before = (artifact.load(run.store.root / stage / key) for stage, key in places)
+    return bundle, before
+
+
+def _other_traffic(shift: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Why these are other texts than those that were certified on; "": they may be like them."""
+    if shift["p"] >= LEVEL:
+        return ""
+    return (f"the student is sure of these texts otherwise than of those that were certified on (Kolmogorov–Smirnov, "
+            f"p = {shift['p']:.2g}): they are other traffic. It leaves {found['escalated']['value']:.0%} of them to "
+            f"its teacher, and {found['wrong']:,} of the {found['answered']:,} that it answers go wrong")  # fmt: skip
 
 
 def _judged(
@@ -122,7 +148,6 @@ def _judged(
                   f"its teacher: up to {last.bound:.2%} of such texts, and {epsilon:.2%} were promised")  # fmt: skip
     escalated = intervals.clopper_pearson(last.n - last.answered, last.n, 0.95)
     return {
-        "state": "cannot certify" if reason else "certified",
         "reason": reason,
         "n": last.n,
         "answered": last.answered,
@@ -215,7 +240,7 @@ def _ask(run: Finished, texts: Sequence[str], *, report: Report) -> heard.Told:
 def _shift(before: Sequence[float], now: NDArray[np.float64]) -> dict[str, Any]:
     """Whether the student is as sure of these texts as of those that were certified on: Kolmogorov and Smirnov's test.
 
-    It needs no teacher, and is a hint alone: other texts may be answered as surely, and otherwise.
+    It needs no teacher, and can only refute: other texts may be answered as surely, and otherwise.
     """
     try:
         from scipy import stats
@@ -250,7 +275,8 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         )
     else:
         lines.append(f"Cannot certify: {found['reason']}.")
-    lines.append(f"The teacher would see {found['escalated']['value']:.1%} of them.")
+    if found["escalated"]["value"] is not None:  # else there was no answer to any of them
+        lines.append(f"The teacher would see {found['escalated']['value']:.1%} of them.")
     lines.append(f"How sure the student is: largest gap {shift['largest_gap']:.3f} to the rows that were certified on "
-                 f"(Kolmogorov–Smirnov, p = {shift['p']:.2g}); a hint alone.")  # fmt: skip
+                 f"(Kolmogorov–Smirnov, p = {shift['p']:.2g}).")  # fmt: skip
     return [*lines, found["holds_for"]]

@@ -60,6 +60,16 @@ class Certificate:
 
 @final
 @dataclass(frozen=True)
+class Prices:
+    """What a million texts cost on each side, as the run's cost has it; None: not known."""
+
+    teacher: float | None
+    student: float | None
+    currency: str
+
+
+@final
+@dataclass(frozen=True)
 class Cascade:
     """How sure a student has to be, and what was certified of that.
 
@@ -70,6 +80,7 @@ class Cascade:
     certificate: Certificate
     sureness: tuple[float, ...]
     confidence: tuple[float, ...]
+    prices: Prices
 
     def calibrated(self, sureness: Floats) -> Floats:
         """How often the student says what its teacher says where it is so sure (`Task.sureness`)."""
@@ -92,9 +103,10 @@ def read(path: Path) -> Cascade:
     """
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        knots = [tuple(float(one) for one in told[name]) for name in ("sureness", "confidence")]
-        found = Cascade(float(told["threshold"]), Certificate(**told["certificate"]), *knots)
-        fine = 0 < len(knots[0]) == len(knots[1]) and bool(np.all(np.diff(knots[0]) >= 0))
+        sureness, confidence = (tuple(float(one) for one in told[name]) for name in ("sureness", "confidence"))
+        shown, prices = Certificate(**told["certificate"]), Prices(**told["prices"])
+        found = Cascade(float(told["threshold"]), shown, sureness, confidence, prices)
+        fine = 0 < len(sureness) == len(confidence) and bool(np.all(np.diff(sureness) >= 0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path) from error
     if not fine:
