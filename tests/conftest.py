@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -188,6 +189,57 @@ def masked_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
     BertForMaskedLM(BertConfig.from_pretrained(encoder_folder)).save_pretrained(folder)
     shutil.copyfile(encoder_folder / "tokenizer.json", folder / "tokenizer.json")
     return folder
+
+
+#: What the proofreader below corrects, and the tag that says how; every other word stays.
+SLIPS = {"recieved": "spell", "teh": "word:the", "awfull": "spell", "has": "form:past", "very": "delete"}
+
+
+@pytest.fixture(scope="session")
+def proofreader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that proofreads by a table of words: the runtime's own parts, in a graph that needs no training."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    from stillroom.core import artifact, edit_tags
+    from stillroom.runtime.runners.onnx_words import OnnxWords
+    from stillroom.tasks.proofreading import Proofreading
+
+    task, texts = Proofreading(), ["we recieved it", "a fine day"]
+
+    def make(draft: artifact.Draft) -> None:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+        vocabulary = {word: number for number, word in enumerate(["[UNK]", *SLIPS])}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106  a token of text
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+        tokenizer.save(str(draft.folder / "tokenizer.json"))
+        table = np.zeros((len(vocabulary), len(edit_tags.TAGS)), dtype=np.float32)
+        table[0, 0] = 12.0
+        for word, tag in SLIPS.items():
+            table[vocabulary[word], edit_tags.TAGS.index(tag)] = 12.0
+        shape = ["texts", "tokens"]
+        graph = helper.make_graph(
+            [helper.make_node("Gather", ["table", "ids"], ["logits"])],
+            "words",
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, shape),
+             helper.make_tensor_value_info("mask", TensorProto.BOOL, shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [*shape, len(edit_tags.TAGS)])],
+            [numpy_helper.from_array(table, "table")],
+        )  # fmt: skip
+        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+             str(draft.folder / "words.onnx"))  # fmt: skip
+        settings = {"encoder": {"kind": "tokens", "special": False, "max_tokens": 48}, "file": "words.onnx"}
+        runner = OnnxWords.model_validate(settings)
+        told = {"settings": runner.model_dump(mode="json", serialize_as_any=True), "files": ["words.onnx"],
+                "parity": 1e-3}  # fmt: skip
+        artifact.write_json(draft.folder / "bundle.json", {"task": task.model_dump(mode="json"), "student": "words",
+                                                          "default": "onnx", "runners": {"onnx": told}})  # fmt: skip
+        lines = task.form.lines(runner.open(draft.folder, threads=1)(texts))
+        golden = [json.dumps({"text": text, **line}) for text, line in zip(texts, lines, strict=True)]
+        artifact.write_text(draft.folder / "golden.jsonl", "\n".join(golden) + "\n")
+
+    store = artifact.Store(tmp_path_factory.mktemp("proofreader"))
+    return store.obtain("bundle", settings={}, inputs={}, make=make).folder
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,14 @@ import gc
 import re
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stillroom
 from stillroom.core.passages import Plan
 from stillroom.runtime import Predictor, reading
 from stillroom.tasks import Task
@@ -189,3 +191,19 @@ def test_every_plan_has_a_size_or_asks_for_it() -> None:
     for task in (Proofreading(), TextToText(), TextToText(goal="summary")):
         assert isinstance(task.passages, Plan)
     assert Classification(labels=("a", "b")).passages is None
+
+
+def test_a_real_student_reads_a_long_text(proofreader_folder: Path) -> None:
+    """It reads 48 tokens at once, and a sentence here has more."""
+    predictor = stillroom.load(proofreader_folder, verify=True)
+    text = "👍🏽 We recieved teh letter. " + "A long list of words, " * 20 + "recieved.\n\n" + "Teh end is fine. " * 60
+    found = reading.read(predictor, text)
+    assert [one.text for one in found.prediction.corrections] == ["recieved", "teh", "recieved", *["Teh"] * 60]
+    assert all(text[one.start : one.end] == one.text for one in found.prediction.corrections)
+    assert "We received the letter." in found.prediction.corrected
+    assert found.passages > 3
+    assert found.cuts
+    assert {one.why for one in found.cuts} == {reading.PARTED}
+    (whole,) = predictor.predict([text])
+    assert len(whole.corrections) < 10, "at once it is cut"
+    assert predictor.reach([text])[0] < len(text)

@@ -81,6 +81,9 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
     Raises:
         InputError: no text that a student can read.
     """
+    if predictor.task.passages is None:
+        yield from _wholes(predictor, texts, at_once=at_once)
+        return
     kept: dict[int, str] = {}
 
     def passed() -> Iterator[tuple[int, str]]:
@@ -90,6 +93,13 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
 
     for owner, parts in groupby(_parts(predictor, passed(), at_once=at_once), key=lambda one: one[0]):
         yield _reading(predictor, kept.pop(owner), [part for _, part in parts])
+
+
+def _wholes(predictor: Predictor, texts: Iterable[str], *, at_once: int) -> Iterator[Reading]:
+    waiting = iter(texts)
+    while batch := list(islice(waiting, at_once)):
+        for text, said, reach in zip(batch, predictor.predict(batch), predictor.reach(batch), strict=True):
+            yield Reading(said, () if reach >= len(text) else (Cut(reach, len(text), UNREAD),), 1)
 
 
 def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterator[Part]:
