@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import gc
+import io
 import itertools
 import json
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +46,7 @@ TOGETHER = {
     "tests/test_cli.py",
     "tests/test_cost.py",
     "tests/test_meaning.py",
+    "tests/test_proofread.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
     "tests/test_flips.py",
@@ -387,6 +391,43 @@ def travelled(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     events: list[Event] = []
     run = pipeline.run(recipe.parse(built), work=folder / "work", report=events.append)
     return Travelled(built, folder / "work", run, events)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process, with what is typed into it."""
+
+    def run(*words: object, stdin: str | bytes = b"") -> Said:
+        typed = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["stillroom", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8", newline="\n"))
+        from stillroom import cli
+
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return run
 
 
 @pytest.fixture

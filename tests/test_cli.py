@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +16,9 @@ import stillroom
 from stillroom import cli, console, doctor, fitness, journey, pipeline
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Store
-from tests.conftest import Travelled, write_toml
+from tests.conftest import Command, Said, Travelled, write_toml
 
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates", "dossier")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """The one document on stdout."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process, with what is typed into it."""
-
-    def run(*words: object, stdin: str | bytes = b"") -> Said:
-        typed = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "argv", ["stillroom", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8", newline="\n"))
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
-        told = capsys.readouterr()
-        return Said(code, told.out, told.err)
-
-    return run
 
 
 @pytest.fixture
@@ -84,11 +46,12 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "search", "compare",
-                                  "list", "new"}  # fmt: skip
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "proofread", "lsp", "show", "doctor",
+                                  "search",
+                                  "compare", "list", "new"}  # fmt: skip
     for name, one in group.commands.items():
         assert one.help, name
-        assert any("--json" in option.opts for option in one.params), name
+        assert any("--json" in option.opts for option in one.params) or name == "lsp", "which speaks to programs alone"
         assert all(option.help for option in one.params), name
 
 

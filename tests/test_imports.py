@@ -34,7 +34,7 @@ FAMILIES = {
 }
 #: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
 BESIDE = {"chance", "intervals", "table"}
-OUTSIDE = {"cli", "console", "starter"}
+OUTSIDE = {"cli", "console", "language_server", "starter"}
 
 
 def level(module: str) -> int:

@@ -20,7 +20,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 import typer
 
 from stillroom.core import processes
-from stillroom.core.errors import StillroomError
+from stillroom.core.errors import StillroomError, missing_extra
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
@@ -192,6 +192,51 @@ def predict(
         found = predictions.answers(predictor, rows, report=report)
         as_written = predictions.as_json if as_json else predictions.as_jsonl if as_jsonl else predictions.as_lines
         predictions.write(as_written(found), out=out, whole=as_json)
+
+
+Bundle = Annotated[
+    Path | None, typer.Option("--bundle", envvar="STILLROOM_PROOFREADER", help="The proofreader: a bundle, or a run.")
+]
+
+
+@app.command()
+def proofread(
+    file: Annotated[list[str], typer.Argument(metavar="FILE...", help="Markdown or plain text; patterns too.")],
+    bundle: Bundle = None,
+    runner: Annotated[str | None, typer.Option(help="One of the bundle's runners.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Make the corrections in the files.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only name the files in which something is found.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Proofread files, code and links left alone; exit code 1 where something is found and not mended."""
+    from stillroom import console
+    from stillroom import proofread as proofs
+
+    if fix and check:
+        raise typer.BadParameter("--fix writes and --check does not: choose one")
+    paths = proofs.files(file)
+    with console.Bars(quiet=quiet or as_json or sys.stdout.isatty()) as report:
+        found = proofs.proofread(proofs.proofreader(bundle, runner=runner), paths, fix=fix, report=report)
+        left = console.show_proofs(found, as_json=as_json, brief=check)
+    if left:
+        raise typer.Exit(1)
+
+
+@app.command()
+def lsp(
+    bundle: Bundle = None,
+    runner: Annotated[str | None, typer.Option(help="One of the bundle's runners.")] = None,
+) -> None:
+    """Proofread in an editor: a language server on stdin and stdout."""
+    from stillroom import proofread as proofs
+
+    predictor = proofs.proofreader(bundle, runner=runner)
+    try:
+        from stillroom import language_server
+    except ImportError as error:
+        raise missing_extra("lsp", package="pygls", needed_by="stillroom lsp") from error
+    language_server.serve(predictor)
 
 
 @app.command()

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 #: How a file is written.
 Form = Literal["markdown", "plain"]
 MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd")
-_ADDRESS = re.compile(r"\b(?:https?|ftp|file)://\S+|\bwww\.\S+|\bmailto:\S+|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(r"\b(?:https?|ftp|file)://\S+|\bwww\.\S+|\bmailto:\S+|\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 _BLANK_LINE = re.compile(r"(?:\r\n|\n|\r)[^\S\n\r]*(?:\r\n|\n|\r)\s*")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
-_FRONT = re.compile(r"\ufeff?(?:---[ \t]*\r?\n.*?^(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n.*?^\+\+\+)[ \t]*(?:\r?\n|\Z)", re.S | re.M)
+_FRONT = re.compile(
+    r"\ufeff?(?:---[ \t]*\r?\n.*?^(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n.*?^\+\+\+)[ \t]*(?:\r?\n|\Z)", re.S | re.M
+)
 
 
 @final
@@ -195,7 +197,7 @@ def _marked(parser: MarkdownIt, content: str, links: dict[str, Any]) -> Iterator
                 yield one.end - width, one.end, _MARK
         elif one.rule == "entity":
             yield one.start, one.end, _CODE
-        elif one.rule == "escape":
+        elif one.rule == "escape" and one.tokens[-1].content != content[one.start : one.end]:
             yield one.start, one.start + 1, _MARK
         elif one.rule == "link":
             yield one.start, one.start + 1, _MARK
@@ -224,6 +226,7 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])
+    parser.inline.ruler2.disable("fragments_join")  # it moves text from token to token
     for rule, name in zip(parser.inline.ruler.getRules(""), parser.inline.ruler.get_active_rules(), strict=True):
         parser.inline.ruler.at(name, _telling(name, rule))
     return parser

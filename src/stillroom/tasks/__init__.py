@@ -74,6 +74,8 @@ class Task(Member, ABC):
     """Names from the family `metrics`, the one that dev chooses by first."""
     sifted_with: ClassVar[frozenset[str]] = frozenset()
     """Those of its settings that say what is learned of a teacher's answers: a teacher is the same under others."""
+    corrects: ClassVar[bool] = False
+    """Whether a prediction has `corrections`, with which a text can be mended."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 

@@ -92,6 +92,7 @@ class Proofreading(Task):
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "dictionary"
     judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "false_flags")
+    corrects: ClassVar[bool] = True
 
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)
