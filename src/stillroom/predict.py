@@ -78,7 +78,7 @@ def answers(predictor: Predictor, rows: Iterable[Row | Problem], *, report: Repo
         said = reading.read_all(predictor, [one.text for one in asked], at_once=_AT_ONCE)
         for row, found in zip(asked, said, strict=True):
             yield Answer(row, found)
-        if len(batch) == _AT_ONCE:  # few texts are soon done, and nothing need be told
+        if meter or len(batch) == _AT_ONCE:  # few texts are soon done, and nothing need be told
             meter = meter or Meter(report, stage="predict", total=None, unit="texts")
             meter.advance(len(asked))
     if wrong > len(problems):
