@@ -60,7 +60,10 @@ async def editor(bundle: Path, *encodings: Encoding) -> AsyncIterator[Editor]:
     code = "import sys; sys.modules['torch'] = None\nfrom stillroom.cli import main\nmain()"
     await client.start_io(sys.executable, "-c", code, "lsp", "--bundle", str(bundle), env={**os.environ})
     general = types.GeneralClientCapabilities(position_encodings=list(encodings) or None)
-    capabilities = types.ClientCapabilities(general=general)
+    # Editors that negotiate an encoding here also tell versions of texts apart; others do neither.
+    edits = types.WorkspaceEditClientCapabilities(document_changes=bool(encodings))
+    workspace = types.WorkspaceClientCapabilities(workspace_edit=edits)
+    capabilities = types.ClientCapabilities(general=general, workspace=workspace)
     asked = types.InitializeParams(capabilities=capabilities, process_id=os.getpid())
     told = await asyncio.wait_for(client.initialize_async(asked), SECONDS)
     assert told.capabilities.position_encoding == (encodings[0] if encodings else Encoding.Utf16)
@@ -88,12 +91,14 @@ def written(text: str, place: types.Range, encoding: Encoding) -> str:
 def mended(text: str, action: types.CodeAction, encoding: Encoding) -> str:
     """A text with an action done, as an editor does it."""
     assert action.edit
-    (change,) = action.edit.document_changes or ()
-    assert isinstance(change, types.TextDocumentEdit)
+    edits: list[Any] = list((action.edit.changes or {}).get(URI, ()))
+    for change in action.edit.document_changes or ():
+        assert isinstance(change, types.TextDocumentEdit)
+        assert change.text_document.version == 1
+        edits += change.edits
     lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
     name, width = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}[encoding.value]
-    for one in sorted(change.edits, key=lambda one: one.range.start, reverse=True):  # type: ignore[union-attr]
-        assert isinstance(one, types.TextEdit)
+    for one in sorted(edits, key=lambda one: one.range.start, reverse=True):
         raw = lines[one.range.start.line].encode(name)
         start, end = one.range.start.character * width, one.range.end.character * width
         lines[one.range.start.line] = (raw[:start] + one.new_text.encode(name) + raw[end:]).decode(name)
@@ -126,6 +131,7 @@ def test_an_editor_is_told_what_stands_where_and_mends_it(
             assert "“recieved” → “received”" in told.diagnostics[2].message
             fixes = await one.actions(told.diagnostics[1].range)
             assert [fix.kind for fix in fixes] == ["quickfix", "source.fixAll"]
+            assert all(bool(fix.edit and fix.edit.document_changes) == bool(encodings) for fix in fixes)
             assert mended(TEXT, fixes[0], used) == TEXT.replace("👍🏽 teh", "👍🏽 the")
             (fix,) = await one.actions(WHOLE, only=["source"])
             right = TEXT.replace("# Teh 👍🏽 teh", "# The 👍🏽 the").replace("recieved\u2028 teh", "received\u2028 the")
@@ -182,3 +188,20 @@ def test_columns_are_counted_as_the_editor_counts() -> None:
         assert ruler.position(text.index("n")) == types.Position(1, 0)
         assert ruler.position(text.index("c")) == types.Position(2, 0)
         assert ruler.position(text.index("d")).line == 2, "a sign that Python takes for a line's end"
+
+
+def test_a_text_that_can_not_be_read_is_told_and_the_server_goes_on(proofreader_folder: Path) -> None:
+    async def talk() -> None:
+        async with editor(proofreader_folder) as one:
+            said: asyncio.Queue[str] = asyncio.Queue()
+
+            @one.client.feature(types.WINDOW_SHOW_MESSAGE)
+            def _said(params: types.ShowMessageParams) -> None:
+                said.put_nowait(params.message)
+
+            one.open("teh \ud800 end", language="plaintext")
+            assert "surrogate" in await asyncio.wait_for(said.get(), SECONDS)
+            one.change("teh end", 2)
+            assert len((await one.next()).diagnostics) == 1
+
+    run(talk)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import final
 
 from lsprotocol import types
+from pygls.capabilities import get_capability
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from stillroom import __version__, proofread
 from stillroom.core import prose
+from stillroom.core.errors import StillroomError
 from stillroom.core.prose import Block
 from stillroom.runtime import Predictor, reading
 from stillroom.tasks.proofreading import Correction
@@ -32,8 +34,8 @@ _MARKDOWN = {"markdown", "mdx", "quarto", "rmd"}  # what editors call it
 _FIX_ALL = types.CodeActionKind.SourceFixAll
 #: How a code point counts in the unit that an editor counts in.
 _UNITS = {
-    types.PositionEncodingKind.Utf8: lambda text: len(text.encode()),
-    types.PositionEncodingKind.Utf16: lambda text: len(text.encode("utf-16-le")) // 2,
+    types.PositionEncodingKind.Utf8: lambda text: len(text.encode("utf-8", "surrogatepass")),
+    types.PositionEncodingKind.Utf16: lambda text: len(text.encode("utf-16-le", "surrogatepass")) // 2,
     types.PositionEncodingKind.Utf32: len,
 }
 
@@ -103,6 +105,24 @@ class Ruler:
         return types.Range(self.position(one.start), self.position(one.end))
 
 
+@final
+@dataclass(frozen=True)
+class _Edits:
+    """How an editor is asked to change a text."""
+
+    uri: str
+    version: int | None
+    """Which version of it, of those editors that can tell; an older one they leave alone."""
+
+    def of(self, some: Iterable[tuple[Correction, types.Range]]) -> types.WorkspaceEdit:
+        """The edits that make some corrections."""
+        edits = [types.TextEdit(place, one.replacement) for one, place in some]
+        if self.version is None:
+            return types.WorkspaceEdit(changes={self.uri: edits})
+        whose = types.OptionalVersionedTextDocumentIdentifier(uri=self.uri, version=self.version)
+        return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=whose, edits=edits)])
+
+
 def server(predictor: Predictor) -> LanguageServer:
     """The server, ready to be started."""
     # A change is told as the whole text: applied to lines of it, a change goes astray where a text has other signs
@@ -115,6 +135,12 @@ def server(predictor: Predictor) -> LanguageServer:
 
     async def read(document: TextDocument, version: int | None, *, still: float) -> None:
         await asyncio.sleep(still)
+        try:
+            await tell(document, version)
+        except StillroomError as error:
+            found.window_show_message(types.ShowMessageParams(types.MessageType.Error, str(error)))
+
+    async def tell(document: TextDocument, version: int | None) -> None:
         loop = asyncio.get_running_loop()
         blocks = await loop.run_in_executor(alone, _blocks, document.source, document.language_id, document.uri)
         unread = memory.unknown(blocks)
@@ -155,7 +181,9 @@ def server(predictor: Predictor) -> LanguageServer:
         told = known.get(uri)
         if told is None or told.version != found.workspace.get_text_document(uri).version:
             return []
-        every = [*_each(told, params.range, uri), *_all(told, uri)]
+        versions = bool(get_capability(found.client_capabilities, "workspace.workspace_edit.document_changes", False))
+        every = [*_each(told, params.range, _Edits(uri, told.version if versions else None)),
+                 *_all(told, _Edits(uri, told.version if versions else None))]  # fmt: skip
         only = params.context.only
         return every if only is None else [one for one in every if any(_within(one.kind, kind) for kind in only)]
 
@@ -189,7 +217,7 @@ def _change(one: Correction) -> str:
     return f"“{one.text}” → “{one.replacement}”" if one.replacement else f"Leave out “{one.text.strip()}”"
 
 
-def _each(known: Known, asked: types.Range, uri: str) -> list[types.CodeAction]:
+def _each(known: Known, asked: types.Range, edits: _Edits) -> list[types.CodeAction]:
     """An action for each correction that touches a range."""
     found = []
     for one, place in zip(known.corrections, known.ranges, strict=True):
@@ -200,26 +228,19 @@ def _each(known: Known, asked: types.Range, uri: str) -> list[types.CodeAction]:
                     kind=types.CodeActionKind.QuickFix,
                     diagnostics=[_diagnostic(one, place)],
                     is_preferred=True,
-                    edit=_edit([(one, place)], known, uri),
+                    edit=edits.of([(one, place)]),
                 )
             )
     return found
 
 
-def _all(known: Known, uri: str) -> list[types.CodeAction]:
+def _all(known: Known, edits: _Edits) -> list[types.CodeAction]:
     """One action for all corrections of a text."""
     if not known.corrections:
         return []
     every = list(zip(known.corrections, known.ranges, strict=True))
     title = f"Make all corrections of this file ({len(every)})"
-    return [types.CodeAction(title=title, kind=_FIX_ALL, edit=_edit(every, known, uri))]
-
-
-def _edit(some: Sequence[tuple[Correction, types.Range]], known: Known, uri: str) -> types.WorkspaceEdit:
-    """Corrections as an editor makes them, of this version of the text alone."""
-    edits = [types.TextEdit(place, one.replacement) for one, place in some]
-    whose = types.OptionalVersionedTextDocumentIdentifier(uri=uri, version=known.version)
-    return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=whose, edits=edits)])
+    return [types.CodeAction(title=title, kind=_FIX_ALL, edit=edits.of(every))]
 
 
 def _within(kind: str | None, asked: str) -> bool:

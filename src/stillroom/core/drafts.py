@@ -46,7 +46,7 @@ def _like(path: Path, draft: Path) -> None:
         draft.chmod(0o666 & ~_refused())
         return
     draft.chmod(before.st_mode & 0o7777)
-    with contextlib.suppress(OSError):  # only its owner's files are everybody's to give away
+    with contextlib.suppress(OSError, AttributeError):  # only root gives files away, and Windows knows no such thing
         os.chown(draft, before.st_uid, before.st_gid)
 
 
