@@ -246,7 +246,7 @@ class TestPredict:
         assert said.code == 2
         assert [json.loads(line)["text"] for line in said.out.splitlines()] == ["fine", "last"]
         told = "".join(said.err.split())  # lines are broken to fit a screen
-        assert all(f"{path}:{line}:" in told for line in range(2, 10))
+        assert all(f"{path}:{line}found" in told for line in range(2, 10))
         assert str(missing) in told
         assert "none*.txt" in told
         kept = command("predict", travelled.run.folder, "-f", path, "--out", out, "--json")
