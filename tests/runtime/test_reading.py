@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import stillroom
@@ -65,6 +65,7 @@ PROSE = st.lists(
 
 
 @given(text=PROSE, words=st.none() | st.integers(1, 5), at_once=st.integers(1, 4))
+@example(text="teh\ntehteh", words=1, at_once=1)
 def test_corrections_stand_where_they_stand_in_the_text(text: str, words: int | None, at_once: int) -> None:
     found = reading.read(reader(Proofreading(), words=words), text, at_once=at_once)
     assert [(one.start, one.end) for one in found.prediction.corrections] == [one.span() for one in SLIP.finditer(text)]
