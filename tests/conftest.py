@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import gc
+import io
 import itertools
 import json
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -55,6 +59,7 @@ TOGETHER = {
     "tests/test_cli.py",
     "tests/test_cost.py",
     "tests/test_meaning.py",
+    "tests/test_proofread.py",
     "tests/test_doctor.py",
     "tests/test_export.py",
     "tests/test_flips.py",
@@ -203,6 +208,57 @@ def masked_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+#: What the proofreader below corrects, and the tag that says how; every other word stays.
+SLIPS = {"recieved": "spell", "teh": "word:the", "awfull": "spell", "has": "form:past", "very": "delete"}
+
+
+@pytest.fixture(scope="session")
+def proofreader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that proofreads by a table of words: the runtime's own parts, in a graph that needs no training."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    from stillroom.core import artifact, edit_tags
+    from stillroom.runtime.runners.onnx_words import OnnxWords
+    from stillroom.tasks.proofreading import Proofreading
+
+    task, texts = Proofreading(), ["we recieved it", "a fine day"]
+
+    def make(draft: artifact.Draft) -> None:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+        vocabulary = {word: number for number, word in enumerate(["[UNK]", *SLIPS])}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106  a token of text
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+        tokenizer.save(str(draft.folder / "tokenizer.json"))
+        table = np.zeros((len(vocabulary), len(edit_tags.TAGS)), dtype=np.float32)
+        table[0, 0] = 12.0
+        for word, tag in SLIPS.items():
+            table[vocabulary[word], edit_tags.TAGS.index(tag)] = 12.0
+        shape = ["texts", "tokens"]
+        graph = helper.make_graph(
+            [helper.make_node("Gather", ["table", "ids"], ["logits"])],
+            "words",
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, shape),
+             helper.make_tensor_value_info("mask", TensorProto.BOOL, shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [*shape, len(edit_tags.TAGS)])],
+            [numpy_helper.from_array(table, "table")],
+        )  # fmt: skip
+        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+             str(draft.folder / "words.onnx"))  # fmt: skip
+        settings = {"encoder": {"kind": "tokens", "special": False, "max_tokens": 48}, "file": "words.onnx"}
+        runner = OnnxWords.model_validate(settings)
+        told = {"settings": runner.model_dump(mode="json", serialize_as_any=True), "files": ["words.onnx"],
+                "parity": 1e-3}  # fmt: skip
+        artifact.write_json(draft.folder / "bundle.json", {"task": task.model_dump(mode="json"), "student": "words",
+                                                          "default": "onnx", "runners": {"onnx": told}})  # fmt: skip
+        lines = task.form.lines(runner.open(draft.folder, threads=1)(texts))
+        golden = [json.dumps({"text": text, **line}) for text, line in zip(texts, lines, strict=True)]
+        artifact.write_text(draft.folder / "golden.jsonl", "\n".join(golden) + "\n")
+
+    store = artifact.Store(tmp_path_factory.mktemp("proofreader"))
+    return store.obtain("bundle", settings={}, inputs={}, make=make).folder
+
+
 @pytest.fixture(scope="session")
 def generator_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A causal language model of two tiny layers over the encoder's words and pieces; what it writes is by chance."""
@@ -348,6 +404,43 @@ def travelled(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     events: list[Event] = []
     run = pipeline.run(recipe.parse(built), work=folder / "work", report=events.append)
     return Travelled(built, folder / "work", run, events)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process, with what is typed into it."""
+
+    def run(*words: object, stdin: str | bytes = b"") -> Said:
+        typed = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["stillroom", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8", newline="\n"))
+        from stillroom import cli
+
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return run
 
 
 @pytest.fixture

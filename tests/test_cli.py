@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +16,9 @@ import stillroom
 from stillroom import cli, console, doctor, fitness, journey, pipeline
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Store
-from tests.conftest import Travelled, write_toml
+from tests.conftest import Command, Said, Travelled, write_toml
 
 STAGES = ("corpus", "teacher", "transfer", "train", "export", "evaluate", "audit", "cost", "gates", "dossier")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """The one document on stdout."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process, with what is typed into it."""
-
-    def run(*words: object, stdin: str | bytes = b"") -> Said:
-        typed = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "argv", ["stillroom", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8", newline="\n"))
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
-        told = capsys.readouterr()
-        return Said(code, told.out, told.err)
-
-    return run
 
 
 @pytest.fixture
@@ -84,11 +46,11 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "show", "doctor", "search", "compare", "cascade",
-                                  "list", "new"}  # fmt: skip
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "proofread", "lsp", "serve", "keys", "show",
+                                  "doctor", "search", "compare", "cascade", "list", "new"}  # fmt: skip
     for name, one in group.commands.items():
         assert one.help, name
-        assert any("--json" in option.opts for option in one.params), name
+        assert any("--json" in option.opts for option in one.params) or name == "lsp", "which speaks to programs alone"
         assert all(option.help for option in one.params), name
 
 
@@ -226,6 +188,94 @@ class TestPredict:
             found = stillroom.load(folder).predict(texts)
             assert said.json() == [{"text": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
             assert "👍🏽" in said.out
+
+    def test_files_patterns_and_stdin_in_their_order(
+        self, command: Command, travelled: Travelled, tmp_path: Path
+    ) -> None:
+        (tmp_path / "b.txt").write_text("the film was dull today\n\nlast", encoding="utf-8")
+        (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfthe film was great today\r\n")
+        (tmp_path / "c.jsonl").write_text('{"id": 7, "text": "we found it warm"}\n', encoding="utf-8")
+        files = ("-f", tmp_path / "*.txt", "-f", "-", "--file", tmp_path / "c.jsonl")
+        said = command("predict", travelled.run.folder, *files, "--jsonl", stdin="from stdin\n")
+        assert (said.code, said.err) == (0, "")
+        rows = [json.loads(line) for line in said.out.splitlines()]
+        asked = ["the film was great today", "the film was dull today", "", "last", "from stdin", "we found it warm"]
+        assert [one["text"] for one in rows] == asked
+        assert rows[-1]["id"] == 7
+        found = stillroom.load(travelled.run.folder).predict(asked)
+        assert [one["label"] for one in rows] == [one.label for one in found]
+        named = command("predict", travelled.run.folder, "--field", "body", "--jsonl",
+                        stdin='{"body": "we found it warm"}\n')  # fmt: skip
+        assert json.loads(named.out)["text"] == "we found it warm"
+        assert command("predict", travelled.run.folder, "--field", "body", stdin="").out == ""
+
+    @pytest.mark.parametrize("form", [(), ("--jsonl",), ("--json",)])
+    def test_more_texts_than_are_asked_at_once(
+        self, command: Command, travelled: Travelled, tmp_path: Path, form: tuple[str, ...]
+    ) -> None:
+        texts = [f"{text} {number}" for number in range(700) for text in ("the film was great", "we found it dull")]
+        path, out = tmp_path / "many.txt", tmp_path / "deep" / "said"
+        path.write_text("\n".join(texts), encoding="utf-8")
+        said = command("predict", travelled.run.folder, "-f", path, *form)
+        assert said.code == 0
+        assert ("predict: texts" in said.err) == (form != ("--json",)), "what takes long is told"
+        kept = command("predict", travelled.run.folder, "-f", path, *form, "--out", out, "-q")
+        assert kept == Said(0, "", "")
+        assert out.read_text(encoding="utf-8") == said.out
+        assert [one.name for one in out.parent.iterdir()] == ["said"]
+        rows = said.json() if form == ("--json",) else said.out.splitlines()
+        assert len(rows) == len(texts)
+        if form:
+            rows = [one if isinstance(one, dict) else json.loads(one) for one in rows]
+            assert [one["text"] for one in rows] == texts
+            assert {one["label"] for one in rows[::2]} == {"positive"}
+            assert {one["label"] for one in rows[1::2]} == {"negative"}
+
+    WRONG = (b'{"text": "fine"}\n{"txt": "x"}\n[1]\n{"text": 3}\n{"text"\ncaf\xe9\n\0\n{"text": "\\ud800"}\n"'
+             + b"x" * 1_000_001 + b'"\n{"text": "last"}\n')  # fmt: skip
+
+    def test_every_row_that_is_wrong_is_told_and_others_are_answered(
+        self, command: Command, travelled: Travelled, tmp_path: Path
+    ) -> None:
+        path, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+        path.write_bytes(self.WRONG)
+        out.write_text("dear to me", encoding="utf-8")
+        missing = tmp_path / "none.txt"
+        said = command("predict", travelled.run.folder, "-f", path, "-f", missing, "-f", "none*.txt", "--jsonl")
+        assert said.code == 2
+        assert [json.loads(line)["text"] for line in said.out.splitlines()] == ["fine", "last"]
+        told = "".join(said.err.split())  # lines are broken to fit a screen
+        assert all(f"{path}:{line}found" in told for line in range(2, 10))
+        assert str(missing) in told
+        assert "none*.txt" in told
+        kept = command("predict", travelled.run.folder, "-f", path, "--out", out, "--json")
+        assert kept.code == 2
+        problems = kept.json()["problems"]
+        assert [one["where"] for one in problems] == [f"{path}:{line}" for line in range(2, 10)]
+        words = ("`txt`", "list", "`text`", "JSON", "utf-8", "NUL", "surrogate", "1,000,000")
+        for one, word in zip(problems, words, strict=True):
+            assert word in one["found"] + one["todo"], one
+        assert out.read_text(encoding="utf-8") == "dear to me"
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["out.jsonl", "rows.jsonl"]
+
+    def test_of_many_wrong_rows_the_first_are_told_and_the_number(self, command: Command, travelled: Travelled) -> None:
+        said = command("predict", travelled.run.folder, "--json", stdin=b"\0\n" * 2000)
+        assert said.code == 2
+        assert len(said.json()["problems"]) == 21
+        assert "1,980 more" in said.json()["problems"][-1]["found"]
+
+    def test_a_file_as_one_text(self, command: Command, proofreader_folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "report.txt"
+        path.write_text("We recieved teh letter.\n\n" + "It is long. " * 300 + "\nTeh end.\n", encoding="utf-8")
+        said = command("predict", proofreader_folder, "-f", path, "--whole", "--json")
+        (one,) = said.json()
+        text = path.read_text(encoding="utf-8")
+        assert one["text"] == text
+        assert [text[found["start"] : found["end"]] for found in one["corrections"]] == ["recieved", "teh", "Teh"]
+        assert one["corrected"].endswith("The end.\n")
+        people = command("predict", proofreader_folder, "-f", path, "--whole")
+        assert people.out.count("\n") == 1
+        assert people.out.endswith(f"\t{path}\n")
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_a_text_a_line_from_stdin(self, command: Command, travelled: Travelled, end: str) -> None:

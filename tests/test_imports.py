@@ -35,7 +35,7 @@ FAMILIES = {
 }
 #: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
 BESIDE = {"chance", "intervals", "table"}
-OUTSIDE = {"cli", "console", "serve", "starter"}
+OUTSIDE = {"cli", "console", "language_server", "serve", "starter"}
 
 
 def level(module: str) -> int:

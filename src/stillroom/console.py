@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -20,6 +20,7 @@ from stillroom.core.progress import Event
 if TYPE_CHECKING:
     from stillroom.cascade import Certified
     from stillroom.journey import Run
+    from stillroom.proofread import Proofread
 
 # Labels and paths are shown as they are: `:key:` is no picture.
 talk = Console(stderr=True, highlight=False, emoji=False)
@@ -231,6 +232,30 @@ def show_findings(findings: Sequence[Mapping[str, Any]]) -> None:
             where = escape(f"{fact['artifact']} {fact['field']}")
             lines.append(f"            {escape(fact['name'])} {escape(value)} [dim]{where}[/dim]")
         data.print("\n".join(lines))
+
+
+def show_proofs(found: Iterable[Proofread], *, as_json: bool, brief: bool) -> int:
+    """Show what is found in files, as it is found; how much of it is left.
+
+    `brief`: the names of files alone.
+    """
+    files = []
+    left = 0
+    for one in found:
+        left += 0 if one.fixed else len(one.findings)
+        if as_json:
+            files.append(one.as_dict())
+        elif brief and one.findings:
+            data.print(f"{one.path}: {len(one.findings)} to correct", markup=False)
+        elif not brief:
+            data.file.writelines(f"{one.path}:{finding.as_line()}\n" for finding in one.findings)
+        for cut in one.cuts:
+            talk.print(f"{one.path}: characters {cut.start}–{cut.end}: {cut.why}", markup=False, soft_wrap=True)
+        if one.fixed and not as_json:
+            talk.print(f"{one.path}: {len(one.findings)} corrected", markup=False, soft_wrap=True)
+    if as_json:
+        show_json({"files": files, "left": left})
+    return left
 
 
 def show_search(found: Mapping[str, Any], *, folder: Path, as_json: bool) -> None:

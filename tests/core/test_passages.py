@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stillroom.core import passages
@@ -18,6 +18,7 @@ def bodies(text: str, plan: Plan) -> list[str]:
 
 
 @given(text=ODD, plan=PLANS)
+@example(text="? \r\r", plan=Plan(by="sentence", most=1))
 def test_together_they_are_the_text(text: str, plan: Plan) -> None:
     found = list(passages.split(text, plan=plan))
     assert "".join(text[one.start : one.end] for one in found) == text

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import tracemalloc
+import weakref
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+import stillroom
 from stillroom.core.passages import Plan
 from stillroom.runtime import Predictor, reading
 from stillroom.tasks import Task
@@ -64,6 +65,7 @@ PROSE = st.lists(
 
 
 @given(text=PROSE, words=st.none() | st.integers(1, 5), at_once=st.integers(1, 4))
+@example(text="teh\ntehteh", words=1, at_once=1)
 def test_corrections_stand_where_they_stand_in_the_text(text: str, words: int | None, at_once: int) -> None:
     found = reading.read(reader(Proofreading(), words=words), text, at_once=at_once)
     assert [(one.start, one.end) for one in found.prediction.corrections] == [one.span() for one in SLIP.finditer(text)]
@@ -156,20 +158,14 @@ def test_a_hundred_pages_take_a_hundred_times_the_work_and_a_bounded_number_at_a
         assert hundred == pytest.approx(100 * one, rel=0.02)
 
 
-def test_memory_is_flat_where_parts_are_not_kept() -> None:
-    def peak(pages: int) -> int:
-        text = PAGE * pages
-        tracemalloc.start()
-        try:
-            for number, _ in enumerate(reading.parts(reader(Proofreading()), text, at_once=16)):
-                if number % 16 == 0:
-                    gc.collect()  # Python keeps the places of a few thousand tuples that are gone for new ones
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    peak(1)
-    assert peak(60) < 1.2 * peak(10)
+def test_no_more_is_held_than_is_read_together() -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = number = 0
+    for number, one in enumerate(reading.parts(reader(Proofreading()), PAGE * 100, at_once=16)):  # noqa: B007
+        alive.add(one)
+        most = max(most, len(alive))
+    assert number > 500
+    assert most <= 2 * 16
 
 
 def test_texts_are_taken_as_they_are_needed() -> None:
@@ -189,3 +185,19 @@ def test_every_plan_has_a_size_or_asks_for_it() -> None:
     for task in (Proofreading(), TextToText(), TextToText(goal="summary")):
         assert isinstance(task.passages, Plan)
     assert Classification(labels=("a", "b")).passages is None
+
+
+def test_a_real_student_reads_a_long_text(proofreader_folder: Path) -> None:
+    """It reads 48 tokens at once, and a sentence here has more."""
+    predictor = stillroom.load(proofreader_folder, verify=True)
+    text = "👍🏽 We recieved teh letter. " + "A long list of words, " * 20 + "recieved.\n\n" + "Teh end is fine. " * 60
+    found = reading.read(predictor, text)
+    assert [one.text for one in found.prediction.corrections] == ["recieved", "teh", "recieved", *["Teh"] * 60]
+    assert all(text[one.start : one.end] == one.text for one in found.prediction.corrections)
+    assert "We received the letter." in found.prediction.corrected
+    assert found.passages > 3
+    assert found.cuts
+    assert {one.why for one in found.cuts} == {reading.PARTED}
+    (whole,) = predictor.predict([text])
+    assert len(whole.corrections) < 10, "at once it is cut"
+    assert predictor.reach([text])[0] < len(text)

@@ -79,7 +79,7 @@ def _ends(text: str) -> Iterator[tuple[int, int, bool]]:
     start = 0
     for gap in _BLANK_LINE.finditer(text):
         yield from _sentences(text, start, gap.start())
-        yield gap.start(), gap.end(), True
+        yield _last_word(text, start, gap.start()), gap.end(), True
         start = gap.end()
     yield from _sentences(text, start, len(text))
     yield _last_word(text, start, len(text)), len(text), True

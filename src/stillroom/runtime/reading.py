@@ -81,6 +81,9 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
     Raises:
         InputError: no text that a student can read.
     """
+    if predictor.task.passages is None:
+        yield from _wholes(predictor, texts, at_once=at_once)
+        return
     kept: dict[int, str] = {}
 
     def passed() -> Iterator[tuple[int, str]]:
@@ -90,6 +93,13 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
 
     for owner, parts in groupby(_parts(predictor, passed(), at_once=at_once), key=lambda one: one[0]):
         yield _reading(predictor, kept.pop(owner), [one for _, one in parts])
+
+
+def _wholes(predictor: Predictor, texts: Iterable[str], *, at_once: int) -> Iterator[Reading]:
+    waiting = iter(texts)
+    while batch := list(islice(waiting, at_once)):
+        for text, said, reach in zip(batch, predictor.predict(batch), predictor.reach(batch), strict=True):
+            yield Reading(said, () if reach >= len(text) else (Cut(reach, len(text), UNREAD),), 1)
 
 
 def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterator[Part]:
@@ -171,31 +181,30 @@ def _limited(predictor: Predictor, text: str, plan: Plan) -> Plan:
 
 def _fitting(predictor: Predictor, batch: Sequence[Piece]) -> Iterator[Piece]:
     """The same pieces, those of which the student would not read all in smaller ones, or with what is not read."""
-    reached = predictor.reach([one.text for one in batch])
-    for one, reach in zip(batch, reached, strict=True):
-        if reach >= len(one.text):
-            yield one
-        elif predictor.task.passages is None or len(one.text) < 2:
-            start = one.passage.first
-            yield replace(one, cuts=(*one.cuts, Cut(start + reach, start + len(one.text), UNREAD)))
-        else:
-            yield from _fitting(predictor, list(_smaller(one, max(1, reach))))
+    for one, reach in zip(batch, predictor.reach([one.text for one in batch]), strict=True):
+        left = [(one, reach)]
+        while left:
+            piece, reach = left.pop()
+            if reach >= len(piece.text):
+                yield piece
+            elif predictor.task.passages is None or len(piece.text) < 2:
+                start = piece.passage.first
+                yield replace(piece, cuts=(*piece.cuts, Cut(start + reach, start + len(piece.text), UNREAD)))
+            else:
+                both = _parted(piece, max(1, reach))
+                left += reversed(list(zip(both, predictor.reach([part.text for part in both]), strict=True)))
 
 
-def _smaller(piece: Piece, most: int) -> Iterator[Piece]:
-    """The passages of a passage, each of so many characters at most."""
-    start = piece.passage.first
-    parts = list(passages.split(piece.text, plan=Plan(by="text", most=most)))
-    for one in parts:
-        last = one is parts[-1]
-        whole = Passage(
-            piece.passage.start if one is parts[0] else start + one.start,
-            piece.passage.end if last else start + one.end,
-            start + one.first,
-            start + one.last,
-            piece.passage.broken if last else one.broken,
-        )
-        yield replace(piece, passage=whole, text=piece.text[one.first : one.last])
+def _parted(piece: Piece, most: int) -> tuple[Piece, Piece]:
+    """A piece of so many characters at most, and the rest."""
+    head = next(passages.split(piece.text, plan=Plan(by="text", most=most)))
+    own, start = piece.passage, piece.passage.first
+    rest = piece.text[head.end :]
+    first = Passage(own.start, start + head.end, start + head.first, start + head.last, head.broken)
+    last = Passage(first.end, own.end, first.end, first.end + len(rest), own.broken)
+    return replace(piece, passage=first, text=piece.text[head.first : head.last]), replace(
+        piece, passage=last, text=rest
+    )
 
 
 def _reading(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:

@@ -85,6 +85,8 @@ class Task(Member, ABC):
     """A prediction as a program reads it, in the words of JSON Schema: what `as_dict` gives."""
     unsure: ClassVar[str] = "its answers do not say how sure they are"
     """Why nobody can tell how sure a student is of an answer; "": `sureness` does."""
+    corrects: ClassVar[bool] = False
+    """Whether a prediction has `corrections`, with which a text can be mended."""
     learns_gold: ClassVar[bool] = True
     """Whether gold is something that a student can be fitted to and chosen by; else it is for the test alone."""
 

@@ -100,6 +100,7 @@ class Proofreading(Task):
         },
     }
     unsure: ClassVar[str] = ""
+    corrects: ClassVar[bool] = True
 
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)

@@ -59,7 +59,7 @@ async def _proofread(service: Service, request: Request) -> Response:
     answer = await service.ask(request, [asked.text], model=model, version=asked.version)
     (one,) = answer.replies
     found = one.as_dict()
-    if "corrections" not in found:
+    if not answer.lane.task.corrects:
         raise _no_proofreader()
     place = _places(asked.text, asked.offsets)
     told: dict[str, Any] = {
@@ -84,7 +84,7 @@ async def _proofread(service: Service, request: Request) -> Response:
 
 
 def _only(service: Service) -> str:
-    names = {one.name for one in service.shelf.lanes if "corrections" in one.task.prediction["properties"]}
+    names = {one.name for one in service.shelf.lanes if one.task.corrects}
     if not names:
         raise _no_proofreader()
     if len(names) > 1:
