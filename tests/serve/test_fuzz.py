@@ -20,7 +20,7 @@ from tests.serve.processes import Served, served
 
 pytestmark = pytest.mark.slow
 
-BY_SCHEMA, BY_BYTES = 4_000, 20_000
+BY_SCHEMA, BY_BYTES = 1_400, 22_600
 _GROWTH_MB = 30.0  # what allocators keep; a request that left a kilobyte would come to as much
 _METHODS = ("POST", "GET", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "BREW")
 
