@@ -37,6 +37,7 @@ TOGETHER = {
     "tests/journey/test_data_free.py",
     "tests/journey/test_seeds.py",
     "tests/runtime/test_runtime.py",
+    "tests/serve/test_papers.py",
     "tests/symptoms/test_runs.py",
     "tests/test_audit.py",
     "tests/test_cli.py",

@@ -1,7 +1,7 @@
 // The page: the students that are served, the playground of the one that is chosen, its papers, and the key.
 
 import { button, make, save, say } from "/page/elements.js";
-import { failed, price } from "/page/notes.js";
+import { failed, perThousand } from "/page/notes.js";
 import { render } from "/page/papers.js";
 import * as server from "/page/server.js";
 
@@ -91,12 +91,12 @@ function listed(models, current) {
   nav.replaceChildren(make("p.small", { id: "models-title" }, "Students"), make("ul", { "aria-labelledby": "models-title" }, models.map((one) => make("li", {},
     make("a", { href: addressOf(one), "aria-current": one === current ? "page" : null }, make("span", {}, one.name), make("small", {}, taskName(one.task), one.versions > 1 && ` · ${one.version}`))))));
   const link = nav.querySelector("[aria-current]");
-  if (link && nav.scrollWidth > nav.clientWidth) nav.scrollLeft = link.offsetLeft - 16;
+  if (link && nav.scrollWidth > nav.clientWidth) nav.scrollLeft += link.getBoundingClientRect().left - nav.getBoundingClientRect().left - 16;
 }
 
 function head(model, task) {
   const facts = [["Version", make("code", { title: model.digest }, model.version)], ["Runs with", model.runner],
-    model.price_per_1000 !== undefined && model.price_per_1000 !== null && ["Price per 1,000 texts", price(model.price_per_1000, model.currency)]].filter(Boolean);
+    typeof model.teacher === "string" && ["Teacher behind it", model.teacher], perThousand(model) && ["Price per 1,000 texts", perThousand(model)]].filter(Boolean);
   return make("header.head", {}, make("p.kicker", {}, task.title), make("h1", {}, model.name), make("p.about", {}, task.about),
     make("div.row.facts", {}, make("dl", {}, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
       papers(model)));

@@ -3,7 +3,7 @@
 import { Answer } from "/page/answer.js";
 import { button, make, percent, say } from "/page/elements.js";
 import { field } from "/page/field.js";
-import { failed } from "/page/notes.js";
+import { failed, sidesOf } from "/page/notes.js";
 import { words } from "/page/places.js";
 import { ask } from "/page/server.js";
 
@@ -46,7 +46,8 @@ export function mount({ model }) {
 
   async function reasons() {
     if (!answer.last) return;
-    const { text, prediction } = answer.last;
+    const { text } = answer.last;
+    const { student: prediction } = sidesOf(answer.last.prediction);
     const every = words(text);
     if (every.length > MOST_WORDS) {
       why.replaceChildren(make("p.notice.calm", {}, `Every word is left out once to see what it did, so this is for up to ${MOST_WORDS} words. This text has ${every.length.toLocaleString("en")}.`));
@@ -57,7 +58,7 @@ export function mount({ model }) {
     try {
       const { predictions } = await ask(model, every.map((one) => text.slice(0, one.start) + text.slice(one.end)));
       if (mine !== turn) return;
-      why.replaceChildren(coloured(text, every, predictions.map((one) => prediction.score - (one.scores?.[prediction.label] ?? 0)), prediction.label));
+      why.replaceChildren(coloured(text, every, predictions.map((one) => prediction.score - (sidesOf(one).student.scores?.[prediction.label] ?? 0)), prediction.label));
     } catch (error) {
       if (mine === turn) why.replaceChildren(failed(error, reasons));
     }

@@ -6,20 +6,33 @@ import { places } from "/page/places.js";
 const amount = (value) => (value === 0 ? "0" : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(2))));
 export const price = (value, currency) => `${amount(value)}${currency ? ` ${currency}` : ""}`;
 
+const there = (value) => value !== undefined && value !== null;
+const facts = (...pairs) => make("dl.timing", {}, pairs.filter(([, value]) => there(value)).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+
+/** What a thousand texts cost on a side, in words; null where nobody measured it. */
+export function perThousand(model, side = "student") {
+  const told = model.price_per_1000;
+  if (typeof told === "number") return side === "student" ? price(told, model.currency) : null;
+  return there(told?.[side]) ? price(told[side], told.currency) : null;
+}
+
 /** How long an answer took, where the time went, and what a thousand cost. */
 export function timing(told, model, texts = 1) {
-  const parts = [["Student", told.answer === undefined ? null : milliseconds(told.answer - (told.queue ?? 0))],
-    ["in the queue", told.queue === undefined ? null : milliseconds(told.queue)],
-    ["there and back", milliseconds(told.trip)],
-    ["texts", texts > 1 ? String(texts) : null],
-    ["per 1,000 texts", model.price_per_1000 === undefined || model.price_per_1000 === null ? null : price(model.price_per_1000, model.currency)]];
-  return make("dl.timing", {}, parts.filter(([, value]) => value !== null).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return facts(["Server", there(told.answer) ? milliseconds(told.answer) : null], ["of it in the queue", there(told.queue) ? milliseconds(told.queue) : null],
+    ["there and back", milliseconds(told.trip)], ["texts", texts > 1 ? String(texts) : null], ["per 1,000 texts", perThousand(model)]);
+}
+
+/** Both answers where the teacher was asked too: `{student, teacher, ms, price}`. */
+export function sidesOf(prediction) {
+  if (prediction.student) return { student: prediction.student, teacher: prediction, ms: prediction.teacher_ms };
+  if (prediction.teacher?.prediction) return { student: prediction, teacher: prediction.teacher.prediction, ms: prediction.teacher.ms, price: prediction.teacher.price };
+  return { student: prediction, teacher: null };
 }
 
 const flagged = (flag) => {
   if (typeof flag === "string") return flag;
   const names = (flag.names ?? []).join(", ");
-  return [flag.detector ?? flag.kind ?? "flag", names && `found ${names}`, flag.action && `action: ${flag.action}`].filter(Boolean).join(" · ");
+  return [(flag.detector ?? flag.kind ?? "flag").replaceAll("_", " "), names && `found ${names}`, flag.action && `action: ${flag.action}`].filter(Boolean).join(" · ");
 };
 
 function cut(text, one) {
@@ -29,11 +42,14 @@ function cut(text, one) {
   return make("li", {}, `${where}: ${one.why}`, part && make("q", {}, part.length > 90 ? `${part.slice(0, 90)} …` : part));
 }
 
+const WHY = { down: "it does not answer", late: "it took too long", silent: "it said nothing", budget: "what may be spent is spent" };
+
 /** Notices under an answer; nothing where there is nothing to say. */
 export function notices(prediction, text = "") {
   const found = [];
+  const silent = typeof prediction.teacher === "string" ? ` The teacher could not be asked: ${WHY[prediction.teacher] ?? prediction.teacher}.` : "";
   if (prediction.escalated) found.push(make("p.notice.calm", {}, make("strong", {}, "The teacher was asked. "), "The student was not sure enough of this text."));
-  else if (prediction.sure === false) found.push(make("p.notice.unsure", {}, make("strong", {}, "Not sure. "), "The student’s confidence is below what was certified, and its answer stands all the same."));
+  else if (prediction.sure === false) found.push(make("p.notice.unsure", {}, make("strong", {}, "Not sure. "), "The student’s confidence is below what was certified, and its answer stands all the same.", silent));
   else if (prediction.sure === true) found.push(make("p.notice.good", {}, make("strong", {}, "Sure. "), "The student’s confidence is above what was certified."));
   const flags = prediction.flags ?? [];
   if (flags.length) found.push(make("div.notice.unsure", {}, make("strong", {}, counted(flags.length, "flag")), make("ul", {}, flags.map((one) => make("li", {}, flagged(one))))));
@@ -44,14 +60,11 @@ export function notices(prediction, text = "") {
 
 /** An answer, beside its teacher's where the server says that too. `shown(prediction)` makes what is seen of one. */
 export function beside(prediction, shown, { text, told, model, texts }) {
-  const own = make("section.side", {}, prediction.teacher && make("h3", {}, "Student"), shown(prediction), timing(told, model, texts));
-  const other = prediction.teacher;
-  const sides = other
-    ? make("div.sides", {}, own, make("section.side", {}, make("h3", {}, "Teacher"), shown(other.prediction),
-      make("dl.timing", {}, other.ms !== undefined && make("div", {}, make("dt", {}, "Teacher"), make("dd", {}, milliseconds(other.ms))),
-        other.price !== undefined && other.price !== null && make("div", {}, make("dt", {}, "this answer"), make("dd", {}, price(other.price, model.currency))))))
-    : own;
-  return [...notices(prediction, text), sides];
+  const { student, teacher, ms, price: paid } = sidesOf(prediction);
+  const own = make("section.side", {}, teacher && make("h3", {}, "Student"), shown(student), timing(told, model, texts));
+  const sides = teacher ? make("div.sides", {}, own, make("section.side", {}, make("h3", {}, "Teacher"), shown(teacher),
+    facts(["Teacher", there(ms) ? milliseconds(ms) : null], ["this answer", there(paid) ? price(paid, model.currency) : null], ["per 1,000 texts", perThousand(model, "teacher")]))) : own;
+  return [sides, ...notices(prediction, text)];
 }
 
 /** What went wrong, with another try. */
