@@ -1,4 +1,4 @@
-"""The page's files: what they are sent as, and that nothing in them comes from elsewhere or stands where no policy lets it."""
+"""The page's files: what they are sent as, and that nothing in them comes from elsewhere or breaks the policy."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def text(name: str) -> str:
 
 def sent(address: str, **headers: str) -> Response:
     path, _ = Routes(page.paths()).find(address, "GET")
-    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": address,
-                             "headers": [(name.replace("_", "-").encode(), one.encode()) for name, one in headers.items()]}  # fmt: skip
+    told = [(name.replace("_", "-").encode(), one.encode()) for name, one in headers.items()]
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": address, "headers": told}
     assert path.scope is None, "the page asks for the key"
     return asyncio.run(path.answer(None, Request(scope)))  # type: ignore[arg-type]
 

@@ -2,21 +2,21 @@
 
 import { make } from "/page/elements.js";
 
-const INLINE = /(?<code>`+)(?<inside>.+?)\k<code>|\*\*(?<strong>.+?)\*\*|(?<![\w*])\*(?<em>[^*\s](?:[^*]*[^*\s])?)\*(?![\w*])|\[(?<label>(?:\\.|[^\]])*)\]\((?<link>[^)\s]*)\)|\\(?<escaped>[!-\/:-@[-`{-~])|&(?<entity>lt|gt|amp|quot|nbsp);/s;
+const INLINE = /(?<code>`+)(?<inside>.+?)\k<code>|\*\*(?<strong>.+?)\*\*|(?<![\w*])\*(?<em>[^*\s](?:[^*]*[^*\s])?)\*(?![\w*])|(?<image>!)?\[(?<label>(?:\\.|[^\]])*)\]\((?<link>[^)\s]*)\)|\\(?<escaped>[!-\/:-@[-`{-~])|&(?<entity>lt|gt|amp|quot|nbsp);/s;
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', nbsp: "\u00a0" };
 
 /** Words of a line with what is emphasised, code and linked in them. */
 function inline(text) {
   const made = [];
   for (let found; (found = INLINE.exec(text)); text = text.slice(found.index + found[0].length)) {
-    const { inside, strong, em, label, link, escaped, entity } = found.groups;
+    const { inside, strong, em, image, label, link, escaped, entity } = found.groups;
     made.push(text.slice(0, found.index));
     if (inside !== undefined) made.push(make("code", {}, inside));
     else if (strong !== undefined) made.push(make("strong", {}, inline(strong)));
     else if (em !== undefined) made.push(make("em", {}, inline(em)));
     else if (escaped !== undefined) made.push(escaped);
     else if (entity !== undefined) made.push(ENTITIES[entity]);
-    else if (/^https?:\/\//i.test(link)) made.push(make("a", { href: link, rel: "noopener noreferrer", target: "_blank" }, inline(label)));
+    else if (!image && /^https?:\/\//i.test(link)) made.push(make("a", { href: link, rel: "noopener noreferrer", target: "_blank" }, inline(label)));
     else made.push(...inline(label));
   }
   made.push(text);
