@@ -33,10 +33,13 @@ WATCHED = """
 window.asked = [];
 const own = window.fetch;
 window.fetch = async (address, options = {}) => {
-  const note = {address, texts: options.body ? JSON.parse(options.body).texts : [], given_up: false};
+  const body = options.body ? JSON.parse(options.body) : {};
+  const note = {address, body, texts: body.texts ?? [], given_up: false};
   window.asked.push(note);
   options.signal?.addEventListener("abort", () => { note.given_up = true; });
-  const planted = window.planted && address === "/predict" ? window.planted() : null;
+  const described = address === "/openapi.json" && window.described;
+  const planted = described ? new Response(JSON.stringify(described))
+    : address === "/predict" ? window.planted?.(body.texts) : null;
   const found = planted ?? await own(address, options);
   if (!window.changed || !found.ok || address !== "/predict") return found;
   const told = await found.json();
@@ -451,6 +454,98 @@ def test_its_teacher_and_what_was_done_to_a_text_stand_beside_it(visitor: Visito
     assert "The teacher was asked" in notices
     assert "personal data · found email · action: mask" in notices
     assert visitor.js("return document.querySelector('.notice q').textContent") == "🙂 great film"[3:6]
+
+
+def test_a_file_is_dropped_on_the_text(visitor: Visitor) -> None:
+    visitor.open("proofs")
+    visitor.find("textarea")
+    drop = (
+        "const carried = new DataTransfer(); carried.items.add(new File([new Uint8Array(arguments[0])], arguments[1]));"
+        "document.querySelector('textarea').dispatchEvent("
+        "new DragEvent('drop', {dataTransfer: carried, bubbles: true, cancelable: true}))"
+    )
+    visitor.js(drop, list(f"\ufeff{WRONG}\r\n👍".encode()), "letter.md")
+    visitor.until_underlined("awfull")
+    assert visitor.text == f"{WRONG}\n👍"
+    visitor.js(drop, list(f'{{"text": "{OTHER}"}}\n{{"text": "{WRONG}"}}'.encode()), "rows.jsonl")
+    visitor.until_underlined("graet", "awfull")
+    visitor.js(drop, [0xFF, 0xFE, 0x00], "picture.txt")
+    assert "no text in UTF-8" in visitor.wait("document.querySelector('[role=alert]')?.innerText")
+    assert visitor.text == f"{OTHER}\n{WRONG}"
+
+
+def _mount(visitor: Visitor, task: str, answers: str, **model: Any) -> None:
+    """The playground of a task with a student that answers what `answers`, a function of texts, makes up."""
+    visitor.open("toy")
+    visitor.find("textarea")
+    visitor.js(f"window.planted = texts => new Response(JSON.stringify({{predictions: ({answers})(texts)}}))")
+    told = json.dumps({"name": "made-up", "versions": 1, **model})
+    failed = visitor.await_js(
+        f"const {{mount}} = await import('/page/{task}.js');"
+        f"document.querySelector('main').replaceChildren(...mount({{model: {told}}}).nodes)"
+    )
+    assert failed is None
+
+
+def test_what_is_named_is_marked_at_its_place(visitor: Visitor) -> None:
+    text = "👩‍👩‍👧 and Ada 𝒜 in Oslo"
+    spans = [{"start": text.index(one), "end": text.index(one) + len(one), "text": one, "label": label, "score": 0.91}
+             for one, label in (("Ada", "PER"), ("Oslo", "<LOC>"))]  # fmt: skip
+    _mount(visitor, "token_labelling", f"texts => [{{spans: {json.dumps(spans)}}}]", labels=["PER", "<LOC>", "ORG"])
+    visitor.write(text)
+    visitor.wait("document.querySelectorAll('.entity').length === 2")
+    found = visitor.js(
+        "return [...document.querySelectorAll('.entity')].map(e => [e.firstChild.textContent, e.lastChild.textContent])"
+    )
+    assert found == [["Ada", "PER"], ["Oslo", "<LOC>"]]
+    counts = visitor.js("return [...document.querySelectorAll('.labels li')].map(e => e.textContent)")
+    assert counts == ["PER1", "<LOC>1", "ORG0"]
+
+
+def test_the_nearest_line_stands_first(visitor: Visitor) -> None:
+    vectors = {"query": [1.0, 0.0], "far": [-1.0, 0.1], "near": [3.0, 0.3], "middle": [1.0, 1.0]}
+    _mount(visitor, "embeddings", f"texts => texts.map(one => ({{vector: {json.dumps(vectors)}[one]}}))")
+    visitor.write("far\nmiddle\nnear\nfar\n\n")
+    visitor.write("query", into="#query")
+    visitor.wait("document.querySelectorAll('.ranked li').length === 3")
+    found = visitor.js("return [...document.querySelectorAll('.ranked li')].map(e => "
+                       "[e.querySelector('.name').textContent, e.querySelector('.number').textContent])")  # fmt: skip
+    query = np.array(vectors["query"])
+    expected = {one: float(query @ of / np.linalg.norm(of)) for one, of in vectors.items() if one != "query"}
+    assert found == [[one, f"{expected[one]:.2f}"] for one in sorted(expected, key=lambda one: -expected[one])]
+    assert sorted(visitor.js("return window.asked.flatMap(one => one.texts)")) == sorted(vectors), "each once"
+
+
+def test_a_text_is_as_long_as_it_is_asked_to_be_where_the_server_takes_that(visitor: Visitor) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    visitor.open("toy")
+    described = {"components": {"schemas": {"Ask": {"properties": {"length": {"anyOf": [
+        {"enum": ["short", "long"]}, {"type": "null"}]}}}}}}  # fmt: skip
+    _mount(visitor, "text_to_text", "texts => texts.map(one => ({text: one.slice(0, 5)}))")
+    assert visitor.js("return document.querySelector('#length')") is None
+    visitor.js(f"window.described = {json.dumps(described)}")
+    visitor.await_js(
+        "const {mount} = await import('/page/text_to_text.js');"
+        "const {nodes} = mount({model: {name: 'x', versions: 1}}); document.querySelector('main').replaceChildren(...nodes)"
+    )
+    visitor.find("#length").send_keys("short")
+    visitor.write("A longer text.")
+    visitor.chord(Keys.CONTROL, Keys.ENTER)
+    assert visitor.wait("document.querySelector('.written')?.textContent") == "A lon"
+    assert visitor.js("return window.asked.at(-1).body.length") == "short"
+
+
+def test_a_beginning_is_gone_on_with_again_and_again(visitor: Visitor) -> None:
+    _mount(
+        visitor, "generation", "texts => texts.map(one => ({text: ` ${one.split(' ').length}`, bits_per_byte: 1.25}))"
+    )
+    visitor.write("the ship")
+    visitor.click("Continue")
+    assert visitor.wait("document.querySelector('.written')?.textContent") == "the ship 2"
+    visitor.click("Go on from there")
+    visitor.wait("document.querySelector('.written')?.textContent === 'the ship 2 3'")
+    assert "1.25 bits per byte" in visitor.js("return document.querySelector('.written + .small').textContent")
 
 
 def test_card_and_report_are_a_click_away(visitor: Visitor) -> None:

@@ -78,7 +78,19 @@ function report(model) {
 // The students
 
 const addressOf = (model) => `#${encodeURIComponent(model.name)}${model.versions > 1 ? `@${model.version}` : ""}`;
-const taskName = (task) => task.replaceAll("_", " ");
+const playgrounds = new Map(); // task → its file, where there is one
+
+/** What this page can do for a task; of one that it does not know it says so. */
+function playground(task) {
+  return playgrounds.get(task) ?? { title: task.replaceAll("_", " "), about: "", mount: () => ({ leave() {}, focus() {},
+    nodes: [make("p.empty", {}, "This page has no playground for it. The server can be asked all the same: see API.")] }) };
+}
+
+async function load(task) {
+  try {
+    playgrounds.set(task, await import(`/page/${task}.js`));
+  } catch { /* a stranger's task */ }
+}
 
 function chosen(models) {
   const wanted = location.hash;
@@ -89,7 +101,7 @@ function listed(models, current) {
   nav.hidden = models.length < 2;
   at("frame").classList.toggle("alone", models.length < 2);
   nav.replaceChildren(make("p.small", { id: "models-title" }, "Students"), make("ul", { "aria-labelledby": "models-title" }, models.map((one) => make("li", {},
-    make("a", { href: addressOf(one), "aria-current": one === current ? "page" : null }, make("span", {}, one.name), make("small", {}, taskName(one.task), one.versions > 1 && ` · ${one.version}`))))));
+    make("a", { href: addressOf(one), "aria-current": one === current ? "page" : null }, make("span", {}, one.name), make("small", {}, playground(one.task).title, one.versions > 1 && ` · ${one.version}`))))));
   const link = nav.querySelector("[aria-current]");
   if (link && nav.scrollWidth > nav.clientWidth) nav.scrollLeft += link.getBoundingClientRect().left - nav.getBoundingClientRect().left - 16;
 }
@@ -110,23 +122,15 @@ function papers(model) {
   return row;
 }
 
-async function open(models, { focus = false } = {}) {
+function open(models, { focus = false } = {}) {
   const model = chosen(models);
   if (shown?.model === model) return;
   shown?.leave();
   listed(models, model);
   document.title = `${model.name} · stillroom`;
-  main.setAttribute("aria-busy", "true");
-  const place = make("div.bench");
-  let task;
-  try {
-    task = await import(`/page/${model.task}.js`);
-  } catch {
-    task = { title: taskName(model.task), about: "", mount: () => ({ nodes: [make("p.empty", {}, "This page has no playground for it. The server can be asked all the same: see API.")], leave() {}, focus() {} }) };
-  }
+  const task = playground(model.task);
   const mounted = task.mount({ model });
-  if (task.wide) place.classList.add("wide");
-  place.append(...mounted.nodes);
+  const place = make(`div.bench${task.wide ? ".wide" : ""}`, {}, mounted.nodes);
   main.replaceChildren(head(model, task), place);
   main.setAttribute("aria-busy", "false");
   shown = { model, place, leave: mounted.leave, focus: mounted.focus };
@@ -139,9 +143,9 @@ async function begin() {
     const models = await server.models();
     if (!models.length) throw new server.Trouble("The server has no student yet. Try again in a while.");
     for (const one of models) one.versions = models.filter((other) => other.name === one.name).length;
-    models.forEach((one) => { one.labels ??= []; });
+    await Promise.all([...new Set(models.map((one) => one.task))].map(load));
     addEventListener("hashchange", () => open(models, { focus: true }));
-    await open(models);
+    open(models);
   } catch (error) {
     main.setAttribute("aria-busy", "false");
     main.replaceChildren(failed(error, begin));
