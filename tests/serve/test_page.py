@@ -527,7 +527,8 @@ def test_a_text_is_as_long_as_it_is_asked_to_be_where_the_server_takes_that(visi
     visitor.js(f"window.described = {json.dumps(described)}")
     visitor.await_js(
         "const {mount} = await import('/page/text_to_text.js');"
-        "const {nodes} = mount({model: {name: 'x', versions: 1}}); document.querySelector('main').replaceChildren(...nodes)"
+        "const {nodes} = mount({model: {name: 'x', versions: 1}});"
+        "document.querySelector('main').replaceChildren(...nodes)"
     )
     visitor.find("#length").send_keys("short")
     visitor.write("A longer text.")
@@ -653,6 +654,21 @@ def test_the_field_and_what_lies_under_it_are_the_same_to_the_line(visitor: Visi
         "return [u.scrollHeight, o.scrollHeight]"
     )
     assert under == over
+
+
+def test_the_letters_lie_above_their_underlines(visitor: Visitor) -> None:
+    """What is looked at has a ground of its own, which must not hide it."""
+    from selenium.webdriver.common.keys import Keys
+
+    visitor.open("proofs")
+    visitor.write(WRONG)
+    visitor.until_underlined("awfull")
+    visitor.press(Keys.F8)
+    x, y, width, height = visitor.wait(
+        "(r => [r.x, r.y, r.width, r.height].map(Math.round))(document.querySelector('.here').getBoundingClientRect())"
+    )
+    seen = pixels(visitor.browser)[y : y + height, x : x + width]
+    assert (seen.sum(axis=2) < 200).sum() > 50, "dark letters"
 
 
 def test_who_wants_no_motion_sees_none(visitor: Visitor) -> None:
