@@ -54,6 +54,7 @@ TOGETHER = {
     "tests/serve/test_server.py",
     "tests/serve/test_traces.py",
     "tests/serve/test_guard.py",
+    "tests/serve/test_papers.py",
     "tests/symptoms/test_runs.py",
     "tests/test_audit.py",
     "tests/test_cli.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 from collections.abc import Collection
 from functools import cache
 from typing import Any
@@ -13,6 +14,9 @@ from stillroom.core.errors import missing_extra
 from stillroom.core.proofs import Mark
 
 AMERICAN = "american"
+
+#: A linter that is asked by a second thread while it answers refuses.
+_turn = threading.Lock()
 
 
 def version(*, needed_by: str) -> str:
@@ -31,7 +35,9 @@ def corrected(text: str, *, needed_by: str, dialect: str = AMERICAN, without: Co
     """The text with the first suggestion for each thing that they find, but for some kinds of things."""
     linter, harper = _linter(dialect, needed_by=needed_by)
     made = []
-    for lint in linter.lint(text, language=harper.Language.PLAINTEXT):
+    with _turn:
+        found = linter.lint(text, language=harper.Language.PLAINTEXT)
+    for lint in found:
         if not lint.suggestions or lint.lint_kind in without:
             continue
         first, span = lint.suggestions[0], lint.span

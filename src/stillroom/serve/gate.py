@@ -89,7 +89,9 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *extra]
+                own = list(message.get("headers", ()))
+                told = {name for name, _ in own}  # what an answer says for itself is not said twice
+                message["headers"] = [*own, *(one for one in extra if one[0] not in told)]
             await send(message)
 
         fault: Fault | None = None

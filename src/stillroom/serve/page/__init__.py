@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -19,7 +18,14 @@ if TYPE_CHECKING:
     from stillroom.serve.service import Service
 
 _FIRST = "index.html"
-_KINDS = {".html", ".css", ".js", ".svg", ".webmanifest"}
+# Told here, because a machine's own table may say otherwise, and a browser runs no script of another type.
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+}
 
 
 @cache
@@ -27,10 +33,10 @@ def _files() -> dict[str, tuple[bytes, str, str]]:
     """Address → bytes, type and digest."""
     found = {}
     for one in resources.files(__name__).iterdir():
-        if any(one.name.endswith(ending) for ending in _KINDS):
+        told = _KINDS.get(one.name.rpartition(".")[2])
+        if told:
             data = one.read_bytes()
             at = "/" if one.name == _FIRST else f"/page/{one.name}"
-            told = mimetypes.guess_type(one.name)[0] or "application/manifest+json"
             found[at] = data, told, f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     return found
 
