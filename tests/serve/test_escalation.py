@@ -138,7 +138,7 @@ def test_what_it_is_sure_of_it_answers_itself(certified: Path) -> None:
         assert [(one["sure"], "escalated" in one) for one in told] == [(True, False)] * 2
         cost = client.get("/models/toy/cost").json()
         assert (cost["escalated"], cost["paid_share"] < 1) == (0, True)
-        (beside,) = client.post("/predict", json={"text": TEXTS[0], "beside": True}).json()["predictions"]
+        (beside,) = client.post("/predict", json={"text": TEXTS[0], "teacher": "beside"}).json()["predictions"]
         assert beside["teacher"]["prediction"]["label"] == Elder(certified).ask(TEXTS[:1])[0].label
         assert beside["teacher"]["price"] > 0
         assert "escalated" not in beside

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
@@ -39,6 +39,10 @@ TOLD = "stillroom.told"
 _SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
+
+
+#: When the teacher behind a student is asked.
+Asking = Literal["when_unsure", "beside", "never"]
 
 
 class Gone(Exception):
@@ -120,9 +124,9 @@ class Service:
         model: str | None,
         version: str | None = None,
         deadline_s: float | None = None,
-        beside: bool = False,
+        teacher: Asking = "when_unsure",
     ) -> Answered:
-        """Have a request's texts answered; `beside`: by its teacher too, where one stands behind it.
+        """Have a request's texts answered, and by the teacher behind the student where it is to be asked.
 
         Raises:
             Fault: too many texts, or one that is too long.
@@ -140,7 +144,7 @@ class Service:
             pieces = await _pieces(lane, looked.texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
             own = _replies(lane, looked.texts, pieces, said)
-            replies = await self._escalated(lane, looked.texts, own, beside=beside)
+            replies = await self._escalated(lane, looked.texts, own, asking=teacher)
             traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in replies))
         told, notes = await self._watch.answered(at, looked.texts, [one.prediction for one in replies])
         replies = [
@@ -153,13 +157,16 @@ class Service:
         return Answered(lane, replies, waited, took)
 
     async def _escalated(
-        self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply], *, beside: bool
+        self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply], *, asking: Asking
     ) -> Sequence[Reply]:
         """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked.
 
-        `beside`: it is asked about all of them, and what it says is told beside what the student says.
+        Asked `beside`, it says something of all of them, which is told beside what the student says.
         """
         lane.texts += len(texts)
+        if asking == "never":
+            return replies
+        beside = asking == "beside"
         asked = [place for place, one in enumerate(replies) if beside or one.notes.get("sure") is False]
         if lane.escalation is None or not asked:
             return replies

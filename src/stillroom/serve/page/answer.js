@@ -34,7 +34,7 @@ export class Answer {
     return this.turn.take(async (signal) => {
       this.busy(true);
       try {
-        const { predictions: [prediction], timing } = await ask(this.model, [text], { signal, ...more });
+        const { predictions: [prediction], timing } = await ask(this.model, [text], { signal, ...(this.model.teacher ? { teacher: "beside" } : {}), ...more });
         this.last = { prediction, text };
         this.body.replaceChildren(...beside(prediction, (one) => this.shown(one, text), { text, told: timing, model: this.model }));
         this.tools.hidden = false;

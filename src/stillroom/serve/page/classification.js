@@ -56,7 +56,7 @@ export function mount({ model }) {
     const mine = turn += 1;
     why.replaceChildren(make("p.empty", {}, "Leaving out each word once …"));
     try {
-      const { predictions } = await ask(model, every.map((one) => text.slice(0, one.start) + text.slice(one.end)));
+      const { predictions } = await ask(model, every.map((one) => text.slice(0, one.start) + text.slice(one.end)), { teacher: "never" });
       if (mine !== turn) return;
       why.replaceChildren(coloured(text, every, predictions.map((one) => prediction.score - (sidesOf(one).student.scores?.[prediction.label] ?? 0)), prediction.label));
     } catch (error) {

@@ -47,7 +47,7 @@ const WHY = { down: "it does not answer", late: "it took too long", silent: "it 
 /** Notices under an answer; nothing where there is nothing to say. */
 export function notices(prediction, text = "") {
   const found = [];
-  const silent = typeof prediction.teacher === "string" ? ` The teacher could not be asked: ${WHY[prediction.teacher] ?? prediction.teacher}.` : "";
+  const silent = typeof prediction.teacher_silent === "string" ? ` The teacher could not be asked: ${WHY[prediction.teacher_silent] ?? prediction.teacher_silent}.` : "";
   if (prediction.escalated) found.push(make("p.notice.calm", {}, make("strong", {}, "The teacher was asked. "), "The student was not sure enough of this text."));
   else if (prediction.sure === false) found.push(make("p.notice.unsure", {}, make("strong", {}, "Not sure. "), "The student’s confidence is below what was certified, and its answer stands all the same.", silent));
   else if (prediction.sure === true) found.push(make("p.notice.good", {}, make("strong", {}, "Sure. "), "The student’s confidence is above what was certified."));

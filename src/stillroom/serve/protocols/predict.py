@@ -15,7 +15,7 @@ from stillroom.runtime.reading import Part
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.service import Reply, Service
+from stillroom.serve.service import Asking, Reply, Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
 
@@ -32,8 +32,8 @@ class Ask(Body):
     """A text, or several."""
     deadline_ms: float | None = Field(None, gt=0, le=3_600_000)
     """Within which the answer is of use; none: the server's."""
-    beside: bool = False
-    """Its teacher's answer too, where one stands behind it."""
+    teacher: Asking = "when_unsure"
+    """When its teacher is asked, where one stands behind it; `beside`: always, and what both say is told."""
     stream: bool = False
     """Of one text: what is said of each passage as it is said, as server-sent events, and at last of the whole."""
 
@@ -72,7 +72,7 @@ async def _predict(service: Service, request: Request) -> Response:
     texts = asked.texts if asked.text is None else [asked.text]
     seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     answer = await service.ask(
-        request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, beside=asked.beside
+        request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher
     )
     told: dict[str, Any] = {
         "model": answer.lane.name,
