@@ -15,6 +15,7 @@ from pydantic import Field
 from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
+from stillroom.core.scripted import Scripted
 from stillroom.core.tagging import Span, Tagged
 from stillroom.tasks import Rows, ToyRow
 from stillroom.tasks._labels import Labels
@@ -215,6 +216,10 @@ class TokenLabelling(Labels):
             )
             for text, some in zip(texts, tagging.read(said, self.labels), strict=True)
         ]
+
+    def in_browser(self) -> Scripted:
+        """The same search for tags that make sense."""
+        return Scripted({"kind": self.kind, "labels": list(self.labels)})
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which a word before a span gives its label away."""

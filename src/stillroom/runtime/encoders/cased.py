@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer
 
+from stillroom.core.scripted import Scripted
 from stillroom.core.words import Words
 from stillroom.runtime.encoders import Encode, Ids, ReadWords, WordEncoder
 from stillroom.runtime.encoders.tokens import FILE, Tokens, words_of
@@ -35,6 +36,10 @@ class Cased(WordEncoder):
         """The tokenizer in a folder."""
         read = self.open_words(folder)
         return lambda texts: read(texts)[0]
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The tokenizer's script, and the ways to write a token."""
+        return Scripted({"kind": self.kind, "size": self.size}).holding(tokens=self.tokens.in_browser(folder))
 
     def open_words(self, folder: Path) -> ReadWords:
         """The same with the words that the tokens make."""

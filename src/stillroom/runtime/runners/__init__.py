@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stillroom.core import scripted
 from stillroom.core.plugins import Member
+from stillroom.core.scripted import Scripted
 
 #: Texts to outputs in the shape of the task, in order.
 Serve = Callable[[Sequence[str]], Any]
@@ -19,3 +21,11 @@ class Runner(Member, ABC):
     @abstractmethod
     def open(self, folder: Path, *, threads: int) -> Serve:
         """The student in a bundle's folder."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """What runs the student in a bundle's folder in a browser.
+
+        Raises:
+            MismatchError: nothing does.
+        """
+        raise scripted.refused(f"the runner `{self.kind}`")
