@@ -116,6 +116,8 @@ TABLES: dict[str, tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]] = {
 def graph(path: Path, *, classes: int, words: bool, planted: Mapping[str, int] | None = None) -> None:
     """An ONNX graph as exports are: the logits of a token are a row of a table, those of a text their sum.
 
+    The table goes through a product that changes nothing, so that there is something to quantize.
+
     `planted` are tokens with the output that is by far the highest of theirs.
     """
     import onnx
@@ -125,17 +127,25 @@ def graph(path: Path, *, classes: int, words: bool, planted: Mapping[str, int] |
     for token, output in (planted or {}).items():
         table[tokenizer().token_to_id(token), output] = 12.0
     node, value = helper.make_node, helper.make_tensor_value_info
-    gathered = node("Gather", ["table", "ids"], ["logits" if words else "each"])
+    gathered = [
+        node("Gather", ["table", "ids"], ["rows"]),
+        node("MatMul", ["rows", "same"], ["logits" if words else "each"]),
+    ]
     summed = [
         node("Cast", ["mask"], ["some"], to=TensorProto.FLOAT),
         node("Unsqueeze", ["some", "last"], ["wide"]),
         node("Mul", ["each", "wide"], ["kept"]),
         node("ReduceSum", ["kept", "first"], ["logits"], keepdims=0),
     ]
-    nodes = [gathered, *([node("Identity", ["mask"], ["unused"])] if words else summed)]
+    nodes = [*gathered, *([node("Identity", ["mask"], ["unused"])] if words else summed)]
     given = [value("ids", TensorProto.INT64, ["batch", "length"]), value("mask", TensorProto.BOOL, ["batch", "length"])]
     told = value("logits", TensorProto.FLOAT, ["batch", "length", classes] if words else ["batch", classes])
-    constants = {"table": table, "last": np.array([2]), "first": np.array([1])}
+    constants = {
+        "table": table,
+        "same": np.eye(classes, dtype=np.float32),
+        "last": np.array([2]),
+        "first": np.array([1]),
+    }
     held = [numpy_helper.from_array(one, name) for name, one in constants.items()]
     made = helper.make_graph(nodes, "student", given, [told], held)
     onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
@@ -157,6 +167,7 @@ def bundle(
     task: Mapping[str, Any],
     runners: Mapping[str, Mapping[str, Any]],
     files: Path,
+    parity: float = 1e-3,
     texts: Sequence[str] = ("the film was great", "a dull film today, he met Mira in Oslo"),
 ) -> Artifact:
     """A bundle of these runners, the first one its default, with that one's golden answers."""
@@ -170,10 +181,10 @@ def bundle(
             "task": built.model_dump(mode="json"),
             "student": "by chance",
             "default": next(iter(runners)),
-            "temperature": 1.5,
+            "temperature": 1.5 if built.learns_gold else 1.0,
             # They are by chance, so that others than the default say something else.
             "runners": {
-                name: {"settings": dict(one), "files": names, "parity": 1e-3 if one == first else 1e3}
+                name: {"settings": dict(one), "files": names, "parity": parity if one == first else 1e3}
                 for name, one in runners.items()
             },
         }

@@ -128,7 +128,8 @@ def _chosen(found: Predictor, named: str | None, onnxruntime: Path | None) -> tu
     if named is not None and named not in told:
         runtime.load(found.folder, runner=named)  # says so
     others = sorted(told.keys() - {found.runner}, key=lambda one: _bytes(found.folder, told[one]["files"]))
-    task, problems = found.task.in_browser(), []
+    task = found.task.in_browser()
+    problems: list[Problem] = []
     for name in [named] if named else [found.runner, *others]:
         try:
             own = plugins.build("runtime.runners", told[name]["settings"]).in_browser(found.folder)

@@ -30,7 +30,7 @@ worker.onmessage = ({ data }) => {
     const { count, gap } = data.verified;
     state("Ready", "good");
     const told = count === 1 ? "The golden answer agrees" : `All ${count} golden answers agree`;
-    $("verified").textContent = `${told} with those it was shipped with. Largest difference: ${gap === 0 ? "none" : gap.toPrecision(1)}.`;
+    $("verified").textContent = `${told} with those it was shipped with. Largest difference: ${gap < 1e-5 ? "under 0.00001" : gap.toPrecision(1)}.`;
     document.documentElement.dataset.ready = "";
   } else if (data.failed) failed(data.failed);
   else {

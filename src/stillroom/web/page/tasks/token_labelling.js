@@ -21,8 +21,8 @@ function path(tables, outputs) {
     reached = now;
   }
   const found = [highest(reached)];
-  for (const from of came.reverse()) found.unshift(from[found[0]]);
-  return found;
+  for (const from of came.reverse()) found.push(from[found.at(-1)]);
+  return found.reverse();
 }
 
 /** The logarithm of how probable each is, also of what is next to impossible. */
