@@ -92,6 +92,17 @@ def test_every_command_is_held_here() -> None:
         assert all(option.help for option in one.params), name
 
 
+def test_a_recipe_travels_to_its_bundle_before_it_is_written_for_a_browser(
+    command: Command, mine: tuple[str, ...], travelled: Travelled, tmp_path: Path
+) -> None:
+    said = command("export", *mine, "--format", "web", "--out", tmp_path / "site", "--json")
+    assert said.code == 0, said.err
+    assert said.json()["folder"] == str(tmp_path / "site")
+    told = json.loads((tmp_path / "site" / "student" / "student.json").read_text(encoding="utf-8"))
+    assert told["digest"] == travelled.run.artifacts["export"].digest
+    assert told["title"] == "mine"
+
+
 def test_version(command: Command) -> None:
     assert command("--version") == Said(0, f"stillroom {stillroom.__version__}\n", "")
 

@@ -279,6 +279,28 @@ class TestAlone:
         opened(page, site)
         assert answers(page, ["the film was great"], "outputs") == before
 
+    def test_a_newer_student_is_taken_when_it_is_asked_for(
+        self, browser: Any, sites: Callable[[str], Site], tmp_path: Path
+    ) -> None:
+        old, new = sites("bag"), sites("static")
+        shutil.copytree(old.folder, tmp_path / "site")
+        site = Site(tmp_path / "site", old.bundle, old.runner).open()
+        runner = "document.getElementById('made').textContent.match(/Runner [^,]*/)[0]"
+        try:
+            page = opened(browser, site)
+            until(page, "document.documentElement.dataset.offline !== undefined")
+            shutil.rmtree(site.folder)
+            shutil.copytree(new.folder, site.folder)
+            opened(page, site)
+            assert page.execute_script(f"return {runner}") == "Runner bag", "what was kept, until somebody says so"
+            until(page, "!document.getElementById('newer').hidden")
+            page.execute_script("document.getElementById('take').click()")
+            taken = "document.documentElement.dataset.ready !== undefined"
+            until(page, f"{taken} && {runner} === 'Runner static'")
+            assert len(page.execute_async_script("caches.keys().then(arguments[0])")) == 1, "the old one is gone"
+        finally:
+            site.close()
+
     def test_no_word_leaves_it(self, browser: Any, sites: Callable[[str], Site]) -> None:
         """Only listed files are asked for; and where a script tried to send something, the policy stops it."""
         site = sites("static")

@@ -21,6 +21,8 @@ from stillroom.core.tagging import Tagged
 from stillroom.runtime.encoders import Encoder, WordEncoder
 from stillroom.runtime.encoders.cased import Cased
 from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.runtime.runners import Runner
+from stillroom.tasks import Task
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.token_labelling import TokenLabelling
 from tests.web import scenes
@@ -200,6 +202,17 @@ def test_sentences_are_the_same(page: Path, tmp_path: Path) -> None:
     assert ask(page, tmp_path, [{"what": "sentences", "texts": texts}])[0] == [
         [list(place) for place in sentences.spans(text)] for text in texts
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "folder"), [("runtime.runners", "runners"), ("runtime.encoders", "encoders"), ("tasks", "tasks")]
+)
+def test_who_says_that_a_script_does_it_has_one(family: str, folder: str) -> None:
+    """And the other way round: a script that no member speaks for is never run."""
+    base = {"runtime.runners": Runner, "runtime.encoders": Encoder, "tasks": Task}[family].in_browser  # type: ignore[attr-defined]
+    found = {name for name in plugins.names(family) if plugins.member(family, name).in_browser is not base}  # type: ignore[attr-defined]
+    scripts = {path.stem for path in (Path(stillroom.web.__file__).parent / "page" / folder).glob("*.js")}
+    assert found == scripts - {"open", "edits", "spelling"}
 
 
 class TestRefusals:

@@ -13,6 +13,7 @@ from stillroom import web
 from stillroom.core import scripted
 from stillroom.core.artifact import Artifact, file_sha256
 from stillroom.core.errors import ArtifactError, InputError, MismatchError, NoNetwork, OutsideError
+from stillroom.core.scripted import Scripted
 from stillroom.web import _runtime
 from tests.test_cli import Command, command  # noqa: F401  a fixture
 from tests.web import scenes
@@ -153,6 +154,16 @@ class TestWhichRunner:
         assert len(refused.value.problems) == 2
         assert refused.value.exit_code == 2
         assert not (tmp_path / "site").exists()
+
+
+def test_a_task_of_somebody_else_without_a_script(
+    bag: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "stillroom.tasks.classification.Classification.in_browser", lambda self: Scripted({"kind": "ours"})
+    )
+    with pytest.raises(MismatchError, match="`ours` of the tasks, for which no script is here"):
+        web.write(bag.folder, out=tmp_path / "site")
 
 
 def _refuses(self: Any, folder: Path) -> None:

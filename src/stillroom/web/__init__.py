@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 from stillroom import runtime
-from stillroom.core import artifact, plugins
+from stillroom.core import artifact, plugins, scripted
 from stillroom.core.errors import (
     ArtifactError,
     InputError,
@@ -143,6 +143,9 @@ def _chosen(found: Predictor, named: str | None, onnxruntime: Path | None) -> tu
 
 
 def _parts(found: Predictor, runner: Scripted, task: Scripted, onnxruntime: Path | None) -> Mapping[str, Path | str]:
+    for family, one in (("runners", runner), ("tasks", task)):
+        if not (_PAGE / family / f"{one.told['kind']}.js").is_file():  # somebody else's member
+            raise scripted.refused(f"`{one.told['kind']}` of the {family}, for which no script is here")
     needs = Scripted({}).holding(runner=runner, task=task)
     parts: dict[str, Path | str] = {f"{_STUDENT}/{name}": found.folder / name for name in needs.files}
     parts |= {f"{_STUDENT}/{name}": text for name, text in needs.made.items()}
