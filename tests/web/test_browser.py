@@ -346,6 +346,25 @@ class TestThePage:
         assert self._text(page) == text
         until(page, "document.querySelectorAll('mark.wrong').length === 2"), "what was ignored stays ignored"
 
+    def test_a_long_text_is_read_on_with_what_is_changed(self, browser: Any, sites: Callable[[str], Site]) -> None:
+        """2,000 words at once; then a word more asks the student about its own sentence alone."""
+        page = opened(browser, sites("proof"))
+        fill = (
+            "const area = document.querySelector('textarea'); area.value = arguments[0];"
+            "area.dispatchEvent(new Event('input'))"
+        )
+        text = " ".join(f"He recieved a hat in oslo on day {day}." for day in range(220))
+        page.execute_script(fill, text)
+        until(page, "document.querySelector('.results h2').textContent === '440 suggestions'")
+        counted = (
+            "window.said = []; const send = Worker.prototype.postMessage;"
+            "Worker.prototype.postMessage = function (one) { window.said.push(...one.texts); send.call(this, one) };"
+        )
+        page.execute_script(counted)
+        page.execute_script(fill, f"{text} He recieved it today.")
+        until(page, "document.querySelector('.results h2').textContent === '441 suggestions'")
+        assert page.execute_script("return window.said") == ["He recieved it today."]
+
     def test_what_is_at_the_caret_is_shown_in_the_list(self, browser: Any, sites: Callable[[str], Site]) -> None:
         page = opened(browser, sites("proof"))
         write(page, "he recieved a hat in oslo")

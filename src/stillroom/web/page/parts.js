@@ -105,7 +105,10 @@ export class Editor {
   }
 }
 
-/** Asks what somebody writes a moment after the last letter; an answer to what has changed since is dropped. */
+/**
+ * Asks what somebody writes a moment after the last letter; an answer to what has changed since is dropped.
+ * `shown(told, answer, more)`: whether there is more to come.
+ */
 export function whileTyping(ask, { shown, failed, wait = 120 }) {
   let [timer, turn] = [null, 0];
   return (told) => {
@@ -114,7 +117,7 @@ export function whileTyping(ask, { shown, failed, wait = 120 }) {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       try {
-        const answer = await ask(told, () => own === turn);
+        const answer = await ask(told, () => own === turn, (some) => own === turn && shown(told, some, true));
         if (own === turn) shown(told, answer);
       } catch (error) {
         if (own === turn) failed(error);

@@ -11,7 +11,7 @@ export function show(root, { ask, say }) {
   const body = element("div", { class: "scrolls" });
   const ignored = new Set();
   const before = [];
-  let [open, chosen, long] = [[], null, false];
+  let [open, chosen, long, reading] = [[], null, false, false];
 
   const all = button("Accept all", () => accept(open), { class: "main" });
   const undo = button("Undo", back);
@@ -42,7 +42,7 @@ export function show(root, { ask, say }) {
     open = open.filter((one) => !some.includes(one)).map((one) => ({ ...one, start: moved(one.start), end: moved(one.end) }));
     const left = open;
     editor.text = text;
-    open = left;
+    [open, reading] = [left, false];
     draw();
     say(`${counted(some.length, "suggestion", "suggestions")} accepted, ${open.length} left`);
   }
@@ -87,20 +87,21 @@ export function show(root, { ask, say }) {
     all.disabled = !open.length;
     undo.disabled = !before.length;
     copy.disabled = !editor.text;
-    count.textContent = open.length ? counted(open.length, "suggestion", "suggestions") : "Suggestions";
+    count.textContent = (open.length ? counted(open.length, "suggestion", "suggestions") : "Suggestions") + (reading ? " so far" : "");
     if (open.length) list.replaceChildren(...open.map(line));
-    const none = editor.text.trim() ? calm("Nothing to correct", "As far as this student can tell.") : calm("No text yet", "Suggestions are listed here.");
+    const none = reading ? calm("Reading …", "What is found is listed here.") : editor.text.trim() ? calm("Nothing to correct", "As far as this student can tell.") : calm("No text yet", "Suggestions are listed here.");
     body.replaceChildren(open.length ? list : none, ...(long ? [element("p", { class: "notice" }, "A sentence is longer than this student reads: its end was not read.")] : []));
   }
 
-  function shown(text, read) {
+  function shown(text, read, more = false) {
     if (read === null) return;
+    reading = more;
     long = cutShort(read);
     open = read.flatMap(({ start, answer }) => answer.corrections.map((one) => ({ ...one, start: one.start + start, end: one.end + start })))
       .filter((one) => !ignored.has(key(one)));
     chosen = null;
     draw();
-    if (text.trim()) say(open.length ? counted(open.length, "suggestion", "suggestions") : "Nothing to correct");
+    if (text.trim() && !more) say(open.length ? counted(open.length, "suggestion", "suggestions") : "Nothing to correct");
   }
 
   /** The suggestion at the caret is shown in the list. */
@@ -117,7 +118,7 @@ export function show(root, { ask, say }) {
   const editor = new Editor({
     label: "The text to proofread",
     placeholder: "Write or paste English text, or drop a file here.",
-    onchange: (text) => { open = []; typed(text); if (!text) draw(); },
+    onchange: (text) => { [open, reading] = [[], Boolean(text.trim())]; typed(text); if (!text) draw(); },
     onplace: placed,
   });
   const results = card("Suggestions", [undo, copy, all], body, { class: "card results", "aria-label": "Suggestions" });

@@ -15,11 +15,11 @@ export function show(root, { ask, say, told }) {
   function nothing(strong = "No text yet") {
     body.replaceChildren(
       element("ul", { class: "chips", "aria-label": "What it looks for" }, ...labels.map((label) => element("li", { "data-shade": shade(label) }, label))),
-      calm(strong, strong === "No text yet" ? "What is found is listed here." : "Nothing of what it looks for stands in this text."),
+      calm(strong, strong === "Nothing found" ? "Nothing of what it looks for stands in this text." : "What is found is listed here."),
     );
   }
 
-  function shown(text, read) {
+  function shown(text, read, more = false) {
     if (read === null) return;
     const spans = read.flatMap(({ start, answer }) => answer.spans.map((one) => ({ ...one, start: one.start + start, end: one.end + start })));
     editor.marks(spans.map(({ start, end, label }) => ({ start, end, "data-shade": shade(label) })));
@@ -28,9 +28,9 @@ export function show(root, { ask, say, told }) {
       say("");
       return;
     }
-    say(counted(spans.length, "span found", "spans found"));
+    if (!more) say(counted(spans.length, "span found", "spans found"));
     if (!spans.length) {
-      nothing("Nothing found");
+      nothing(more ? "Reading …" : "Nothing found");
       return;
     }
     const count = (label) => spans.filter((one) => one.label === label).length;
