@@ -356,6 +356,9 @@ class TestThePage:
         text = " ".join(f"He recieved a hat in oslo on day {day}." for day in range(220))
         page.execute_script(fill, text)
         until(page, "document.querySelector('.results h2').textContent === '440 suggestions'")
+        assert page.execute_script("return document.querySelectorAll('.found li').length") == 50
+        self._press(page, "Show 390 more")
+        assert page.execute_script("return document.querySelectorAll('.found li').length") == 440
         counted = (
             "window.said = []; const send = Worker.prototype.postMessage;"
             "Worker.prototype.postMessage = function (one) { window.said.push(...one.texts); send.call(this, one) };"

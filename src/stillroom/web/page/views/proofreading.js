@@ -6,12 +6,14 @@ import { bySentence, cutShort } from "../reading.js";
 export const heading = "Proofread your text";
 export const lead = "Write or paste English text. What looks wrong is underlined while you type; you decide about each suggestion. Everything happens on this device.";
 
+const LISTED = 50; // as many as anybody goes through at once
+
 export function show(root, { ask, say }) {
   const list = element("ol", { class: "found", "aria-label": "Suggestions" });
   const body = element("div", { class: "scrolls" });
   const ignored = new Set();
   const before = [];
-  let [open, chosen, long, reading] = [[], null, false, false];
+  let [open, chosen, long, reading, most] = [[], null, false, false, LISTED];
 
   const all = button("Accept all", () => accept(open), { class: "main" });
   const undo = button("Undo", back);
@@ -88,9 +90,12 @@ export function show(root, { ask, say }) {
     undo.disabled = !before.length;
     copy.disabled = !editor.text;
     count.textContent = (open.length ? counted(open.length, "suggestion", "suggestions") : "Suggestions") + (reading ? " so far" : "");
-    if (open.length) list.replaceChildren(...open.map(line));
+    const listed = open.slice(0, Math.max(most, (chosen ?? -1) + 1));
+    if (open.length) list.replaceChildren(...listed.map(line));
+    const left = open.length - listed.length;
+    const rest = left ? [button(`Show ${left.toLocaleString("en")} more`, () => { most = Infinity; draw(); }, { class: "bare" })] : [];
     const none = reading ? calm("Reading …", "What is found is listed here.") : editor.text.trim() ? calm("Nothing to correct", "As far as this student can tell.") : calm("No text yet", "Suggestions are listed here.");
-    body.replaceChildren(open.length ? list : none, ...(long ? [element("p", { class: "notice" }, "A sentence is longer than this student reads: its end was not read.")] : []));
+    body.replaceChildren(open.length ? list : none, ...rest, ...(long ? [element("p", { class: "notice" }, "A sentence is longer than this student reads: its end was not read.")] : []));
   }
 
   function shown(text, read, more = false) {
