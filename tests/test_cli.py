@@ -42,6 +42,10 @@ def test_a_run_keeps_its_recipe_as_it_was_written(command: Command, toml: Path, 
     assert recipe.load(work / "runs" / "toy" / "recipe.toml").digest == built.digest
 
 
+#: What speaks to programs alone, or tells lines of JSON as it goes, or a line for a file.
+QUIET = {"lsp", "serve", "keys"}
+
+
 def test_every_command_is_held_here() -> None:
     import typer
 
@@ -50,8 +54,19 @@ def test_every_command_is_held_here() -> None:
                                   "doctor", "search", "compare", "cascade", "list", "new"}  # fmt: skip
     for name, one in group.commands.items():
         assert one.help, name
-        assert any("--json" in option.opts for option in one.params) or name == "lsp", "which speaks to programs alone"
+        assert any("--json" in option.opts for option in one.params) or name in QUIET
         assert all(option.help for option in one.params), name
+
+
+def test_a_recipe_travels_to_its_bundle_before_it_is_written_for_a_browser(
+    command: Command, mine: tuple[str, ...], travelled: Travelled, tmp_path: Path
+) -> None:
+    said = command("export", *mine, "--format", "web", "--out", tmp_path / "site", "--json")
+    assert said.code == 0, said.err
+    assert said.json()["folder"] == str(tmp_path / "site")
+    told = json.loads((tmp_path / "site" / "student" / "student.json").read_text(encoding="utf-8"))
+    assert told["digest"] == travelled.run.artifacts["export"].digest
+    assert told["title"] == "mine"
 
 
 def test_version(command: Command) -> None:

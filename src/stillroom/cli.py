@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 # Looking through every installed package for plugins of pydantic takes a tenth of a first prediction.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -110,7 +110,6 @@ for _name, _summary in {
     "teacher": "Make the teacher ready: fitted or found.",
     "transfer": "Ask the teacher once about every text.",
     "train": "Fit the student.",
-    "export": "Write the bundle that people ship.",
     "evaluate": "Compare teacher, student and baselines on the test.",
     "audit": "Ask both what no test row asks: how they stand slips, odd signs and other words.",
     "cost": "Time, memory, disk and money of both sides.",
@@ -118,6 +117,45 @@ for _name, _summary in {
     "dossier": "Write the report and the model card.",
 }.items():
     _stage(_name, _name, _summary)
+
+
+@app.command()
+def export(
+    what: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="The recipe, in TOML; with --format also a run, or a bundle.")
+    ],
+    form: Annotated[
+        Literal["web"] | None,
+        typer.Option("--format", help="`web`: also a folder that runs the student in a browser."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where that folder goes.")] = Path("web"),
+    runner: Annotated[str | None, typer.Option(help="One of the bundle's runners, for the browser.")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="A folder of onnxruntime-web; none: npm fetches it where it is needed.")
+    ] = None,
+    set_: Overrides = None,
+    work: Work = WORK,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the bundle that people ship; with `--format web` also a page that runs it on a visitor's device."""
+    if form is None:
+        _travel(what, set_, work=work, until="export", as_json=as_json, quiet=quiet)
+        return
+    from stillroom import console, web
+
+    bundle = what if what.is_dir() else _bundle(what, set_, work=work, quiet=quiet or as_json)
+    console.show_web(web.write(bundle, out=out, runner=runner, onnxruntime=runtime).as_dict(), as_json=as_json)
+
+
+def _bundle(recipe: Path, overrides: list[str] | None, *, work: Path, quiet: bool) -> Path:
+    """The folder of a run that has come as far as its bundle."""
+    from stillroom import console, pipeline
+    from stillroom.core import recipe as recipes
+
+    loaded, written = recipes.load(recipe, overrides or []), recipes.as_written(recipe, overrides or [])
+    with console.Bars(quiet=quiet) as report:
+        return pipeline.run(loaded, work=work, until="export", written=written, report=report).folder
 
 
 def _travel(recipe: Path, overrides: list[str] | None, *, work: Path, until: str, as_json: bool, quiet: bool) -> None:

@@ -278,6 +278,16 @@ def show_search(found: Mapping[str, Any], *, folder: Path, as_json: bool) -> Non
         data.print(str(path), markup=False)
 
 
+def show_web(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """A folder that runs a student in a browser, and how to look at it."""
+    if as_json:
+        show_json(found)
+        return
+    told = f"{found['folder']}: {found['files']} files, {found['size_mb']:.1f} MB, runner {found['runner']}."
+    data.print(escape(told))
+    data.print(escape(f"Look at it: python -m http.server --directory {found['folder']}"))
+
+
 def show_changes(found: Mapping[str, Any], *, as_json: bool) -> None:
     """What changed from one run to another: metrics, the slices and gates that did, and costs."""
     if as_json:

@@ -20,9 +20,12 @@ from stillroom.serve.costs import Costs, bucket
 class Reader:
     """A student that takes some time for a batch and remembers what it was given."""
 
-    def __init__(self, *, per_text: float = 0.0, per_batch: float = 0.0, poison: str | None = None) -> None:
+    def __init__(
+        self, *, per_text: float = 0.0, per_batch: float = 0.0, together: float = 0.0, poison: str | None = None
+    ) -> None:
         self.batches: list[list[str]] = []
         self._per_text, self._per_batch, self._poison = per_text, per_batch, poison
+        self._together = together
         self.go = threading.Event()
         self.go.set()
 
@@ -31,7 +34,7 @@ class Reader:
         self.batches.append(list(texts))
         if self._poison in texts:
             raise ValueError("can't read this")
-        time.sleep(self._per_batch + self._per_text * len(texts))
+        time.sleep(self._per_batch + self._per_text * len(texts) + self._together * (len(texts) > 1))
         return [text.upper() for text in texts]
 
     @property
@@ -77,7 +80,7 @@ def test_texts_that_wait_are_read_together() -> None:
 
 
 def test_texts_that_cost_more_together_are_read_one_by_one() -> None:
-    reader = Reader()
+    reader = Reader(per_text=0.001, together=0.02)
 
     async def crowd() -> None:
         batcher = Batcher(reader, deadline_s=60)

@@ -19,7 +19,8 @@ A tag stands at the first token of a chunk; what stands on other tokens counts f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from stillroom.core import artifact, edits, english
 from stillroom.core.edits import Change, Chunk, Edit
@@ -33,6 +34,14 @@ _NUMBER = dict(english.NOUNS) | {many: one for one, many in english.NOUNS.items(
 _CONFUSED = [(topic, tuple(some.split())) for topic, every in english.CONFUSED.items() for some in every]
 _WORDS = tuple(dict.fromkeys(word for _, some in _CONFUSED for word in some))
 _BEFORE = tuple(dict.fromkeys(word for some in english.LEFT_OUT.values() for word in some.split()))
+
+_OF_NOUNS = {"", "s", "es", "y", "ies"}
+_OF_VERBS = {"", "s", "es", "d", "ed", "ing", "e", "y", "ied", "ies", "n", "ying"}
+#: What a tag that names no word is a matter of.
+_ALONE: Mapping[str, Topic] = {
+    "spell": "spelling", "form": "verb form", "number": "number", "after": "punctuation", "capital": "capitals",
+    "lower": "capitals", "join": "spacing", "hyphen": "spacing", "exchange": "word order",
+}  # fmt: skip
 
 #: Every tag, in the order in which outputs stand.
 TAGS: tuple[str, ...] = (
@@ -52,6 +61,17 @@ def digest() -> str:
     """Of every tag, and of what they are told by."""
     told = [TAGS, english.CONFUSED, english.VERBS, english.NOUNS, english.ENDINGS, english.LEFT_OUT, english.SIGNS]
     return artifact.sha256(artifact.canonical(told))
+
+
+def told() -> dict[str, Any]:
+    """The whole language, as JSON: for a script that makes the same edits of the same tags."""
+    return {
+        "tags": list(TAGS), "stops": list(_STOPS), "signs": list(english.SIGNS), "forms": list(english.FORMS),
+        "verbs": [list(line) for line in english.VERBS], "numbers": dict(_NUMBER),
+        "confused": [[topic, list(some)] for topic, some in _CONFUSED],
+        "left_out": [[topic, some.split()] for topic, some in english.LEFT_OUT.items()],
+        "alone": dict(_ALONE), "of_nouns": sorted(_OF_NOUNS), "of_verbs": sorted(_OF_VERBS),
+    }  # fmt: skip
 
 
 def tag_of(source: Sequence[Chunk], change: Change, *, is_word: Callable[[str], bool]) -> tuple[str, int]:
@@ -149,20 +169,16 @@ def topic_of(tag: str, word: str) -> Topic:
             return next(topic for topic, some in english.LEFT_OUT.items() if rest in some.split())
         return next(topic for topic, some in _CONFUSED if rest in some)
     if name == "ending":
-        return "number" if set(rest.split(">")) <= {"", "s", "es", "y", "ies"} else _kind_of_ending(rest)
-    alone: dict[str, Topic] = {
-        "delete": "article" if low in ("a", "an", "the") else "extra word", "spell": "spelling", "form": "verb form",
-        "number": "number", "after": "punctuation", "capital": "capitals", "lower": "capitals", "join": "spacing",
-        "hyphen": "spacing", "exchange": "word order",
-    }  # fmt: skip
+        return "number" if set(rest.split(">")) <= _OF_NOUNS else _kind_of_ending(rest)
     if name == "delete" and not word[:1].isalnum():
         return "punctuation"
-    return alone.get(name, "confused words")
+    if name == "delete":
+        return "article" if low in ("a", "an", "the") else "extra word"
+    return _ALONE.get(name, "confused words")
 
 
 def _kind_of_ending(rest: str) -> Topic:
-    verbal = {"", "s", "es", "d", "ed", "ing", "e", "y", "ied", "ies", "n", "ying"}
-    return "verb form" if set(rest.split(">")) <= verbal else "punctuation" if "'" in rest else "word form"
+    return "verb form" if set(rest.split(">")) <= _OF_VERBS else "punctuation" if "'" in rest else "word form"
 
 
 def with_ending(low: str, old: str, new: str) -> str | None:

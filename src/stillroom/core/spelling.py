@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, final
 from stillroom.core import artifact, edits
 from stillroom.core.edits import Chunk
 from stillroom.core.errors import missing_extra
+from stillroom.core.scripted import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,17 @@ class Dictionary:
     def digest(self) -> str:
         """Of the two files."""
         return artifact.sha256("".join(artifact.file_sha256(self._folder / one) for one in (_WORDS, _PAIRS)).encode())
+
+    def in_browser(self) -> Scripted:
+        """The two lists, and what speaks for a word and against it."""
+        weights = {
+            "often": _OFTEN, "step": _STEP, "other_first": _OTHER_FIRST, "same_bones": _SAME_BONES,
+            "same_letters": _SAME_LETTERS, "doubled": _DOUBLED, "left_out": _LEFT_OUT, "parted": _PARTED, "pair": _PAIR,
+            "unseen": _UNSEEN,
+        }  # fmt: skip
+        told = {"endings": list(_ENDINGS), "not": _NOT.pattern, "bare": _BARE, "weights": weights}
+        lists = {name: (self._folder / name).read_text(encoding="utf-8-sig") for name in (_WORDS, _PAIRS)}
+        return Scripted({**told, "words": _WORDS, "pairs": _PAIRS}, made=lists)
 
     def often(self, word: str) -> int:
         """How often it stands in books; 0: it is not in the list."""

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_BYTES = 32_768  # of a head; the parser itself has no limit
+_GRACE_SECONDS = 0.5
 _FIELD = 32  # what a field costs beside its letters, so that very many short ones are too many as well
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -60,6 +61,17 @@ class Door(HttpToolsProtocol):
         """Nobody waits any more."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End well: a request may be on its way over a line that says nothing just now."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_GRACE_SECONDS, self._close_idle)
+        else:
+            super().shutdown()
+
+    def _close_idle(self) -> None:
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     def _fits(self, more: int) -> bool:
         self._bytes += more

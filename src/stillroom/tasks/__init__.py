@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.core import objects, plugins
+from stillroom.core import objects, plugins, scripted
 from stillroom.core.errors import Problem
 from stillroom.core.plugins import Member
+from stillroom.core.scripted import Scripted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -291,6 +292,14 @@ class Task(Member, ABC):
         """The prediction of a text, from those of its passages, which are `placed`."""
         (only,) = parts
         return only.said
+
+    def in_browser(self) -> Scripted:
+        """What makes the same predictions of outputs in a browser, and shows them.
+
+        Raises:
+            MismatchError: nothing does.
+        """
+        raise scripted.refused(f"the task `{self.kind}`", expected="a task that the page has a view for")
 
     @abstractmethod
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from stillroom.core import probabilities, signals
 from stillroom.core.errors import nearest
+from stillroom.core.scripted import Scripted
 from stillroom.tasks import Rows, ToyRow
 from stillroom.tasks._labels import Labels
 
@@ -157,6 +158,10 @@ class Classification(Labels):
             LabelPrediction(self.labels[best], float(row[best]), dict(zip(self.labels, row.tolist(), strict=True)))
             for row, best in zip(table, table.argmax(axis=1).tolist(), strict=True)
         ]
+
+    def in_browser(self) -> Scripted:
+        """The same shares."""
+        return Scripted({"kind": self.kind, "labels": list(self.labels)})
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which one word gives the label away."""

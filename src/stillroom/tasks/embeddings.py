@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from stillroom.core import judged, objects
 from stillroom.core.artifact import text_id
 from stillroom.core.judged import Judged
+from stillroom.core.scripted import Scripted
 from stillroom.tasks import Rows, Task, ToyRow
 
 if TYPE_CHECKING:
@@ -184,6 +185,10 @@ class Embeddings(Task):
     def decode(self, said: Any, texts: Sequence[str] = ()) -> list[VectorPrediction]:
         """As they are."""
         return [VectorPrediction(one) for one in said]
+
+    def in_browser(self) -> Scripted:
+        """Vectors, and how near lines are to another."""
+        return Scripted({"kind": self.kind})
 
     def objectives(self, said: frozenset[str] = frozenset({"embedding"})) -> tuple[Mapping[str, Any], ...]:
         """Each vector where the teacher's is, and among the others of a batch as near to each as the teacher's."""

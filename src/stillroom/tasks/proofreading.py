@@ -10,11 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import edit_tags, edits, objects, plugins, probabilities, proofs, rules, spelling
+from stillroom.core import (
+    characters,
+    edit_tags,
+    edits,
+    objects,
+    plugins,
+    probabilities,
+    proofs,
+    rules,
+    scripted,
+    spelling,
+)
+from stillroom.core.characters import LETTERS
 from stillroom.core.edits import Chunk, Edit
 from stillroom.core.english import Topic
 from stillroom.core.passages import Plan, Told
 from stillroom.core.proofs import Made, Mark, Reference
+from stillroom.core.scripted import Scripted
 from stillroom.core.tagging import Tagged
 from stillroom.tasks import Rows, Task, ToyRow, _references, told_places
 
@@ -236,6 +249,19 @@ class Proofreading(Task):
         """All corrections, and the text with all of them made."""
         every = tuple(one for part in parts for one in part.said.corrections)
         return Proof(every, edits.applied(text, [Edit(one.start, one.end, one.replacement) for one in every]))
+
+    def in_browser(self) -> Scripted:
+        """The same corrections, with the language of tags and the dictionary told.
+
+        Raises:
+            MismatchError: it asks for a second opinion, whose rules no script of ours knows.
+        """
+        if self.seconded:
+            found, expected = f"`task.seconded` = {self.seconded:g}: the rules of Harper beside the student", "0"
+            raise scripted.refused(found, expected=expected, todo="Make a bundle with `task.seconded` = 0.")
+        told = {"kind": self.kind, "least_sure": self.least_sure, "why": dict(_WHY), **edit_tags.told()}
+        language = Scripted({**told, "letters": LETTERS}, made={LETTERS: characters.letters()})
+        return language.holding(spelling=spelling.dictionary().in_browser())
 
     def objectives(self, said: frozenset[str] = frozenset({"logits"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's tags as it gave them, and gold beside where there is some."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
-from stillroom.core.passages import Plan, Told
+from stillroom.core.scripted import Plan, Scripted, Told
 from stillroom.core.tagging import Span, Tagged
 from stillroom.tasks import Rows, ToyRow, told_places
 from stillroom.tasks._labels import Labels
@@ -238,6 +238,10 @@ class TokenLabelling(Labels):
     def joined(self, text: str, parts: Sequence[Told]) -> SpanPrediction:
         """All spans."""
         return SpanPrediction(tuple(one for part in parts for one in part.said.spans))
+
+    def in_browser(self) -> Scripted:
+        """The same search for tags that make sense."""
+        return Scripted({"kind": self.kind, "labels": list(self.labels)})
 
     def toy(self) -> Sequence[ToyRow]:
         """Sentences in which a word before a span gives its label away."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import scripted
 from stillroom.core.plugins import Member
+from stillroom.core.scripted import Scripted
 from stillroom.core.words import Words
 
 Ids = NDArray[np.int32]
@@ -38,6 +40,14 @@ class Encoder(Member, ABC):
     def open_reach(self, folder: Path) -> Reach:
         """How far into a text the encoding goes: to its end, unless the encoder cuts long texts."""
         return whole
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """What reads texts so in a browser, with whatever files it needs from a student's folder.
+
+        Raises:
+            MismatchError: nothing does.
+        """
+        raise scripted.refused(f"the encoder `{self.kind}`")
 
 
 class WordEncoder(Encoder, ABC):

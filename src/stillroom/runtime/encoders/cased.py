@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer
 
+from stillroom.core.scripted import Scripted
 from stillroom.core.words import Words
 from stillroom.runtime.encoders import Encode, Ids, Reach, ReadWords, WordEncoder
 from stillroom.runtime.encoders.tokens import FILE, Tokens, words_of
@@ -39,6 +40,10 @@ class Cased(WordEncoder):
     def open_reach(self, folder: Path) -> Reach:
         """As far as its tokens go."""
         return self.tokens.open_reach(folder)
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The tokenizer's script, and the ways to write a token."""
+        return Scripted({"kind": self.kind, "size": self.size}).holding(tokens=self.tokens.in_browser(folder))
 
     def open_words(self, folder: Path) -> ReadWords:
         """The same with the words that the tokens make."""

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from stillroom.core import characters
+from stillroom.core.characters import LETTERS
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders import Encode, Encoder, Ids
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -76,6 +79,10 @@ class NGrams(Encoder):
             ]
 
         return encode
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same hashes; what a word is made of is told."""
+        return Scripted({**self.model_dump(mode="json"), "letters": LETTERS}, made={LETTERS: characters.letters()})
 
     def read(self, texts: Sequence[str]) -> Read:
         """The buckets and words of texts; what texts that begin and end at spaces have together, each has alone."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
-from stillroom.core import token_bytes
+from stillroom.core import scripted, token_bytes
+from stillroom.core.scripted import Scripted
 from stillroom.core.words import Words
-from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, Reach, ReadWords, WordEncoder, whole
+from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, Reach, ReadWords, WordEncoder, _characters, whole
 
 FILE = "tokenizer.json"
+CHARACTERS = "characters.json"
+_PIECES = {"model": "WordPiece", "normalizer": "BertNormalizer", "pre_tokenizer": "BertPreTokenizer"}
 
 
 @final
@@ -34,6 +38,16 @@ class Tokens(WordEncoder):
     def open(self, folder: Path) -> Encode:
         """The tokenizer in a folder, without padding; a text without tokens gets `unknown`."""
         return self.read((folder / FILE).read_text(encoding="utf-8"))
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """Word pieces by BERT's rules; the tokenizer tells which characters are signs, and which it drops."""
+        written = (folder / FILE).read_text(encoding="utf-8")
+        unfit = _no_word_pieces(json.loads(written))
+        if unfit:
+            todo = "Export a student with word pieces, or one of words and n-grams (`bag`)."
+            raise scripted.refused(unfit, expected="word pieces by the rules of BERT", todo=todo)
+        told = {**self.model_dump(mode="json"), "file": FILE, "characters": CHARACTERS}
+        return Scripted(told, files=(FILE,), made={CHARACTERS: _characters.of_pieces(written)})
 
     def read(self, written: str) -> Encode:
         """The same for a tokenizer as `tokenizer.json` would hold it."""
@@ -181,3 +195,17 @@ def _encode_chunks(tokenizer: Tokenizer) -> EncodeChunks:
         return np.array(found.ids, dtype=np.int64), np.bincount(owners, minlength=len(chunks))
 
     return encode
+
+
+def _no_word_pieces(tokenizer: Mapping[str, Any]) -> str:
+    """What of a tokenizer the script for word pieces does not know; nothing: it knows all."""
+    for part, kind in _PIECES.items():
+        found = (tokenizer.get(part) or {}).get("type")
+        if found != kind:
+            return f"a tokenizer whose {part} is {found or 'none'}"
+    around = (tokenizer.get("post_processor") or {}).get("type")
+    if around not in (None, "TemplateProcessing"):
+        return f"a tokenizer whose post_processor is {around}"
+    moved = ("lstrip", "rstrip", "single_word", "normalized")
+    odd = [one["content"] for one in tokenizer.get("added_tokens", ()) if any(one[name] for name in moved)]
+    return f"a tokenizer with tokens that are looked for by rules of their own, such as `{odd[0]}`" if odd else ""

@@ -9,6 +9,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import Field
 
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders import Encode, Encoder, Ids, Reach
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import FILE, Tokens
@@ -33,6 +34,11 @@ class TokensAndNGrams(Encoder):
     def open_reach(self, folder: Path) -> Reach:
         """As far as its tokens go; the n-grams are those of the whole text."""
         return self.tokens.open_reach(folder)
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """Both."""
+        own = Scripted({"kind": self.kind, "first": self.first})
+        return own.holding(tokens=self.tokens.in_browser(folder), ngrams=self.ngrams.in_browser(folder))
 
     def read(self, written: str) -> Encode:
         """The same for a tokenizer as `tokenizer.json` would hold it."""

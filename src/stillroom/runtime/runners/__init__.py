@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 from pydantic import SerializeAsAny
 
+from stillroom.core import scripted
 from stillroom.core.plugins import Member
-from stillroom.runtime.encoders import Encoder, Reach, whole
+from stillroom.core.scripted import Encoder, Reach, Scripted, whole
 
 #: Texts to outputs in the shape of the task, in order.
 Serve = Callable[[Sequence[str]], Any]
@@ -70,6 +71,14 @@ class Runner(Member, ABC):
     def open_count(self, folder: Path) -> Callable[[Sequence[str]], int]:
         """How many tokens of its own the student reads of some texts together: none that it could count."""
         return lambda texts: 0
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """What runs the student in a bundle's folder in a browser.
+
+        Raises:
+            MismatchError: nothing does.
+        """
+        raise scripted.refused(f"the runner `{self.kind}`")
 
 
 class Encoded(Runner, ABC):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.lexicon import Lexicon
 from stillroom.runtime.runners import Encoded, Serve
@@ -26,6 +27,12 @@ class Bag(Encoded):
     kind: Literal["bag"] = "bag"
     encoder: NGrams
     """How texts become features."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same sums."""
+        return Scripted({"kind": self.kind, "file": FILE}, files=(FILE,)).holding(
+            encoder=self.encoder.in_browser(folder)
+        )
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; there is nothing to share out over threads."""

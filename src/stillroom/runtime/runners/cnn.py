@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.lexicon import Readings
 from stillroom.runtime.runners import Encoded, Serve
@@ -35,6 +36,11 @@ class Cnn(Encoded):
     """How many tokens each convolution sees, in the order of its weights."""
     by_chunks: bool
     """Whether the tokenizer was seen to read a text as it reads its chunks (checked when the student was exported)."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same convolutions, each text read as a whole."""
+        own = Scripted({"kind": self.kind, "file": FILE, "windows": list(self.windows)}, files=(FILE,))
+        return own.holding(encoder=self.encoder.in_browser(folder))
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import batches
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.runners import Serve
 from stillroom.runtime.runners._graphs import Graphs, session
 
@@ -21,6 +22,11 @@ class Onnx(Graphs):
     kind: Literal["onnx"] = "onnx"
     file: str
     """The graph's file in the bundle."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same graph, in WebAssembly."""
+        own = Scripted({"kind": self.kind, "file": self.file}, files=(self.file,), graph=True)
+        return own.holding(encoder=self.encoder.in_browser(folder))
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """A session of ONNX Runtime with so many threads."""

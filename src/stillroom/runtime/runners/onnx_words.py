@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import SerializeAsAny
 
 from stillroom.core import batches
+from stillroom.core.scripted import Scripted
 from stillroom.core.tagging import Tagged
 from stillroom.runtime.encoders import WordEncoder
 from stillroom.runtime.runners import Serve
@@ -25,6 +26,11 @@ class OnnxWords(Graphs):
     """How texts become ids and words."""
     file: str
     """The graph's file in the bundle."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same graph, in WebAssembly."""
+        own = Scripted({"kind": self.kind, "file": self.file}, files=(self.file,), graph=True)
+        return own.holding(encoder=self.encoder.in_browser(folder))
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """A session of ONNX Runtime with so many threads."""

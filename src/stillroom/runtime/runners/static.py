@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders.ngrams import NGrams
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.runners import Encoded, Serve
@@ -36,6 +37,12 @@ class Static(Encoded):
     """How they become words, pairs and character n-grams, where it has scores for those."""
     by_chunks: bool
     """Whether the tokenizer was seen to read a text as it reads its chunks (checked when the student was exported)."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same sums, each text read as a whole."""
+        own = Scripted({"kind": self.kind, "file": FILE}, files=(FILE,))
+        parts = {"features": self.features.in_browser(folder)} if self.features else {}
+        return own.holding(encoder=self.encoder.in_browser(folder), **parts)
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from stillroom.core.scripted import Scripted
 from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.runtime.runners import Encoded, Serve
 from stillroom.runtime.runners._adder import Adder
@@ -31,6 +32,12 @@ class StaticVectors(Encoded):
     """How texts become tokens."""
     by_chunks: bool
     """Whether the tokenizer was seen to read a text as it reads its chunks (checked when the student was exported)."""
+
+    def in_browser(self, folder: Path) -> Scripted:
+        """The same sums, each text read as a whole."""
+        return Scripted({"kind": self.kind, "file": FILE}, files=(FILE,)).holding(
+            encoder=self.encoder.in_browser(folder)
+        )
 
     def open(self, folder: Path, *, threads: int = 1) -> Serve:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
