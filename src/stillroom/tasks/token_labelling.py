@@ -15,7 +15,8 @@ from pydantic import Field
 from stillroom.core import edits as core_edits
 from stillroom.core import objects, probabilities, tagging
 from stillroom.core.errors import nearest
-from stillroom.core.scripted import Plan, Scripted, Told
+from stillroom.core.passages import Plan, Told
+from stillroom.core.scripted import Scripted
 from stillroom.core.tagging import Span, Tagged
 from stillroom.tasks import Rows, ToyRow, told_places
 from stillroom.tasks._labels import Labels

@@ -12,7 +12,8 @@ from pydantic import SerializeAsAny
 
 from stillroom.core import scripted
 from stillroom.core.plugins import Member
-from stillroom.core.scripted import Encoder, Reach, Scripted, whole
+from stillroom.core.scripted import Scripted
+from stillroom.runtime.encoders import Encoder, Reach, whole
 
 #: Texts to outputs in the shape of the task, in order.
 Serve = Callable[[Sequence[str]], Any]
