@@ -224,14 +224,14 @@ class TestPredict:
             assert (said.code, said.err) == (0, "")
             texts = [*self.ASKED, "naïve “café” 👍🏽"]
             found = stillroom.load(folder).predict(texts)
-            assert said.json() == [{"text": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
+            assert said.json() == [{"source": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
             assert "👍🏽" in said.out
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_a_text_a_line_from_stdin(self, command: Command, travelled: Travelled, end: str) -> None:
         typed = "the film was great today" + end + end + "  wir fänden 中文 fein" + end
         said = command("predict", travelled.run.folder, "--json", stdin=typed)
-        assert [one["text"] for one in said.json()] == ["the film was great today", "", "  wir fänden 中文 fein"]
+        assert [one["source"] for one in said.json()] == ["the film was great today", "", "  wir fänden 中文 fein"]
         assert command("predict", travelled.run.folder, "--json", stdin=typed.removesuffix(end)).out == said.out
 
     def test_nothing_on_stdin(self, command: Command, travelled: Travelled) -> None:
@@ -385,5 +385,5 @@ def test_the_program_itself(travelled: Travelled) -> None:
     done = subprocess.run(command, input="the film was great today\n", capture_output=True, text=True, check=True,
                           env={**os.environ, "PYTHONWARNINGS": "error"})  # fmt: skip
     (found,) = stillroom.load(travelled.run.folder).predict(["the film was great today"])
-    assert json.loads(done.stdout) == [{"text": "the film was great today", **found.as_dict()}]
+    assert json.loads(done.stdout) == [{"source": "the film was great today", **found.as_dict()}]
     assert done.stderr == ""

@@ -178,7 +178,7 @@ def predict(
     asked = texts or _lines()
     found = list(zip(asked, predictor.predict(asked), strict=True))
     if as_json:
-        answers = [{"text": text, **one.as_dict()} for text, one in found]
+        answers = [{"source": text, **one.as_dict()} for text, one in found]
         sys.stdout.write(json.dumps(answers, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(f"{one.as_line()}\t{text}\n" for text, one in found)

@@ -59,6 +59,7 @@ def compare(
         table,
         cut,
         metric=members[0],
+        beside=members[1:],
         settings=settings,
         rng=seeds.generator(seed, "evaluate/slices"),
     )
@@ -106,6 +107,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
             TEACHER: {"scores": {one.kind: unknown for one in own}},
             STUDENT: {"scores": {one.kind: unknown for one in members}},
         },
+        "signatures": {},
         "retention": {one.kind: unknown for one in own if one.higher_is_better},
         "difference": {f"student_minus_{TEACHER}": {one.kind: unknown for one in own}},
         "agreement": unknown,
@@ -191,7 +193,9 @@ def _headline(
             kept = unsaid or _retention(metric, estimates[STUDENT], estimates[TEACHER], settings.confidence)
             retention[metric.kind] = kept.as_dict()
         meter.advance()
-    return {"systems": systems, "retention": retention, "difference": difference}
+    written = {one.kind: one.signature(answers[STUDENT]) for one in members}
+    signatures = {kind: one for kind, one in written.items() if one}
+    return {"systems": systems, "retention": retention, "difference": difference, "signatures": signatures}
 
 
 def _sample(metric: Metric, said: Answered) -> Sample:

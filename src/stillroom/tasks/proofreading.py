@@ -89,7 +89,7 @@ class Proofreading(Task):
     shape: ClassVar[str] = "tokens"
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "dictionary"
-    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "false_flags")
+    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "edit_recall", "false_flags")
 
     kind: Literal["proofreading"] = "proofreading"
     least_sure: float = Field(0.5, gt=0, lt=1)
