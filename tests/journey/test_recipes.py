@@ -23,6 +23,7 @@ from stillroom.journey import Run
 pytestmark = pytest.mark.slow
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+TEACHER = SHARED.parent / "teachers" / "sst_sentence"
 Rows = list[dict[str, Any]]
 #: Laid over each: few texts are timed, and what both sides are put to beyond the test is tested elsewhere.
 LAID = {"audit": {"probes": []}, "evaluate": {"resamples": 300}, "cost": {"texts": 16, "repeats": 3}}
@@ -121,6 +122,23 @@ def test_entities_of_editorials(work: Path, tmp_path: Path) -> None:
     (found,) = served(run, [text])
     assert {("Angela Merkel", "PER"), ("Berlin", "PLACE")} & {(one["text"], one["label"]) for one in found["spans"]}
     assert all(text[one["start"] : one["end"]] == one["text"] for one in found["spans"])
+
+
+def test_translation_of_captions(work: Path, tmp_path: Path) -> None:
+    """Far from its teacher after so little, and past what copying gets."""
+    folder = shared("translation", "multi30k_en_de_fr")
+    parts = {}
+    for name, file, most in (("unlabelled", "train", 1500), ("dev", "val", 50), ("test", "test_2016_flickr", 100)):
+        short = [one for one in lines(folder / f"{file}.en.gz", 30_000) if len(one.split()) <= 8]
+        parts[name] = [{"text": one} for one in short[:most]]
+    student = {"width": 96, "encoder_layers": 2, "decoder_layers": 2, "feed_forward": 192, "vocabulary": 1000,
+               "epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "longest": 32, "dropout": 0.0}  # fmt: skip
+    corpus = table(tmp_path, label="", **parts) | {"near_twins": "keep"}
+    run = travel("translate", work, corpus=corpus, student=student, train={"patience": 20})
+    assert score(run, "student", "chrf", "low") > score(run, "baseline", "chrf", "high"), "its floor"
+    assert run.summary["student"]["cost"]["disk_mb"] < 3
+    (found,) = served(run, ["A man in a blue shirt is standing on a ladder."])
+    assert found["text"].lower().startswith("um homem")
 
 
 def test_summaries_of_abstracts(work: Path, tmp_path: Path) -> None:
