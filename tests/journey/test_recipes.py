@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stillroom import pipeline
@@ -107,6 +108,23 @@ def served(run: Run, texts: Sequence[str]) -> list[dict[str, Any]]:
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
+
+
+def test_classification_of_reviews(work: Path, tmp_path: Path) -> None:
+    """An encoder that was fitted to other reviews teaches; people rated these."""
+    if not TEACHER.is_dir():
+        pytest.skip(f"no {TEACHER}")
+    rows = sampled("reviews", shipped("reviews-bag")["task"], every=9)
+    rows = [rows[at] for at in np.random.default_rng(1).permutation(len(rows))]
+    corpus = table(tmp_path, test=rows[:400], dev=rows[400:500], train=rows[500:])
+    teacher = {"kind": "huggingface", "model": str(TEACHER), "labels": ["negative", "positive"]}
+    run = travel("reviews-bag", work, corpus=corpus, teacher=teacher, transfer={"augment": []},
+                 export={"formats": ["onnx"]})  # fmt: skip
+    assert score(run, "teacher", "accuracy", "low") > score(run, "student", "accuracy", "high")
+    assert score(run, "student", "accuracy", "low") > 0.5, "chance"
+    found = served(run, [row["text"] for row in rows[:400]])
+    surest = sorted(zip(found, rows, strict=False), key=lambda pair: -pair[0]["score"])[:40]
+    assert sum(told["label"] == row["label"] for told, row in surest) >= 28
 
 
 def test_entities_of_editorials(work: Path, tmp_path: Path) -> None:
