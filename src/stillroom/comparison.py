@@ -193,8 +193,11 @@ def _headline(
             kept = unsaid or _retention(metric, estimates[STUDENT], estimates[TEACHER], settings.confidence)
             retention[metric.kind] = kept.as_dict()
         meter.advance()
-    written = {one.kind: one.signature(answers[STUDENT]) for one in members}
-    signatures = {kind: one for kind, one in written.items() if one}
+    signatures: dict[str, str] = {}
+    for metric in members:
+        about = metric.about(answers[STUDENT])
+        if about is not None and (found := metric.signature(about[0])):
+            signatures[metric.kind] = found
     return {"systems": systems, "retention": retention, "difference": difference, "signatures": signatures}
 
 
