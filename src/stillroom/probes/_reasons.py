@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stillroom.core import edits
 from stillroom.core.redaction import redacted, veiled
-from stillroom.intervals import Estimate, Interval, Sample, clopper_pearson, not_measurable, plain, quantile
+from stillroom.intervals import Estimate, Interval, Sample, clopper_pearson, not_measurable, plain, quantile, too_few
 from stillroom.metrics import Floats, ratio
 from stillroom.probes import SECOND, SIDES, MarkedText, Probe, Reading, Sitting
 from stillroom.table import STUDENT, TEACHER
@@ -252,7 +252,7 @@ class Figures:
     def _few(self, count: int) -> str:
         if count >= self._needed:
             return ""
-        return f"{count} rows with an answer and words that weigh differently; {self._needed} are needed"
+        return too_few(count, self._needed, of="rows with an answer and words that weigh differently")
 
 
 def _mean(sums: Floats) -> Floats:

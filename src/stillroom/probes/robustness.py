@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from stillroom.core import languages, plugins
 from stillroom.core.artifact import text_id
 from stillroom.core.edits import applied
-from stillroom.intervals import Estimate, Sample, mean, not_measurable
+from stillroom.intervals import Estimate, Sample, mean, not_measurable, too_few
 from stillroom.metrics import Answered, Floats
 from stillroom.perturbations import Perturbation
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Sitting
@@ -47,7 +47,7 @@ class _Changed:
 
     def few(self, count: int, needed: int) -> str:
         """Why that is not measured."""
-        why = f"{count} rows that it changes; {needed} are needed" if count else _UNTOUCHED
+        why = too_few(count, needed, of="rows that it changes") if count else _UNTOUCHED
         return f"{why}: it knows English, and {self.foreign:,} rows are not" if self.foreign else why
 
 
@@ -201,7 +201,9 @@ class Robustness(Probe):
         if not sitting.metric.exact:
             return not_measured(count, f"a row alone has no score by {sitting.metric.kind}", heard)
         if count < sitting.metric.min_rows:
-            return not_measured(count, f"{count} rows; {sitting.metric.kind} needs {sitting.metric.min_rows}", heard)
+            return not_measured(
+                count, too_few(count, sitting.metric.min_rows, of=f"rows for {sitting.metric.kind}"), heard
+            )
         every = np.arange(len(sitting.judged))
         pairs = {}
         for side, sample in known.items():
