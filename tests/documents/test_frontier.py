@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stillroom.documents import Evidence
 from stillroom.documents.report import Report, frontier
+from tests.conftest import Travelled
 from tests.documents.evidence import full, interval, log
 
 
@@ -136,3 +137,12 @@ def test_it_stands_right_behind_the_verdict_with_its_table() -> None:
     assert "no: beaten by “Student”" in section
     assert "unknown: its cost was not measured" in section
     assert section.count("Source") == 2
+
+
+def test_a_real_run_has_all_its_points(travelled: Travelled) -> None:
+    told = travelled.run.summary
+    here = found(told)
+    kept = {one["format"] for one in told["student"]["variants"] if one["kept"]} - {told["student"]["runner"]}
+    assert {name for name, one in here.items() if one.mark == "export"} == kept
+    assert {one.mark for one in here.values()} >= {"teacher", "student", "undistilled", "baseline"}
+    assert here["Student"].cost == told["student"]["cost"]["price_per_million_texts"]
