@@ -227,7 +227,7 @@ def _sized(metric: Metric, interval: Interval) -> Interval:
     """The interval, or why there is none, where the metric needs more rows."""
     if interval.n >= metric.min_rows:
         return interval
-    return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
+    return not_measurable(interval.n, intervals.too_few(interval.n, metric.min_rows, of=f"rows for {metric.kind}"))
 
 
 def _agreement(student: Answered, confidence: float) -> dict[str, Any]:

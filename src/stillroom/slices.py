@@ -236,7 +236,7 @@ def _finding(
 
 
 def _too_few(part: Slice, count: int, needed: int) -> str:
-    return f"{count} rows; {needed} are needed: {needed - count} more of {part.family} “{part.name}”"
+    return intervals.too_few(count, needed, which=f" of {part.family} “{part.name}”")
 
 
 def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
