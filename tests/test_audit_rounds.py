@@ -13,6 +13,7 @@ import pytest
 from stillroom import audit
 from stillroom.core.artifact import Store
 from stillroom.core.progress import silent
+from stillroom.probes import SECOND
 from stillroom.table import STUDENT, TEACHER
 from tests.probes import scenes
 
@@ -31,9 +32,9 @@ def test_what_is_heard_later_stands_behind_what_was_heard_before(monkeypatch: py
     monkeypatch.setattr(audit.heard, "of_student", of_student)
     bundle: Any = None
     hearing = audit._Hearing(bundle, unasked="nobody paid", task=scenes.TASK, report=silent)
-    lots: list[Any] = [SimpleNamespace(texts={STUDENT: ["a", "bb"]}, answers=None)]
+    lots: list[Any] = [SimpleNamespace(texts={STUDENT: ["a", "bb"]}, answers=None, seconds=None)]
     first = hearing.of(lots)
-    lots.append(SimpleNamespace(texts={STUDENT: ["bb", "cccc", "ddddddd"]}, answers=None))
+    lots.append(SimpleNamespace(texts={STUDENT: ["bb", "cccc", "ddddddd"]}, answers=None, seconds=None))
     told = hearing.of(lots)
     texts = ["ddddddd", "a", "cccc", "bb"]
     assert np.array_equal(told.of(STUDENT, texts), scenes.logits(texts, length))
@@ -50,10 +51,27 @@ def test_what_is_asked_twice_keeps_its_place(monkeypatch: pytest.MonkeyPatch) ->
         texts=told[answers], logits=scenes.logits(told[answers], length)))  # fmt: skip
     bundle: Any = None
     hearing = audit._Hearing(bundle, unasked="", task=scenes.TASK, report=silent)
-    found = hearing.of([SimpleNamespace(texts={STUDENT: some}, answers=number) for number, some in told.items()])
+    found = hearing.of(
+        [SimpleNamespace(texts={STUDENT: some}, answers=number, seconds=None) for number, some in told.items()]
+    )
     texts = ["cccc", "ddddddd", "a", "bb"]
     for side in (TEACHER, STUDENT):
         assert np.array_equal(found.of(side, texts), scenes.logits(texts, length))
+
+
+def test_a_second_teacher_is_heard_where_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {1: ["a", "bb"], 2: ["bb", "a"], 3: ["cccc"]}
+    monkeypatch.setattr(audit.heard, "of_student", lambda bundle, texts, meter, *, task: scenes.logits(texts, length))
+    monkeypatch.setattr(audit.heard, "told", lambda answers, task: SimpleNamespace(
+        texts=told[answers], logits=scenes.logits(told[answers], length)))  # fmt: skip
+    bundle: Any = None
+    hearing = audit._Hearing(bundle, unasked="", second=True, task=scenes.TASK, report=silent)
+    lots: list[Any] = [SimpleNamespace(texts={STUDENT: ["a", "bb"]}, answers=1, seconds=2),
+                       SimpleNamespace(texts={STUDENT: ["cccc"]}, answers=3, seconds=None)]  # fmt: skip
+    found = hearing.of(lots)
+    assert np.array_equal(found.of(SECOND, ["bb", "a"]), scenes.logits(["bb", "a"], length))
+    assert found.known(SECOND, ["a", "cccc"]).tolist() == [True, False]
+    assert found.known(TEACHER, ["a", "cccc"]).all()
 
 
 def test_each_round_asks_what_is_new_and_says_whether_that_was_anything(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class TestPredict:
             assert (said.code, said.err) == (0, "")
             texts = [*self.ASKED, "naïve “café” 👍🏽"]
             found = stillroom.load(folder).predict(texts)
-            assert said.json() == [{"text": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
+            assert said.json() == [{"source": text, **one.as_dict()} for text, one in zip(texts, found, strict=True)]
             assert "👍🏽" in said.out
 
     def test_files_patterns_and_stdin_in_their_order(
@@ -215,13 +215,13 @@ class TestPredict:
         assert (said.code, said.err) == (0, "")
         rows = [json.loads(line) for line in said.out.splitlines()]
         asked = ["the film was great today", "the film was dull today", "", "last", "from stdin", "we found it warm"]
-        assert [one["text"] for one in rows] == asked
+        assert [one["source"] for one in rows] == asked
         assert rows[-1]["id"] == 7
         found = stillroom.load(travelled.run.folder).predict(asked)
         assert [one["label"] for one in rows] == [one.label for one in found]
         named = command("predict", travelled.run.folder, "--field", "body", "--jsonl",
                         stdin='{"body": "we found it warm"}\n')  # fmt: skip
-        assert json.loads(named.out)["text"] == "we found it warm"
+        assert json.loads(named.out)["source"] == "we found it warm"
         assert command("predict", travelled.run.folder, "--field", "body", stdin="").out == ""
 
     @pytest.mark.parametrize("form", [(), ("--jsonl",), ("--json",)])
@@ -242,7 +242,7 @@ class TestPredict:
         assert len(rows) == len(texts)
         if form:
             rows = [one if isinstance(one, dict) else json.loads(one) for one in rows]
-            assert [one["text"] for one in rows] == texts
+            assert [one["source"] for one in rows] == texts
             assert {one["label"] for one in rows[::2]} == {"positive"}
             assert {one["label"] for one in rows[1::2]} == {"negative"}
 
@@ -258,7 +258,7 @@ class TestPredict:
         missing = tmp_path / "none.txt"
         said = command("predict", travelled.run.folder, "-f", path, "-f", missing, "-f", "none*.txt", "--jsonl")
         assert said.code == 2
-        assert [json.loads(line)["text"] for line in said.out.splitlines()] == ["fine", "last"]
+        assert [json.loads(line)["source"] for line in said.out.splitlines()] == ["fine", "last"]
         told = "".join(said.err.split())  # lines are broken to fit a screen
         assert all(f"{path}:{line}found" in told for line in range(2, 10))
         assert str(missing) in told
@@ -285,7 +285,7 @@ class TestPredict:
         said = command("predict", proofreader_folder, "-f", path, "--whole", "--json")
         (one,) = said.json()
         text = path.read_text(encoding="utf-8")
-        assert one["text"] == text
+        assert one["source"] == text
         assert [text[found["start"] : found["end"]] for found in one["corrections"]] == ["recieved", "teh", "Teh"]
         assert one["corrected"].endswith("The end.\n")
         people = command("predict", proofreader_folder, "-f", path, "--whole")
@@ -296,7 +296,7 @@ class TestPredict:
     def test_a_text_a_line_from_stdin(self, command: Command, travelled: Travelled, end: str) -> None:
         typed = "the film was great today" + end + end + "  wir fänden 中文 fein" + end
         said = command("predict", travelled.run.folder, "--json", stdin=typed)
-        assert [one["text"] for one in said.json()] == ["the film was great today", "", "  wir fänden 中文 fein"]
+        assert [one["source"] for one in said.json()] == ["the film was great today", "", "  wir fänden 中文 fein"]
         assert command("predict", travelled.run.folder, "--json", stdin=typed.removesuffix(end)).out == said.out
 
     def test_nothing_on_stdin(self, command: Command, travelled: Travelled) -> None:
@@ -450,5 +450,5 @@ def test_the_program_itself(travelled: Travelled) -> None:
     done = subprocess.run(command, input="the film was great today\n", capture_output=True, text=True, check=True,
                           env={**os.environ, "PYTHONWARNINGS": "error"})  # fmt: skip
     (found,) = stillroom.load(travelled.run.folder).predict(["the film was great today"])
-    assert json.loads(done.stdout) == [{"text": "the film was great today", **found.as_dict()}]
+    assert json.loads(done.stdout) == [{"source": "the film was great today", **found.as_dict()}]
     assert done.stderr == ""

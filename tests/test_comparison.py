@@ -209,7 +209,7 @@ class TestPlantedFaults:
         told = compare(table(test=100, outside=0))
         ece = told["systems"]["student"]["scores"]["ece"]
         assert ece["value"] is None
-        assert ece["reason"] == "100 rows; ece needs 300"
+        assert ece["reason"] == "100 rows for ece; 300 are needed: 200 more"
         assert told["difference"]["student_minus_teacher"]["ece"]["value"] is None
         assert told["systems"]["student"]["scores"]["accuracy"]["value"] is not None
 

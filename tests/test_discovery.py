@@ -74,7 +74,7 @@ def test_what_the_tree_was_grown_on_confirms_nothing() -> None:
 def test_few_lost_rows_are_not_searched_and_it_says_why() -> None:
     told = discover(table(everywhere=0.0))
     assert told["slices"] == []
-    assert told["reason"] == "0 lost rows in the half that is searched; 10 are needed"
+    assert told["reason"] == "0 lost rows in the half that is searched; 10 are needed: 10 more"
 
 
 def test_rows_of_one_text_are_in_one_half() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -108,3 +109,16 @@ def test_the_interval_of_a_quantile_holds_as_often_as_it_says() -> None:
         found = intervals.quantile(rng.exponential(size=150), 0.9, 0.95)
         held += found.low is not None and found.high is not None and found.low <= true <= found.high
     assert held / 600 >= 0.93  # 95 % or more, less two standard errors
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_so_many_more_rows_as_it_says_have_one_and_one_less_has_none(share: float, confidence: float) -> None:
+    few = intervals.quantile(np.arange(3.0), share, confidence)
+    assert few.value is None
+    told = re.search(r"; (\d+) are needed: (\d+) more", few.reason)
+    assert told is not None
+    needed, more = map(int, told.groups())
+    assert needed == 3 + more
+    assert intervals.quantile(np.arange(float(needed)), share, confidence).value is not None
+    assert intervals.quantile(np.arange(needed - 1.0), share, confidence).value is None

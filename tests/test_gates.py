@@ -250,4 +250,4 @@ class TestPlantedFaults:
     def test_too_few_rows_do_not_pass(self) -> None:
         verdicts = gates.judge(self.ASKED, compared(rows=20))
         assert [verdict.state for verdict in verdicts][:2] == ["not measurable", "not measurable"]
-        assert "20 rows; accuracy needs 30" in verdicts[0].reason
+        assert "20 rows for accuracy; 30 are needed: 10 more" in verdicts[0].reason

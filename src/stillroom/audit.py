@@ -22,7 +22,7 @@ from stillroom.core.artifact import Artifact, Draft, Store, text_id
 from stillroom.core.progress import Meter, Report, silent
 from stillroom.corpus import Corpus, Rows
 from stillroom.metrics import Metric
-from stillroom.probes import SIDES, Heard, Probe, Sitting
+from stillroom.probes import SECOND, SIDES, Heard, Probe, Sitting
 from stillroom.shapes import Outputs
 from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
@@ -45,6 +45,17 @@ Look = Mapping[str, Callable[[], Inside | None]]
 """By side: opens its network to be looked into, where it has one that can be."""
 
 
+@final
+@dataclass(frozen=True)
+class Second:
+    """A teacher of the same kind by another seed: probes that want a ceiling put the same to it."""
+
+    held: TransferSet
+    """What it said of test rows."""
+    ask: Ask
+    look: Callable[[], Inside | None]
+
+
 def examine(
     bundle: Artifact,
     *,
@@ -60,19 +71,24 @@ def examine(
     look: Look,
     seed: int,
     store: Store,
+    second: Second | None = None,
     report: Report = silent,
 ) -> Artifact:
     """Put both to every probe, or find that they were.
 
-    `held` is what the teacher said of test rows.
+    `held` is what the teacher said of test rows; a `second` one is asked by the probes that want a ceiling.
 
     Raises:
         OutsideError: the teacher can't be asked.
     """
     unasked = unasked_why(teacher, settings)
+    if unasked or not any(one.asks_second for one in probes):
+        second = None
     described = {
         "probes": [one.model_dump(mode="json", serialize_as_any=True) for one in probes],
         "read": [one.sources() for one in probes],
+        # What has come to be measured since is measured too.
+        "figures": [one.paths for one in probes],
         "rows": settings.rows,
         "task": task.model_dump(mode="json"),
         "seed": seed,
@@ -81,14 +97,16 @@ def examine(
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest}
     inputs |= {"said": said.artifact.digest} if not task.learns_gold else {}
     inputs |= {part.role: part.digest for part in (corpus.test, corpus.outside)}
+    inputs |= {} if second is None else {"second": second.held.artifact.digest}
 
     @cache
     def sitting(whole: bool) -> Sitting | None:
         return _sitting(bundle, held=held, said=said, corpus=corpus, task=task, settings=settings, evaluate=evaluate,
-                        look=look, seed=seed, whole=whole, report=report)  # fmt: skip
+                        look=look, seed=seed, second=second, whole=whole, report=report)  # fmt: skip
 
-    inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask, task=task)
-    hearing = _Hearing(bundle, unasked=unasked, task=task, report=report)
+    inquiry = _Inquiry(store, settings=described, inputs=inputs, ask=None if unasked else ask,
+                       second=None if second is None else second.ask, task=task)  # fmt: skip
+    hearing = _Hearing(bundle, unasked=unasked, second=second is not None, task=task, report=report)
 
     def first(one: Probe) -> Mapping[str, Sequence[str]]:
         rows = sitting(one.whole)
@@ -102,7 +120,7 @@ def examine(
         return {side: [text for some in found for text in some.get(side, ())] for side in SIDES}
 
     for one in probes:
-        inquiry.put(partial(first, one), apart=True)
+        inquiry.put(partial(first, one), apart=True, second=one.asks_second)
     while any(one.interactive for one in probes) and inquiry.put(further):
         pass
 
@@ -135,6 +153,8 @@ class _Lot:
 
     questions: Artifact
     answers: TransferSet | None
+    seconds: TransferSet | None
+    """What a second teacher said of them; None: it was not asked."""
 
     @cached_property
     def texts(self) -> Mapping[str, Sequence[str]]:
@@ -149,9 +169,11 @@ class _Inquiry:
     """Texts that are asked about, round after round: each lot an artifact, and what the teacher said of it another."""
 
     def __init__(
-        self, store: Store, *, settings: Mapping[str, Any], inputs: Mapping[str, str], ask: Ask | None, task: Task
-    ) -> None:
-        self._store, self._settings, self._inputs, self._ask, self._task = store, settings, inputs, ask, task
+        self, store: Store, *, settings: Mapping[str, Any], inputs: Mapping[str, str], ask: Ask | None,
+        task: Task, second: Ask | None = None,
+    ) -> None:  # fmt: skip
+        self._store, self._settings, self._inputs, self._task = store, settings, inputs, task
+        self._ask, self._second = ask, second
         self.lots: list[_Lot] = []
 
     @property
@@ -163,10 +185,14 @@ class _Inquiry:
             found[f"questions{place}"] = lot.questions.digest
             if lot.answers is not None:
                 found[f"answers{place}"] = lot.answers.artifact.digest
+            if lot.seconds is not None:
+                found[f"seconds{place}"] = lot.seconds.artifact.digest
         return found
 
-    def put(self, choose: Callable[[], Mapping[str, Sequence[str]]], *, apart: bool = False) -> bool:
-        """Ask about what is chosen by side, but for what was asked; whether that is anything.
+    def put(
+        self, choose: Callable[[], Mapping[str, Sequence[str]]], *, apart: bool = False, second: bool = False
+    ) -> bool:
+        """Ask about what is chosen by side, but for what was asked; whether that is anything. `second`: both teachers.
 
         `apart`: it is asked whatever else was, so that the same texts make the same set beside other probes, and the
         teacher has answered them already.
@@ -185,7 +211,8 @@ class _Inquiry:
         counts = questions.manifest["facts"]
         rows: Rows[Any] = Rows(questions.folder / _TEXTS, questions.file_digest(_TEXTS), _ROLE, int(counts["texts"]))
         answers = self._ask([rows]) if self._ask is not None and rows.count else None
-        self.lots.append(_Lot(questions, answers))
+        seconds = self._second([rows]) if self._second is not None and second and rows.count else None
+        self.lots.append(_Lot(questions, answers, seconds))
         return any(counts.values())
 
 
@@ -214,6 +241,7 @@ def _sitting(
     evaluate: recipe.Evaluate,
     look: Look,
     seed: int,
+    second: Second | None,
     whole: bool,
     report: Report,
 ) -> Sitting | None:
@@ -236,14 +264,18 @@ def _sitting(
     meter = Meter(report, stage="answers", total=len(texts), unit="texts")
     outputs = {TEACHER: heard.of_teacher(told, ids, task=task),
                STUDENT: heard.of_student(bundle, texts, meter, task=task)}  # fmt: skip
+    if second is not None:
+        beside = heard.of_rows(some, held=second.held, said=said, task=task)
+        outputs[SECOND] = heard.of_teacher(beside, ids, task=task)
+        look = {**look, SECOND: second.look}
     gold = task.gold(some["label"])
     gold = gold if task.known(gold).any() else task.named(outputs[TEACHER])
     about = About(texts, ids, [one or "" for one in some["domain"].to_pylist()],
                   np.zeros(len(texts), dtype=np.bool_))  # fmt: skip
     named = frozenset({TEACHER}) if held.names_labels_only else frozenset[str]()
     members: list[Metric] = [plugins.build("metrics", name) for name in task.metrics]
-    first = {one: task.answered(gold, said, outputs[TEACHER], named=one in named, rows=about)
-             for one, said in outputs.items()}  # fmt: skip
+    first = {one: task.answered(gold, outputs[one], outputs[TEACHER], named=one in named, rows=about)
+             for one in SIDES}  # fmt: skip
     columns = {
         name.removeprefix("column."): ["" if one is None else str(one) for one in some[name].to_pylist()]
         for name in some.column_names
@@ -258,9 +290,10 @@ def _sitting(
 class _Hearing:
     """What both said of the probes' texts so far; the bundle is asked about a text once."""
 
-    def __init__(self, bundle: Artifact, *, unasked: str, task: Task, report: Report) -> None:
+    def __init__(self, bundle: Artifact, *, unasked: str, task: Task, report: Report, second: bool = False) -> None:
         self._bundle, self._unasked, self._task, self._report = bundle, unasked, task, report
-        self._places: dict[str, dict[str, int]] = {side: {} for side in SIDES if side == STUDENT or not unasked}
+        asked = {TEACHER: not unasked, STUDENT: True, SECOND: second}
+        self._places: dict[str, dict[str, int]] = {side: {} for side, one in asked.items() if one}
         self._outputs = {side: self._join([]) for side in self._places}
         self._lots = 0
 
@@ -270,11 +303,12 @@ class _Hearing:
             new = [text for text in lot.texts[STUDENT] if text not in self._places[STUDENT]]
             meter = Meter(self._report, stage="answers", total=len(new), unit="texts")
             self._add(STUDENT, new, heard.of_student(self._bundle, new, meter, task=self._task))
-            if lot.answers is not None:
-                told = heard.told(lot.answers, self._task)
-                self._add(TEACHER, told.texts, told.logits)
+            for side, answers in ((TEACHER, lot.answers), (SECOND, lot.seconds)):
+                if answers is not None:
+                    told = heard.told(answers, self._task)
+                    self._add(side, told.texts, told.logits)
         self._lots = len(lots)
-        places = {side: dict(self._places[side]) for side in SIDES if side in self._places}
+        places = {side: dict(one) for side, one in self._places.items()}
         return Heard(self._task, places, {side: self._outputs[side] for side in places}, self._unasked)
 
     def _add(self, side: str, texts: Sequence[str], said: Outputs) -> None:

@@ -207,7 +207,7 @@ def _sampled(name: str, metric: Metric, both: Sequence[Floats], places: NDArray[
 
 def _metric(metric: Metric, found: _Change, *, margin: float, level: float) -> dict[str, Any]:
     if found.before is None or found.after is None:
-        nothing = not_measurable(found.n, f"{found.n} rows; {metric.kind} needs {metric.min_rows}")
+        nothing = not_measurable(found.n, intervals.too_few(found.n, metric.min_rows, of=f"rows for {metric.kind}"))
         return {"state": "not measurable", "change": nothing.as_dict()}
     width = metric.high - metric.low
     change = (found.after - found.before).interval(level, within=(-width, width))

@@ -59,6 +59,7 @@ def compare(
         table,
         cut,
         metric=members[0],
+        beside=members[1:],
         settings=settings,
         rng=seeds.generator(seed, "evaluate/slices"),
     )
@@ -106,6 +107,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
             TEACHER: {"scores": {one.kind: unknown for one in own}},
             STUDENT: {"scores": {one.kind: unknown for one in members}},
         },
+        "signatures": {},
         "retention": {one.kind: unknown for one in own if one.higher_is_better},
         "difference": {f"student_minus_{TEACHER}": {one.kind: unknown for one in own}},
         "agreement": unknown,
@@ -191,7 +193,12 @@ def _headline(
             kept = unsaid or _retention(metric, estimates[STUDENT], estimates[TEACHER], settings.confidence)
             retention[metric.kind] = kept.as_dict()
         meter.advance()
-    return {"systems": systems, "retention": retention, "difference": difference}
+    signatures: dict[str, str] = {}
+    for metric in members:
+        about = metric.about(answers[STUDENT])
+        if about is not None and (found := metric.signature(about[0])):
+            signatures[metric.kind] = found
+    return {"systems": systems, "retention": retention, "difference": difference, "signatures": signatures}
 
 
 def _sample(metric: Metric, said: Answered) -> Sample:
@@ -220,7 +227,7 @@ def _sized(metric: Metric, interval: Interval) -> Interval:
     """The interval, or why there is none, where the metric needs more rows."""
     if interval.n >= metric.min_rows:
         return interval
-    return not_measurable(interval.n, f"{interval.n} rows; {metric.kind} needs {metric.min_rows}")
+    return not_measurable(interval.n, intervals.too_few(interval.n, metric.min_rows, of=f"rows for {metric.kind}"))
 
 
 def _agreement(student: Answered, confidence: float) -> dict[str, Any]:

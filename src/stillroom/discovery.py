@@ -68,7 +68,7 @@ def discover(table: Table, *, confidence: float, seed: int) -> dict[str, Any]:
         return nothing("nothing is known of the rows by which they differ")
     if lost[found].sum() < FEWEST_FLIPS:
         count = int(lost[found].sum())
-        return nothing(f"{count} lost rows in the half that is searched; {FEWEST_FLIPS} are needed")
+        return nothing(intervals.too_few(count, FEWEST_FLIPS, of="lost rows in the half that is searched"))
     rules = list(_rules(features[found], lost[found], names, seed=seed))
     told = _confirmed(rules, features, lost, held, confidence=confidence)
     ranked = sorted(told, key=lambda one: (not one.confirmed, -(one.lost.value or 0.0), one.rule))

@@ -136,6 +136,7 @@ def _write(
             path.unlink()
     serve = default.runner.open(draft.folder, threads=1)
     temperature = task.calibration(serve(judge.texts), task.gold(first["label"])) if task.learns_gold else None
+    draft.circumstances["checked_by"] = judge.metric
     draft.facts["calibration"] = temperature.as_dict() if temperature else None
     _describe(draft, task=task, student=student, kept=kept, default=default, candidates=candidates)
     # Made-up texts: a bundle travels, and nobody's words should travel with it.

@@ -195,7 +195,7 @@ def _slices(
             measured.append((part, inside, intervals.more_often(lost[base], inside[base])))
         else:
             count = int(inside.sum())
-            reason = f"{count} rows; {settings.min_slice_rows} are needed"
+            reason = intervals.too_few(count, settings.min_slice_rows, which=f" of {part.family} “{part.name}”")
             told.append(_slice(part, _share(lost[inside], settings.confidence), not_measurable(count, reason)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in measured])
     drawn = Resamples(len(lost), count=settings.resamples, rng=seeds.generator(seed, "evaluate/forgotten/slices"))

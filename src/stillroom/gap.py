@@ -72,7 +72,7 @@ def _told_apart(made: Side, real: Side, level: float) -> Interval:
     if not real.texts:
         return not_measurable(0, _NO_REAL)
     if size < two_samples.FEWEST:
-        return not_measurable(size, f"{size} texts on one side; {two_samples.FEWEST} are needed")
+        return not_measurable(size, intervals.too_few(size, two_samples.FEWEST, of="texts on one side"))
     hits, n = two_samples.told_apart(made.some(size), real.some(size), needed_by="evaluate")
     return intervals.clopper_pearson(hits, n, level)
 
@@ -90,7 +90,7 @@ def _confidence(side: Side, settings: recipe.Evaluate, *, rng: np.random.Generat
     if not rows:
         return not_measurable(0, _NO_REAL)
     if rows < two_samples.FEWEST:
-        return not_measurable(rows, f"{rows} texts; {two_samples.FEWEST} are needed")
+        return not_measurable(rows, intervals.too_few(rows, two_samples.FEWEST, of="texts"))
     sure = softmax(side.teacher).max(axis=1)
 
     def mean(sums: Floats) -> Floats:

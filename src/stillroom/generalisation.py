@@ -57,7 +57,7 @@ def compare(learned: Side, test: Side, *, task: Task, confidence: float) -> dict
     """The same of rows that both have answered."""
     rows = min(len(learned.texts), len(test.texts))
     if rows < _FEWEST:
-        return nothing(f"{rows} rows on one side; {_FEWEST} are needed", rows=rows)
+        return nothing(intervals.too_few(rows, _FEWEST, of="rows on one side"), rows=rows)
     both = {"seen": _agreement(learned, rows, task, confidence), "unseen": _agreement(test, rows, task, confidence)}
     both["gap"] = intervals.apart(both["seen"], both["unseen"])
     return {name: one.as_dict() for name, one in both.items()}

@@ -54,6 +54,11 @@ def not_measurable(n: int, reason: str) -> Interval:
     return Interval(None, None, None, n, reason)
 
 
+def too_few(count: int, needed: int, *, of: str = "rows", which: str = "") -> str:
+    """Why so few make no figure, and how many more would make one."""
+    return f"{count} {of}; {needed} are needed: {needed - count} more{which}"
+
+
 def plain(number: float | None) -> float | None:
     """A number to seven significant digits: enough for any reader, and the same on machines that add up otherwise."""
     return None if number is None else float(f"{number:.7g}")
@@ -308,7 +313,9 @@ def quantile(values: Floats, share: float, confidence: float) -> Interval:
     tail, count = (1 - confidence) / 2, _stats().binom(n, share)
     low, high = int(count.ppf(tail)), int(count.ppf(1 - tail)) + 1
     if low < 1 or high > n:
-        return not_measurable(n, f"{n} rows are too few to bound the share of {share:g} on both sides")
+        # An end is there once fewer than the tail of all samples have every value on one side of the quantile.
+        needed = max(math.floor(math.log(tail) / math.log(1 - share)) + 1, math.ceil(math.log(tail) / math.log(share)))
+        return not_measurable(n, too_few(n, needed, of=f"rows to bound the share of {share:g} on both sides"))
     ranked = np.sort(values)
     found = ranked[min(n, math.ceil(share * n)) - 1]
     return Interval(float(found), float(ranked[low - 1]), float(ranked[high - 1]), n)
@@ -318,7 +325,7 @@ def deviation(values: Floats, confidence: float) -> Interval:
     """The standard deviation of a few values, as of a normal law: s √((n − 1) / χ²), χ² the quantile of each end."""
     n = len(values)
     if n < 2:
-        return not_measurable(n, f"{n} values; 2 are needed")
+        return not_measurable(n, too_few(n, 2, of="values"))
     tail, law = (1 - confidence) / 2, _stats().chi2(n - 1)
     spread = float(np.std(values, ddof=1))
     low, high = (spread * math.sqrt((n - 1) / float(law.ppf(share))) for share in (1 - tail, tail))

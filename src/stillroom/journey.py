@@ -175,6 +175,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
         "variants": artifacts["export"].manifest["facts"]["variants"],
         "calibration": artifacts["export"].manifest["facts"]["calibration"],
         "checks": artifacts["export"].circumstances["checks"],
+        "checked_by": artifacts["export"].circumstances.get("checked_by", ""),
     }
     timed = "rounds" in costs["teacher"]
     if not timed:

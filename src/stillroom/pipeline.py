@@ -115,7 +115,10 @@ def run(
                    rights=rows.stated_rights, asking=recipe.teacher.asking, report=report)  # fmt: skip
     held = also(loaded, teacher=teacher, parts=(rows.test, rows.outside))
     beside = [made(seed=chance) for chance in train.seeds_of(seed, recipe.evaluate.teachers)[1:]]
-    peers = [also(opened(one), teacher=one, parts=(rows.test, rows.outside)) for one in beside]
+    others = [opened(one) for one in beside]
+    peers = [
+        also(one, teacher=made_, parts=(rows.test, rows.outside)) for one, made_ in zip(others, beside, strict=True)
+    ]
     twin = train.undistilled(recipe.student, task=task, corpus=rows.learnable, settings=recipe.train,
                              studied=studied, seed=seed, store=store, begun_with=said, weight_bits=bits,
                              report=report)  # fmt: skip
@@ -133,11 +136,14 @@ def run(
     if here.reached("evaluate", judged):
         return here
 
+    second = None
+    if peers:
+        second = audit.Second(peers[0], lambda texts: also(others[0], teacher=beside[0], parts=texts), others[0].inside)
     look: audit.Look = {"teacher": loaded.inside, "student": partial(recipe.student.inside, student.folder, task=task)}
     probed = audit.examine(bundle, ask=lambda texts: also(loaded, teacher=teacher, parts=texts), held=held, said=said,
                            corpus=rows, task=task, probes=recipe.probes, settings=recipe.audit,
                            evaluate=recipe.evaluate, teacher=recipe.teacher, look=look, seed=seed, store=store,
-                           report=report)  # fmt: skip
+                           second=second, report=report)  # fmt: skip
     if here.reached("audit", probed):
         return here
 

@@ -47,9 +47,9 @@ class Answer:
     reading: Reading
 
     def as_dict(self) -> dict[str, Any]:
-        """The row's fields and the prediction; cuts, where there are any."""
+        """The row's fields, its text as `source`, and the prediction; cuts, where there are any."""
         cuts = {"cuts": self.reading.as_dict()["cuts"]} if self.reading.cuts else {}
-        return {"text": self.row.text, **self.row.fields, **self.reading.prediction.as_dict(), **cuts}
+        return {**self.row.fields, "source": self.row.text, **self.reading.prediction.as_dict(), **cuts}
 
     def as_line(self) -> str:
         """The prediction beside the text (or its file, where it has several lines), and what was not read of it."""

@@ -57,6 +57,8 @@ class Finding:
     retention: Interval
     negative_flips: dict[str, Any]
     retained: Estimate | None
+    beside: Mapping[str, Mapping[str, Interval]]
+    """By metric and system: what else is told of what stands inside rows."""
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as a program reads it."""
@@ -70,7 +72,9 @@ class Finding:
             "student": self.student.as_dict(),
             "retention": self.retention.as_dict(),
             "negative_flips": self.negative_flips,
-        }
+            "beside": {kind: {system: one.as_dict() for system, one in told.items()}
+                       for kind, told in self.beside.items()},
+        }  # fmt: skip
 
 
 def cut(table: Table) -> list[Slice]:
@@ -119,9 +123,19 @@ def of_columns(table: pa.Table) -> list[Slice]:
 
 
 def compare(
-    table: Table, slices: Sequence[Slice], *, metric: Metric, settings: recipe.Evaluate, rng: np.random.Generator
+    table: Table,
+    slices: Sequence[Slice],
+    *,
+    metric: Metric,
+    beside: Sequence[Metric] = (),
+    settings: recipe.Evaluate,
+    rng: np.random.Generator,
 ) -> list[Finding]:
-    """The metric of teacher and student on each slice, all on the same resamples of all rows of the table."""
+    """The metric of teacher and student on each slice, all on the same resamples of all rows of the table.
+
+    On what stands inside rows also those `beside` it that are told of parts.
+    """
+    beside = [one for one in beside if one.of_parts]
     drawn = Resamples(len(table.ids), count=settings.resamples, rng=rng)
     needed = max(settings.min_slice_rows, metric.min_rows)
     said = table.said[TEACHER]
@@ -134,15 +148,22 @@ def compare(
         measurable = [part for part in parts if counts[part] >= needed and not unsaid]
         estimates = drawn.estimate(
             {
-                f"{system}/{part.name}": _sample(metric, answers, part.members)
+                f"{one.kind}/{system}/{part.name}": _sample(one, answers, part.members)
                 for part in measurable
                 for system, answers in part.of(table.answers(part.members, (TEACHER, STUDENT))).items()
+                for one in (metric, *(beside if part.narrow else ()))
             }
         )
         for part in parts:
-            pair = [estimates.get(f"{system}/{part.name}") for system in (TEACHER, STUDENT)]
+            pair = [estimates.get(f"{metric.kind}/{system}/{part.name}") for system in (TEACHER, STUDENT)]
             none = not_measurable(counts[part], unsaid or _too_few(part, counts[part], needed))
-            findings.append(_finding(table, part, pair, metric=metric, settings=settings, none=none))
+            also = {}
+            for one in beside if part.narrow else ():
+                its = {system: estimates.get(f"{one.kind}/{system}/{part.name}") for system in (TEACHER, STUDENT)}
+                also[one.kind] = {system: none if found is None
+                                  else intervals.score(one, found, confidence=settings.confidence)
+                                  for system, found in its.items()}  # fmt: skip
+            findings.append(_finding(table, part, pair, metric=metric, settings=settings, none=none, beside=also))
     return findings
 
 
@@ -194,12 +215,13 @@ def _finding(
     metric: Metric,
     settings: recipe.Evaluate,
     none: Interval,
+    beside: Mapping[str, Mapping[str, Interval]],
 ) -> Finding:
     answers = part.of(table.answers(part.members, (STUDENT,)))[STUDENT]
     flipped = flips(answers, settings.confidence)
     teacher, student = pair
     if teacher is None or student is None:
-        return Finding(part, none, none, none, flipped, None)
+        return Finding(part, none, none, none, flipped, None, beside)
     retained = student / teacher
     retention = retained.interval(settings.confidence, within=(0.0, math.inf))
     return Finding(
@@ -209,11 +231,12 @@ def _finding(
         retention,
         flipped,
         None if retention.value is None else retained,
+        beside,
     )
 
 
 def _too_few(part: Slice, count: int, needed: int) -> str:
-    return f"{count} rows; {needed} are needed: {needed - count} more of {part.family} “{part.name}”"
+    return intervals.too_few(count, needed, which=f" of {part.family} “{part.name}”")
 
 
 def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:

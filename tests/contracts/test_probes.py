@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,18 @@ class TestEach:
                 assert (figure["value"] is None) == ("reason" in figure)
             assert all(one.head and all(len(row) == len(one.head) for row in one.rows) for one in
                        member.exhibits(found))  # fmt: skip
+
+    def test_where_rows_are_too_few_it_says_how_many_more_there_have_to_be(self, name: str) -> None:
+        member, here = built(name), replace(sitting(12), min_rows=1000)
+        found = member.measure(here, heard(list(dict.fromkeys(member.texts(here)))))
+        reasons = {figure["reason"] for _, figure in figures(found) if figure["value"] is None}
+        few = [one for one in reasons if "needed" in one]
+        assert few or not any(re.match(r"\d", one) for one in reasons)
+        for one in few:
+            told = re.match(r"(\d+) .*; (\d+) .*are needed: (\d+) more", one)
+            assert told is not None, one
+            count, needed, more = map(int, told.groups())
+            assert more == needed - count
 
     def test_what_it_asks_comes_to_an_end(self, name: str) -> None:
         member, here = built(name), sitting()

@@ -41,13 +41,6 @@ def test_a_strip_has_its_dot_between_its_whiskers() -> None:
     assert low < dot < high
 
 
-def test_speed_is_drawn_only_where_it_is_known() -> None:
-    panel = panels.speed_and_quality(Evidence(full()))
-    assert panel is not None
-    names = re.findall(r'class="name">(.*?)<', panel.picture)
-    assert names == ["Teacher", "Student"]
-
-
 def test_bins_are_drawn_with_their_rows() -> None:
     teacher, student = panels.reliability(Evidence(full()))
     for panel, found in ((teacher, bins(1.15)), (student, bins(1.0))):

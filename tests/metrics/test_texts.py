@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ class TestSacrebleu:
         answers = texts(seed, rows=60)
         expected = CHRF().corpus_score(list(answers.said), references(answers)).score
         assert score("chrf", answers) == pytest.approx(expected, abs=1e-9)
+
+    @pytest.mark.parametrize(("name", "theirs"), [("bleu", BLEU), ("chrf", CHRF)])
+    @pytest.mark.parametrize("most", [1, 2, 9])
+    def test_signatures(self, seed: int, name: str, theirs: type[BLEU | CHRF], most: int) -> None:
+        """Of rows with one reference each, with two each, and with as many as there are."""
+        drawn = texts(seed, rows=60)
+        answers = replace(drawn, gold=objects.array([(some * 2)[:most] for some in drawn.gold]))
+        counted = theirs()
+        counted.corpus_score(list(answers.said), references(answers))
+        found: Any = plugins.build("metrics", name)
+        assert found.signature(answers) == str(counted.get_signature())
 
 
 @pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])

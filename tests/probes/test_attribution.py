@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import stats
 from stillroom.core import plugins
 from stillroom.core.edits import applied
 from stillroom.core.tagging import Tagged
-from stillroom.probes import Heard, Sitting, _reasons, attribution
+from stillroom.probes import SECOND, Heard, Sitting, _reasons, attribution
 from stillroom.probes._reasons import Parted
 from stillroom.probes.attribution import Attribution
 from stillroom.table import STUDENT, TEACHER
@@ -92,6 +93,46 @@ def test_a_student_that_is_its_teacher_goes_by_the_same_words() -> None:
     assert told["named_same"] == told["rows"] == 60
     assert told["over_ceiling"]["value"] == pytest.approx(1.0)
     assert told["examples"] == []
+
+
+def with_second(teacher: Says, student: Says, second: Says) -> dict[str, Any]:
+    """The same beside a second teacher."""
+    rows, probe = texts(120), Attribution(rows=120)
+    here = sat(rows, teacher, student)
+    here = replace(here, said={**here.said, SECOND: second(rows)})
+    asked = list(dict.fromkeys(probe.texts(here)))
+    outputs = {TEACHER: teacher(asked), STUDENT: student(asked), SECOND: second(asked)}
+    places = {text: place for place, text in enumerate(asked)}
+    return probe.measure(here, Heard(TASK, dict.fromkeys(outputs, places), outputs))
+
+
+def test_two_teachers_are_the_ceiling() -> None:
+    """Planted: teachers that go by words of their own half the way; a student that copies the first is above both."""
+    rng = np.random.default_rng(2)
+    other = {word: weight + float(rng.normal(0, 2)) for word, weight in WEIGHTS.items()}
+    twin = with_second(bag(WEIGHTS), bag(WEIGHTS), bag(WEIGHTS))
+    assert twin["teachers"]["spearman"]["value"] == pytest.approx(1.0)
+    assert twin["over_teachers"]["value"] == pytest.approx(1.0)
+    apart = with_second(bag(WEIGHTS), bag(WEIGHTS), bag(other))
+    here = sat(texts(120), bag(WEIGHTS), bag(other))
+    same = TASK.same(here.said[TEACHER], here.said[STUDENT])
+    _, one = weighed(texts(120), bag(WEIGHTS))
+    _, two = weighed(texts(120), bag(other))
+    expected = [stats.spearmanr(one[at], two[at]).statistic for at in np.flatnonzero(same).tolist()]
+    assert 0 < len(expected) < 120
+    assert apart["teachers"]["spearman"]["n"] == len(expected)
+    assert apart["teachers"]["spearman"]["value"] == pytest.approx(np.mean(expected))
+    assert apart["teachers"]["spearman"]["high"] < 0.95
+    assert apart["over_teachers"]["low"] > 1
+    assert apart["spearman"] == twin["spearman"], "what student and teacher share does not hang on a third"
+
+
+def test_one_teacher_has_no_such_ceiling_and_says_what_would_give_it() -> None:
+    told = of(bag(WEIGHTS), bag(WEIGHTS))
+    assert told["over_teachers"]["value"] is told["teachers"]["spearman"]["value"] is None
+    assert "evaluate.teachers = 2" in told["teachers"]["spearman"]["reason"]
+    note = Attribution.exhibits(told)[1].note
+    assert "Two teachers" in note
 
 
 def test_chance_is_near_nothing() -> None:

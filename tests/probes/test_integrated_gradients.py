@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from stillroom import teach
 from stillroom.core import plugins, recipe
-from stillroom.probes import Heard, _reasons, integrated_gradients
+from stillroom.probes import SECOND, Heard, _reasons, integrated_gradients
 from stillroom.probes.attribution import Attribution
 from stillroom.probes.integrated_gradients import IntegratedGradients
 from stillroom.students import Inside
@@ -106,6 +107,22 @@ def test_a_student_that_is_its_teacher_goes_by_the_same_words() -> None:
     assert told["top_k"]["value"] == told["sign"]["value"] == 1.0
     assert abs(told["floor"]["spearman"]["value"]) < 0.06
     assert told["complete"][TEACHER]["value"] == 1.0
+
+
+@needs_captum
+def test_two_teachers_are_the_ceiling() -> None:
+    """Planted: a second teacher that is the first, and one that goes by the mark at the end; its own rows are whole."""
+    here = sat(texts(60), bag(WEIGHTS), bag(WEIGHTS))
+    one, other = network(WEIGHTS), network({"!": 9.0} | {word: -one / 9 for word, one in WEIGHTS.items()})
+    found = {}
+    for name, second in (("same", one), ("other", other)):
+        look = dict(zip((TEACHER, STUDENT, SECOND), (lambda: one, lambda: one, lambda it=second: it), strict=True))
+        sitting = replace(here, look=look, said={**here.said, SECOND: here.said[TEACHER]})
+        found[name] = IntegratedGradients().measure(sitting, Heard(TASK, {}, {}))
+    assert found["same"]["teachers"]["spearman"]["value"] == pytest.approx(1.0)
+    assert found["same"]["over_teachers"]["value"] == pytest.approx(1.0)
+    assert found["other"]["teachers"]["spearman"]["high"] < 0
+    assert found["other"]["spearman"] == found["same"]["spearman"]
 
 
 @needs_captum

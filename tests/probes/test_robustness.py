@@ -10,6 +10,7 @@ import pytest
 from stillroom.core import plugins
 from stillroom.core.tagging import Span
 from stillroom.probes import Probe
+from stillroom.probes.robustness import Robustness
 from stillroom.tasks.classification import Classification
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -77,6 +78,47 @@ def test_by_hand() -> None:
     # Clean: 30 of 40 right; perturbed: "gone wrong" is lost.
     assert one["student"]["value"] == pytest.approx(20 / 30)
     assert found["worst_case"]["student"]["value"] == pytest.approx(20 / 30)
+
+
+FRENCH = [(f"la chambre était {'belle' if good else 'sale'} et les voisins sont dans la rue {row}", good)
+          for row in range(60) for good in (0, 1)]  # fmt: skip
+POLISH = [(f"pokój był {'ładny' if good else 'brudny'} i ten hotel ma six okien, numer {row}", good)
+          for row in range(60) for good in (0, 1)]  # fmt: skip
+ENGLISH_ONLY = ("contractions", "filler", "number_words", "paraphrase")
+
+
+@pytest.mark.parametrize("rows", [FRENCH, POLISH])
+def test_english_words_are_put_to_no_other_language(rows: list[tuple[str, int]]) -> None:
+    """Planted: a student that says `bad` of whatever has an English word in it would have seemed to fall."""
+
+    english = {"Let", "Here", "Hello", "That", "well", "um", "like", "mean", "so"}
+
+    def student(text: str) -> list[float]:
+        return [2.0, 0.0] if english & set(text.split()) else [0.0, 1.0]
+
+    here = sitting(TASK, rows, teacher=student, student=student, min_rows=50)
+    found = put(built(*ENGLISH_ONLY, "casing"), here, teacher=student, student=student)
+    for kind in ENGLISH_ONLY:
+        one = found["by"][kind]
+        assert (one["rows"], one["not_english"], one["student"]["value"]) == (0, 120, None)
+        assert "it knows English, and 120 rows are not" in one["student"]["reason"]
+    assert found["by"]["casing"]["student"]["value"] is not None
+    assert found["by"]["casing"]["not_english"] == 0
+    assert "120 rows are not English" in Robustness.exhibits(found)[0].note
+
+
+def test_of_two_languages_the_english_rows_are_measured() -> None:
+    rows = [*FRENCH, *((text.replace("Breakfast", "The breakfast"), good) for text, good in ROWS)]
+    here = sitting(TASK, rows, teacher=exact, student=exact, min_rows=50)
+    found = put(built("filler"), here, teacher=exact, student=exact)["by"]["filler"]
+    assert (found["rows"], found["not_english"]) == (len(ROWS), len(FRENCH))
+    assert found["student"]["value"] is not None
+
+
+def test_frames_of_ones_own_are_put_to_any_language() -> None:
+    own = {"kind": "paraphrase", "frames": ["Je vous écris : {text}"]}
+    here = sitting(TASK, FRENCH, teacher=exact, student=exact, min_rows=50)
+    assert put(built(own), here, teacher=exact, student=exact)["by"]["paraphrase"]["rows"] == len(FRENCH)
 
 
 def test_few_rows_are_no_figure() -> None:

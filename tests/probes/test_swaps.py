@@ -149,7 +149,7 @@ def test_students_that_are_only_uncertain_are_let_alone_as_often_as_is_said() ->
 def test_rows_with_nothing_to_exchange_are_not_counted() -> None:
     told = found(fair, fair)["by"]["religion"]
     assert told["rows"] == 0
-    assert "no row in which words of this kind" in told["flips"]["student"]["reason"]
+    assert "no English row in which words of this kind" in told["flips"]["student"]["reason"]
 
 
 def test_without_a_teacher_the_students_own_figures_stand() -> None:
@@ -179,3 +179,28 @@ def test_spans_stand_where_their_words_are_now() -> None:
     more, _ = AXES["gender"].edits(text)
     assert applied(text, more) == "The woman met Mary again"
     assert task.moved((Span(12, 17, "PER"),), more) == (Span(14, 18, "PER"),)
+
+
+def test_words_are_exchanged_in_english_alone() -> None:
+    """`man` and `son` are other words elsewhere; a text that says nothing of its language is what most others are."""
+    german = [f"man kann das nicht sagen, und der Film ist auch auf Seite {row}" for row in range(60)]
+    french = [f"son père et les voisins sont dans la rue {row}" for row in range(60)]
+    english = [f"the man and his son came on day {row}" for row in range(60)]
+    short = ["a son, a man"]
+    probe: Probe = plugins.build("probes", {"kind": "swaps", "axes": ["gender"]})
+    for some, expected in (([*german, *french], 0), ([*german, *french, *english], 60), ([*english, *short], 61)):
+        count = len(some)
+        about = Rows(some, [f"id{row}" for row in range(count)], [""] * count, np.zeros(count, dtype=np.bool_))
+        same = np.zeros((count, 2), dtype=np.float32)
+        sitting = Sitting(TASK, about, np.zeros(count, dtype=np.int64), np.arange(count), dict.fromkeys(SIDES, same),
+                          plugins.build("metrics", "accuracy"), frozenset(), {}, confidence=0.95, resamples=100,
+                          min_rows=50, seed=0)  # fmt: skip
+        asked = list(probe.texts(sitting))
+        assert len(asked) == expected
+        assert not [text for text in asked if "woman kann" in text or "daughter père" in text]
+        said = dict.fromkeys(SIDES, np.zeros((len(asked), 2), dtype=np.float32))
+        places = {text: place for place, text in enumerate(asked)}
+        told = probe.measure(sitting, Heard(TASK, dict.fromkeys(SIDES, places), said))
+        assert told["not_english"] == count - (expected if expected < 61 else count)
+        flips = told["by"]["gender"]["flips"]["student"]
+        assert (flips["value"] is None) == (expected == 0)

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import ClassVar, Literal, final
 
 from stillroom.aspects import Aspect, Familiar, Read
+from stillroom.core.languages import GRAMMAR
 
-# Words of grammar that the other languages here do not have, some by language.
-_GRAMMAR: Mapping[str, frozenset[str]] = {
-    language: frozenset(words.split())
-    for language, words in {
-        "en": "the and of with that this was were which from they have has their would about there",
-        "de": "und der das nicht ist ich sie mit auch auf eine einen wird sind oder aber noch wenn",
-        "fr": "et les est une dans pour avec qui pas sur mais vous nous être cette ces sont aux",
-        "es": "y los las una pero más muy está esta sus también donde cuando porque hasta desde sobre",
-        "pt": "os não uma mas mais você muito também isso ele ela são foi tem até pelo pela",
-        "it": "il gli che di sono della anche più nel questo alla dei perché con ma ho ci è",
-        "nl": "het een niet van zijn maar ook voor naar wordt deze bij heeft dat aan nog wel",
-    }.items()
-}  # fmt: skip
 _FEWEST = 2  # different words, of grammar or of another script, before a language is taken to be there
 
 
@@ -47,7 +35,7 @@ def _languages(words: Iterable[str]) -> set[str]:
             latin.add(word)
         else:
             others[script] += 1
-    found = {language for language, grammar in _GRAMMAR.items() if len(latin & grammar) >= _FEWEST}
+    found = {language for language, grammar in GRAMMAR.items() if len(latin & grammar) >= _FEWEST}
     # Words in Latin letters are a language too, also where none of their grammar is known.
     found |= {"latin"} if len(latin) >= _FEWEST and not found else set()
     return found | {script for script, count in others.items() if count >= _FEWEST}

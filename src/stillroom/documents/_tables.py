@@ -56,6 +56,8 @@ class Slice:
     retention: Figure
     flips: Figure
     reason: str
+    beside: Mapping[str, Mapping[str, Figure]]
+    """By metric and system: what else is told of it."""
 
     @property
     def measured(self) -> bool:
@@ -127,8 +129,13 @@ def scores(evidence: Evidence) -> Table:
         ("System", *(units.label(metric) for metric in metrics)),
         tuple(rows),
         (evidence.source("evaluate"),),
-        "↑ more is better, ↓ less is better.",
+        f"↑ more is better, ↓ less is better.{_signatures(evidence)}",
     )
+
+
+def _signatures(evidence: Evidence) -> str:
+    found = evidence.table("signatures")
+    return "".join(f" {metric}: {evidence.words('signatures', metric)}." for metric in found)
 
 
 def _score_cell(evidence: Evidence, system: str, metric: str) -> Cell:
@@ -292,12 +299,16 @@ def _slice(found: Mapping[str, Any]) -> Slice:
         retention=retention,
         flips=flips,
         reason=words(found.get("reason")) or retention.reason,
-    )
+        beside={metric: {system: Figure.read(figure) for system, figure in told.items()}
+                for metric, told in (found.get("beside") or {}).items()},
+    )  # fmt: skip
 
 
 def slices_table(evidence: Evidence) -> Table:
     """The slices as a table."""
-    unit = units.of_metric(evidence.primary)
+    unit, every = units.of_metric(evidence.primary), slices(evidence)
+    told = ((metric, system) for one in every for metric, systems in one.beside.items() for system in systems)
+    beside = list(dict.fromkeys(told))
     rows = tuple(
         (
             Cell(one.family, kind="text"),
@@ -306,10 +317,12 @@ def slices_table(evidence: Evidence) -> Table:
             of(one.teacher, unit),
             of(one.student, unit),
             of(one.retention, units.PERCENT) if one.measured else Cell("not measurable", one.reason),
+            *(of(one.beside[metric][system], units.of_metric(metric)) if metric in one.beside else Cell("–")
+              for metric, system in beside),
         )
-        for one in slices(evidence)
-    )
-    head = ("cut by", "slice", "n", "teacher", "student", "kept")
+        for one in every
+    )  # fmt: skip
+    head = ("cut by", "slice", "n", "teacher", "student", "kept", *(f"{metric}, {system}" for metric, system in beside))
     caption = f"{evidence.primary or 'score'} by slice, with {level(evidence)}intervals"
     return Table(caption, head, rows, (evidence.source("evaluate"),))
 

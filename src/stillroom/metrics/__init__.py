@@ -221,6 +221,8 @@ class Metric(Member, ABC):
     """Whether weighted sums are the metric of rows repeated so often; else they are to the first order."""
     needs_probabilities: ClassVar[bool] = False
     """Whether it asks how sure a system is: of one that only names labels it is not measurable."""
+    of_parts: ClassVar[bool] = False
+    """Whether it is told, beside the primary one, of slices of what stands inside rows."""
     formula: ClassVar[str]
     reference: ClassVar[str]
     """The implementation of another library that a test holds it to."""
@@ -233,6 +235,10 @@ class Metric(Member, ABC):
         """Why a system that says this can't be judged by it, `who` being what it is called; "": it can."""
         mute = self.needs_probabilities and answers.named
         return f"the {who} names a label and does not say how sure it is" if mute else ""
+
+    def signature(self, answers: Any) -> str:
+        """What else a figure depends on, as the library it is held to writes it; "": nothing is written of it."""
+        return ""
 
     @abstractmethod
     def rows(self, answers: Any) -> Floats:

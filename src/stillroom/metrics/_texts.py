@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,13 @@ class Written(Answered):
         """The first references of all rows, the second ones and so on, as sacrebleu wants them; missing ones empty."""
         most = max((len(some) for some in self.gold), default=1)
         return [[some[place] if place < len(some) else "" for some in self.gold] for place in range(most)]
+
+
+def signed(counted: Any, answers: Written) -> str:
+    """What a figure of one of sacrebleu's metrics depends on, its version and the number of references among it."""
+    counts = {len(some) for some in answers.gold}
+    counted.num_refs = counts.pop() if len(counts) == 1 else -1
+    return str(counted.get_signature())
 
 
 class TextMetric(Metric):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
 from stillroom.core.errors import missing_extra
 from stillroom.metrics import Floats
-from stillroom.metrics._texts import TextMetric, Written
+from stillroom.metrics._texts import TextMetric, Written, signed
 
 _ORDERS = 4
 
@@ -27,11 +27,7 @@ class Bleu(TextMetric):
 
     def rows(self, answers: Written) -> Floats:
         """Of each row: its length, the nearest reference's, right runs of each order, all runs of each order."""
-        try:
-            from sacrebleu.metrics.bleu import BLEU
-        except ImportError as error:
-            raise missing_extra("text", package="sacrebleu", needed_by="the metric `bleu`") from error
-        counted = BLEU()
+        counted = _counted()
         found = np.zeros((len(answers), 2 + 2 * _ORDERS))
         for row, (said, gold) in enumerate(zip(answers.said, answers.gold, strict=True)):
             score = counted.corpus_score([said], [[one] for one in gold])
@@ -50,3 +46,15 @@ class Bleu(TextMetric):
             found = 100.0 * penalty * np.exp(np.log(precision).mean(axis=-1))
         none = (hits.sum(axis=-1) == 0) | (totals == 0).any(axis=-1)
         return np.where(reference == 0, np.nan, np.where(none, 0.0, found))
+
+    def signature(self, answers: Written) -> str:
+        """As sacrebleu has it."""
+        return signed(_counted(), answers)
+
+
+def _counted() -> Any:
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError as error:
+        raise missing_extra("text", package="sacrebleu", needed_by="the metric `bleu`") from error
+    return BLEU()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
 from stillroom.core.errors import missing_extra
 from stillroom.metrics import Floats
-from stillroom.metrics._texts import TextMetric, Written
+from stillroom.metrics._texts import TextMetric, Written, signed
 
 _ORDERS = 6
 _BETA = 2.0
@@ -28,11 +28,7 @@ class Chrf(TextMetric):
 
     def rows(self, answers: Written) -> Floats:
         """Of each row and order: runs of the text, runs of the reference, runs of both."""
-        try:
-            from sacrebleu.metrics.chrf import CHRF
-        except ImportError as error:
-            raise missing_extra("text", package="sacrebleu", needed_by="the metric `chrf`") from error
-        counted = CHRF()
+        counted = _counted()
         lines = counted._extract_corpus_statistics(list(answers.said), answers.references) if len(answers) else []
         return np.array(lines, dtype=np.float64).reshape(-1, 3 * _ORDERS)
 
@@ -48,3 +44,15 @@ class Chrf(TextMetric):
             score = (1 + _BETA**2) * precision * recall / (_BETA**2 * precision + recall)
         found = np.where(precision + recall > 0, 100.0 * score, 0.0)
         return np.where((said.sum(axis=-1) == 0) & (gold.sum(axis=-1) == 0), np.nan, found)
+
+    def signature(self, answers: Written) -> str:
+        """As sacrebleu has it."""
+        return signed(_counted(), answers)
+
+
+def _counted() -> Any:
+    try:
+        from sacrebleu.metrics.chrf import CHRF
+    except ImportError as error:
+        raise missing_extra("text", package="sacrebleu", needed_by="the metric `chrf`") from error
+    return CHRF()

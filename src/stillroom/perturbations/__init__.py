@@ -25,6 +25,11 @@ class Perturbation(Member, ABC):
     told: ClassVar[str]
     """What it does, as people read it."""
 
+    @property
+    def is_english(self) -> bool:
+        """Whether what it puts or looks for are English words, so that it says nothing of texts in another language."""
+        return False
+
     @abstractmethod
     def edits(self, text: str, *, rng: np.random.Generator) -> Sequence[Edit]:
         """What it changes in a text, from left to right, nothing overlapping; nothing: it has nothing to change."""

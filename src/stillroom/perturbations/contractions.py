@@ -33,6 +33,11 @@ class Contractions(Perturbation):
 
     kind: Literal["contractions"] = "contractions"
 
+    @property
+    def is_english(self) -> bool:
+        """It is."""
+        return True
+
     def edits(self, text: str, *, rng: np.random.Generator) -> Sequence[Edit]:
         """Every one there is."""
         plain = text.replace("’", "'")

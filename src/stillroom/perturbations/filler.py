@@ -23,6 +23,11 @@ class Filler(Perturbation):
 
     kind: Literal["filler"] = "filler"
 
+    @property
+    def is_english(self) -> bool:
+        """It is."""
+        return True
+
     def edits(self, text: str, *, rng: np.random.Generator) -> Sequence[Edit]:
         """One, at the beginning or between two words."""
         first = re.match(r"\s*(?=\w)", text)

@@ -26,6 +26,11 @@ class NumberWords(Perturbation):
 
     kind: Literal["number_words"] = "number_words"
 
+    @property
+    def is_english(self) -> bool:
+        """It is."""
+        return True
+
     def edits(self, text: str, *, rng: np.random.Generator) -> Sequence[Edit]:
         """Every number from two to twelve that stands alone."""
         return [Edit(*one.span(), _other(one.group())) for one in _KNOWN.finditer(text)]

@@ -25,6 +25,8 @@ from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Rows, Task
 
 SIDES = (TEACHER, STUDENT)
+SECOND = "second_teacher"
+"""The teacher fitted with another seed, where there is one: what both say alike is the most that a student can."""
 
 
 @final
@@ -41,7 +43,7 @@ class Sitting:
     gold: NDArray[Any]
     judged: NDArray[np.int64]
     said: Mapping[str, Outputs]
-    """By side."""
+    """By side, and by the second teacher where there is one."""
     metric: Metric
     """The first of the task's that is about these rows and can be retained."""
     named: Collection[str]
@@ -53,7 +55,7 @@ class Sitting:
     min_rows: int
     seed: int
     look: Mapping[str, Callable[[], Inside | None]] = field(default_factory=dict)
-    """By side: opens its network to be looked into; None: it has none that can be."""
+    """By side and second teacher: opens its network to be looked into; None: it has none that can be."""
     most: int = 200
     """With how many rows to begin where each is asked about in other forms."""
 
@@ -105,7 +107,7 @@ class Heard:
     places: Mapping[str, Mapping[str, int]]
     """By side: where in its outputs a text stands; one that is not there has no answer."""
     outputs: Mapping[str, Outputs]
-    """By side; a side that was not asked is not there."""
+    """By side, and by the second teacher where it was asked; who was not asked is not there."""
     unasked: str = ""
     """Why the teacher was not asked; "": it was."""
 
@@ -169,6 +171,8 @@ class Probe(Member, ABC):
     """Whether there is something to ask that depends on what was answered."""
     whole: ClassVar[bool] = False
     """Whether it begins with all rows of the test and draws its own, if any, or else with some that were drawn."""
+    asks_second: ClassVar[bool] = False
+    """Whether its first texts go to a second teacher too, where there is one."""
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from pydantic import Field
 
 from stillroom.core import edits
 from stillroom.core.redaction import redacted, veiled
-from stillroom.intervals import Estimate, Interval, Sample, clopper_pearson, not_measurable, plain, quantile
+from stillroom.intervals import Estimate, Interval, Sample, clopper_pearson, not_measurable, plain, quantile, too_few
 from stillroom.metrics import Floats, ratio
-from stillroom.probes import SIDES, MarkedText, Probe, Reading, Sitting
+from stillroom.probes import SECOND, SIDES, MarkedText, Probe, Reading, Sitting
 from stillroom.table import STUDENT, TEACHER
 
 MEASURES: Final = ("spearman", "top_k", "sign")
-PAIR: Final = ("spearman", "spearman_median", "top_k", "sign", "negative", "other_reasons")
+PAIR: Final = ("spearman", "spearman_median", "top_k", "sign", "negative", "other_reasons", "over_teachers")
+#: The paths of what there is beside a pair.
+BESIDE: Final = tuple(f"{part}.{measure}" for part in ("floor", "teachers") for measure in MEASURES)
+_ONE_TEACHER = "one teacher; one that is fitted here can be fitted with two seeds: set evaluate.teachers = 2"
 #: Of fewer parts there is no order to speak of.
 FEWEST_PARTS: Final = 5
 #: Fewer rows have no mean that is worth an interval.
@@ -34,6 +37,8 @@ _RANGES = {"spearman": (-1.0, 1.0), "top_k": (0.0, 1.0), "sign": (0.0, 1.0)}
 
 class Reasons(Probe):
     """What compares by which words two go, however it weighs these."""
+
+    asks_second: ClassVar[bool] = True
 
     rows: int = Field(60, ge=1)
     """How many of the audited rows, drawn by chance. Half of them at least have to be answered the same by both."""
@@ -72,6 +77,9 @@ class Weighed:
     """By side: what it names, for people."""
     again: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
     """By side: what the parts weigh where they are looked at in another way."""
+    teachers: NDArray[np.bool_] | None = None
+    """In which rows the second teacher, whose `weights` are there too, names what the first does; None: there is no
+    second."""
 
     def take(self, places: Sequence[int]) -> Weighed:
         """Some of the rows."""
@@ -79,7 +87,8 @@ class Weighed:
             {side: [one[at] for at in places] for side, one in some.items()} for some in (self.weights, self.again)
         )
         shown = {side: [one[at] for at in places] for side, one in self.shown.items()}
-        return Weighed([self.rows[at] for at in places], weights, self.same[list(places)], shown, again)
+        teachers = None if self.teachers is None else self.teachers[list(places)]
+        return Weighed([self.rows[at] for at in places], weights, self.same[list(places)], shown, again, teachers)
 
     @property
     def both(self) -> list[tuple[Floats, Floats]]:
@@ -172,6 +181,8 @@ class Figures:
         tables = {"both": (found, kept), "floor": (chance, kept)}
         if self._weighed.again:
             tables["ceiling"] = self._with_itself(TEACHER)
+        if self._weighed.teachers is not None:
+            tables["teachers"] = self._of_teachers(self._weighed.teachers)
         known = self._estimates(tables)
         means, floor = (
             {measure: self._told(known[name, measure], measure) for measure in MEASURES} for name in ("both", "floor")
@@ -180,12 +191,23 @@ class Figures:
         shares = {"negative": found[:, 0] < 0, "other_reasons": for_other_reasons(found)}
         further = {name: clopper_pearson(int(hits.sum()), count, confidence) for name, hits in shares.items()}
         further["spearman_median"] = quantile(found[:, 0], 0.5, confidence)
+        teachers = dict.fromkeys(MEASURES, not_measurable(0, _ONE_TEACHER))
+        further["over_teachers"] = not_measurable(0, _ONE_TEACHER)
         if self._weighed.again:
-            over = known["both", "spearman"] / known["ceiling", "spearman"]
-            few = self._few(count)
-            further["over_ceiling"] = not_measurable(count, few) if few else over.interval(confidence)
+            further["over_ceiling"] = self._over(known, "ceiling")
+        if self._weighed.teachers is not None:
+            teachers = {measure: self._told(known["teachers", measure], measure) for measure in MEASURES}
+            further["over_teachers"] = self._over(known, "teachers")
+        beside = {"floor": floor, "teachers": teachers}
         every = {name: one.as_dict() for name, one in (means | further).items()}
-        return {**every, "floor": {name: one.as_dict() for name, one in floor.items()}}
+        return every | {part: {name: one.as_dict() for name, one in some.items()} for part, some in beside.items()}
+
+    def _over(self, known: Mapping[tuple[str, str], Estimate], beside: str) -> Interval:
+        """Which share of what is to be had they have in common."""
+        counts = known["both", "spearman"].n, known[beside, "spearman"].n
+        few = self._few(min(counts))
+        over = known["both", "spearman"] / known[beside, "spearman"]
+        return not_measurable(min(counts), few) if few else over.interval(self._sitting.confidence)
 
     def ceiling(self, *, unasked: str) -> dict[str, Any]:
         """Of each side and itself, looked at in the other way."""
@@ -203,6 +225,13 @@ class Figures:
         both = zip(self._weighed.weights[side], self._weighed.again[side], strict=True)
         found = table(list(both), k=self._k)
         kept = np.asarray(np.isfinite(found).all(axis=1), dtype=np.bool_)
+        return found[kept], kept
+
+    def _of_teachers(self, same: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Of the teacher and the second one, where these name the same."""
+        both = zip(self._weighed.weights[TEACHER], self._weighed.weights[SECOND], strict=True)
+        found = table(list(both), k=self._k)
+        kept = np.asarray(same & np.isfinite(found).all(axis=1), dtype=np.bool_)
         return found[kept], kept
 
     def _estimates(self, tables: Mapping[str, tuple[Floats, NDArray[np.bool_]]]) -> dict[tuple[str, str], Estimate]:
@@ -223,7 +252,7 @@ class Figures:
     def _few(self, count: int) -> str:
         if count >= self._needed:
             return ""
-        return f"{count} rows with an answer and words that weigh differently; {self._needed} are needed"
+        return too_few(count, self._needed, of="rows with an answer and words that weigh differently")
 
 
 def _mean(sums: Floats) -> Floats:

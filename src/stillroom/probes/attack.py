@@ -17,7 +17,7 @@ from stillroom.augmentations import cased_like, is_word, pieces
 from stillroom.core import artifact, english, word_vectors
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.word_vectors import WordVectors
-from stillroom.intervals import Interval, Sample, not_measurable
+from stillroom.intervals import Interval, Sample, not_measurable, too_few
 from stillroom.metrics import Floats, ratio
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Shown, Sitting
 from stillroom.shapes import Outputs
@@ -283,7 +283,7 @@ class Attack(Probe):
             return _unmeasured(heard, side)
         found = [(target.row, one.changed / target.length) for target, one in ended if one.text]
         if len(found) < _FEWEST:
-            return not_measurable(len(found), f"{len(found)} texts were led astray; {_FEWEST} are needed")
+            return not_measurable(len(found), too_few(len(found), _FEWEST, of="texts that were led astray"))
         table = np.array([[share, 1.0] for _, share in found])
         rows = np.array([row for row, _ in found], dtype=np.int64)
         sample = Sample(table, lambda sums: ratio(sums[..., 0], sums[..., 1]), rows)

@@ -11,7 +11,7 @@ from pydantic import Field
 from stillroom.core.edits import Edit, applied
 from stillroom.intervals import not_measurable
 from stillroom.metrics import Floats
-from stillroom.probes import SIDES, Exhibit, Heard, Sitting, _reasons
+from stillroom.probes import SECOND, SIDES, Exhibit, Heard, Sitting, _reasons
 from stillroom.probes._reasons import MEASURES, Parted, Reasons, Weighed
 from stillroom.table import STUDENT, TEACHER
 
@@ -27,8 +27,9 @@ class Attribution(Reasons):
 
     A word weighs what the log-odds of what was named fall by without it (of vectors: 1 − cosine), so both can be black
     boxes. Where both name the same: Spearman's ρ of their words, Jaccard index of the k heaviest, share of these with
-    the same sign (Krishna et al. 2202.01602). Beside it chance, with one side's words shuffled, and as a ceiling what
-    each side has in common with itself where words are replaced instead. Costs at most 2 × `rows` × `pieces` texts.
+    the same sign (Krishna et al. 2202.01602). Beside it chance, with one side's words shuffled, and as ceilings what
+    two teachers have in common that differ by their seed (`evaluate.teachers = 2`), and what each side has in common
+    with itself where words are replaced instead. Costs at most 2 × `rows` × `pieces` texts, of each teacher.
     """
 
     title: ClassVar[str] = "Reasons"
@@ -44,7 +45,7 @@ class Attribution(Reasons):
     def paths(self) -> tuple[str, ...]:
         """Agreement, chance and ceiling."""
         ceiling = (f"ceiling.{measure}.{side}" for measure in MEASURES for side in SIDES)
-        return (*_PAIR, *(f"floor.{measure}" for measure in MEASURES), *ceiling)
+        return (*_PAIR, *_reasons.BESIDE, *ceiling)
 
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """Each drawn text without each of its parts, and with a sign in its place."""
@@ -72,8 +73,8 @@ class Attribution(Reasons):
         unknown = not_measurable(0, reason).as_dict()
         ceiling = {measure: dict.fromkeys(SIDES, unknown) for measure in MEASURES}
         counts = {"rows": 0, "named_same": 0, "k": self.k, "texts": 0}
-        return {**counts, **dict.fromkeys(_PAIR, unknown), "floor": dict.fromkeys(MEASURES, unknown),
-                "ceiling": ceiling, "examples": []}  # fmt: skip
+        beside = {part: dict.fromkeys(MEASURES, unknown) for part in ("floor", "teachers")}
+        return {**counts, **dict.fromkeys(_PAIR, unknown), **beside, "ceiling": ceiling, "examples": []}
 
     @classmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
@@ -85,16 +86,25 @@ class Attribution(Reasons):
             "rows",
             "student and teacher",
             "by chance",
+            "two teachers",
             "teacher and itself",
             "student and itself",
         )
         ranks, *shares = (
-            (told[name], same, found[name], found["floor"][name], *(found["ceiling"][name][side] for side in SIDES))
+            (
+                told[name],
+                same,
+                found[name],
+                found["floor"][name],
+                found["teachers"][name],
+                *(found["ceiling"][name][side] for side in SIDES),
+            )
             for name in MEASURES
         )
-        none = ("–",) * 3
+        none = ("–",) * 4
         note = (
             "A word weighs what the log-odds of the answer fall by without it. By chance: one side’s words shuffled. "
+            "Two teachers: they differ by their seed, and no student can be expected to be nearer. "
             "And itself: its words left out beside its words replaced by a sign, as alike as this can tell."
         )
         negative = ("rows with ρ below 0", same, found["negative"], *none)
@@ -148,7 +158,7 @@ def _replaced(row: Parted) -> list[Edit]:
 def _weighed(sitting: Sitting, heard: Heard, drawn: Sequence[Parted]) -> Weighed:
     """What every part weighs to every side that was asked, in the rows that all of them answered in both forms."""
     form, task = sitting.task.form, sitting.task
-    sides = [side for side in SIDES if side in heard.outputs]
+    sides = [side for side in (*SIDES, SECOND) if side in heard.outputs]
     edits = {one.row: (_without(one), _replaced(one)) for one in drawn}
     answered = [
         one
@@ -166,7 +176,9 @@ def _weighed(sitting: Sitting, heard: Heard, drawn: Sequence[Parted]) -> Weighed
         for at in (0, 1)
     )
     same = task.same(said[TEACHER], said[STUDENT]) if TEACHER in sides else np.zeros(len(rows), dtype=np.bool_)
-    found = Weighed(answered, weights, same, {side: task.shown(said[side]) for side in sides}, again)
+    again.pop(SECOND, None)
+    teachers = task.same(said[TEACHER], said[SECOND]) if SECOND in sides else None
+    found = Weighed(answered, weights, same, {side: task.shown(said[side]) for side in sides}, again, teachers)
     every = (*weights.values(), *again.values())
     return found.take([at for at in range(len(answered)) if all(np.isfinite(one[at]).all() for one in every)])
 

@@ -211,8 +211,9 @@ def _part(
     places = np.flatnonzero(inside).tolist()
     templates = {one: at for at, one in enumerate(dict.fromkeys(items[place].template for place in places))}
     if len(places) < sitting.min_rows or len(templates) < _FEWEST:
+        more = max(0, sitting.min_rows - len(places)), max(0, _FEWEST - len(templates))
         why = (f"{len(places)} items of {len(templates)} templates that were read; {sitting.min_rows} of {_FEWEST} are "
-               "needed")  # fmt: skip
+               f"needed: {more[0]} more, and {more[1]} more templates")  # fmt: skip
         return {kind: texts.filled({}, len(templates), why, heard) for kind in _KINDS}
     of = np.array([templates[items[place].template] for place in places])
     sums = {side: np.zeros((len(templates), one.shape[1])) for side, one in rows.items()}

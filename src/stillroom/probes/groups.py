@@ -200,7 +200,7 @@ def _measured(
     more = []
     for n in fine:
         if n not in beside:
-            why = f"{others[n]} rows of all others; {figure.needs} are needed"
+            why = intervals.too_few(others[n], figure.needs, of="rows of all others")
             told[n] |= dict.fromkeys(_BESIDE, not_measurable(counts[n], why).as_dict())
             continue
         gaps = {side: found[f"{side}/own/{n}"] - found[f"{side}/rest/{n}"] for side in SIDES}
@@ -275,7 +275,7 @@ def _binned(sitting: Sitting, answers: Mapping[str, Answered], rows: NDArray[np.
     if answers[STUDENT].chosen is None:
         return _unmeasured(len(rows), rates.ONE)
     if len(rows) < needed:
-        return _unmeasured(len(rows), f"{len(rows)} rows; {needed} are needed: {needed - len(rows)} more of “{group}”")
+        return _unmeasured(len(rows), intervals.too_few(len(rows), needed, which=f" of “{group}”"))
     found: dict[str, Any] = {"n": len(rows)}
     for side, one in answers.items():
         if one.confidence is None:
@@ -293,7 +293,7 @@ def _unmeasured(rows: int, why: str) -> dict[str, Any]:
 
 def _too_few(figure: Figure, count: int, column: str, group: str) -> str:
     of = {"tpr": ", whose gold is favourable", "fpr": ", whose gold is not favourable"}.get(figure.name, "")
-    return f"{count} rows; {figure.needs} are needed: {figure.needs - count} more of {column} “{group}”{of}"
+    return intervals.too_few(count, figure.needs, which=f" of {column} “{group}”{of}")
 
 
 def _words(name: str, metric: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stillroom.intervals import clopper_pearson, not_measurable
 from stillroom.metrics import Floats
-from stillroom.probes import SIDES, Exhibit, Heard, Sitting, _reasons
+from stillroom.probes import SECOND, SIDES, Exhibit, Heard, Sitting, _reasons
 from stillroom.probes._reasons import MEASURES, Parted, Reasons, Weighed
 from stillroom.table import STUDENT, TEACHER
 
@@ -33,7 +33,8 @@ class IntegratedGradients(Reasons):
     A word weighs what its tokens' vectors add to the logit of the label on the straight way from nothing (padding) to
     what they are (Sundararajan et al. 1703.01365), by captum, in Gauss–Legendre steps. Weights have to come to the
     logit less that of nothing: rows in which either side is off by more than 5 % are left out and counted. Compared as
-    by `attribution`. It asks nothing; of the student its network is seen, not what was exported from it.
+    by `attribution`, with two teachers as the ceiling where `evaluate.teachers` asks for them. It asks nothing; of the
+    student its network is seen, not what was exported from it.
     """
 
     title: ClassVar[str] = "Reasons, seen inside"
@@ -53,7 +54,7 @@ class IntegratedGradients(Reasons):
     @property
     def paths(self) -> tuple[str, ...]:
         """Agreement, chance, and of how many rows each side's weights are complete."""
-        return (*_reasons.PAIR, *(f"floor.{one}" for one in MEASURES), *(f"complete.{side}" for side in SIDES))
+        return (*_reasons.PAIR, *_reasons.BESIDE, *(f"complete.{side}" for side in SIDES))
 
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """None."""
@@ -67,7 +68,8 @@ class IntegratedGradients(Reasons):
         rows = sitting.judged[[one.row for one in drawn]]
         weights: dict[str, list[Floats]] = {}
         complete: dict[str, NDArray[np.bool_]] = {}
-        for side in SIDES:
+        sides = [side for side in (*SIDES, SECOND) if side in sitting.said]
+        for side in sides:
             if (column := sitting.task.form.column(sitting.said[side])) is None:
                 return self.nothing(_WHOLE)
             if (network := sitting.look[side]() if side in sitting.look else None) is None:
@@ -77,9 +79,10 @@ class IntegratedGradients(Reasons):
             weights[side] = [one for one, _ in found]
             complete[side] = np.array([off <= _OFF for _, off in found], dtype=np.bool_)
         task = sitting.task
-        said = {side: task.form.take(sitting.said[side], rows) for side in SIDES}
+        said = {side: task.form.take(sitting.said[side], rows) for side in sides}
+        teachers = task.same(said[TEACHER], said[SECOND]) & complete.pop(SECOND) if SECOND in sides else None
         every = Weighed(drawn, weights, task.same(said[TEACHER], said[STUDENT]),
-                        {side: task.shown(said[side]) for side in SIDES})  # fmt: skip
+                        {side: task.shown(said[side]) for side in SIDES}, teachers=teachers)  # fmt: skip
         whole = every.take(np.flatnonzero(complete[TEACHER] & complete[STUDENT]).tolist())
         shares = {side: clopper_pearson(int(one.sum()), len(one), sitting.confidence).as_dict()
                   for side, one in complete.items()}  # fmt: skip
@@ -96,22 +99,22 @@ class IntegratedGradients(Reasons):
         """Every figure, not measurable."""
         unknown = not_measurable(0, reason).as_dict()
         return {"rows": 0, "named_same": 0, "k": self.k, "complete": dict.fromkeys(SIDES, unknown),
-                **dict.fromkeys(_reasons.PAIR, unknown), "floor": dict.fromkeys(MEASURES, unknown),
+                **dict.fromkeys(_reasons.PAIR, unknown),
+                **{part: dict.fromkeys(MEASURES, unknown) for part in ("floor", "teachers")},
                 "examples": []}  # fmt: skip
 
     @classmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
         """What they have in common beside chance; how often it is little; how often the weights are whole."""
         k, same, rows = int(found["k"]), int(found["named_same"]), int(found["rows"])
-        head = ("of their words", "rows", "student and teacher", "by chance")
-        ranks = [("rank correlation ρ", same, found["spearman"], found["floor"]["spearman"]),
-                 ("the median ρ", same, found["spearman_median"], "–")]  # fmt: skip
-        shares = [
-            (f"{k} heaviest shared", same, found["top_k"], found["floor"]["top_k"]),
-            ("same sign", same, found["sign"], found["floor"]["sign"]),
-            ("rows with ρ below 0", same, found["negative"], "–"),
-            (f"same answer for other reasons: none of {k} shared, or ρ below 0", same, found["other_reasons"], "–"),
-        ]
+        head = ("of their words", "rows", "student and teacher", "by chance", "two teachers")
+        told = {"spearman": "rank correlation ρ", "top_k": f"{k} heaviest shared", "sign": "same sign"}
+        rank, *shares = [(told[name], same, found[name], found["floor"][name], found["teachers"][name])
+                         for name in MEASURES]  # fmt: skip
+        ranks = [rank, ("the median ρ", same, found["spearman_median"], "–", "–")]
+        other = f"same answer for other reasons: none of {k} shared, or ρ below 0"
+        shares += [("rows with ρ below 0", same, found["negative"], "–", "–"),
+                   (other, same, found["other_reasons"], "–", "–")]  # fmt: skip
         note = "Of rows in which the weights of both come to the logit that they explain, to within 5 %."
         complete = [(f"rows in which the {side}’s weights do", rows, found["complete"][side]) for side in SIDES]
         return [

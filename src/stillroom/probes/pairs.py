@@ -14,7 +14,7 @@ from pydantic import Field
 
 from stillroom import chance, intervals
 from stillroom.core.errors import InputError, Problem
-from stillroom.intervals import Resamples, Sample, holm, not_measurable, plain
+from stillroom.intervals import Resamples, Sample, holm, not_measurable, plain, too_few
 from stillroom.metrics import Floats, ratio, share
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Sitting
 from stillroom.probes import _texts as texts
@@ -144,7 +144,7 @@ class Pairs(Probe):
         """Share and lean of some pairs."""
         count = int(inside.sum())
         if count < sitting.min_rows:
-            why = f"{count} pairs that were read; {sitting.min_rows} are needed: {sitting.min_rows - count} more"
+            why = too_few(count, sitting.min_rows, of="pairs that were read")
             return {kind: texts.filled({}, count, why, heard) for kind in _KINDS}
         both = {side: one[:, inside].T for side, one in bits.items()}
         lean = {side: one[:, 0] - one[:, 1] for side, one in both.items()}

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from stillroom.core import plugins
+from stillroom.core import languages, plugins
 from stillroom.core.artifact import text_id
 from stillroom.core.edits import applied
-from stillroom.intervals import Estimate, Sample, mean, not_measurable
+from stillroom.intervals import Estimate, Sample, mean, not_measurable, too_few
 from stillroom.metrics import Answered, Floats
 from stillroom.perturbations import Perturbation
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Sitting
@@ -36,11 +36,19 @@ class _Changed:
     rows: NDArray[np.int64]
     texts: list[str]
     gold: list[Any]
+    foreign: int = 0
+    """How many rows it was not put to, because they are in a language that it does not know."""
 
     def only(self, known: NDArray[np.bool_]) -> _Changed:
         """Some of them."""
         places = np.flatnonzero(known).tolist()
-        return _Changed(self.rows[places], [self.texts[at] for at in places], [self.gold[at] for at in places])
+        return _Changed(self.rows[places], [self.texts[at] for at in places], [self.gold[at] for at in places],
+                        self.foreign)  # fmt: skip
+
+    def few(self, count: int, needed: int) -> str:
+        """Why that is not measured."""
+        why = too_few(count, needed, of="rows that it changes") if count else _UNTOUCHED
+        return f"{why}: it knows English, and {self.foreign:,} rows are not" if self.foreign else why
 
 
 @final
@@ -76,7 +84,8 @@ class Robustness(Probe):
     For each perturbation M(perturbed) / M(clean) of the rows that it changes, for teacher and student, and the
     student's share beside the teacher's; then the mean over those perturbations that change enough rows. `worst_case`
     takes of each row the form that went worst, its clean text among them (as HELM does, Liang et al. 2211.09110). Rows
-    whose gold a perturbation might change are left out.
+    whose gold a perturbation might change are left out, and so are texts in another language where it knows English
+    alone: `not_english` counts them.
     """
 
     title: ClassVar[str] = "Robustness"
@@ -101,7 +110,8 @@ class Robustness(Probe):
 
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """Each judged text under each perturbation that changes it."""
-        return [text for one in self.perturbations for text in self._changed(sitting, one).texts]
+        english = languages.english(sitting.texts)
+        return [text for one in self.perturbations for text in self._changed(sitting, one, english=english).texts]
 
     def measure(self, sitting: Sitting, heard: Heard) -> dict[str, Any]:
         """Each perturbation, the mean of all, and each row's worst."""
@@ -113,20 +123,20 @@ class Robustness(Probe):
             worst[side].add(sample)
         by: dict[str, Any] = {}
         measured: list[dict[str, Estimate]] = []
+        english = languages.english(sitting.texts)
         for one in self.perturbations:
-            changed = self._changed(sitting, one)
+            changed = self._changed(sitting, one, english=english)
             changed = changed.only(np.logical_and.reduce([heard.known(side, changed.texts) for side in sides]))
             pairs = {side: self._pair(sitting, heard, side, changed, clean[side]) for side in sides}
             for side, (perturbed, _) in pairs.items():
                 worst[side].add(perturbed)
             count = len(pairs[STUDENT][0].statistics)
             if (needed := max(sitting.min_rows, sitting.metric.min_rows)) > count:
-                reason = f"{count} rows that it changes; {needed} are needed" if count else _UNTOUCHED
-                figures = not_measured(count, reason, heard)
+                figures = not_measured(count, changed.few(count, needed), heard)
             else:
                 measured.append(_kept(sitting, pairs))
                 figures = _told(measured[-1], sitting, heard)
-            by[one.kind] = {"told": one.told, "rows": count, **figures}
+            by[one.kind] = {"told": one.told, "rows": count, "not_english": changed.foreign, **figures}
         return {
             "metric": sitting.metric.kind,
             "rows": len(sitting.judged),
@@ -144,18 +154,22 @@ class Robustness(Probe):
                  ("each text’s worst form", rows, *(found["worst_case"][name] for name in _FIGURES))]  # fmt: skip
         head = ("what comes with the text", "rows", "teacher keeps", "student keeps", "student beside teacher")
         note = "Shares of the score on the same rows as they were. Beside its teacher: its share ÷ the teacher’s."
+        if foreign := max((int(one["not_english"]) for one in found["by"].values()), default=0):
+            note += f" {foreign:,} rows are not English: what puts English words into texts was not put to them."
         return [Exhibit(f"{found['metric'] or 'score'} where texts are changed", head, (*by, *whole), note=note)]
 
     def nothing(self, reason: str) -> dict[str, Any]:
         """Every figure, not measurable."""
         unknown = not_measurable(0, reason).as_dict()
         whole = dict.fromkeys(_FIGURES, unknown)
-        by = {one.kind: {"told": one.told, "rows": 0, **whole} for one in self.perturbations}
+        by = {one.kind: {"told": one.told, "rows": 0, "not_english": 0, **whole} for one in self.perturbations}
         return {"metric": None, "rows": 0, **whole, "worst_case": whole, "by": by}
 
-    def _changed(self, sitting: Sitting, one: Perturbation) -> _Changed:
+    def _changed(self, sitting: Sitting, one: Perturbation, *, english: NDArray[np.bool_]) -> _Changed:
         rows, texts, gold = [], [], []
         for place, row in enumerate(sitting.judged.tolist()):
+            if one.is_english and not english[place]:
+                continue
             text = sitting.rows.texts[row]
             edits = one.edits(text, rng=sitting.rng(one.kind, text_id(text)))
             moved = sitting.task.moved(sitting.gold[row], edits) if edits else None
@@ -163,7 +177,8 @@ class Robustness(Probe):
                 rows.append(place)
                 texts.append(new)
                 gold.append(moved)
-        return _Changed(np.array(rows, dtype=np.int64), texts, gold)
+        foreign = int((~english).sum()) if one.is_english else 0
+        return _Changed(np.array(rows, dtype=np.int64), texts, gold, foreign)
 
     def _pair(
         self, sitting: Sitting, heard: Heard, side: str, changed: _Changed, clean: Answered
@@ -186,7 +201,9 @@ class Robustness(Probe):
         if not sitting.metric.exact:
             return not_measured(count, f"a row alone has no score by {sitting.metric.kind}", heard)
         if count < sitting.metric.min_rows:
-            return not_measured(count, f"{count} rows; {sitting.metric.kind} needs {sitting.metric.min_rows}", heard)
+            return not_measured(
+                count, too_few(count, sitting.metric.min_rows, of=f"rows for {sitting.metric.kind}"), heard
+            )
         every = np.arange(len(sitting.judged))
         pairs = {}
         for side, sample in known.items():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom import chance, intervals
+from stillroom.core import languages
 from stillroom.core.edits import applied
 from stillroom.core.errors import Problem
 from stillroom.intervals import Resamples, Sample, holm, not_measurable, plain
@@ -94,7 +95,8 @@ class Swaps(Probe):
 
     def texts(self, sitting: Sitting) -> Sequence[str]:
         """Test rows with words exchanged, so many of each axis at most."""
-        return [text for name in self.axes for text in _swapped(sitting, AXES[name]).texts]
+        english = languages.english(sitting.texts)
+        return [text for name in self.axes for text in _swapped(sitting, AXES[name], english=english).texts]
 
     def measure(self, sitting: Sitting, heard: Heard) -> dict[str, Any]:
         """Each axis, and flips of all together."""
@@ -102,10 +104,11 @@ class Swaps(Probe):
         clean = {side: sitting.answered(side) for side in sides}
         good = rates.favourable(self.favourable, clean[STUDENT])
         by: dict[str, Any] = {}
+        english = languages.english(sitting.texts)
         flipped = {side: np.zeros(len(sitting.judged), dtype=np.bool_) for side in sides}
         seen = np.zeros(len(sitting.judged), dtype=np.bool_)
         for name in self.axes:
-            swapped = _swapped(sitting, AXES[name])
+            swapped = _swapped(sitting, AXES[name], english=english)
             swapped = swapped.only(np.logical_and.reduce([heard.known(side, swapped.texts) for side in sides]))
             new = {side: sitting.instead(side, swapped.rows, heard.of(side, swapped.texts), swapped.gold)
                    for side in sides}  # fmt: skip
@@ -121,15 +124,15 @@ class Swaps(Probe):
         for one, adjusted in zip(every, holm([one["p"] for one in every]), strict=True):
             one["p_holm"] = plain(adjusted)
         whole = {side: one[seen] for side, one in flipped.items()}
-        return {"metric": sitting.metric.kind, "rows": int(seen.sum()), "favourable": list(good),
-                "flips": _flips(sitting, heard, whole, clean[STUDENT]), "by": by}  # fmt: skip
+        return {"metric": sitting.metric.kind, "rows": int(seen.sum()), "not_english": int((~english).sum()),
+                "favourable": list(good), "flips": _flips(sitting, heard, whole, clean[STUDENT]), "by": by}  # fmt: skip
 
     def nothing(self, reason: str) -> dict[str, Any]:
         """Every figure, not measurable."""
         whole = dict.fromkeys(_FIGURES, not_measurable(0, reason).as_dict())
         by = {name: {"told": AXES[name].told, "one": AXES[name].one, "other": AXES[name].other, "rows": 0,
                      "one_way": 0, **dict.fromkeys(FIGURES, whole)} for name in self.axes}  # fmt: skip
-        return {"metric": None, "rows": 0, "favourable": [], "flips": whole, "by": by}
+        return {"metric": None, "rows": 0, "not_english": 0, "favourable": [], "flips": whole, "by": by}
 
     @classmethod
     def exhibits(cls, found: Mapping[str, Any]) -> Sequence[Exhibit]:
@@ -149,15 +152,22 @@ class Swaps(Probe):
                              "—" if whole["growth"].get("p") is None else f"p {whole['growth']['p']:.3g}"))  # fmt: skip
             note = f"Favourable: {', '.join(found['favourable'])}." if name == "shift" and found["favourable"] else ""
             note = f"The score is {found['metric']}." if name == "score" and found["metric"] else note
+            if name == "flips" and found["not_english"]:
+                note = f"{found['not_english']:,} rows are not English, and the lists of words are: these were let be."
             shown.append(Exhibit(caption, ("exchanged", "rows", "teacher", "student", "growth", "p (Holm)"),
                                  tuple(rows), unit="points", note=note))  # fmt: skip
         return shown
 
 
-def _swapped(sitting: Sitting, axis: Axis) -> _Swapped:
-    """The rows in which words of an axis can be exchanged; of many, the first in an order that chance gives."""
+def _swapped(sitting: Sitting, axis: Axis, *, english: NDArray[np.bool_]) -> _Swapped:
+    """The English rows in which words of an axis can be exchanged; of many, the first in an order that chance gives.
+
+    Words of a list may be others elsewhere: of German texts, `man` would become `woman`.
+    """
     found = {}
     for place in sitting.rng("swaps", axis.name).permutation(len(sitting.judged)).tolist():
+        if not english[place]:
+            continue
         row = int(sitting.judged[place])
         text = sitting.rows.texts[row]
         edits, way = axis.edits(text)
@@ -318,8 +328,8 @@ def _unmeasured(rows: int, why: str, heard: Heard) -> dict[str, Any]:
 
 def _too_few(count: int, needed: int) -> str:
     if not count:
-        return "no row in which words of this kind can be exchanged and gold stays what it was"
-    return f"{count} rows in which they can be exchanged; {needed} are needed"
+        return "no English row in which words of this kind can be exchanged and gold stays what it was"
+    return intervals.too_few(count, needed, of="rows in which they can be exchanged")
 
 
 def _mean(sums: Floats) -> Floats:

@@ -104,7 +104,7 @@ class Proofreading(Task):
     shape: ClassVar[str] = "tokens"
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "dictionary"
-    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "false_flags")
+    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "edit_recall", "false_flags")
     prediction: ClassVar[Mapping[str, Any]] = {
         "required": ["corrections", "corrected"],
         "properties": {

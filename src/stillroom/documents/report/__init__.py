@@ -17,7 +17,7 @@ from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents import _unmeasured as unmeasured
-from stillroom.documents.report import panels, strips
+from stillroom.documents.report import frontier, panels, strips
 
 if TYPE_CHECKING:
     import jinja2
@@ -82,6 +82,8 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "gates_sources": tables.judged_on(evidence) if evidence.rows("gates") else (),
         "badges": [_badge(one) for one in evidence.rows("gates")],
         "keys": _keys(evidence),
+        "frontier": frontier.picture(evidence),
+        "frontier_table": frontier.table(evidence),
         "scores": tables.scores(evidence),
         "score_charts": strips.scores(evidence),
         "differences": tables.differences(evidence),
@@ -89,7 +91,6 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "examined": findings.examined(evidence),
         "examined_sources": findings.of_examined(evidence),
         "gap": tables.gap(evidence),
-        "speed": panels.speed_and_quality(evidence),
         "costs": ledger.costs(evidence),
         "once": ledger.once(evidence),
         "variants": ledger.variants(evidence),

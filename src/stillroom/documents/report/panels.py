@@ -1,4 +1,4 @@
-"""Pictures with two axes: speed against quality, training curves, reliability."""
+"""Pictures with two axes: training curves, reliability, and what the frontier is drawn with."""
 
 from __future__ import annotations
 
@@ -26,46 +26,6 @@ class Panel:
     source: Source
     note: str = ""
     keys: tuple[tuple[str, str], ...] = ()
-
-
-def speed_and_quality(evidence: Evidence) -> Panel | None:
-    """Each system whose cost is known: how quick, and how good."""
-    metric = evidence.primary
-    known = [
-        (system, rate, tables.score(evidence, system, metric))
-        for system in tables.present(evidence)
-        if (rate := number(evidence.find(system, "cost", "texts_per_second"))) and rate > 0
-    ]
-    points = [(system, rate, figure) for system, rate, figure in known if figure.value is not None]
-    if not points:
-        return None
-    unit = units.of_metric(metric)
-    rates = svg.decades(min(rate for _, rate, _ in points), max(rate for _, rate, _ in points))
-    ends = [end for *_, one in points for end in (one.value, one.low, one.high) if end is not None]
-    heights = svg.nice(min(ends), max(ends))
-    across = svg.Scale(rates[0], rates[-1], _LEFT + 12, _RIGHT - 12, log=True)
-    up = svg.Scale(heights[0], heights[-1], _BOTTOM - 12, _TOP + 8)
-    parts = [*_frame(across, rates, up, heights, units.Unit(units.scaled), unit)]
-    parts += [_label("texts a second, one thread (log scale)", (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
-    for system, rate, figure in points:
-        x = across.at(rate)
-        if figure.low is not None and figure.high is not None:
-            low, high = up.at(figure.low), up.at(figure.high)
-            parts.append(svg.line(x, low, x, high, f"whisker {system}"))
-            parts += [svg.line(x - 5, end, x + 5, end, f"whisker {system}") for end in (low, high)]
-        parts.append(svg.mark(system, x, up.at(figure.value or 0.0)))
-        parts.append(_beside(tables.SHOWN[system], x, up.at(figure.value or 0.0)))
-    told = "; ".join(
-        f"{tables.SHOWN[system]}: {units.RATE.value(rate)}, {metric} {unit.told(figure)}"
-        for system, rate, figure in points
-    )
-    return Panel(
-        f"Speed against {units.label(metric)}",
-        _panel(parts, title="Speed against quality", described=told),
-        evidence.source("cost"),
-        f"Scores from evaluate {evidence.source('evaluate').short}. Up and to the right is better; whiskers are the "
-        f"{tables.level(evidence)}interval of the score.",
-    )
 
 
 def curves(evidence: Evidence) -> list[Panel]:
@@ -102,12 +62,12 @@ def _curve(
     heights, ticks = svg.nice(min(values), max(values)), _whole(places)
     across = svg.Scale(places[0], places[-1], _LEFT + 12, _RIGHT - 12)
     up = svg.Scale(heights[0], heights[-1], _BOTTOM - 6, _TOP + 6)
-    parts = [*_frame(across, ticks, up, heights, units.COUNT, unit), _label(shown, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
+    parts = [*frame(across, ticks, up, heights, units.COUNT, unit), _label(shown, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
     for number_, line in enumerate(lines.values()):
-        drawn = [(across.at(x), up.at(y)) for x, y in zip(places, line, strict=True) if y is not None]
-        parts.append(svg.path(drawn, f"curve curve-{number_ % 5}"))
-        if len(drawn) < 40:
-            parts += [svg.tag("circle", cx=x, cy=y, r=2.4, class_=f"dot curve-{number_ % 5}") for x, y in drawn]
+        dots = [(across.at(x), up.at(y)) for x, y in zip(places, line, strict=True) if y is not None]
+        parts.append(svg.path(dots, f"curve curve-{number_ % 5}"))
+        if len(dots) < 40:
+            parts += [svg.tag("circle", cx=x, cy=y, r=2.4, class_=f"dot curve-{number_ % 5}") for x, y in dots]
     note = ""
     if best is not None:
         value = next(iter(lines.values()))[best] or 0.0
@@ -119,7 +79,7 @@ def _curve(
         for name, line in lines.items()
     )
     keys = tuple((name, f"curve-{place % 5}") for place, name in enumerate(lines)) if len(lines) > 1 else ()
-    return Panel(caption, _panel(parts, title=caption, described=told), evidence.source("train"), note, keys)
+    return Panel(caption, drawn(parts, title=caption, described=told), evidence.source("train"), note, keys)
 
 
 def _best(rows: Sequence[Mapping[str, Any]], name: str) -> int | None:
@@ -174,7 +134,7 @@ def _reliability(evidence: Evidence, system: str) -> Panel | None:
     heights = svg.nice(lowest, 1.0)
     up = svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 4)
     start = max(first, heights[0])
-    parts = [*_frame(across, _within(svg.nice(first, 1.0), first), up, heights, units.PERCENT, units.PERCENT, below=50)]
+    parts = [*frame(across, _within(svg.nice(first, 1.0), first), up, heights, units.PERCENT, units.PERCENT, below=50)]
     parts.append(svg.line(across.at(start), up.at(start), across.at(1.0), up.at(1.0), "diagonal"))
     parts += list(_counts(bins, across))
     parts += [
@@ -192,7 +152,7 @@ def _reliability(evidence: Evidence, system: str) -> Panel | None:
     divided = number(evidence.find(system, "calibration", "temperature"))
     note += f" Its logits are divided by {units.PLAIN.value(divided)}, which dev chose." if divided else ""
     shown = tables.SHOWN[system]
-    picture = _panel(parts, title=f"Reliability of the {system}", described=told, height=_HEIGHT + 44)
+    picture = drawn(parts, title=f"Reliability of the {system}", described=told, height=_HEIGHT + 44)
     return Panel(shown, picture, evidence.source("evaluate"), note)
 
 
@@ -203,7 +163,7 @@ def risk_and_coverage(evidence: Evidence) -> Panel | None:
         return None
     heights = svg.nice(0.0, max(risk for line in lines.values() for _, risk in line) or 0.01)
     across, up = svg.Scale(0.0, 1.0, _LEFT + 6, _RIGHT - 6), svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 6)
-    parts = [*_frame(across, svg.nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
+    parts = [*frame(across, svg.nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
     parts.append(_label("share of the texts that it answers, the surest first", (_LEFT + _RIGHT) / 2, _BOTTOM + 42))
     for system, line in lines.items():
         parts.append(svg.path([(across.at(share), up.at(risk)) for share, risk in line], f"trail {system}"))
@@ -217,7 +177,7 @@ def risk_and_coverage(evidence: Evidence) -> Panel | None:
         if (figure := evidence.figure(system, "scores", "aurc")).value is not None
     )
     note = f"How often it is wrong on what it answers. Area under the curve: {areas}." if areas else ""
-    picture = _panel(parts, title="Risk and coverage", described=told)
+    picture = drawn(parts, title="Risk and coverage", described=told)
     return Panel("Risk and coverage", picture, evidence.source("evaluate"), note)
 
 
@@ -265,7 +225,7 @@ def _within(ticks: Sequence[float], low: float) -> list[float]:
     return [tick for tick in ticks if tick >= low - 1e-9]
 
 
-def _frame(
+def frame(
     across: svg.Scale,
     ticks: Sequence[float],
     up: svg.Scale,
@@ -286,11 +246,22 @@ def _frame(
         yield svg.words("text", x_unit.tick(tick), x=x, y=_BOTTOM + 18 + below, text_anchor="middle", class_="tick")
 
 
+def scales(ticks: Sequence[float], heights: Sequence[float], *, log: bool = False) -> tuple[svg.Scale, svg.Scale]:
+    """Along and up, with room for marks at the ends."""
+    return (svg.Scale(ticks[0], ticks[-1], _LEFT + 12, _RIGHT - 12, log=log),
+            svg.Scale(heights[0], heights[-1], _BOTTOM - 12, _TOP + 8))  # fmt: skip
+
+
+def below(said: str) -> str:
+    """What the lower axis is of."""
+    return _label(said, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)
+
+
 def _label(said: str, x: float, y: float) -> str:
     return svg.words("text", said, x=x, y=y, text_anchor="middle", class_="label")
 
 
-def _beside(said: str, x: float, y: float) -> str:
+def beside(said: str, x: float, y: float) -> str:
     """A name beside a mark, on the side that has room."""
     right = x < (_LEFT + _RIGHT) / 2
     return svg.words(
@@ -298,6 +269,7 @@ def _beside(said: str, x: float, y: float) -> str:
     )
 
 
-def _panel(parts: Sequence[str], *, title: str, described: str, height: float = _HEIGHT) -> str:
+def drawn(parts: Sequence[str], *, title: str, described: str, height: float = _HEIGHT) -> str:
+    """The picture, with what it shows in words."""
     box = f"0 0 {_WIDTH} {height}"
     return svg.drawing(*parts, title=title, described=described, class_="panel", viewBox=box)

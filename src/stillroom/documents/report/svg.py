@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-#: A mark for each system, about the origin: told apart by shape, then by colour.
+#: A mark for each system, and for other forms of the student, about the origin: told apart by shape, then by colour.
 _MARKS = {
     "teacher": "M-5.2 0A5.2 5.2 0 1 0 5.2 0A5.2 5.2 0 1 0 -5.2 0Z",
     "student": "M0 -6.8L6.8 0L0 6.8L-6.8 0Z",
     "undistilled": "M0 -6.4L6.2 5L-6.2 5Z",
     "baseline": "M-4.8 -4.8H4.8V4.8H-4.8Z",
+    "export": "M0 -5.4L5.4 0L0 5.4L-5.4 0Z",
 }
 
 
