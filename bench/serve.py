@@ -143,6 +143,27 @@ def bare(run: Path, texts: Sequence[str], *, seconds: float) -> tuple[float, flo
     return one, many
 
 
+def cold(run: Path) -> tuple[float, float]:
+    """Seconds from the command to the first `/ready` that is, and megabytes that it then holds; the median of five."""
+    seconds, megabytes = [], []
+    for _ in range(5):
+        port, begun = free_port(), time.perf_counter()
+        command = [sys.executable, "-m", "stillroom.cli", "serve", f"student={run}", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+                line.sendall(b"GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                if line.recv(64).startswith(b"HTTP/1.1 200"):
+                    break
+            time.sleep(0.005)
+        seconds.append(time.perf_counter() - begun)
+        told = Path(f"/proc/{process.pid}/status").read_text()
+        megabytes.append(int(next(one for one in told.splitlines() if one.startswith("VmRSS")).split()[1]) / 1024)
+        process.terminate()
+        process.wait(30)
+    return float(np.median(seconds)), float(np.median(megabytes))
+
+
 class Side:
     """A server, and how it is asked."""
 
@@ -256,6 +277,7 @@ def main() -> None:
     told = parser.parse_args()
     run, texts = bundle_of(told.work, static=told.static), texts_of(told.work)
     os.sched_setaffinity(0, {CORES[-1]})
+    ready_s, ready_mb = cold(run)
     rounds: dict[str, list[dict[str, float]]] = {}
     loops: list[tuple[float, float]] = []
     for number in range(told.rounds):
@@ -274,6 +296,8 @@ def main() -> None:
         "peak_vs_bare_loop_one_by_one": ours["peak_per_s"] / one,
         "goodput_at_2x": ours["goodput_at_2x"],
         "overhead_cpu_ms": ours["cpu_ms"] - 1e3 / one,
+        "cold_start_s": ready_s,
+        "cold_start_mb": ready_mb,
         **{f"vs_{name}": ours["rate_within_limit"] / max(its["rate_within_limit"], 1e-9)
            for name, its in middle.items() if name != "stillroom"},
     }  # fmt: skip

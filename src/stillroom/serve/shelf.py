@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stillroom.serve")
 
 _LONGEST_NAME = 12  # letters of a digest that name a version
+_STILL_ASKED_SECONDS = 5.0
 _WARMING = (1, 4)  # texts of the batches by which it learns what they cost, before anybody asks
 
 
@@ -85,7 +86,7 @@ class Shelf:
         self._serving, self._observe = serving, observe
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
-        self._retired: set[asyncio.Task[None]] = set()
+        self._retired: dict[Lane, asyncio.Task[None]] = {}
         self.troubles: dict[str, str] = {}
         """Why the newest version of a student is not the one that is served, by its name."""
 
@@ -132,8 +133,10 @@ class Shelf:
         """Finish what was taken."""
         if self._watcher:
             self._watcher.cancel()
+        for task in self._retired.values():
+            task.cancel()
         within = self._serving.finish_seconds
-        await asyncio.gather(*(lane.batcher.close(within_s=within) for lane in self.lanes), *self._retired)
+        await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
         return await asyncio.to_thread(_opened, told, self._serving, self._observe, asyncio.get_running_loop())
@@ -199,9 +202,13 @@ class Shelf:
                     continue
                 some[place] = fresh
                 log.info("renewed", extra={"told": {"model": name, "from": lane.version, "to": fresh.version}})
-                task = asyncio.create_task(lane.batcher.close(within_s=self._serving.finish_seconds))
-                self._retired.add(task)
-                task.add_done_callback(self._retired.discard)
+                self._retired[lane] = asyncio.create_task(self._retire(lane))
+
+    async def _retire(self, lane: Lane) -> None:
+        """Let an old version go, after those who had found it before have asked it."""
+        await asyncio.sleep(_STILL_ASKED_SECONDS)
+        await lane.batcher.close(within_s=self._serving.finish_seconds)
+        self._retired.pop(lane, None)
 
 
 def _opened(
