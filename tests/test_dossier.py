@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from stillroom import dossier
 from stillroom.core.errors import MissingExtra
 from stillroom.documents import SYSTEMS, Evidence, report
 from stillroom.documents.model_card import ModelCard
-from stillroom.documents.report import Report, svg
+from stillroom.documents.report import Report, drawing
 from tests.documents.evidence import full, interval, log, made_up
 
 HOSTILE = "<script>alert('x')</script> | `tick` & \"quote\"\n# no heading\u2028"
@@ -117,6 +118,17 @@ def test_without_jinja_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         Report().render(Evidence({}))
 
 
+def test_without_what_draws_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['svg'] = None; import stillroom.search;"
+        "from stillroom.documents import Evidence; from stillroom.documents.report import Report;"
+        "Report().render(Evidence({}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "no package `svg.py`" in done.stderr
+    assert "pip install 'stillroom[train]'" in done.stderr
+
+
 def test_the_headline_is_in_words_and_figures(page: str) -> None:
     said = Page(page).text
     assert "The student keeps 95.2 % of its teacher’s accuracy at 312× the speed." in said
@@ -194,8 +206,8 @@ def test_the_page_can_be_read_without_seeing_it(page: str) -> None:
     assert page.count("<table>") == page.count("<caption>") > 10
     drawings = [one for tag, one in tags if tag == "svg" and "class" in one]
     assert all((one.get("role") == "img" and one.get("aria-label")) or one.get("aria-hidden") for one in drawings)
-    for drawing in re.findall(r'<svg[^>]*role="img".*?</svg>', page):
-        assert drawing.split(">", 2)[1].startswith("<title")
+    for picture in re.findall(r'<svg[^>]*role="img".*?</svg>', page):
+        assert picture.split(">", 2)[1].startswith("<title")
 
 
 def test_a_gate_is_told_apart_by_more_than_colour(page: str) -> None:
@@ -205,7 +217,7 @@ def test_a_gate_is_told_apart_by_more_than_colour(page: str) -> None:
 
 
 def test_systems_are_told_apart_by_shape() -> None:
-    assert len({svg.mark(system, 0, 0).split('d="')[1].split('"')[0] for system in SYSTEMS}) == len(SYSTEMS)
+    assert len({str(drawing.mark(system, 0, 0)).replace(system, "") for system in SYSTEMS}) == len(SYSTEMS)
 
 
 def test_the_same_evidence_gives_the_same_text(page: str, card: str) -> None:

@@ -92,7 +92,7 @@ def test_runtime_and_recipes_load_no_torch() -> None:
         "[p.member(f, n) for f in ('tasks', 'teachers', 'students', 'objectives', 'metrics', 'corpora', 'formats',"
         " 'augmentations', 'documents', 'perturbations', 'probes', 'symptoms', 'detectors',"
         " 'runtime.runners', 'runtime.encoders') for n in p.names(f)];"
-        "print({'torch', 'transformers', 'scipy', 'sklearn', 'optuna', 'jinja2'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'scipy', 'sklearn', 'optuna', 'jinja2', 'svg'} & set(sys.modules))"
     )
     assert run(code) == "set()"
 

@@ -17,7 +17,7 @@ from stillroom.objectives import GOLD, PEER, Objective
 from stillroom.teachers import LoadedTeacher
 
 _OF_A_STUDENT = signals.ANSWERS | {GOLD, PEER}
-_IMPORTED_AS = {"scikit-learn": "sklearn", "harper-py": "harper"}  # where that is not the name with underscores
+_IMPORTED_AS = {"scikit-learn": "sklearn", "harper-py": "harper", "svg.py": "svg"}  # if not the name with underscores
 _EXTRAS = {
     "captum": "audit",
     "spacy": "spacy",
@@ -113,7 +113,7 @@ def _packages(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     yield from (("evaluate", package, "evaluate") for package in ("scipy", "scikit-learn"))
     for one in recipe.probes:
         yield from (("audit", package, f"audit.probes, `{one.kind}`") for package in one.packages)
-    yield "dossier", "jinja2", "the document `report`"
+    yield from (("dossier", package, "the document `report`") for package in ("jinja2", "svg.py"))
 
 
 def misfits(recipe: Recipe) -> list[Problem]:

@@ -115,11 +115,11 @@ def test_the_picture_has_marks_stairs_and_a_level_and_no_two_names_meet() -> Non
     panel = frontier.picture(Evidence(full()))
     assert panel is not None
     drawn = ElementTree.fromstring(panel.picture)  # noqa: S314  our own
-    marks = [one.get("class") for one in drawn.iter("path") if str(one.get("class")).startswith("mark")]
+    marks = [one.get("class") for one in drawn.iter() if str(one.get("class")).startswith("mark")]
     assert sorted(map(str, marks)) == ["mark export", "mark student", "mark teacher", "mark undistilled"]
     assert [one.get("class") for one in drawn.iter("line") if "level" in str(one.get("class"))] == ["level baseline"]
-    (edge,) = [one for one in drawn.iter("path") if one.get("class") == "edge"]
-    places = [tuple(map(float, one.split())) for one in str(edge.get("d")).lstrip("M").split("L")]
+    (edge,) = [one for one in drawn.iter("polyline") if one.get("class") == "edge"]
+    places = [tuple(map(float, one.split(","))) for one in str(edge.get("points")).split()]
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in itertools.pairwise(places))
     heights = sorted(float(str(one.get("y"))) for one in drawn.iter("text") if one.get("class") == "name")
     assert len(heights) == 5

@@ -25,7 +25,7 @@ from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.core.recipe import Recipe
 from stillroom.journey import Run
-from stillroom.search import choice, ladder, page
+from stillroom.search import choice, ladder
 from stillroom.search.bench import Bench, Trial
 from stillroom.search.explorer import Explorer
 from stillroom.search.journal import Clock, Journal
@@ -112,6 +112,8 @@ def key(asked: Recipe, bench: Bench) -> str:
 
 
 def _write(folder: Path, found: Mapping[str, Any]) -> None:
+    from stillroom.search import page  # it needs what draws, which the base lacks
+
     artifact.write_json(folder / FILE, found)
     artifact.write_text(folder / PAGE, page.render(found))
 

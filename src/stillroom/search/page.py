@@ -6,7 +6,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom.documents.report import svg
+import svg
+
+from stillroom.documents.report import drawing
 
 _WIDTH, _HEIGHT = 460, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 440, 18, 262
@@ -65,31 +67,36 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
 
 def _panel(found: Mapping[str, Any], key: str, said: str) -> str:
     points: Sequence[Mapping[str, Any]] = found["points"]
-    ticks = svg.decades(min(one[key] for one in points), max(one[key] for one in points))
+    ticks = drawing.decades(min(one[key] for one in points), max(one[key] for one in points))
     scores = [*(one["score"] for one in points), found["teacher"]["score"]]
-    heights = svg.nice(min(scores), max(scores))
-    across = svg.Scale(ticks[0], ticks[-1], _LEFT + 10, _RIGHT - 10, log=True)
-    up = svg.Scale(heights[0], heights[-1], _BOTTOM - 8, _TOP + 8)
-    parts = [svg.line(_LEFT, up.at(one), _RIGHT, up.at(one), "grid") for one in heights]
-    parts += [svg.words("text", f"{one:g}", x=_LEFT - 6, y=up.at(one) + 4, text_anchor="end") for one in heights]
-    parts += [svg.line(across.at(one), _TOP, across.at(one), _BOTTOM, "grid") for one in ticks]
-    parts += [svg.words("text", f"{one:g}", x=across.at(one), y=_BOTTOM + 18, text_anchor="middle") for one in ticks]
+    heights = drawing.nice(min(scores), max(scores))
+    across = drawing.Scale(ticks[0], ticks[-1], _LEFT + 10, _RIGHT - 10, log=True)
+    up = drawing.Scale(heights[0], heights[-1], _BOTTOM - 8, _TOP + 8)
+    parts: list[svg.Element] = []
+    for score in heights:
+        y = up.at(score)
+        parts.append(svg.Line(x1=_LEFT, y1=y, x2=_RIGHT, y2=y, class_=["grid"]))
+        parts.append(drawing.words(f"{score:g}", x=_LEFT - 6, y=y + 4, anchor="end"))
+    for cost in ticks:
+        x = across.at(cost)
+        parts.append(svg.Line(x1=x, y1=_TOP, x2=x, y2=_BOTTOM, class_=["grid"]))
+        parts.append(drawing.words(f"{cost:g}", x=x, y=_BOTTOM + 18))
     teacher = up.at(found["teacher"]["score"])
-    parts.append(svg.line(_LEFT, teacher, _RIGHT, teacher, "teacher"))
-    edge = _edge(points, key)
-    parts.append(svg.path([(across.at(one[key]), up.at(one["score"])) for one in edge], "edge"))
+    parts.append(svg.Line(x1=_LEFT, y1=teacher, x2=_RIGHT, y2=teacher, class_=["teacher"]))
+    parts.append(drawing.polyline(((across.at(one[key]), up.at(one["score"])) for one in _edge(points, key)), "edge"))
     chosen = (found["chosen"] or {}).get("name")
     for one in points:
         x, y = across.at(one[key]), up.at(one["score"])
-        class_ = "dot frontier" if one["frontier"] else "dot"
-        parts.append(svg.tag("circle", svg.words("title", f"{one['name']}: {one['score']:.4f}"), cx=x, cy=y, r=5,
-                             class_=class_))  # fmt: skip
+        told = drawing.title(f"{one['name']}: {one['score']:.4f}")
+        class_ = ["dot", "frontier"] if one["frontier"] else ["dot"]
+        parts.append(svg.Circle(elements=[told], cx=x, cy=y, r=5, class_=class_))
         if one["name"] == chosen:
-            parts.append(svg.tag("circle", cx=x, cy=y, r=9, class_="ring"))
-    parts.append(svg.words("text", said, x=(_LEFT + _RIGHT) / 2, y=_BOTTOM + 42, text_anchor="middle"))
+            parts.append(svg.Circle(cx=x, cy=y, r=9, class_=["ring"]))
+    parts.append(drawing.words(said, x=(_LEFT + _RIGHT) / 2, y=_BOTTOM + 42))
     described = "; ".join(f"{one['name']}: {one[key]:.4g}, {one['score']:.4f}" for one in points)
     title = f"{found['metric']} on dev against {said}; dashed: the teacher, ringed: the chosen point"
-    return svg.drawing(*parts, title=title, described=described, viewBox=f"0 0 {_WIDTH} {_HEIGHT}")
+    picture = svg.SVG(elements=parts, viewBox=svg.ViewBoxSpec(0, 0, _WIDTH, _HEIGHT))
+    return drawing.markup(picture, said=title, described=described)
 
 
 def _edge(points: Sequence[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:

@@ -17,7 +17,6 @@ from stillroom.documents import _probed as probed
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents import _unmeasured as unmeasured
-from stillroom.documents.report import frontier, panels, strips
 
 if TYPE_CHECKING:
     import jinja2
@@ -68,6 +67,10 @@ class _Key:
 
 def _context(evidence: Evidence) -> dict[str, Any]:
     """All that the page shows, as words and pictures."""
+    try:
+        from stillroom.documents.report import frontier, panels, strips
+    except ImportError as error:
+        raise missing_extra("train", package="svg.py", needed_by="the document `report`") from error
     return {
         "name": evidence.words("name") or "unnamed run",
         "task": evidence.words("task"),

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+import svg
+
 from stillroom.documents import Evidence, Figure, Source, at, number, words
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents._tables import Cell, Table
-from stillroom.documents.report import panels, svg
+from stillroom.documents.report import drawing, panels
 from stillroom.documents.report.panels import Panel
 
 _EXPORT = "export"
@@ -129,26 +131,28 @@ def picture(evidence: Evidence) -> Panel | None:
         return None
     unit = units.of_metric(found.metric)
     costs = [one.cost for one in found.known if one.cost is not None]
-    ticks = svg.decades(min(costs), max(costs))
+    ticks = drawing.decades(min(costs), max(costs))
     ends = [end for one in found.points for end in (one.score.value, one.score.low, one.score.high) if end is not None]
-    heights = svg.nice(min(ends), max(ends))
+    heights = drawing.nice(min(ends), max(ends))
     across, up = panels.scales(ticks, heights, log=True)
     parts = [*panels.frame(across, ticks, up, heights, found.unit, unit)]
     parts.append(panels.below(f"{found.axis} (log scale)"))
-    parts.append(svg.path(list(_stairs(found.edge, across.at, up.at, end=across.at(ticks[-1]))), "edge"))
+    left, right = across.at(ticks[0]), across.at(ticks[-1])
+    parts.append(drawing.polyline(_stairs(found.edge, across.at, up.at, end=right), "edge"))
     names = []
     for one in found.points:
         height = up.at(one.score.value or 0.0)
         if one.cost is None:
-            parts.append(svg.line(across.at(ticks[0]), height, across.at(ticks[-1]), height, f"level {one.mark}"))
-            names.append((f"{one.name}, cost not measured", across.at(ticks[-1]), height - 10))
+            parts.append(svg.Line(x1=left, y1=height, x2=right, y2=height, class_=["level", one.mark]))
+            names.append((f"{one.name}, cost not measured", right, height - 10))
             continue
         x = across.at(one.cost)
         if one.score.low is not None and one.score.high is not None:
             low, high = up.at(one.score.low), up.at(one.score.high)
-            parts.append(svg.line(x, low, x, high, f"whisker {one.mark}"))
-            parts += [svg.line(x - 5, end, x + 5, end, f"whisker {one.mark}") for end in (low, high)]
-        parts.append(svg.mark(one.mark, x, height))
+            whisker = ["whisker", one.mark]
+            parts.append(svg.Line(x1=x, y1=low, x2=x, y2=high, class_=whisker))
+            parts += [svg.Line(x1=x - 5, y1=end, x2=x + 5, y2=end, class_=whisker) for end in (low, high)]
+        parts.append(drawing.mark(one.mark, x, height))
         names.append((one.name, x, height))
     parts += [panels.beside(name, x, y) for name, x, y in _apart(names)]
     told = "; ".join(

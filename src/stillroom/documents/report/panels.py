@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import svg
+
 from stillroom.documents import Evidence, Source, at, number
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
-from stillroom.documents.report import svg
+from stillroom.documents.report import drawing
+from stillroom.documents.report.drawing import Scale, nice
 
 _WIDTH, _HEIGHT = 460, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 446, 18, 262
@@ -59,19 +62,20 @@ def _curve(
         return None
     unit = units.of_metric(next(iter(lines))) if len(lines) == 1 else units.PLAIN
     unit = units.PLAIN if unit is units.DECIMAL else unit
-    heights, ticks = svg.nice(min(values), max(values)), _whole(places)
-    across = svg.Scale(places[0], places[-1], _LEFT + 12, _RIGHT - 12)
-    up = svg.Scale(heights[0], heights[-1], _BOTTOM - 6, _TOP + 6)
-    parts = [*frame(across, ticks, up, heights, units.COUNT, unit), _label(shown, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)]
+    heights, ticks = nice(min(values), max(values)), _whole(places)
+    across = Scale(places[0], places[-1], _LEFT + 12, _RIGHT - 12)
+    up = Scale(heights[0], heights[-1], _BOTTOM - 6, _TOP + 6)
+    parts = [*frame(across, ticks, up, heights, units.COUNT, unit), below(shown)]
     for number_, line in enumerate(lines.values()):
         dots = [(across.at(x), up.at(y)) for x, y in zip(places, line, strict=True) if y is not None]
-        parts.append(svg.path(dots, f"curve curve-{number_ % 5}"))
+        key = f"curve-{number_ % 5}"
+        parts.append(drawing.polyline(dots, "curve", key))
         if len(dots) < 40:
-            parts += [svg.tag("circle", cx=x, cy=y, r=2.4, class_=f"dot curve-{number_ % 5}") for x, y in dots]
+            parts += [svg.Circle(cx=x, cy=y, r=2.4, class_=["dot", key]) for x, y in dots]
     note = ""
     if best is not None:
         value = next(iter(lines.values()))[best] or 0.0
-        parts.append(svg.tag("circle", cx=across.at(places[best]), cy=up.at(value), r=7, class_="ring"))
+        parts.append(svg.Circle(cx=across.at(places[best]), cy=up.at(value), r=7, class_=["ring"]))
         note = f"Best on dev at {shown} {places[best]:g}: {unit.value(value)} (ringed)."
     told = "; ".join(
         f"{name}: from {unit.value(next((one for one in line if one is not None), None))} to "
@@ -113,7 +117,7 @@ def _names(rows: Sequence[Mapping[str, Any]], part: str) -> list[str]:
 
 def _whole(places: Sequence[float]) -> list[float]:
     """Ticks at whole numbers within the ends."""
-    ticks = [tick for tick in svg.nice(places[0], places[-1], count=6) if places[0] <= tick <= places[-1]]
+    ticks = [tick for tick in nice(places[0], places[-1], count=6) if places[0] <= tick <= places[-1]]
     return list(dict.fromkeys(float(round(tick)) for tick in (places[0], *ticks[1:], *ticks[:1], places[-1])))[:9]
 
 
@@ -129,21 +133,20 @@ def _reliability(evidence: Evidence, system: str) -> Panel | None:
     first = min(
         one.low for bins_ in (_bins(evidence, side) for side in ("teacher", "student")) for one in bins_ if one.n
     )
-    across = svg.Scale(first, 1.0, _LEFT + 6, _RIGHT - 6)
+    across = Scale(first, 1.0, _LEFT + 6, _RIGHT - 6)
     lowest = min(first, *(one.right for one in bins))
-    heights = svg.nice(lowest, 1.0)
-    up = svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 4)
+    heights = nice(lowest, 1.0)
+    up = Scale(heights[0], heights[-1], _BOTTOM, _TOP + 4)
     start = max(first, heights[0])
-    parts = [*frame(across, _within(svg.nice(first, 1.0), first), up, heights, units.PERCENT, units.PERCENT, below=50)]
-    parts.append(svg.line(across.at(start), up.at(start), across.at(1.0), up.at(1.0), "diagonal"))
+    ticks = _within(nice(first, 1.0), first)
+    parts = [*frame(across, ticks, up, heights, units.PERCENT, units.PERCENT, further=50)]
+    parts.append(drawing.polyline(((across.at(one), up.at(one)) for one in (start, 1.0)), "diagonal"))
     parts += list(_counts(bins, across))
-    parts += [
-        svg.line(across.at(one.sure), up.at(one.sure), across.at(one.sure), up.at(one.right), f"gap {system}")
-        for one in bins
-    ]
-    parts.append(svg.path([(across.at(one.sure), up.at(one.right)) for one in bins], f"trail {system}"))
-    parts += [svg.mark(system, across.at(one.sure), up.at(one.right)) for one in bins]
-    parts.append(_label("confidence, and rows in each bin", (_LEFT + _RIGHT) / 2, _HEIGHT + 32))
+    dots = [(across.at(one.sure), up.at(one.sure), up.at(one.right)) for one in bins]
+    parts += [svg.Line(x1=x, y1=sure, x2=x, y2=right, class_=["gap", system]) for x, sure, right in dots]
+    parts.append(drawing.polyline(((x, right) for x, _, right in dots), "trail", system))
+    parts += [drawing.mark(system, x, right) for x, _, right in dots]
+    parts.append(below("confidence, and rows in each bin", further=48))
     told = "; ".join(
         f"{units.PERCENT.value(one.sure)} sure, {units.PERCENT.value(one.right)} right, {one.n:,} rows" for one in bins
     )
@@ -161,13 +164,13 @@ def risk_and_coverage(evidence: Evidence) -> Panel | None:
     lines = {system: found for system in ("teacher", "student") if len(found := _risks(evidence, system)) > 1}
     if not lines:
         return None
-    heights = svg.nice(0.0, max(risk for line in lines.values() for _, risk in line) or 0.01)
-    across, up = svg.Scale(0.0, 1.0, _LEFT + 6, _RIGHT - 6), svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP + 6)
-    parts = [*frame(across, svg.nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
-    parts.append(_label("share of the texts that it answers, the surest first", (_LEFT + _RIGHT) / 2, _BOTTOM + 42))
+    heights = nice(0.0, max(risk for line in lines.values() for _, risk in line) or 0.01)
+    across, up = Scale(0.0, 1.0, _LEFT + 6, _RIGHT - 6), Scale(heights[0], heights[-1], _BOTTOM, _TOP + 6)
+    parts = [*frame(across, nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
+    parts.append(below("share of the texts that it answers, the surest first"))
     for system, line in lines.items():
-        parts.append(svg.path([(across.at(share), up.at(risk)) for share, risk in line], f"trail {system}"))
-        parts.append(svg.mark(system, across.at(line[-1][0]), up.at(line[-1][1])))
+        places = [(across.at(share), up.at(risk)) for share, risk in line]
+        parts += [drawing.polyline(places, "trail", system), drawing.mark(system, *places[-1])]
     told = "; ".join(
         f"{tables.SHOWN[system]}: wrong on {units.PERCENT.value(line[-1][1])} of all" for system, line in lines.items()
     )
@@ -207,18 +210,16 @@ def _bins(evidence: Evidence, system: str) -> Iterator[_Bin]:
             yield _Bin(low, high, int(n), sure, right)
 
 
-def _counts(bins: Sequence[_Bin], across: svg.Scale) -> Iterator[str]:
+def _counts(bins: Sequence[_Bin], across: Scale) -> Iterator[svg.Element]:
     """How many rows each bin has: a bar below the axis, and the number."""
     top, bottom = _STRIP
     most = max(one.n for one in bins)
     for one in bins:
         left, right = across.at(one.low), across.at(one.high)
-        height = max(1.0, (bottom - top) * one.n / most)
-        yield svg.tag(
-            "rect", x=left + 1, y=bottom - height, width=max(1.0, right - left - 2), height=height, class_="bar"
-        )
+        width, height = max(1.0, round(right - left - 2, 2)), max(1.0, round((bottom - top) * one.n / most, 2))
+        yield svg.Rect(x=left + 1, y=bottom - height, width=width, height=height, class_=["bar"])
         told = f"{one.n}" if one.n < 10_000 else units.scaled(one.n).replace(" ", "")
-        yield svg.words("text", told, x=(left + right) / 2, y=bottom + 12, text_anchor="middle", class_="count")
+        yield drawing.words(told, "count", x=round((left + right) / 2, 2), y=bottom + 12)
 
 
 def _within(ticks: Sequence[float], low: float) -> list[float]:
@@ -226,50 +227,45 @@ def _within(ticks: Sequence[float], low: float) -> list[float]:
 
 
 def frame(
-    across: svg.Scale,
+    across: Scale,
     ticks: Sequence[float],
-    up: svg.Scale,
+    up: Scale,
     heights: Sequence[float],
     x_unit: units.Unit,
     y_unit: units.Unit,
     *,
-    below: int = 0,
-) -> Iterator[str]:
-    """The grid with its digits; those of the lower axis `below` further down where something stands between."""
+    further: int = 0,
+) -> Iterator[svg.Element]:
+    """The grid with its digits; those of the lower axis `further` down where something stands between."""
     for tick in heights:
         y = up.at(tick)
-        yield svg.line(_LEFT, y, _RIGHT, y, "grid")
-        yield svg.words("text", y_unit.tick(tick), x=_LEFT - 8, y=y + 4, text_anchor="end", class_="tick")
+        yield svg.Line(x1=_LEFT, y1=y, x2=_RIGHT, y2=y, class_=["grid"])
+        yield drawing.words(y_unit.tick(tick), "tick", x=_LEFT - 8, y=y + 4, anchor="end")
     for tick in ticks:
         x = across.at(tick)
-        yield svg.line(x, _TOP, x, _BOTTOM, "grid")
-        yield svg.words("text", x_unit.tick(tick), x=x, y=_BOTTOM + 18 + below, text_anchor="middle", class_="tick")
+        yield svg.Line(x1=x, y1=_TOP, x2=x, y2=_BOTTOM, class_=["grid"])
+        yield drawing.words(x_unit.tick(tick), "tick", x=x, y=_BOTTOM + 18 + further)
 
 
-def scales(ticks: Sequence[float], heights: Sequence[float], *, log: bool = False) -> tuple[svg.Scale, svg.Scale]:
+def scales(ticks: Sequence[float], heights: Sequence[float], *, log: bool = False) -> tuple[Scale, Scale]:
     """Along and up, with room for marks at the ends."""
-    return (svg.Scale(ticks[0], ticks[-1], _LEFT + 12, _RIGHT - 12, log=log),
-            svg.Scale(heights[0], heights[-1], _BOTTOM - 12, _TOP + 8))  # fmt: skip
+    return (Scale(ticks[0], ticks[-1], _LEFT + 12, _RIGHT - 12, log=log),
+            Scale(heights[0], heights[-1], _BOTTOM - 12, _TOP + 8))  # fmt: skip
 
 
-def below(said: str) -> str:
+def below(said: str, *, further: int = 0) -> svg.Text:
     """What the lower axis is of."""
-    return _label(said, (_LEFT + _RIGHT) / 2, _BOTTOM + 42)
+    return drawing.words(said, "label", x=(_LEFT + _RIGHT) / 2, y=_BOTTOM + 42 + further)
 
 
-def _label(said: str, x: float, y: float) -> str:
-    return svg.words("text", said, x=x, y=y, text_anchor="middle", class_="label")
-
-
-def beside(said: str, x: float, y: float) -> str:
+def beside(said: str, x: float, y: float) -> svg.Text:
     """A name beside a mark, on the side that has room."""
-    right = x < (_LEFT + _RIGHT) / 2
-    return svg.words(
-        "text", said, x=x + (13 if right else -13), y=y + 4, text_anchor="start" if right else "end", class_="name"
-    )
+    if x < (_LEFT + _RIGHT) / 2:
+        return drawing.words(said, "name", x=x + 13, y=y + 4, anchor="start")
+    return drawing.words(said, "name", x=x - 13, y=y + 4, anchor="end")
 
 
-def drawn(parts: Sequence[str], *, title: str, described: str, height: float = _HEIGHT) -> str:
+def drawn(parts: Sequence[svg.Element], *, title: str, described: str, height: float = _HEIGHT) -> str:
     """The picture, with what it shows in words."""
-    box = f"0 0 {_WIDTH} {height}"
-    return svg.drawing(*parts, title=title, described=described, class_="panel", viewBox=box)
+    picture = svg.SVG(elements=[*parts], class_=["panel"], viewBox=svg.ViewBoxSpec(0, 0, _WIDTH, height))
+    return drawing.markup(picture, said=title, described=described)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
+
+import svg
 
 from stillroom.documents import Evidence, Figure, Source
 from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
-from stillroom.documents.report import svg
+from stillroom.documents.report import drawing
 
 _HEIGHT = 42
 _MIDDLE = _HEIGHT / 2
 #: Where strips begin and end, in per cent: a mark at either end keeps its whole shape.
 _INSET = (4.0, 96.0)
+_STRIP = svg.SVG(class_=["strip"], width=svg.Length(100, "%"), height=_HEIGHT)
 
 
 @final
@@ -123,7 +126,7 @@ class _Ruler:
     def around(cls, figures: Iterable[Figure], unit: units.Unit, *, reference: float | None = None) -> _Ruler:
         ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
         ends += [] if reference is None else [reference]
-        return cls(svg.nice(min(ends), max(ends)), unit, reference)
+        return cls(drawing.nice(min(ends), max(ends)), unit, reference)
 
     def strip(self, figure: Figure, *, system: str, title: str) -> str:
         """A dot with its whiskers."""
@@ -131,38 +134,34 @@ class _Ruler:
         parts = self._grid()
         if figure.low is not None and figure.high is not None:
             low, high = scale.percent(figure.low), scale.percent(figure.high)
-            parts.append(svg.line(low, _MIDDLE, high, _MIDDLE, f"whisker {system}"))
-            parts += [svg.line(end, _MIDDLE - 5, end, _MIDDLE + 5, f"whisker {system}") for end in (low, high)]
+            whisker = ["whisker", system]
+            parts.append(svg.Line(x1=low, y1=_MIDDLE, x2=high, y2=_MIDDLE, class_=whisker))
+            parts += [svg.Line(x1=end, y1=_MIDDLE - 5, x2=end, y2=_MIDDLE + 5, class_=whisker) for end in (low, high)]
         if figure.value is not None:
-            parts.append(svg.mark(system, scale.percent(figure.value), _MIDDLE))
-        said = self.unit.told(figure)
-        return svg.drawing(*parts, title=f"{title}: {said}", described="", class_="strip", width="100%", height=_HEIGHT)
+            parts.append(drawing.mark(system, scale.percent(figure.value), _MIDDLE))
+        return drawing.markup(replace(_STRIP, elements=parts), said=f"{title}: {self.unit.told(figure)}")
 
     def empty(self) -> str:
         """A row without a figure."""
-        parts = self._grid()
-        return svg.tag("svg", *parts, class_="strip", width="100%", height=_HEIGHT, aria_hidden="true")
+        return drawing.markup(replace(_STRIP, elements=self._grid()))
 
     def axis(self) -> str:
         """The ticks in digits."""
         scale = self._scale
         told = [
-            svg.words("text", self.unit.tick(tick), x=scale.percent(tick), y=15, text_anchor="middle", class_="tick")
+            drawing.words(self.unit.tick(tick), "tick", x=scale.percent(tick), y=15)
             # Where there are many ticks, every other one is told: on a phone there is no room for more.
             for tick in (self.ticks[::2] if len(self.ticks) > 4 else self.ticks)
         ]
-        return svg.tag(
-            "svg", *told, class_="strip axis", width="100%", height=22, aria_hidden="true", overflow="visible"
-        )
+        axis = replace(_STRIP, elements=[*told], class_=["strip", "axis"], height=22, overflow="visible")
+        return drawing.markup(axis)
 
-    def _grid(self) -> list[str]:
-        scale = self._scale
-        lines = [svg.line(scale.percent(tick), 0, scale.percent(tick), _HEIGHT, "grid") for tick in self.ticks]
-        if self.reference is not None:
-            here = scale.percent(self.reference)
-            lines.append(svg.line(here, 0, here, _HEIGHT, "reference"))
-        return lines
+    def _grid(self) -> list[svg.Element]:
+        lines = [(tick, "grid") for tick in self.ticks]
+        lines += [] if self.reference is None else [(self.reference, "reference")]
+        places = [(self._scale.percent(one), class_) for one, class_ in lines]
+        return [svg.Line(x1=here, y1=0, x2=here, y2=_HEIGHT, class_=[class_]) for here, class_ in places]
 
     @property
-    def _scale(self) -> svg.Scale:
-        return svg.Scale(self.ticks[0], self.ticks[-1], *_INSET)
+    def _scale(self) -> drawing.Scale:
+        return drawing.Scale(self.ticks[0], self.ticks[-1], *_INSET)
