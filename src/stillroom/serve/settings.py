@@ -70,7 +70,7 @@ class Serving(Settings):
     limits: Limits = Limits()
     keys: Path | None = None
     """A file of API keys' hashes, written by `stillroom keys`; also `STILLROOM_KEYS`. None: whoever reaches it asks."""
-    guard: dict[str, Guard] = Field(default_factory=dict)
+    guard: dict[str, Guard] = Field(default_factory=dict, repr=False)
     """What is looked for in texts, by the address that they come to, such as "/predict"; "*": at all others."""
     origins: tuple[str, ...] = ()
     """Web pages of other addresses that may ask, such as "https://example.org"; none."""
