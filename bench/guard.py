@@ -65,13 +65,16 @@ def auc(harm: Scores, plain: Scores, one: Scores | None = None, other: Scores | 
     order = np.argsort(plain, kind="stable")
     below = np.concatenate([[0.0], np.cumsum(other[order])])
     lower, upper = (below[np.searchsorted(plain[order], harm, side=side)] for side in ("left", "right"))
-    return float((one * (lower + upper) / 2).sum() / (one.sum() * other.sum()))
+    pairs = float(one.sum() * other.sum())
+    return float((one * (lower + upper) / 2).sum()) / pairs if pairs else float("nan")
 
 
 def bounds(value: float, draws: Sequence[float], n: int) -> intervals.Interval:
-    """Percentiles of resamples."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]).tolist()
+    """Percentiles of resamples, if nearly all of them can tell the figure."""
+    tail, told = (1 - CONFIDENCE) / 2, [one for one in draws if np.isfinite(one)]
+    if len(told) < 0.99 * len(draws):
+        return intervals.not_measurable(n, "too few e-mails or kinds of instructions")
+    low, high = np.quantile(told, [tail, 1 - tail]).tolist()
     return intervals.Interval(value, low, high, n)
 
 
@@ -80,6 +83,16 @@ def mixed_auc(harm: Scores, plain: Scores) -> intervals.Interval:
     rng = np.random.default_rng(0)
     draws = [auc(rng.choice(harm, len(harm)), rng.choice(plain, len(plain))) for _ in range(RESAMPLES)]
     return bounds(auc(harm, plain), draws, len(harm) + len(plain))
+
+
+def over(one: tuple[Scores, Scores], other: tuple[Scores, Scores]) -> intervals.Interval:
+    """How much higher one's AUC is than another's, on the same resamples of the same texts."""
+    rng = np.random.default_rng(0)
+    (harm, plain), draws = (len(side) for side in one), []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(0, harm, harm), rng.integers(0, plain, plain)
+        draws.append(auc(one[0][drawn[0]], one[1][drawn[1]]) - auc(other[0][drawn[0]], other[1][drawn[1]]))
+    return bounds(auc(*one) - auc(*other), draws, harm + plain)
 
 
 def mail_auc(scores: Scores, found: Sequence[Row]) -> intervals.Interval:
@@ -131,6 +144,7 @@ def prompts(folder: Path, asks: Mapping[str, Ask], *, dev: bool) -> Iterator[Row
     """Whole texts: what people type."""
     found = parts(folder, dev=dev)
     quiet = [one["text"] for one in rows(folder / "prompts" / "dev.jsonl") if one["label"] == "ordinary"]
+    its: tuple[Scores, Scores] | None = None
     for name, ask in asks.items():
         said = {part: ask([one["text"] for one in some]) for part, some in found.items() if part != "mails"}
         sources = {part: np.array([one["source"] for one in found[part]]) for part in said}
@@ -139,6 +153,9 @@ def prompts(folder: Path, asks: Mapping[str, Ask], *, dev: bool) -> Iterator[Row
         plain = np.concatenate([said[part][~harm[part]] for part in said])
         limits = thresholds(ask(quiet))
         line: Row = {"system": name, "auc": mixed_auc(attacks, plain).as_dict()}
+        its = (attacks, plain) if its is None else its
+        if its[0] is not attacks:
+            line[f"auc, over {next(iter(asks))}"] = over((attacks, plain), its).as_dict()
         for part in said:
             if harm[part].any() and not harm[part].all():
                 line[f"auc, {part}"] = mixed_auc(said[part][harm[part]], said[part][~harm[part]]).as_dict()

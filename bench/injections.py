@@ -371,6 +371,8 @@ def main() -> None:
     write(chosen.folder / "prompts", prompts(data))
     write(chosen.folder / "sentences", single(data))
     write(chosen.folder / "trials", trials(data, chosen.bastion))
+    labels = "".join((chosen.folder / "sentences" / f"{one}.jsonl").read_text(encoding="utf-8") for one in SPLITS)
+    (chosen.folder / "sentences" / "labels.jsonl").write_text(labels, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -168,9 +168,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
-    """International ones with + or 00; of one country, those that begin with 0, are written as in North America, or are
-    called one to call.
-    """
+    """With + or 00; of one country, those that begin with 0, are written as in North America, or are called phones."""
     for one in _PHONE.finditer(text):
         said = one[1]
         digits = sum(map(str.isdecimal, said))
