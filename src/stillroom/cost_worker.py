@@ -14,9 +14,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stillroom.teachers import LoadedTeacher
 
 _BATCH = 32
 _WARM_UP = 4096
@@ -60,8 +63,9 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     found: dict[str, Any] = {"teacher": {}, "student": {}}
     sides: dict[str, Answer] = {}
-    if job["teacher_computes"]:
-        sides["teacher"] = _teacher(job)
+    loaded = _opened(job) if job["teacher_computes"] else None
+    if loaded is not None:
+        sides["teacher"] = _asking(loaded)
         sides["teacher"](texts[:_BATCH])
         found["teacher"]["resident_mb"] = resident_mb()
     sides["student"] = _student(job)
@@ -83,7 +87,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
             "rounds": rounds[side],
             "latency_ms": latencies[side],
         }
-    found["teacher"]["flops_per_text"] = _flops(job, texts[:_WARM_UP])
+    found["teacher"]["flops_per_text"] = _flops(job, texts[:_WARM_UP], loaded=loaded)
     moved()
     return found
 
@@ -94,7 +98,7 @@ def lightly(job: dict[str, Any]) -> dict[str, Any]:
     Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
     """
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
-    sides = {"student": _student(job)} | ({"teacher": _teacher(job)} if job["teacher_computes"] else {})
+    sides = {"student": _student(job)} | ({"teacher": _asking(_opened(job))} if job["teacher_computes"] else {})
     for start in range(0, len(texts) // 2, _BATCH):
         sides["student"](texts[start : start + _BATCH])
     fresh = _fresh(texts)
@@ -203,12 +207,15 @@ def _steps(total: int) -> Callable[[], None]:
     return moved
 
 
-def _teacher(job: dict[str, Any]) -> Answer:
+def _opened(job: dict[str, Any]) -> LoadedTeacher:
     from stillroom.core import plugins
 
     task = plugins.build("tasks", job["task"])
-    loaded = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
+    found: LoadedTeacher = plugins.build("teachers", job["teacher"]).open(Path(job["teacher_folder"]), task=task)
+    return found
 
+
+def _asking(loaded: LoadedTeacher) -> Answer:
     def answer(texts: Sequence[str]) -> Any:
         return loaded.ask(texts, precision="fp32", tokens_per_batch=_TEACHER_TOKENS)
 
@@ -221,8 +228,8 @@ def _student(job: dict[str, Any]) -> Answer:
     return runtime.load(job["bundle"], threads=1).outputs
 
 
-def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
-    """What torch counts for the teacher on one text of mean length."""
+def _flops(job: dict[str, Any], texts: Sequence[str], *, loaded: LoadedTeacher | None) -> float | None:
+    """What torch counts for the teacher on one text of mean length; it may be `loaded` already."""
     import torch
     from tokenizers import Tokenizer
     from torch.utils.flop_counter import FlopCounterMode
@@ -230,11 +237,9 @@ def _flops(job: dict[str, Any], texts: Sequence[str]) -> float | None:
     from stillroom.core import plugins
     from stillroom.core.errors import MismatchError
 
-    task = plugins.build("tasks", job["task"])
-    teacher = plugins.build("teachers", job["teacher"])
-    if not teacher.is_its_network:
+    if not plugins.build("teachers", job["teacher"]).is_its_network:
         return None
-    loaded = teacher.open(Path(job["teacher_folder"]), task=task)
+    loaded = loaded or _opened(job)
     try:
         network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())
     except MismatchError:

@@ -85,10 +85,11 @@ def run(
         return here
 
     said = said.emphasised(heeded, held_out=(rows.test.ids(), rows.outside.ids()))
-    studied = teach.study(recipe.student, loaded, teacher=teacher, store=store, report=report)
+    study = partial(teach.study, loaded=loaded, teacher=teacher, store=store, answer=task.form.answer, report=report)
+    studied = study(recipe.student)
     peer, bits = None, export.weight_bits(recipe.export)
     if recipe.peer is not None:
-        peer = recipe.peer, teach.study(recipe.peer, loaded, teacher=teacher, store=store, report=report)
+        peer = recipe.peer, study(recipe.peer)
 
     def fitted(chance: int) -> Artifact:
         first = train.fit(recipe.student, task=task, corpus=rows.learnable, said=said, objectives=mixture,

@@ -179,9 +179,17 @@ def _no_start() -> MismatchError:
 
 
 def study(
-    student: Student, loaded: LoadedTeacher, *, teacher: Artifact, store: Store, report: Report = silent
+    student: Student,
+    loaded: LoadedTeacher,
+    *,
+    teacher: Artifact,
+    store: Store,
+    answer: str = "logits",
+    report: Report = silent,
 ) -> Artifact:
     """What a kind of student takes from a teacher beside its answers, whatever the student's settings.
+
+    `answer`: the signal that the teacher answers with (`Shape.answer`).
 
     Raises:
         MismatchError: the teacher can't give it.
@@ -194,8 +202,10 @@ def study(
 
     # Of a start of its own, whoever the teacher is, unless it has to know what that calls its tokens.
     inputs = student.sources() or {"teacher": teacher.digest}
-    inputs |= {"teacher": teacher.digest} if student.names_tokens else {}
-    described: dict[str, Any] = {"studies": student.studies or student.kind}
+    # Nor whoever answers with vectors: what it answers to words leads from the start's own space into that.
+    embeds = answer == "embedding"
+    inputs |= {"teacher": teacher.digest} if student.names_tokens or embeds else {}
+    described: dict[str, Any] = {"studies": student.studies or student.kind} | ({"embeds": True} if embeds else {})
     # Of a kind that has tokens of its own, one that reads its teacher's takes more.
     described |= {"follows": True} if student.follows and not student.follows_tokenizer else {}
     return store.obtain("studied", settings=described, inputs=inputs, make=make)

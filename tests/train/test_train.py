@@ -56,6 +56,26 @@ def test_what_was_studied_of_another_teacher_is_refused(
     assert not (tmp_path / "work" / "student").exists()
 
 
+def test_a_start_is_studied_anew_for_another_teacher_only_where_that_answers_with_vectors(
+    ground: Ground, encoder_folder: Path, tmp_path: Path
+) -> None:
+    store, student = (
+        Store(tmp_path / "work"),
+        plugins.build("students", {"kind": "static", "start": str(encoder_folder)}),
+    )
+    teachers = [
+        store.obtain("teacher", settings={"n": n}, inputs={}, make=lambda draft, n=n: draft.facts.update(n=n))  # type: ignore[misc]
+        for n in (1, 2)
+    ]
+
+    def keys(answer: str) -> set[str]:
+        return {teach.study(student, ground.loaded, teacher=one, store=store, answer=answer).key for one in teachers}
+
+    assert len(keys("logits")) == 1
+    assert len(keys("embedding")) == 2
+    assert not keys("logits") & keys("embedding")
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind != "bag" else kind for kind in sorted(SMALL)]
 )

@@ -15,7 +15,7 @@ from stillroom.core.artifact import Artifact, file_sha256
 from stillroom.core.errors import ArtifactError, InputError, MismatchError, NoNetwork, OutsideError
 from stillroom.core.scripted import Scripted
 from stillroom.web import _runtime
-from tests.test_cli import Command, command  # noqa: F401  a fixture
+from tests.conftest import Command
 from tests.web import scenes
 
 LABELLED = {"kind": "classification", "labels": list(scenes.LABELS)}
@@ -244,7 +244,7 @@ class TestTheRuntime:
 
 
 class TestTheCommand:
-    def test_writes_a_bundle_or_a_run(self, command: Command, bag: Artifact, tmp_path: Path) -> None:  # noqa: F811
+    def test_writes_a_bundle_or_a_run(self, command: Command, bag: Artifact, tmp_path: Path) -> None:
         said = command("export", bag.folder, "--format", "web", "--out", tmp_path / "site", "--json")
         assert said.code == 0
         assert said.json() == web.write(bag.folder, out=tmp_path / "site").as_dict()
@@ -252,6 +252,6 @@ class TestTheCommand:
         assert "runner bag" in told.out
         assert "http.server" in told.out
 
-    def test_of_something_else(self, command: Command, tmp_path: Path) -> None:  # noqa: F811
+    def test_of_something_else(self, command: Command, tmp_path: Path) -> None:
         said = command("export", tmp_path, "--format", "web", "--json")
         assert said.code == 3

@@ -6,7 +6,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom.documents.report import svg
+import svg
+
+from stillroom.documents.report import drawing
 
 _WIDTH, _HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 540, 18, 272
@@ -75,33 +77,35 @@ def _percent(one: Mapping[str, Any]) -> str:
 def _curve(found: Mapping[str, Any]) -> str:
     steps: Sequence[Mapping[str, Any]] = found["steps"]
     shown = [one for one in steps if one["bound"] <= 4 * found["epsilon"]] or steps[:1]
-    heights = svg.nice(0.0, max([found["epsilon"], *(one["bound"] for one in shown)]) * 100)
-    across, up = svg.Scale(0.0, 100.0, _LEFT, _RIGHT), svg.Scale(heights[0], heights[-1], _BOTTOM, _TOP)
-    parts = [svg.line(_LEFT, up.at(one), _RIGHT, up.at(one), "grid") for one in heights]
-    parts += [svg.words("text", f"{one:g} %", x=_LEFT - 8, y=up.at(one) + 4, text_anchor="end") for one in heights]
-    parts += [svg.words("text", f"{one:g} %", x=across.at(one), y=_BOTTOM + 18, text_anchor="middle")
-              for one in (0.0, 25.0, 50.0, 75.0, 100.0)]  # fmt: skip
+    heights = drawing.nice(0.0, max([found["epsilon"], *(one["bound"] for one in shown)]) * 100)
+    across = drawing.Scale(0.0, 100.0, _LEFT, _RIGHT)
+    up = drawing.Scale(heights[0], heights[-1], _BOTTOM, _TOP)
+    parts: list[svg.Element] = []
+    for height in heights:
+        y = up.at(height)
+        parts.append(svg.Line(x1=_LEFT, y1=y, x2=_RIGHT, y2=y, class_=["grid"]))
+        parts.append(drawing.words(f"{height:g} %", x=_LEFT - 8, y=y + 4, anchor="end"))
+    for share in (0.0, 25.0, 50.0, 75.0, 100.0):
+        parts.append(drawing.words(f"{share:g} %", x=across.at(share), y=_BOTTOM + 18))
     limit = up.at(found["epsilon"] * 100)
-    parts.append(svg.line(_LEFT, limit, _RIGHT, limit, "limit"))
+    parts.append(svg.Line(x1=_LEFT, y1=limit, x2=_RIGHT, y2=limit, class_=["limit"]))
     places = [(across.at(100 * one["escalated"]["value"]), one) for one in shown]
     for class_, value in (("bound", "bound"), ("edge", "error")):
-        parts.append(svg.path([(x, up.at(100 * one[value])) for x, one in places], class_))
+        parts.append(drawing.polyline(((x, up.at(100 * one[value])) for x, one in places), class_))
     for x, one in places:
-        parts.append(svg.tag("circle", svg.words("title", f"confidence ≥ {one['threshold']:.4f}"), cx=x,
-                             cy=up.at(100 * one["error"]), r=3.5, class_="dot"))  # fmt: skip
+        told = drawing.title(f"confidence ≥ {one['threshold']:.4f}")
+        parts.append(svg.Circle(elements=[told], cx=x, cy=up.at(100 * one["error"]), r=3.5, class_=["dot"]))
     passed = [(x, one) for x, one in places if one["passed"]]
     if passed and found["certificate"] is not None:
         x, one = passed[-1]
-        parts.append(svg.tag("circle", cx=x, cy=up.at(100 * one["error"]), r=8, class_="ring"))
-    parts.append(svg.words("text", "of the texts go to the teacher", x=(_LEFT + _RIGHT) / 2, y=_BOTTOM + 44,
-                           text_anchor="middle"))  # fmt: skip
+        parts.append(svg.Circle(cx=x, cy=up.at(100 * one["error"]), r=8, class_=["ring"]))
+    parts.append(drawing.words("of the texts go to the teacher", x=(_LEFT + _RIGHT) / 2, y=_BOTTOM + 44))
     title = ("Share of texts answered otherwise than by the teacher (solid) and its upper bound (dotted) against the "
              "share that is escalated; dashed: what was asked, ringed: the threshold that is taken")  # fmt: skip
     described = "; ".join(f"{100 * one['escalated']['value']:.1f} % escalated, {100 * one['error']:.2f} % wrong, "
                           f"bound {100 * one['bound']:.2f} %" for _, one in places)  # fmt: skip
-    return svg.drawing(*parts, title=title, described=described, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", class_="curve") + (
-        f"<p>{title}.</p>"
-    )
+    picture = svg.SVG(elements=parts, viewBox=svg.ViewBoxSpec(0, 0, _WIDTH, _HEIGHT), class_=["curve"])
+    return f"{drawing.markup(picture, said=title, described=described)}<p>{title}.</p>"
 
 
 def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
@@ -129,11 +133,13 @@ def _bar(group: Mapping[str, Any]) -> str:
     one = group["escalated"]
     if one["value"] is None:
         return ""
-    parts = [svg.tag("rect", x=0, y=2, width=_BAR, height=10, class_="ground"),
-             svg.tag("rect", x=0, y=2, width=_BAR * one["value"], height=10, class_="share"),
-             svg.line(_BAR * one["low"], 7, _BAR * one["high"], 7, "reach")]  # fmt: skip
-    return svg.drawing(*parts, title=f"{group['name']}: {_percent(one)} escalated", described="",
-                       viewBox=f"0 0 {_BAR} 14", class_="bar")  # fmt: skip
+    parts: list[svg.Element] = [
+        svg.Rect(x=0, y=2, width=_BAR, height=10, class_=["ground"]),
+        svg.Rect(x=0, y=2, width=round(_BAR * one["value"], 2), height=10, class_=["share"]),
+        svg.Line(x1=round(_BAR * one["low"], 2), y1=7, x2=round(_BAR * one["high"], 2), y2=7, class_=["reach"]),
+    ]
+    picture = svg.SVG(elements=parts, viewBox=svg.ViewBoxSpec(0, 0, _BAR, 14), class_=["bar"])
+    return drawing.markup(picture, said=f"{group['name']}: {_percent(one)} escalated")
 
 
 def _steps(found: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ _STYLED = re.compile(
 _WORD = re.compile(r"[^\W\d_]+")
 _OVERRIDES, _MARKS = "\u202d\u202e", "\u061c\u200e\u200f"
 _BIDI = _OVERRIDES + _MARKS + "\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
+_REGION = 6  # letters that name a region; no further is looked, or many tags would take the square of their number
 _FLAG, _KEYCAP = "\U0001f3f4", "\u20e3"
 
 
@@ -112,13 +113,13 @@ def _takes(before: str, after: str) -> bool:
 def _in_flag(text: str, at: int) -> bool:
     """Whether a tag belongs to the flag of a region: a black flag, small letters and digits, and an end."""
     start = at
-    while start and "\U000e0020" <= text[start - 1] <= "\U000e007e":
+    while start and at - start <= _REGION and "\U000e0020" <= text[start - 1] <= "\U000e007e":
         start -= 1
     end = at
-    while end < len(text) and "\U000e0020" <= text[end] <= "\U000e007e":
+    while end < len(text) and end - at <= _REGION and "\U000e0020" <= text[end] <= "\U000e007e":
         end += 1
     closed = text[end : end + 1] == "\U000e007f"
-    return closed and text[start - 1 : start] == _FLAG and end - start <= 6
+    return closed and text[start - 1 : start] == _FLAG and end - start <= _REGION
 
 
 def _stacked(text: str) -> Iterator[Place]:

@@ -187,7 +187,8 @@ class Bench:
         return self.recipe.train.epochs or candidate.student.epochs
 
     def _studied(self, candidate: Candidate) -> Artifact:
-        return teach.study(candidate.student, self.loaded, teacher=self.teacher, store=self.store, report=self.report)
+        return teach.study(candidate.student, self.loaded, teacher=self.teacher, store=self.store,
+                           answer=self.recipe.task.form.answer, report=self.report)  # fmt: skip
 
     def pace(self, candidate: Candidate) -> Pace:
         """How quick it learns here: its start and a few steps, timed and thrown away."""
