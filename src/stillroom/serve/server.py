@@ -15,7 +15,7 @@ from stillroom.core.errors import ArtifactError, OutsideError, Problem, missing_
 from stillroom.serve.settings import Serving
 
 if TYPE_CHECKING:
-    from uvicorn import Config
+    from uvicorn import Config, Server
 
 _BACKLOG = 2048
 _DAMAGED = 3  # what uvicorn exits with where an application does not begin
@@ -33,7 +33,7 @@ def run(serving: Serving) -> None:
     try:
         import uvicorn
 
-        from stillroom.serve import app, doors, meters
+        from stillroom.serve import app, doors, meters, stopping
     except ImportError as error:
         raise missing_extra("serve", package=error.name or "starlette", needed_by="stillroom serve") from error
     _speak()
@@ -49,7 +49,7 @@ def run(serving: Serving) -> None:
     )  # fmt: skip
     doors.Door.seconds = serving.limits.header_seconds
     if serving.workers == 1:
-        _alone(config, serving)
+        _alone(stopping.Stopping(config), serving)
         return
     shared = meters.share()
     try:
@@ -62,12 +62,10 @@ def _end(number: int, frame: Any) -> None:
     sys.exit(0)
 
 
-def _alone(config: Config, serving: Serving) -> None:
-    import uvicorn
-
-    listening = _listen(config, serving)
+def _alone(server: Server, serving: Serving) -> None:
+    listening = _listen(server.config, serving)
     try:
-        uvicorn.Server(config).run([listening])
+        server.run([listening])
     except SystemExit as ended:
         if ended.code == _DAMAGED:
             raise _not_begun() from ended
