@@ -1,7 +1,7 @@
 // The page: the students that are served, the playground of the one that is chosen, its papers, and the key.
 
 import { button, make, save, say } from "/page/elements.js";
-import { failed, perThousand } from "/page/notes.js";
+import { failed, perMillion } from "/page/notes.js";
 import { render } from "/page/papers.js";
 import * as server from "/page/server.js";
 
@@ -108,7 +108,7 @@ function listed(models, current) {
 
 function head(model, task) {
   const facts = [["Version", make("code", { title: model.digest }, model.version)], ["Runs with", model.runner],
-    typeof model.teacher === "string" && ["Teacher behind it", model.teacher], perThousand(model) && ["Price per 1,000 texts", perThousand(model)]].filter(Boolean);
+    typeof model.teacher === "string" && ["Teacher behind it", model.teacher], perMillion(model) && ["Price per million texts", perMillion(model)]].filter(Boolean);
   return make("header.head", {}, make("p.kicker", {}, task.title), make("h1", {}, model.name), make("p.about", {}, task.about),
     make("div.row.facts", {}, make("dl", {}, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
       papers(model)));

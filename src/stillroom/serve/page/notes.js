@@ -3,23 +3,23 @@
 import { button, counted, make, milliseconds } from "/page/elements.js";
 import { places } from "/page/places.js";
 
-const amount = (value) => (value === 0 ? "0" : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(2))));
+const amount = (value) => (value === 0 ? "0" : value >= 1 ? value.toFixed(2) : value.toLocaleString("en", { maximumSignificantDigits: 2 }));
 export const price = (value, currency) => `${amount(value)}${currency ? ` ${currency}` : ""}`;
 
 const there = (value) => value !== undefined && value !== null;
 const facts = (...pairs) => make("dl.timing", {}, pairs.filter(([, value]) => there(value)).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 
-/** What a thousand texts cost on a side, in words; null where nobody measured it. */
-export function perThousand(model, side = "student") {
+/** What a million texts cost on a side, in words; null where nobody measured it. */
+export function perMillion(model, side = "student") {
   const told = model.price_per_1000;
-  if (typeof told === "number") return side === "student" ? price(told, model.currency) : null;
-  return there(told?.[side]) ? price(told[side], told.currency) : null;
+  if (typeof told === "number") return side === "student" ? price(told * 1000, model.currency) : null;
+  return there(told?.[side]) ? price(told[side] * 1000, told.currency) : null;
 }
 
-/** How long an answer took, where the time went, and what a thousand cost. */
+/** How long an answer took, where the time went, and what a million cost. */
 export function timing(told, model, texts = 1) {
   return facts(["Server", there(told.answer) ? milliseconds(told.answer) : null], ["of it in the queue", there(told.queue) ? milliseconds(told.queue) : null],
-    ["there and back", milliseconds(told.trip)], ["texts", texts > 1 ? String(texts) : null], ["per 1,000 texts", perThousand(model)]);
+    ["there and back", milliseconds(told.trip)], ["texts", texts > 1 ? String(texts) : null], ["per million texts", perMillion(model)]);
 }
 
 /** Both answers where the teacher was asked too: `{student, teacher, ms, price}`. */
@@ -63,7 +63,7 @@ export function beside(prediction, shown, { text, told, model, texts }) {
   const { student, teacher, ms, price: paid } = sidesOf(prediction);
   const own = make("section.side", {}, teacher && make("h3", {}, "Student"), shown(student), timing(told, model, texts));
   const sides = teacher ? make("div.sides", {}, own, make("section.side", {}, make("h3", {}, "Teacher"), shown(teacher),
-    facts(["Teacher", there(ms) ? milliseconds(ms) : null], ["this answer", there(paid) ? price(paid, model.currency) : null], ["per 1,000 texts", perThousand(model, "teacher")]))) : own;
+    facts(["Teacher", there(ms) ? milliseconds(ms) : null], ["this answer", there(paid) ? price(paid, model.currency) : null], ["per million texts", perMillion(model, "teacher")]))) : own;
   return [sides, ...notices(prediction, text)];
 }
 
