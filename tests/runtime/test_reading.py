@@ -111,7 +111,7 @@ def test_a_translation_keeps_what_stands_between_sentences() -> None:
 
 
 def test_a_summary_is_one_of_as_much_as_is_read_at_once() -> None:
-    text = "One here. Two there.\n\nThree here. Four."
+    text = "\nOne here. Two there.\n\nThree here. Four. \n"
     short = reading.read(reader(TextToText(goal="summary")), text)
     assert (short.prediction.text, short.passages) == ("One", 1)
     long = reading.read(reader(TextToText(goal="summary"), words=4), text)

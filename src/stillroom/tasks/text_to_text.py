@@ -212,12 +212,13 @@ class TextToText(Task):
         return _PLANS[self.goal]
 
     def joined(self, text: str, parts: Sequence[Told]) -> TextPrediction:
-        """What was written of each passage, with what stands between passages in the text."""
+        """What was written of each passage, with what stands between passages in the text; of a summary, not around."""
         said, done = [], 0
         for part in parts:
             said += [text[done : part.passage.first], part.said.text]
             done = part.passage.last
-        return TextPrediction("".join([*said, text[done:]]))
+        whole = "".join([*said, text[done:]])
+        return TextPrediction(whole.strip() if self.goal == "summary" else whole)
 
     def objectives(self, said: frozenset[str] = frozenset({"sequence"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's text, token by token."""
