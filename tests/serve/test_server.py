@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -150,10 +151,13 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, 
     with served(folder, "--workers", "2", log=tmp_path / "log") as server:
 
         def workers() -> set[int]:
-            told = subprocess.run(
-                ["pgrep", "-P", str(server.process.pid), "-f", "multiprocessing.spawn"], capture_output=True, text=True
-            )
-            return {int(one) for one in told.stdout.split()}
+            found = set()
+            for one in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError, ValueError):
+                    parent = int(one.read_text().rpartition(")")[2].split()[1])
+                    if parent == server.process.pid and b"spawn_main" in (one.parent / "cmdline").read_bytes():
+                        found.add(int(one.parent.name))
+            return found
 
         _until(lambda: len(workers()) == 2)
         before = workers()
