@@ -158,7 +158,7 @@ def ordinary(shared: Path) -> dict[str, tuple[list[str], list[str], list[str]]]:
         "dialogue": tuple(dialogues),
         "code": (code["train"][:40], code["train"][40:], code["test"]),
         "table": (table[0][:800], table[0][800:], table[1]),
-    }  # type: ignore[return-value]
+    }
 
 
 def code_of(row: Mapping[str, Any]) -> str:

@@ -71,6 +71,11 @@ def test_its_budget_is_never_passed_and_comes_anew_each_day() -> None:
     assert teacher.asked == ["a", "b", "d"]
 
 
+def test_a_budget_that_nobody_could_hold_is_refused() -> None:
+    with pytest.raises(InputError, match="price nobody knows"):
+        Escalation(Behind(per_day=1.0), Teacher(), price=None)
+
+
 def test_no_more_wait_for_it_than_are_allowed() -> None:
     async def crowd() -> list[Any]:
         escalation = Escalation(Behind(at_once=2), Teacher(seconds=0.05), price=None)

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stillroom.serve.shelf import _stamp
 from tests.serve.processes import Served, served
 
 WAIT = 60.0
@@ -128,6 +129,14 @@ def test_a_student_that_changes_is_changed_without_a_pause(folder: Path, tmp_pat
         assert set(crowd.found) == {"200"}
         assert len(crowd.versions) == 2
         assert "kept_older_versions_of" not in httpx.get(f"{server.at}/ready").json()
+
+
+def test_a_student_that_is_certified_is_changed_too(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    before = _stamp(tmp_path)
+    assert _stamp(tmp_path) == before
+    (tmp_path / "cascade.json").write_text("{}", encoding="utf-8")
+    assert _stamp(tmp_path) != before
 
 
 def _other_bundle(one: Path, other: Path) -> str:

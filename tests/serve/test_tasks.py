@@ -118,7 +118,9 @@ def test_a_text_comes_piece_by_piece_and_is_the_same(client: openai.OpenAI, runs
 
 def test_it_stops_where_it_is_told(client: openai.OpenAI) -> None:
     prompt = phrases()[0][:12]
-    whole = client.completions.create(model="writer", prompt=prompt).choices[0].text
+    full = client.completions.create(model="writer", prompt=prompt)
+    whole = full.choices[0].text
+    assert full.usage is not None
     short = client.completions.create(model="writer", prompt=prompt, max_tokens=2).choices[0]
     assert whole.startswith(short.text)
     assert short.finish_reason == "length"
@@ -126,6 +128,13 @@ def test_it_stops_where_it_is_told(client: openai.OpenAI) -> None:
     ended = client.completions.create(model="writer", prompt=prompt, stop=letter).choices[0]
     assert ended.text == whole.partition(letter)[0]
     assert ended.finish_reason == "stop"
+    told = client.completions.create(model="writer", prompt=prompt, stop=[letter, "never"])
+    assert told.usage is not None
+    assert told.usage.prompt_tokens == full.usage.prompt_tokens
+    assert 0 < told.usage.completion_tokens < full.usage.completion_tokens
+    several = whole.strip()[1:4]
+    streamed = list(client.completions.create(model="writer", prompt=prompt, stop=several, stream=True))
+    assert "".join(one.choices[0].text for one in streamed) == whole.partition(several)[0]
     twice = [client.completions.create(model="writer", prompt=prompt, temperature=1.5, seed=5).choices[0].text
              for _ in range(2)]  # fmt: skip
     assert twice[0] == twice[1]

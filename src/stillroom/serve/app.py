@@ -117,9 +117,8 @@ def _on_hup(service: Service) -> asyncio.Task[None]:
             told.clear()
             await service.shelf.renew()
 
-    with contextlib.suppress(
-        ValueError, RuntimeError, NotImplementedError
-    ):  # not in the main thread, or no such signal
+    # Not in the main thread, as inside a program of somebody's; or a system without that signal.
+    with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
     return asyncio.create_task(look())
 

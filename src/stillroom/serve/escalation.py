@@ -13,6 +13,7 @@ from typing import Any, Literal, final
 
 from pydantic import Field
 
+from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
 
 #: Asks a teacher: texts to predictions, None where it has none.
@@ -52,12 +53,21 @@ class Escalation:
     """A teacher with its limits."""
 
     def __init__(self, told: Behind, ask: Ask, *, price: float | None, clock: Callable[[], float] = time.monotonic):
-        """`price`: of a million texts; None: nobody knows, and no budget holds."""
+        """`price`: of a million texts; None: nobody knows.
+
+        Raises:
+            InputError: a budget that can't be held, because nobody knows the price.
+        """
+        if told.per_day is not None and price is None:
+            found, expected = "a budget for a teacher whose price nobody knows", "a run whose costs were measured"
+            raise InputError(
+                Problem("models.behind.per_day", found, expected, "Run its `cost` stage, or leave it out.")
+            )
         self._told, self._ask, self._clock = told, ask, clock
         self._price = None if price is None else price / 1e6
         self._waiting = 0
         self._down_until = 0.0
-        self._spent, self._day = 0.0, clock()
+        self._day, self._spent_before = clock(), 0.0
         self.asked = 0
         """Texts that it was asked about."""
         self.spent = 0.0
@@ -87,16 +97,16 @@ class Escalation:
         if self._waiting >= self._told.at_once:
             return "busy"
         if now - self._day > _DAY_SECONDS:
-            self._spent, self._day = 0.0, now
+            self._day, self._spent_before = now, self.spent
         limit = self._told.per_day
-        if limit is not None and self._price is not None and self._spent + texts * self._price > limit:
+        today = self.spent - self._spent_before
+        if limit is not None and self._price is not None and today + texts * self._price > limit:
             return "budget"
         return None
 
     def _pay(self, texts: int) -> None:
         """It is paid for when it is asked: what it did before it failed was not free."""
         self.asked += texts
-        self._spent += texts * (self._price or 0.0)
         self.spent += texts * (self._price or 0.0)
 
     def _failed(self, texts: int, why: Why) -> list[Heard]:

@@ -146,7 +146,7 @@ def _asked(detector: Detector, look: Look, text: str, asked: str) -> Finding:
         return look(text, asked=asked)
     except StillroomError:
         raise
-    except Exception as error:
+    except Exception as error:  # of whatever kind: what a library says of it may quote the text
         kind = f"a failure ({type(error).__name__})"
         todo = "Leave the detector out, or report what text it fails on."
         raise OutsideError(Problem(f"guard, detector `{detector.kind}`", kind, "a finding", todo)) from None

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -16,12 +16,12 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.runtime.runners import Written
-from stillroom.serve import traces, watch
+from stillroom.serve import sentry, traces
 from stillroom.serve.batcher import Refused
 from stillroom.serve.faults import refusal
+from stillroom.serve.sentry import Sentry
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
-from stillroom.serve.watch import Watch
 from stillroom.tasks.text_to_text import TextPrediction
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
 
 
+#: A text as it is written, and at last how it ended.
+Pieces = AsyncGenerator[str | Written, None]
 #: When the teacher behind a student is asked.
 Asking = Literal["when_unsure", "beside", "never"]
 
@@ -85,7 +87,7 @@ class Service:
 
     def __init__(self, serving: Serving, shelf: Shelf, meters: Meters) -> None:
         self.serving, self.shelf, self.meters = serving, shelf, meters
-        self._watch = Watch(serving.guard, meters)
+        self._sentry = Sentry(serving.guard, meters)
         self.begun = time.time()
         self.draining = False
 
@@ -139,16 +141,16 @@ class Service:
         if self.serving.log == "all":
             request.scope[TOLD] = gist(texts)
         begun, at = time.perf_counter(), request.scope[AT]
-        looked = await self._watch.asked(at, texts)
+        looked = await self._sentry.asked(at, texts)
         with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
             pieces = await _pieces(lane, looked.texts)
             said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
             own = _replies(lane, looked.texts, pieces, said)
             replies = await self._escalated(lane, looked.texts, own, asking=teacher)
             traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in replies))
-        told, notes = await self._watch.answered(at, looked.texts, [one.prediction for one in replies])
+        told, notes = await self._sentry.answered(at, looked.texts, [one.prediction for one in replies])
         replies = [
-            Reply(prediction, watch.joined(before, reply.notes, more))
+            Reply(prediction, sentry.joined(before, reply.notes, more))
             for prediction, before, reply, more in zip(told, looked.notes, replies, notes, strict=True)
         ]
         self.meters.scored(lane.name, told)
@@ -195,7 +197,7 @@ class Service:
     async def parts(
         self, request: Request, text: str, *, model: str | None, version: str | None = None
     ) -> AsyncIterator[Part | Reply]:
-        """What is said of each passage of a text, as it is said, and at last of the whole of it.
+        """What is said of each passage of a text, as it is said, and at last of the whole of it. No teacher is asked.
 
         Raises:
             Fault: a text that is too long.
@@ -205,20 +207,28 @@ class Service:
         """
         lane = self.shelf.find(model, version)
         self._admit([text])
-        looked = await self._watch.asked(request.scope[AT], [text])
+        looked = await self._sentry.asked(request.scope[AT], [text])
         (text,) = looked.texts
+        told: list[Part] = []
+        notes = list(looked.notes)
+        async for part, its in self._parts(lane, text, request.scope[AT]):
+            told.append(part)
+            notes.append(its)
+            yield part
+        whole = _reply(reading.join(lane.predictor, text, told))
+        yield Reply(whole.prediction, sentry.joined(*notes, whole.notes))
+
+    async def _parts(self, lane: Lane, text: str, at: str) -> AsyncIterator[tuple[Part, Mapping[str, Any]]]:
+        """What is said of each passage of a text that was let in, and what is told of it beside."""
+        lane.texts += 1
         pieces = await _pieces(lane, [text])
-        told = []
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
             said, _ = await lane.batcher.ask([one.text for one in some])
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
-                (prediction,), _ = await self._watch.answered(request.scope[AT], [piece.text], [prediction])
-                told.append(reading.part(lane.predictor, piece, prediction))
-                yield told[-1]
-        whole = _reply(reading.join(lane.predictor, text, told))
-        yield Reply(whole.prediction, watch.joined(*looked.notes, whole.notes))
+                (prediction,), (its,) = await self._sentry.answered(at, [piece.text], [prediction])
+                yield reading.part(lane.predictor, piece, prediction), its
 
     async def write(
         self,
@@ -230,7 +240,7 @@ class Service:
         temperature: float | None,
         seed: int,
         stops: Sequence[str],
-    ) -> AsyncIterator[str | Written]:
+    ) -> Pieces:
         """What a student writes behind a text, or for it, piece by piece, and how it ended.
 
         Raises:
@@ -238,34 +248,44 @@ class Service:
             Refused: there is no room.
         """
         self._admit([text])
-        pen = lane.predictor.pen
+        pen, at = lane.predictor.pen, request.scope[AT]
         if "text" not in lane.task.prediction["properties"]:
             raise refusal(422, "wrong_task", "model", "a student that writes nothing", "one that writes",
                           "See GET /models.")  # fmt: skip
         if pen is None and (most is not None or temperature or stops):
             found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
             raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
+        (text,) = (await self._sentry.asked(at, [text])).texts
         if pen is None:
-            async for one in self.parts(request, text, model=lane.name, version=lane.version):
-                if isinstance(one, Part):
-                    yield one.prediction.text + " "
-            yield Written(ended=True, read=await asyncio.to_thread(lane.predictor.tokens, [text]), written=0)
+            async for piece in self._written(lane, text, at):
+                yield piece
             return
-        (text,) = (await self._watch.asked(request.scope[AT], [text])).texts
         async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
-            told = functools.partial(pen, text, most=most, temperature=temperature, seed=seed)
-            pieces = _stopped(_threaded(told), stops)
-            if self._watch.looks_at_answers(request.scope[AT]):
-                pieces = self._whole(request.scope[AT], text, pieces)
+            lane.texts += 1
+            pieces = _threaded(functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops))
+            if self._sentry.looks_at_answers(at):
+                pieces = self._whole(at, text, pieces)
             async for piece in pieces:
                 yield piece
 
-    async def _whole(self, at: str, text: str, pieces: AsyncIterator[str | Written]) -> AsyncIterator[str | Written]:
+    async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
+        """A text that is written passage by passage, with what stands between passages in the text."""
+        said: list[str] = []
+        done = 0
+        async for part, _ in self._parts(lane, text, at):
+            between = text[done : part.passage.first] if said else ""
+            said.append(between + part.prediction.text)
+            done = part.passage.last
+            yield said[-1]
+        read, written = [await asyncio.to_thread(lane.predictor.tokens, [one]) for one in (text, "".join(said))]
+        yield Written(ended=True, read=read, written=written)
+
+    async def _whole(self, at: str, text: str, pieces: Pieces) -> Pieces:
         """All pieces as one, once they were looked at: what was told can't be taken back."""
         said: list[str] = []
         async for one in pieces:
             if isinstance(one, Written):
-                (told,), _ = await self._watch.answered(at, [text], [TextPrediction("".join(said))])
+                (told,), _ = await self._sentry.answered(at, [text], [TextPrediction("".join(said))])
                 yield told.text
                 yield one
             else:
@@ -335,7 +355,7 @@ async def _turn(pens: asyncio.Semaphore, *, within_s: float) -> AsyncIterator[No
         pens.release()
 
 
-async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> AsyncIterator[str | Written]:
+async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> Pieces:
     """What a generator yields and at last returns, which works in a thread of its own and ends when nobody listens."""
     loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Written | Exception]()
     gone = threading.Event()
@@ -365,31 +385,6 @@ async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> Async
     finally:
         gone.set()
         await asyncio.shield(task)
-
-
-async def _stopped(pieces: AsyncIterator[str | Written], stops: Sequence[str]) -> AsyncIterator[str | Written]:
-    """The same up to the first of some strings, none of which is told in part."""
-    longest = max(map(len, stops), default=0)
-    held, written = "", 0
-    async with contextlib.aclosing(pieces) as some:  # type: ignore[type-var]  # a generator, which can be closed
-        async for one in some:
-            if isinstance(one, Written):
-                if held:
-                    yield held
-                yield one
-                return
-            written += 1
-            held += one
-            found = min((place for place in map(held.find, stops) if place >= 0), default=-1)
-            if found >= 0:
-                if held[:found]:
-                    yield held[:found]
-                yield Written(ended=True, read=0, written=written)
-                return
-            safe = len(held) - max(longest - 1, 0)
-            if safe > 0:
-                yield held[:safe]
-                held = held[safe:]
 
 
 @final

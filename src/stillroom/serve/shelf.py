@@ -73,7 +73,8 @@ class Lane:
         student, teacher = self.prices["student"], self.prices["teacher"]
         if student is None or teacher is None:
             return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
-        spent, whole = (self.texts * student + escalated * teacher) / 1e6, self.texts * teacher / 1e6
+        paid = self.escalation.spent if self.escalation else 0.0
+        spent, whole = self.texts * student / 1e6 + paid, self.texts * teacher / 1e6
         share = spent / whole if whole else None
         return {**told, "spent": spent, "teacher_for_everything": whole, "paid_share": share}
 
@@ -139,7 +140,7 @@ class Shelf:
         await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
-        return await asyncio.to_thread(_opened, told, self._serving, self._observe, asyncio.get_running_loop())
+        return await asyncio.to_thread(_opened, told, self._serving, self._observe)
 
     async def _behind(self, lane: Lane) -> Escalation | None:
         """Who stands behind a student.
@@ -186,18 +187,13 @@ class Shelf:
                 lane.stamp = stamp  # what can't be loaded is not tried again until it changes
                 try:
                     fresh = await self._load(lane.told)
+                    fresh.escalation = await self._behind(fresh)
                 except (StillroomError, OSError) as error:
                     self.troubles[name] = str(error)
                     log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": str(error)}})
                     continue
                 self.troubles.pop(name, None)
                 if fresh.version == lane.version:
-                    await fresh.batcher.close(within_s=0)
-                    continue
-                try:
-                    fresh.escalation = await self._behind(fresh)
-                except StillroomError as error:
-                    self.troubles[name] = str(error)
                     await fresh.batcher.close(within_s=0)
                     continue
                 some[place] = fresh
@@ -215,7 +211,6 @@ def _opened(
     told: Model,
     serving: Serving,
     observe: Callable[[str, int, float], None] | None,
-    loop: asyncio.AbstractEventLoop,
 ) -> Lane:
     stamp = _stamp(told.path)
     predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1)
@@ -258,9 +253,12 @@ def _prices(folder: Path) -> Mapping[str, Any]:
 
 
 def _stamp(path: Path) -> Any:
-    """What changes when a student does: when its record, or its manifest, was written."""
-    for name in (runtime.RUN, artifact.MANIFEST):
-        with contextlib.suppress(OSError):
-            found = os.stat(path / name)
-            return found.st_mtime_ns, found.st_size, found.st_ino
-    return None
+    """What changes when a student does: when its record, that of its certificate, and its manifest were written."""
+    found: list[tuple[int, int, int] | None] = []
+    for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST):
+        try:
+            told = os.stat(path / name)
+            found.append((told.st_mtime_ns, told.st_size, told.st_ino))
+        except OSError:
+            found.append(None)
+    return found

@@ -35,12 +35,19 @@ class Pen(Protocol):
     """Writes behind a text, piece by piece, and says at last how it ended."""
 
     def __call__(
-        self, text: str, *, most: int | None = None, temperature: float | None = None, seed: int = 0
+        self,
+        text: str,
+        *,
+        most: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        stops: Sequence[str] = (),
     ) -> Generator[str, None, Written]:
         """Pieces of what is written, as they are.
 
         `most`: tokens, and never more than the student was made for; None: as many. `temperature`: 0 takes the
-        likeliest token; None: as the student was made.
+        likeliest token; None: as the student was made. `stops`: it ends before the first of
+        these, of which nothing is told.
         """
 
 

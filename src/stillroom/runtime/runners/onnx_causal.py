@@ -80,23 +80,36 @@ class _Speaker:
         return replace(sheet.outputs, texts=said)
 
     def write(
-        self, text: str, *, most: int | None = None, temperature: float | None = None, seed: int = 0
+        self,
+        text: str,
+        *,
+        most: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        stops: Sequence[str] = (),
     ) -> Generator[str, None, Written]:
         """What it writes behind a text, as it writes it."""
         (ids,), _ = self._read([text])
         padded, mask = batches.pad([ids])
         logits, now = self._graph.read(padded, mask)
-        tokens, said, room = [], "", self._room(len(ids), most)
+        tokens, told, room = [], 0, self._room(len(ids), most)
+        held = max([len(one) - 1 for one in stops], default=0)  # letters that a stop may yet begin with
+        whole = ""
         for token in self._tokens(logits[0, len(ids) - 1], now, text, most=most, temperature=temperature, seed=seed):
             tokens.append(token)
             whole = self._spell.decode(tokens, skip_special_tokens=True)
+            stopped = min((place for one in stops if (place := whole.find(one)) >= 0), default=None)
+            if stopped is not None:
+                if stopped > told:
+                    yield whole[told:stopped]
+                return Written(ended=True, read=len(ids), written=len(tokens))
             # A character of which only some bytes are written is told with its last.
-            if whole.startswith(said) and not whole.endswith("\N{REPLACEMENT CHARACTER}"):
-                yield whole[len(said) :]
-                said = whole
-        whole = self._spell.decode(tokens, skip_special_tokens=True)
-        if len(whole) > len(said) and whole.startswith(said):
-            yield whole[len(said) :]
+            safe = len(whole) - held
+            if safe > told and not whole.endswith("\N{REPLACEMENT CHARACTER}"):
+                yield whole[told:safe]
+                told = safe
+        if len(whole) > told:
+            yield whole[told:]
         return Written(ended=len(tokens) < room, read=len(ids), written=len(tokens))
 
     def _lines(

@@ -31,7 +31,7 @@ class Looked:
 
 
 @final
-class Watch:
+class Sentry:
     """The chains of all addresses."""
 
     def __init__(self, rules: Mapping[str, Guard], meters: Meters) -> None:
