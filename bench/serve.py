@@ -25,7 +25,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAY
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import argparse
-import asyncio
 import contextlib
 import json
 import signal
@@ -40,6 +39,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import uvloop
 
 import load
 from parts import fitted_teacher, show
@@ -176,14 +176,14 @@ class Side:
         port = free_port()
         single = load.requests_of("/predict", [json.dumps({"text": one}).encode() for one in texts[:_BODIES]])
         with started(self.command(port), port, cwd=self.cwd, env=self.env) as leader:
-            asyncio.run(load.closed(port, single, clients=4, seconds=1.5, limit_s=LIMIT_S))
-            stream = asyncio.run(load.closed(port, single, clients=1, seconds=seconds / 2, limit_s=LIMIT_S))
+            uvloop.run(load.closed(port, single, clients=4, seconds=1.5, limit_s=LIMIT_S))
+            stream = uvloop.run(load.closed(port, single, clients=1, seconds=seconds / 2, limit_s=LIMIT_S))
             before = cpu_seconds(leader)
-            crowd = asyncio.run(load.closed(port, single, clients=32, seconds=seconds, limit_s=LIMIT_S))
+            crowd = uvloop.run(load.closed(port, single, clients=32, seconds=seconds, limit_s=LIMIT_S))
             cpu_ms = (cpu_seconds(leader) - before) * 1e3 / max(crowd.answered, 1)
             peak = crowd.answered / crowd.seconds
             rate = self._highest(port, single, peak=peak, seconds=seconds, seed=seed)
-            double = asyncio.run(load.poisson(port, single, per_second=2 * peak, seconds=seconds, limit_s=LIMIT_S,
+            double = uvloop.run(load.poisson(port, single, per_second=2 * peak, seconds=seconds, limit_s=LIMIT_S,
                                               seed=seed + 100))  # fmt: skip
             found = {
                 "single_p50_ms": stream.percentile_ms(50),
@@ -197,7 +197,7 @@ class Side:
             if self.several:
                 many = [json.dumps({"texts": [texts[(row + place) % len(texts)] for place in range(8)]}).encode()
                         for row in range(0, _BODIES, 8)]  # fmt: skip
-                eight = asyncio.run(load.closed(port, load.requests_of("/predict", many), clients=1,
+                eight = uvloop.run(load.closed(port, load.requests_of("/predict", many), clients=1,
                                                 seconds=seconds / 2, limit_s=LIMIT_S))  # fmt: skip
                 found["multi_p99_ms"] = eight.percentile_ms(99)
                 found["offline_per_s"] = self._offline(port, texts, static=static)
@@ -209,7 +209,7 @@ class Side:
         low, high = 0.0, 1.1 * peak
         for step in range(5):
             rate = (low + high) / 2
-            told = asyncio.run(load.poisson(port, requests, per_second=rate, seconds=seconds / 2, limit_s=LIMIT_S,
+            told = uvloop.run(load.poisson(port, requests, per_second=rate, seconds=seconds / 2, limit_s=LIMIT_S,
                                             seed=seed + step))  # fmt: skip
             fine = told.answered >= 0.99 * told.offered and told.percentile_ms(99) <= LIMIT_S * 1e3
             low, high = (rate, high) if fine else (low, rate)
@@ -230,7 +230,7 @@ class Side:
                                       seed=1)  # fmt: skip
             return told.answered * size / (time.perf_counter() - begun)
 
-        return asyncio.run(all_at_once())
+        return uvloop.run(all_at_once())
 
     def _paused(self, port: int, requests: Sequence[bytes], leader: int, *, rate: float, seed: int) -> float:
         """p99 where the server stands still for a while: what was due meanwhile has waited."""
@@ -243,7 +243,7 @@ class Side:
 
         stopper = threading.Thread(target=pause)
         stopper.start()
-        told = asyncio.run(load.poisson(port, requests, per_second=rate, seconds=3, limit_s=LIMIT_S, seed=seed))
+        told = uvloop.run(load.poisson(port, requests, per_second=rate, seconds=3, limit_s=LIMIT_S, seed=seed))
         stopper.join()
         return told.percentile_ms(99)
 

@@ -75,8 +75,9 @@ def _until(met: object, *, seconds: float = WAIT) -> None:
         time.sleep(0.05)
 
 
-def test_told_to_stop_it_answers_what_it_took_and_ends_well(folder: Path, tmp_path: Path) -> None:
-    with served(folder, log=tmp_path / "log") as server, Crowd(server) as crowd:
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_told_to_stop_it_answers_what_it_took_and_ends_well(folder: Path, tmp_path: Path, workers: str) -> None:
+    with served(folder, "--workers", workers, log=tmp_path / "log") as server, Crowd(server) as crowd:
         _until(lambda: crowd.found["200"] > 20)
         assert server.stop() == 0
         _until(lambda: crowd.found["not let in"] > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,11 +16,13 @@ from starlette.routing import Router
 
 from stillroom.core import plugins
 from stillroom.serve import openapi, page, traces
+from stillroom.serve.doors import HOUSE, Busy, House
 from stillroom.serve.gate import Gate
 from stillroom.serve.keys import Ring
 from stillroom.serve.meters import Meters
 from stillroom.serve.protocols import Path, ProtocolOfClients, reply
 from stillroom.serve.rates import Rates
+from stillroom.serve.room import Room
 from stillroom.serve.routes import Routes
 from stillroom.serve.service import Service
 from stillroom.serve.settings import Serving
@@ -50,14 +53,16 @@ def make(serving: Serving) -> ASGIApp:
         plugins.build("serve.protocols", name) for name in plugins.names("serve.protocols")
     ]
     paths = [*_house(surfaces), *page.paths(), *(path for one in surfaces for path in one.paths())]
-    rate = serving.limits.rate
-    gate = Gate(
+    limits = serving.limits
+    room = Room(deadline_s=serving.deadline_ms / 1e3, most=limits.connections)
+    gate: Gate = Gate(
         service,
-        lifetime=Router(lifespan=lambda app: _lifetime(service)),
+        lifetime=Router(lifespan=lambda app: _lifetime(service, room, gate.busy)),
         ring=Ring(serving.keys),
-        rates=Rates(rate, workers=serving.workers) if rate else None,
+        rates=Rates(limits.rate, workers=serving.workers) if limits.rate else None,
         routes=Routes(paths),
         surfaces=surfaces,
+        room=room,
     )
     return traces.around(gate)
 
@@ -93,13 +98,18 @@ async def _metrics(service: Service, request: Request) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _lifetime(service: Service) -> AsyncIterator[None]:
+async def _lifetime(service: Service, room: Room, busy: Busy) -> AsyncIterator[dict[str, Any]]:
+    limits = service.serving.limits
     await service.shelf.open()
+    # What is loaded stays: to look through it for what nobody needs any more would stop everybody, every second, for as
+    # long as a hundred answers take.
+    gc.collect()
+    gc.freeze()
     service.meters.ready(True)
     _on_term(service)
     renewing = _on_hup(service)
     try:
-        yield
+        yield {HOUSE: House(limits.header_seconds, limits.connections, room, busy)}
     finally:
         renewing.cancel()
         service.draining = True

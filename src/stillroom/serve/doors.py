@@ -1,31 +1,64 @@
-"""The door of a connection: a request's head has to come in time and be of a sensible size."""
+"""The door of a connection: a head has to come in time and be of a sensible size, and there has to be room for it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, final
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+if TYPE_CHECKING:
+    from stillroom.serve.room import Room
+
 _MOST_BYTES = 32_768  # of a head; the parser itself has no limit
 _GRACE_SECONDS = 0.5
+_SMALL = 65_536  # bytes of a body that is passed over; a line with more to come is closed
 _FIELD = 32  # what a field costs beside its letters, so that very many short ones are too many as well
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )  # fmt: skip
+#: Where the house stands in what begins with the server, and when its head was there in a request's scope.
+HOUSE, ARRIVED = "stillroom.house", "stillroom.arrived"
+
+
+class Busy(Protocol):
+    """What is told whoever there is no room for."""
+
+    def __call__(self, path: str, headers: Mapping[bytes, bytes], *, close: bool) -> bytes:
+        """A whole answer, in the words of the protocol of this address."""
+
+
+@final
+@dataclass(frozen=True)
+class House:
+    """What stands behind all doors of a process."""
+
+    head_seconds: float
+    """Within which a head has to be there."""
+    connections: int
+    """So many may be open; on a further one one request is answered, with a refusal."""
+    room: Room
+    busy: Busy
 
 
 @final
 class Door(HttpToolsProtocol):
-    """uvicorn's, which waits for a head as long as it takes and reads one of any size, with an end to both."""
+    """uvicorn's, which waits for a head as long as it takes and reads one of any size, with an end to both.
 
-    seconds: ClassVar[float] = 10.0
-    """Within which a head has to be there. Set once, before the first connection."""
+    Whoever there is no room for is turned away here: whatever comes after costs some times as much, and were refusals
+    dear, a server with twice as many requests as it can answer would do nothing but refuse.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self._bytes, self._inside = 0, False
+        self._house: House = self.app_state[HOUSE]
+        self._bytes, self._inside, self._away = 0, False, False
+        # Those that are open already are let be: were all refused while one is too many, nobody would be answered.
+        self._surplus = len(self.connections) > self._house.connections
         self._limit: asyncio.TimerHandle | None = None
         self._wait()
 
@@ -34,10 +67,14 @@ class Door(HttpToolsProtocol):
         super().data_received(data)
         if self._inside and self._limit is None:
             self._wait()
+        if self._away and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._bytes, self._inside = 0, True
+        self._bytes, self._inside, self._away = 0, True, False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -54,8 +91,24 @@ class Door(HttpToolsProtocol):
         """The head is whole."""
         self._inside = False
         self._stop_waiting()
-        if not self.transport.is_closing():
-            super().on_headers_complete()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:  # else it waits for the one before it on this line
+            if self._full():
+                self._turn_away()
+                return
+            self.scope[ARRIVED] = time.perf_counter()  # type: ignore[literal-required]  # ours
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        if not self._away:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it."""
+        if not self._away:
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more."""
@@ -69,6 +122,28 @@ class Door(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def _full(self) -> bool:
+        """Whether there is no room for a request. What only looks (health, meters) is always let in."""
+        if self.parser.get_method() != b"POST":
+            return False
+        return self._surplus or not self._house.room.admits(len(self.tasks))
+
+    def _turn_away(self) -> None:
+        self._away = True
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"")
+        close = (
+            self._surplus
+            or not self.parser.should_keep_alive()
+            or self.expect_100_continue
+            or not length.isdigit()
+            or int(length) > _SMALL
+        )
+        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        self.transport.write(self._house.busy(path, headers, close=close))
+        if close:
+            self.transport.close()
+
     def _close_idle(self) -> None:
         if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
@@ -81,7 +156,7 @@ class Door(HttpToolsProtocol):
         return self._bytes <= _MOST_BYTES
 
     def _wait(self) -> None:
-        self._limit = self.loop.call_later(self.seconds, self._cut_off)
+        self._limit = self.loop.call_later(self._house.head_seconds, self._cut_off)
 
     def _stop_waiting(self) -> None:
         if self._limit is not None:

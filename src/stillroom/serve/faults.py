@@ -49,9 +49,7 @@ def of(error: Exception) -> Fault | None:
     if isinstance(error, Fault):
         return error
     if isinstance(error, batcher.Refused):
-        seconds = max(math.ceil(error.retry_after), 1)
-        problem = Problem("server", "more to do than can be done in time", "room", f"Try again in {seconds} s.")
-        return Fault(429, "overloaded", problem, headers={"retry-after": str(seconds)})
+        return busy(error.retry_after)
     if isinstance(error, batcher.Late):
         todo = "Ask again, or allow it more time."
         return Fault(504, "deadline", Problem("server", "a deadline that went by", "an answer by then", todo))
@@ -60,6 +58,13 @@ def of(error: Exception) -> Fault | None:
     if isinstance(error, StillroomError):
         return Fault(422, "invalid_request", *error.problems)
     return None
+
+
+def busy(seconds: float) -> Fault:
+    """There is no room, and should be some after so long."""
+    whole = max(math.ceil(seconds), 1)
+    problem = Problem("server", "more to do than can be done in time", "room", f"Try again in {whole} s.")
+    return Fault(429, "overloaded", problem, headers={"retry-after": str(whole)})
 
 
 def refusal(status: int, code: str, where: str, found: str, expected: str, todo: str) -> Fault:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from stillroom.core.errors import Problem
 from stillroom.serve import faults
+from stillroom.serve.doors import ARRIVED
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Path, ProtocolOfClients
 from stillroom.serve.service import AT, TOLD, WHOLE, Gone, Service, too_large
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from stillroom.serve.keys import Ring
     from stillroom.serve.rates import Rates
+    from stillroom.serve.room import Room
     from stillroom.serve.routes import Routes
 
 log = logging.getLogger("stillroom.serve")
@@ -41,6 +43,7 @@ _SAFE: Sequence[tuple[bytes, bytes]] = (
      b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 )  # fmt: skip
 _GONE = 499  # nobody is told: it is counted alone
+_BUSY = faults.busy(1.0)
 _OTHER = "other"  # addresses that there are not are one, or anybody could make meters without end
 
 
@@ -57,14 +60,17 @@ class Gate:
         rates: Rates | None,
         routes: Routes,
         surfaces: Sequence[ProtocolOfClients],
+        room: Room,
     ) -> None:
         """`lifetime`: what begins and ends with the server."""
+        self._inside, self._room = 0, room
         self._service, self._lifetime, self._ring, self._rates = service, lifetime, ring, rates
         self._routes = routes
         self._surfaces = sorted(
             ((prefix, one) for one in surfaces for prefix in one.prefixes), key=lambda pair: -len(pair[0])
         )
-        self._own = next(one for one in surfaces if not one.prefixes)
+        self._plain = next(one for one in surfaces if not one.prefixes)
+        self._busy = {one: _written(one.told(_BUSY)) for one in surfaces}
         self._tells_all = service.serving.log == "all"
         self._origins = {one.encode() for one in service.serving.origins}
 
@@ -73,16 +79,13 @@ class Gate:
         if scope["type"] != "http":
             await self._lifetime(scope, receive, send)
             return
-        begun = time.perf_counter()
+        now = time.perf_counter()
+        begun = scope.get(ARRIVED, now)
+        self._inside += 1
+        self._room.waited(now - begun, inside=self._inside)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        number = given if _ID.fullmatch(given) else os.urandom(8).hex().encode()
-        extra = [*_SAFE, (b"x-request-id", number)]
-        origin = headers.get(b"origin")
-        if origin in self._origins and origin is not None:
-            extra += [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
-        if self._service.draining:
-            extra.append((b"connection", b"close"))
+        number, own = self._own(headers)
+        extra = [*_SAFE, *own]
         status = 0
 
         async def tell(message: Message) -> None:
@@ -111,9 +114,31 @@ class Gate:
             if not status:
                 if scope["method"] == "POST" and WHOLE not in scope:
                     extra.append((b"connection", b"close"))  # or the rest of it would be read for nothing
-                await self._told(scope["path"], fault)(scope, receive, tell)
+                await self._surface(scope["path"]).told(fault)(scope, receive, tell)
         finally:
+            self._inside -= 1
             self._note(scope, path, status=status, seconds=time.perf_counter() - begun, number=number, fault=fault)
+
+    def busy(self, path: str, headers: Mapping[bytes, bytes], *, close: bool) -> bytes:
+        """The whole answer to a request that there is no room for: so cheap that there is time for others."""
+        self._service.meters.shed("door")
+        head, body = self._busy[self._surface(path)]
+        _, own = self._own(headers)
+        if close and not self._service.draining:
+            own.append((b"connection", b"close"))
+        return b"".join((head, *(part for name, value in own for part in (name, b": ", value, b"\r\n")), body))
+
+    def _own(self, headers: Mapping[bytes, bytes]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """A request's number, and what its answer carries beside what all do."""
+        given = headers.get(b"x-request-id")
+        number = given if given and _ID.fullmatch(given) else os.urandom(8).hex().encode()
+        extra = [(b"x-request-id", number)]
+        origin = headers.get(b"origin")
+        if origin in self._origins and origin is not None:
+            extra += [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+        if self._service.draining:
+            extra.append((b"connection", b"close"))
+        return number, extra
 
     def _check(self, path: Path, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Refuse what can be refused before a byte of the body is read."""
@@ -152,11 +177,11 @@ class Gate:
         }
         return Response(status_code=204, headers=allowed)
 
-    def _told(self, path: str, fault: Fault) -> Response:
-        for prefix, surface in self._surfaces:
+    def _surface(self, path: str) -> ProtocolOfClients:
+        for prefix, one in self._surfaces:
             if path.startswith(prefix):
-                return surface.told(fault)
-        return self._own.told(fault)
+                return one
+        return self._plain
 
     def _unforeseen(self, error: Exception, number: bytes) -> Fault:
         """A mistake of ours. Its message may hold a text, so that only its kind and its place are told."""
@@ -180,6 +205,12 @@ class Gate:
             if fault:
                 told["code"] = fault.code
             log.info("request", extra={"told": told})
+
+
+def _written(told: Response) -> tuple[bytes, bytes]:
+    """A refusal as it goes over the line, but for what is of the one request: its head, and its end."""
+    lines = [name + b": " + value + b"\r\n" for name, value in (*told.raw_headers, *_SAFE)]
+    return b"".join((b"HTTP/1.1 429 Too Many Requests\r\n", *lines)), b"\r\n" + bytes(told.body)
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str | None:

@@ -33,7 +33,7 @@ def run(serving: Serving) -> None:
     try:
         import uvicorn
 
-        from stillroom.serve import app, doors, meters, stopping
+        from stillroom.serve import app, doors, host, meters
     except ImportError as error:
         raise missing_extra("serve", package=error.name or "starlette", needed_by="stillroom serve") from error
     _speak()
@@ -43,13 +43,12 @@ def run(serving: Serving) -> None:
     config = uvicorn.Config(
         f"{app.__name__}:{app.of_environment.__name__}", factory=True, host=serving.host, port=serving.port,
         workers=serving.workers, http=doors.Door, ws="none", lifespan="on", log_config=None, access_log=False,
-        server_header=False, backlog=_BACKLOG, limit_concurrency=serving.limits.connections,
+        server_header=False, backlog=_BACKLOG,
         timeout_keep_alive=30, timeout_graceful_shutdown=int(serving.finish_seconds) + 1,
         ssl_certfile=serving.certificate, ssl_keyfile=serving.private_key,
     )  # fmt: skip
-    doors.Door.seconds = serving.limits.header_seconds
     if serving.workers == 1:
-        _alone(stopping.Stopping(config), serving)
+        _alone(host.Host(config), serving)
         return
     shared = meters.share()
     try:
@@ -73,10 +72,13 @@ def _alone(server: Server, serving: Serving) -> None:
 
 
 def _together(config: Config, serving: Serving) -> None:
-    from uvicorn.supervisors import Multiprocess
+    from uvicorn.supervisors import multiprocess
+
+    from stillroom.serve.host import Hosts, Worker
 
     listening = _listen(config, serving)
-    several = Multiprocess(config, sockets=[listening])
+    multiprocess.Process = Worker  # type: ignore[misc]  # it can't be told otherwise what to make its workers of
+    several = Hosts(config, sockets=[listening])
     several.run()
     if any(one.exitcode == _DAMAGED for one in several.processes):
         raise _not_begun()

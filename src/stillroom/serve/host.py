@@ -1,0 +1,97 @@
+"""How a server lets in whom the system has taken: many at a turn, and before it ends all who have come to the door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from itertools import islice
+from typing import final
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+_MOST = 256  # at a turn of the loop
+
+
+@final
+class Host(uvicorn.Server):
+    """uvicorn's, whose loop takes one connection a turn (libuv since 1.45), and leaves the others when it ends.
+
+    With turns of ten milliseconds, as under load, it would let in a hundred a second, and who stands outside is seen by
+    no limit of ours and told nothing.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._entering: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin; from then on all are let in who wait."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        # A second look at the same door: the loop has the first.
+        self._doors = [one.dup() for one in sockets or ()]
+        for one in self._doors:
+            loop.add_reader(one, self._open, one)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who waits, and with the next step shut the door; between the two nothing else is done."""
+        loop = asyncio.get_running_loop()
+        for one in self._doors:
+            loop.remove_reader(one)
+            self._open(one, most=None)
+            one.close()
+        await super().shutdown(sockets)
+        await asyncio.gather(*self._entering, return_exceptions=True)
+
+    def _open(self, door: socket.socket, most: int | None = _MOST) -> None:
+        loop = asyncio.get_running_loop()
+        for line in islice(_waiting(door), most):
+            task = loop.create_task(self._let_in(line))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
+
+    async def _let_in(self, line: socket.socket) -> None:
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        # Whoever has gone meanwhile, or does not get as far as TLS, is no news.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, line, ssl=self.config.ssl)
+
+
+@final
+class Worker(Process):
+    """One of several processes."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """What it runs."""
+        if self._server is None:
+            self._server = Host(self.config)
+        return self._server
+
+
+@final
+class Hosts(Multiprocess):
+    """Several processes behind one port."""
+
+    def terminate_all(self) -> None:
+        """End them. Behind a door that this process holds open nobody would be let in any more."""
+        for one in self.sockets:
+            one.close()
+        super().terminate_all()
+
+
+def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    """The lines that the system has taken and nobody has fetched."""
+    listening.setblocking(False)
+    with contextlib.suppress(BlockingIOError, OSError):
+        while True:
+            line, _ = listening.accept()
+            line.setblocking(False)
+            yield line

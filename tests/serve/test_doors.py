@@ -1,0 +1,196 @@
+"""Whoever there is no room for is turned away at the door, in words that his protocol knows, and may ask again."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from stillroom.serve import app
+from stillroom.serve.doors import Door
+from stillroom.serve.gate import Gate
+from stillroom.serve.host import Host
+from stillroom.serve.room import Room
+from tests.serve.conftest import serving
+from tests.serve.processes import served
+
+ASKED = b'{"text":"dull"}'
+
+
+class House:
+    """A server in this process, whose room can be set."""
+
+    def __init__(self, folder: Path) -> None:
+        found = app.make(serving(folder, origins=("https://example.org",)))
+        assert isinstance(found, Gate)
+        self.room = found._room
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(listening.getsockname()[1])
+        self.at = f"http://127.0.0.1:{self.port}"
+        self.host = Host(uvicorn.Config(found, http=Door, ws="none", lifespan="on", log_config=None))
+        self.thread = threading.Thread(target=self.host.run, args=([listening],), daemon=True)
+        self.thread.start()
+        while not self.host.started:
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def house(folder: Path) -> Iterator[House]:
+    found = House(folder)
+    yield found
+    found.host.should_exit = True
+    found.thread.join(30)
+
+
+@pytest.fixture
+def full(house: House) -> Iterator[House]:
+    house.room.places = -100
+    yield house
+    house.room.places = 100
+
+
+def test_who_is_turned_away_may_ask_again_on_the_same_line(full: House) -> None:
+    with httpx.Client(base_url=full.at) as client:
+        found = client.post("/predict", content=ASKED, headers={"x-request-id": "mine"})
+        assert (found.status_code, found.headers["retry-after"]) == (429, "1")
+        assert found.json()["error"]["code"] == "overloaded"
+        assert found.headers["x-request-id"] == "mine"
+        assert found.headers["x-frame-options"] == "DENY"
+        assert "access-control-allow-origin" not in found.headers
+        full.room.places = 100
+        again = client.post("/predict", content=ASKED)
+        assert again.status_code == 200
+        assert client._transport._pool.connections[0].info().endswith("Request Count: 2")  # type: ignore[attr-defined]
+
+
+def test_it_is_told_in_the_words_of_each_protocol(full: House) -> None:
+    for path, words in (("/v1/embeddings", {"type", "message"}), ("/predict", {"problems", "code"})):
+        found = httpx.post(full.at + path, content=b"{}", headers={"origin": "https://example.org"})
+        assert found.status_code == 429
+        assert words <= set(found.json()["error"])
+        assert found.headers["access-control-allow-origin"] == "https://example.org"
+
+
+def test_who_only_looks_is_let_in(full: House) -> None:
+    assert httpx.get(f"{full.at}/health").status_code == 200
+    assert httpx.post(f"{full.at}/predict", content=ASKED).status_code == 429
+    assert 'stillroom_shed_total{code="door"}' in httpx.get(f"{full.at}/metrics").text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"content-length: 1000000",
+        b"transfer-encoding: chunked",
+        b"content-length: 15\r\nexpect: 100-continue",
+        b"content-length: 15\r\nconnection: close",
+    ],
+)
+def test_a_line_with_more_to_come_is_closed(full: House, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", full.port), timeout=20) as line:
+        line.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n\r\n")
+        found = b""
+        while part := line.recv(65536):
+            found += part
+    assert found.startswith(b"HTTP/1.1 429")
+    assert found.count(b"connection: close\r\n") == 1
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "overloaded"
+
+
+def test_a_body_that_comes_later_is_passed_over(full: House) -> None:
+    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 15\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", full.port), timeout=20) as line:
+        line.sendall(head)
+        assert line.recv(65536).startswith(b"HTTP/1.1 429")
+        full.room.places = 100
+        line.sendall(ASKED)
+        line.sendall(head + ASKED)
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_one_behind_another_on_a_line_waits_for_it(house: House) -> None:
+    """Or it would be answered before it."""
+    one = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 15\r\n\r\n" + ASKED
+    with socket.create_connection(("127.0.0.1", house.port), timeout=20) as line:
+        line.sendall(one * 3)
+        found = b""
+        while found.count(b"HTTP/1.1 200") < 3:
+            part = line.recv(65536)
+            assert part
+            found += part
+    assert house.room.places >= 100  # what it waited for its turn on the line says nothing of the room
+
+
+def test_lines_beyond_those_that_may_be_open_get_a_refusal_and_the_others_their_answers(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\nconnections = 2\n", encoding="utf-8")
+    with served(folder, "--config", str(config), log=tmp_path / "log") as server:
+        with httpx.Client(base_url=server.at) as one, httpx.Client(base_url=server.at) as two:
+            asked = [client.post("/predict", content=ASKED).status_code for client in (one, two)]
+            third = httpx.post(f"{server.at}/predict", content=ASKED)
+            after = one.post("/predict", content=ASKED).status_code
+        assert asked == [200, 200]
+        assert (third.status_code, third.headers["connection"]) == (429, "close")
+        assert after == 200
+
+
+def test_room_is_what_the_waits_leave() -> None:
+    room = Room(deadline_s=1.0, most=1000)
+    assert room.admits(999)
+    assert not room.admits(1000)
+    room.waited(0.2, inside=200)  # twice as long as anybody should: there is room for half of them
+    assert room.places == pytest.approx(100)
+    assert not room.admits(100)
+    room.waited(0.15, inside=20)
+    assert room.places >= 16  # a stop that no crowd has made does not shut the door
+    for _ in range(100):
+        room.waited(0.07, inside=10)  # neither long nor short
+    before = room.places
+    for _ in range(100):
+        room.waited(0.001, inside=10)
+    assert room.places == pytest.approx(before + 3)
+    for _ in range(100_000):
+        room.waited(0.001, inside=10)
+    assert room.places == 1000
+
+
+def test_many_who_come_at_once_are_let_in_at_one_turn(house: House) -> None:
+    """The loop by itself lets in one at a turn: with turns as long as under load that is hardly anybody."""
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    lines = []
+    loop = next(iter(house.host.servers)).get_loop()
+    ready = threading.Event()
+    loop.call_soon_threadsafe(lambda: (ready.set(), time.sleep(0.3)))  # a long turn, in which many come
+    ready.wait(10)
+    for _ in range(60):
+        lines.append(socket.create_connection(("127.0.0.1", house.port), timeout=20))
+    seen = []
+
+    def look() -> None:
+        turn()
+        seen.append(len(house.host.server_state.connections))
+        if seen[-1] < 60 and turns < 1000:
+            loop.call_soon(look)
+
+    loop.call_soon_threadsafe(look)
+    until = time.monotonic() + 20
+    while (not seen or seen[-1] < 60) and time.monotonic() < until:
+        time.sleep(0.05)
+    for line in lines:
+        line.close()
+    assert seen[-1] >= 60
+    assert turns < 30
