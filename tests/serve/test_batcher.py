@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillroom.serve.batcher import Batcher, Late, Refused
-from stillroom.serve.costs import Costs, bucket
+from stillroom.serve.costs import Costs, Waits, bucket
 
 
 class Reader:
@@ -254,3 +254,43 @@ def test_a_bucket_never_seen_costs_as_its_neighbour_does_stretched() -> None:
 @given(st.text(max_size=5000))
 def test_longer_texts_are_in_no_lower_bucket(text: str) -> None:
     assert 0 <= bucket(text) <= bucket(text + "x") <= bucket(text) + 1
+
+
+def test_what_a_queue_makes_wait_is_learned_from_what_it_did() -> None:
+    rng = np.random.default_rng(0)
+    waits = Waits()
+    assert waits.expected(0.05) == 0.05
+    for expected in rng.uniform(0, 0.1, size=400):
+        waits.learn(expected, 1.5 * expected + 0.004 + rng.normal(0, 0.001))
+    assert waits.expected(0.08) == pytest.approx(1.5 * 0.08 + 0.004, rel=0.03)
+    for _ in range(400):  # nobody waits now, and what little there is says nothing of long queues
+        waits.learn(rng.uniform(1e-4, 2e-4), 1e-3 + rng.normal(0, 1e-4))
+    assert 0.1 <= waits.expected(0.1) <= 0.1 * 4 + 0.0015
+    for expected in rng.uniform(0, 0.1, size=400):  # never less than the batches take
+        waits.learn(expected, 0.5 * expected)
+    assert waits.expected(0.1) >= 0.1
+
+
+def test_of_a_queue_that_takes_longer_than_its_batches_less_is_taken() -> None:
+    """As where a process refuses many others meanwhile, or a machine is shared."""
+    reader = Reader()
+    reader.go.clear()
+
+    async def taken(slope: float) -> int:
+        batcher = Batcher(reader, deadline_s=0.2, clock=lambda: 0.0)
+        for size in (1, 2, 3):
+            batcher.costs.learn(bucket("a"), size, 0.004 * size)
+        for expected in np.linspace(0, 0.2, 50):
+            batcher._waits.learn(expected, slope * expected)
+        jobs = []
+        with pytest.raises(Refused):
+            while True:
+                jobs.append(batcher.submit(["a"]))
+        reader.go.set()
+        await asyncio.gather(*(one.done for one in jobs))
+        reader.go.clear()
+        await batcher.close(within_s=5)
+        return len(jobs)
+
+    assert asyncio.run(taken(1.0)) == pytest.approx(0.8 * 0.2 / 0.004, abs=2)
+    assert asyncio.run(taken(2.0)) == pytest.approx(0.8 * 0.2 / 0.004 / 2, abs=2)

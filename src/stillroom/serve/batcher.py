@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, final
 
-from stillroom.serve.costs import Costs, bucket
+from stillroom.serve.costs import Costs, Waits, bucket
 
 #: What answers a batch: texts to answers, in order. It runs in a thread of its own.
 Answer = Callable[[list[str]], list[Any]]
 
 _MOST_TEXTS = 64
+_MARGIN = 0.8  # of a deadline by which an answer is expected, for those that come later than was expected
 _SHARE = 0.25  # of a deadline that one batch may take: what comes meanwhile has to wait for its end
 
 
@@ -41,13 +42,15 @@ class Late(Exception):
 class Job:
     """The texts of one request, and who waits for them."""
 
-    __slots__ = ("answers", "arrived", "cost", "deadline", "done", "left", "picked", "share", "texts")
+    __slots__ = ("answers", "arrived", "cost", "deadline", "done", "expected", "left", "picked", "share", "texts")
 
-    def __init__(self, texts: Sequence[str], *, deadline: float, now: float, cost: float) -> None:
+    def __init__(self, texts: Sequence[str], *, deadline: float, now: float, cost: float, expected: float) -> None:
         self.texts = texts
         self.answers: list[Any] = [None] * len(texts)
         self.left = len(texts)
         self.arrived, self.deadline = now, deadline
+        self.expected = expected
+        """Seconds of work that are to be done until it is answered, its own among them."""
         self.cost = cost
         """Seconds of work that are still to be done for it."""
         self.share = cost / len(texts)
@@ -82,6 +85,7 @@ class Batcher:
         self._bucket: Callable[[str], int] = bucket if by_length else _one_bucket
         self._observe, self._clock = observe, clock
         self.costs = Costs(most=_MOST_TEXTS)
+        self._waits = Waits()
         self._queues: dict[int, list[tuple[float, int, Job, int]]] = {}
         self._order = 0
         self._small = 0.0  # seconds of work of jobs of one text, all of them due
@@ -123,6 +127,8 @@ class Batcher:
             return await job.done, job.picked - job.arrived
         finally:
             self._forget(job)
+            if not job.done.cancelled():
+                self._waits.learn(job.expected, self._clock() - job.arrived)
 
     def submit(self, texts: Sequence[str], *, deadline_s: float | None = None) -> Job:
         """Take a request into the queue, or refuse it."""
@@ -131,12 +137,13 @@ class Batcher:
         costs = [self.costs.share(one) for one in buckets]
         cost = sum(costs)
         allowed = (deadline_s or self._deadline_s) + (2 * cost if len(texts) > 1 else 0.0)
-        wait = self._ahead(now)
+        expected = self._ahead(now) + cost / self._lanes
+        wait = self._waits.expected(expected)
         # Alone it is taken, however long it takes: there will never be more room.
         alone = not (self._busy or self.waiting)
-        if self._closing or (wait + cost / self._lanes > allowed and not alone):
-            raise Refused(retry_after=max(wait + cost - allowed, 0.05))
-        job = Job(texts, deadline=now + allowed, now=now, cost=cost)
+        if self._closing or (wait > allowed * _MARGIN and not alone):
+            raise Refused(retry_after=max(wait - allowed * _MARGIN, 0.05))
+        job = Job(texts, deadline=now + allowed, now=now, cost=cost, expected=expected)
         if len(texts) == 1:
             self._small += cost
         else:

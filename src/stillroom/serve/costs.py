@@ -1,4 +1,4 @@
-"""What a batch costs, learned from the batches before it: seconds = a · n + b, for each bucket of length."""
+"""What a batch costs, and what a queue of such makes wait, learned from what came before: straight lines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import final
 _FADING = 0.98  # what a batch before this one still counts: about the last fifty decide
 _SHORTEST = 5  # texts of up to 2^5 characters are one bucket
 _BUCKETS = 16
+_STEEPEST = 4.0
 _LOOK = 64  # of so many batches one is larger than seemed best, so that what larger ones cost stays known
 
 
@@ -27,7 +28,7 @@ class _Line:
     n_n: float = 0.0
     n_seconds: float = 0.0
 
-    def add(self, n: int, seconds: float) -> None:
+    def add(self, n: float, seconds: float) -> None:
         self.points = self.points * _FADING + 1
         self.n = self.n * _FADING + n
         self.seconds = self.seconds * _FADING + seconds
@@ -42,6 +43,31 @@ class _Line:
             return (self.seconds / self.n if self.n else 0.0), 0.0
         slope = (self.points * self.n_seconds - self.n * self.seconds) / spread
         return slope, (self.seconds - slope * self.n) / self.points
+
+
+@final
+class Waits:
+    """What a request waits for its answer, by what the batches until then should cost: seconds = a · expected + b.
+
+    Beside its batches a process reads requests, refuses others and writes answers, and what it shares its cores with
+    takes its time as well. Neither is seen where batches are timed.
+    """
+
+    def __init__(self) -> None:
+        self._line = _Line()
+        self._slope, self._height = 1.0, 0.0
+
+    def learn(self, expected: float, seconds: float) -> None:
+        """A request was answered, or too late to be."""
+        line = self._line
+        line.add(expected, seconds)
+        # Where requests hardly wait, all expect about the same, and a slope is little more than chance.
+        self._slope = min(max(line.fit[0], 1.0), _STEEPEST)
+        self._height = max((line.seconds - self._slope * line.n) / line.points, 0.0)
+
+    def expected(self, seconds: float) -> float:
+        """What it will wait, where its batches and those before it should cost so much."""
+        return self._slope * seconds + self._height
 
 
 @final
