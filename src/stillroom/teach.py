@@ -87,8 +87,8 @@ class Opened:
 
     def inside(self) -> Inside | None:
         """The teacher's network, to be looked into; None where it shows none, or where more than it answers."""
-        seen = self._teacher.is_its_network and isinstance(self._loaded, Transparent)
-        return self._loaded.inside() if seen else None
+        loaded = self._loaded if self._teacher.is_its_network else None
+        return loaded.inside() if isinstance(loaded, Transparent) else None
 
     def tokenizer_json(self) -> str:
         """The teacher's tokenizer."""

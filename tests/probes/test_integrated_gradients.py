@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,12 +23,12 @@ from stillroom.tasks import Task
 from stillroom.tasks.embeddings import Embeddings
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
+from tests.conftest import needs_captum
 from tests.probes.test_attribution import TASK, WEIGHTS, WORDS, Says, bag, sat, texts
 
 if TYPE_CHECKING:
     import torch
 
-needs_captum = pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="the extra `audit` is not here")
 OTHERS = ("[PAD]", "[CLS]", "!")
 TAGS = TokenLabelling(labels=("place",))
 WIDTH = 16

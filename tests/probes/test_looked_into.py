@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +22,8 @@ from stillroom.tasks.generation import Generation
 from stillroom.tasks.token_labelling import TokenLabelling
 from stillroom.teachers.huggingface import Checkpoint
 from stillroom.teachers.sentence_transformer import Embedder
-from tests.conftest import LABELS
+from tests.conftest import LABELS, needs_captum
 
-needs_captum = pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="the extra `audit` is not here")
 TEXT = "the film was Great today"
 SOME = [TEXT, "we found it dull in every scene"] * 4
 CLASSES, TAGS = Classification(labels=LABELS), TokenLabelling(labels=("PER", "LOC"))

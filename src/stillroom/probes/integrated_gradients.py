@@ -154,13 +154,16 @@ def along(network: Inside, read: Traced, aim: Aim, *, steps: int) -> tuple[Float
     row = torch.from_numpy(read.ids.astype(np.int64))[None]
     mask = torch.ones_like(row, dtype=torch.bool)
     added = torch.from_numpy(read.places[:, 1] <= read.places[:, 0])[None, :, None]
-    at, weights = [torch.from_numpy(one) for one in aim.at], torch.from_numpy(aim.weights)
+    at: tuple[Any, ...] = (slice(None), *(torch.from_numpy(one) for one in aim.at))
+    weights = torch.from_numpy(aim.weights)
     put: list[Tensor] = []
     seen: list[Tensor] = []
 
     def at_inlet(_module: Any, _inputs: Any, output: Tensor) -> Tensor | None:
+        if put:
+            return put[-1]
         seen.append(output.detach())
-        return put[-1] if put else None
+        return None
 
     def explained(vectors: Tensor) -> Tensor:
         put.append(vectors)
@@ -168,7 +171,7 @@ def along(network: Inside, read: Traced, aim: Aim, *, steps: int) -> tuple[Float
             told = network.answer(row.expand(len(vectors), -1), mask.expand(len(vectors), -1))
         finally:
             put.pop()
-        return told[(slice(None), *at)] @ weights
+        return told[at] @ weights
 
     hook = network.inlet.register_forward_hook(at_inlet)
     try:
