@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import importlib.util
 import io
 import itertools
 import json
@@ -98,6 +99,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What is there now stays: the libraries' objects are millions, and need not be gone through again and again."""
     gc.collect()
     gc.freeze()
+
+
+needs_captum = pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="the extra `audit` is not here")
 
 
 def sentences(*, extra: str = "") -> list[tuple[str, str]]:

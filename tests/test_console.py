@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=found.monotonic))
+    monkeypatch.setattr("stillroom.console.bars.time", SimpleNamespace(monotonic=found.monotonic))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from numpy.typing import NDArray
 
@@ -13,14 +13,10 @@ from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.progress import Report, silent
 from stillroom.corpus import Learnable
-from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.students import Inside, Network, Student
+from stillroom.students import Inside, Network, Student, Transparent
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher, _listening, _pretrained
+from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher
 from stillroom.teachers._fitting import Fit
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 STAGE = "teacher"
 
@@ -91,16 +87,8 @@ class Opened:
 
     def inside(self) -> Inside | None:
         """The teacher's network, to be looked into; None where it shows none, or where more than it answers."""
-        if not self._teacher.is_its_network:
-            return None
-        network = self._loaded.network()
-
-        def answer(ids: Tensor, mask: Tensor) -> Tensor:
-            return _listening.listen(network, ids, mask, signals.LOGITS)["logits"]
-
-        encoder = Tokens(special=True, max_tokens=_pretrained.longest_input(network))
-        return Inside(answer, network.get_input_embeddings(), encoder.read_places(self._loaded.tokenizer_json()),
-                      network.config.pad_token_id)  # fmt: skip
+        loaded = self._loaded if self._teacher.is_its_network else None
+        return loaded.inside() if isinstance(loaded, Transparent) else None
 
     def tokenizer_json(self) -> str:
         """The teacher's tokenizer."""

@@ -15,7 +15,7 @@ import pytest
 from stillroom.core import objects, plugins
 from stillroom.core.errors import RecipeError
 from stillroom.core.scored import Scored
-from stillroom.core.words import Words
+from stillroom.core.words import Traced, Words
 from stillroom.shapes import Shape
 from stillroom.teachers._fitting import Examples
 from tests.contracts.test_tasks import spoken, words
@@ -198,8 +198,23 @@ def test_whoever_says_the_same_of_a_changed_text_is_not_swayed(form: Shape) -> N
     told = form.swayed(none, none, [])  # nobody has to be asked to find out whether it can be told
     assert told is not None
     assert len(told) == 0
-    column = form.column(before)
-    assert column is None or len(column) == len(TEXTS)
+
+
+def test_what_is_explained_is_some_of_its_numbers_or_it_says_why_nothing_is(form: Shape) -> None:
+    """Of a text, at the tokens that are read; of shapes that hang on nothing else, whatever else is there."""
+    one = words(TEXTS[3:])
+    places = np.concatenate([[[0, 0]], one.places]).astype(np.int32)
+    read = Traced(np.arange(5, dtype=np.int32), places, replace(one, tokens=np.arange(4)))
+    own = form.take(said(form), np.array([3]))
+    if form.unexplained:
+        with pytest.raises(TypeError, match=form.unexplained[:20]):
+            form.aim(own, read)
+        return
+    aim = form.aim(own, read)
+    assert len(aim.at) == (1 if form.axes[0] == "row" else 2)
+    assert 0 < len(aim.weights) == len(aim.at[-1])
+    assert all(at.min() >= 0 and at.max() < OUTPUTS for at in aim.at)
+    assert np.abs(aim.weights).sum() > 0.9
 
 
 def unit(form: Shape, found: Any) -> Any:
@@ -223,6 +238,20 @@ class TestWords:
         found = self.FORM.aligned(whole, words(["Oslo again"]))
         assert np.isfinite(found[0]).all()
         assert np.isnan(found[1]).all()
+
+    @pytest.mark.parametrize(("goes_on", "expected"), [(True, [0, 1, 2]), (False, [0])])
+    def test_of_a_word_in_pieces_each_is_explained_that_goes_on_with_its_tag(
+        self, goes_on: bool, expected: list[int]
+    ) -> None:
+        """Of whoever has cut words otherwise, at the first tokens of its own words; a word without a tag is left."""
+        form = plugins.build("shapes", {"kind": "tokens", "goes_on": goes_on})
+        whole = form.spread(np.eye(5, dtype=np.float32)[[1, 0]] * 9, words(["Anna-Maria came"]))
+        pieces = Words(np.array([1, 2, 3, 5]), np.array([[0, 4], [4, 5], [5, 10], [11, 15]], dtype=np.int32),
+                       np.array([4]))  # fmt: skip
+        aim = form.aim(whole, Traced(np.arange(6, dtype=np.int32), np.zeros((6, 2), np.int32), pieces))
+        assert aim.at[0].tolist() == pieces.tokens[expected].tolist()
+        assert aim.at[1].tolist() == [1, 2, 2][: len(expected)]
+        np.testing.assert_allclose(aim.weights, 1 / len(expected))
 
     def test_other_words_are_another_answer(self) -> None:
         one, other = (self.FORM.spread(np.zeros((2, OUTPUTS), np.float32), words([text])) for text in ("a b", "aa b"))

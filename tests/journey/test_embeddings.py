@@ -14,7 +14,7 @@ from stillroom import corpus, gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.core.artifact import Store
 from stillroom.journey import Run
-from tests.conftest import sentences
+from tests.conftest import needs_captum, sentences
 from tests.corpora.examples import write_beir
 
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -100,6 +100,16 @@ def test_the_toy_is_learned_and_everything_is_measured(run: Run, toy: dict[str, 
     assert judged["rows"]["test"] == scores["student"]["n"] + 4
     assert "TF-IDF with a truncated SVD" in judged["verdict"]["sentence"]
     assert (run.folder / "dossier" / "report.html").is_file()
+
+
+@needs_captum
+def test_both_networks_are_looked_into_each_in_its_own_space(run: Run, toy: dict[str, Any], work: Path) -> None:
+    asked = {**toy, "name": "inside", "audit": {"probes": [{"kind": "integrated_gradients", "steps": 20}]}}
+    found = pipeline.run(recipe.parse(asked), work=work, until="audit").artifacts["audit"].read_json("audit.json")
+    told = found["integrated_gradients"]
+    assert told["rows"] == told["named_same"] > 30
+    assert told["spearman"]["low"] > told["floor"]["spearman"]["high"]
+    assert min(told["complete"][side]["value"] for side in ("teacher", "student")) > 0.9
 
 
 def test_documents_are_learned_from_and_answered_and_no_text_of_the_test_is(run: Run) -> None:

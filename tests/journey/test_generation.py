@@ -16,7 +16,7 @@ from stillroom import gates, pipeline
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import MismatchError
 from stillroom.journey import Run
-from tests.conftest import phrases
+from tests.conftest import needs_captum, phrases
 
 REFERRED = ("exact_match", "rouge_l", "chrf")  # what is measured only where there are references
 
@@ -85,6 +85,19 @@ def test_it_learned_from_half_its_layers_alone(run: Run) -> None:
     assert log[0]["before"]["byte_probability"] < 0.7 * log[-1]["dev"]["byte_probability"]
     assert set(log[0]["terms"]) == {"forward_kl", "sequence"}
     assert log[-1]["terms"]["forward_kl"] < 0.2 * log[0]["terms"]["forward_kl"]
+
+
+@needs_captum
+def test_both_networks_are_looked_into_for_what_each_word_helps_to_tell(
+    run: Run, toy: dict[str, Any], work: Path
+) -> None:
+    """Of texts of five words at least."""
+    settings = {"evaluate": {**toy["evaluate"], "min_slice_rows": 10}, "audit": {"probes": ["integrated_gradients"]}}
+    here = pipeline.run(recipe.parse({**toy, "name": "inside", **settings}), work=work, until="audit")
+    found = here.artifacts["audit"].read_json("audit.json")["integrated_gradients"]
+    assert found["rows"] == found["named_same"] == 11
+    assert found["spearman"]["low"] > found["floor"]["spearman"]["high"]
+    assert found["complete"]["teacher"]["value"] == found["complete"]["student"]["value"] == 1.0
 
 
 def test_the_transfer_set_keeps_what_was_said_of_each_token(run: Run) -> None:

@@ -16,7 +16,7 @@ from stillroom import cascade, gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.journey import Run
 from stillroom.tasks.token_labelling import TokenLabelling
-from tests.conftest import _ENDINGS, _OPENINGS, _WORDS, TAGGER
+from tests.conftest import _ENDINGS, _OPENINGS, _WORDS, TAGGER, needs_captum
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ner" / "broad_twitter_corpus"
 LABELS = ("BAD", "GOOD")
@@ -98,6 +98,21 @@ def test_its_cascade_is_certified_by_the_spans_of_each_text(run: Run, work: Path
     decided = predictor.decide(texts)
     assert [one.prediction for one in decided] == predictor.predict(texts)
     assert [one.sure for one in decided] == [one.confidence >= predictor.cascade.threshold for one in decided]
+
+
+@needs_captum
+def test_both_networks_are_looked_into_where_both_find_the_same_spans(
+    run: Run, toy: dict[str, Any], work: Path
+) -> None:
+    """One row in seven has no span."""
+    asked = {**toy, "name": "inside", "audit": {"probes": [{"kind": "integrated_gradients", "rows": 90, "steps": 20}]}}
+    here = pipeline.run(recipe.parse(asked), work=work, until="audit")
+    found = here.artifacts["audit"].read_json("audit.json")["integrated_gradients"]
+    assert here.stages["train"]["reused"]
+    assert found["rows"] >= found["named_same"] > 20
+    assert found["silent"] > 0
+    assert found["spearman"]["low"] > found["floor"]["spearman"]["high"]
+    assert min(found["complete"][side]["value"] for side in ("teacher", "student")) > 0.5
 
 
 def test_the_transfer_set_keeps_what_was_said_of_words(run: Run) -> None:

@@ -70,3 +70,15 @@ class Words(EndToEnd):
             np.concatenate([one.places for one in every]),
             np.concatenate([one.counts for one in every]),
         )
+
+
+@final
+@dataclass(frozen=True)
+class Traced:
+    """A text as somebody reads it, and where in it everything stands."""
+
+    ids: NDArray[np.int32]
+    places: NDArray[np.int32]
+    """The characters of each token, `[tokens, 2]`; of one that was added, none."""
+    words: Words
+    """Those of this one text."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from stillroom.core.edits import Edit
-    from stillroom.core.words import Words
+    from stillroom.core.words import Traced, Words
     from stillroom.students import Ids, Network
 
 #: What was put out for several texts; `len` of it is how many. Its shape knows more.
@@ -67,6 +67,17 @@ class Lessons:
     """What the teacher said of each token of each (`core.scored`), where it did and that is wanted."""
 
 
+@final
+@dataclass(frozen=True)
+class Aim:
+    """What of a network's answer to one text is explained: some of its numbers, each times its weight, summed."""
+
+    at: tuple[NDArray[np.int64], ...]
+    """Where they stand, an array `[numbers]` for each axis."""
+    weights: NDArray[np.float32]
+    """`[numbers]`; none: it says nothing of the text that could be explained."""
+
+
 class Shape(Member, ABC):
     """A shape of outputs."""
 
@@ -92,6 +103,8 @@ class Shape(Member, ABC):
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
     graph_runner: ClassVar[str]
+    unexplained: ClassVar[str] = ""
+    """Why there is no `aim`, whatever is said; "": there is."""
     judged_at_once: ClassVar[int] = 4096
     """Padded ids of a dev batch: as many as there is memory for what is told of each."""
     has_tail: ClassVar[bool] = False
@@ -148,9 +161,13 @@ class Shape(Member, ABC):
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
-    def column(self, said: Outputs) -> NDArray[np.int64] | None:
-        """Which of its outputs each answer to a text as a whole goes by, `[texts]`; None: it goes by several."""
-        return None
+    def aim(self, said: Outputs, read: Traced) -> Aim:
+        """What of a network's answer stands for what was `said` of the one text that it `read` so.
+
+        Raises:
+            TypeError: there is no such thing (`unexplained`).
+        """
+        raise TypeError(self.unexplained)
 
     def swayed(self, said: Outputs, changed: Outputs, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
         """By how much less somebody says of each text what it `said`, `[texts]`, where the text is changed by edits.

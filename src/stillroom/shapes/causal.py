@@ -13,9 +13,9 @@ from pydantic import Field
 from stillroom.core import objects, scored, signals, spans
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.scored import Scored
-from stillroom.core.words import Words
+from stillroom.core.words import Traced, Words
 from stillroom.objectives import PEER
-from stillroom.shapes import Reader, Shape, _lessons, _sides
+from stillroom.shapes import Aim, Reader, Shape, _lessons, _sides
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,6 +135,14 @@ class Causal(Shape):
     def sureness(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """The probability of the likeliest token."""
         return np.exp(values[:, 1].astype(np.float64))
+
+    def aim(self, said: Scored, read: Traced) -> Aim:
+        """The logarithm of how probable the text is, whatever was said of it: the sum over its tokens.
+
+        A network names tokens by its own ids here, so that it may have a vocabulary of its own.
+        """
+        before = read.words.tokens
+        return Aim((before, read.ids[before + 1].astype(np.int64)), np.ones(len(before), dtype=np.float32))
 
     def lines(self, said: Scored) -> list[dict[str, Any]]:
         """The lines of its tokens, their bytes, and what was written."""

@@ -60,6 +60,11 @@ class Decoder(Shape):
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     graph_runner: ClassVar[str] = "ctranslate2"
 
+    unexplained: ClassVar[str] = (
+        "what is written is told token by token, each by those that the same side wrote before it: there is no number "
+        "that hangs on the text alone that both read"
+    )
+
     kind: Literal["decoder"] = "decoder"
     likeliest: int = Field(32, ge=1)
     """Of how many of the likeliest tokens is told, where that is asked for."""

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from stillroom.core import signals
 from stillroom.core.probabilities import log_odds
+from stillroom.shapes import Aim
 from stillroom.shapes._whole import Whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from stillroom.core.edits import Edit
+    from stillroom.core.words import Traced
 
 
 @final
@@ -36,9 +38,9 @@ class Pooled(Whole):
         """All or nothing: whether they name the same."""
         return np.asarray(signals.named(one) == signals.named(other), dtype=np.float64)
 
-    def column(self, said: Any) -> NDArray[np.int64]:
-        """That of the label that it names."""
-        return signals.named(said)
+    def aim(self, said: Any, read: Traced) -> Aim:
+        """The logit of the label that it names."""
+        return Aim((signals.named(said),), np.ones(1, dtype=np.float32))
 
     def swayed(self, said: Any, changed: Any, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64] | None:
         """By what the log-odds of the label fall that it named first; None where labels are all there is."""

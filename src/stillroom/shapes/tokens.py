@@ -13,8 +13,8 @@ from stillroom.core import edits as core_edits
 from stillroom.core import signals, tagging
 from stillroom.core.probabilities import log_odds
 from stillroom.core.tagging import Tagged
-from stillroom.core.words import Words
-from stillroom.shapes import Reader, Shape
+from stillroom.core.words import Traced, Words
+from stillroom.shapes import Aim, Reader, Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,6 +122,13 @@ class Tokens(Shape):
         total = np.bincount(owners, weights=fall, minlength=len(said))
         mean = np.divide(total, count, out=np.full(len(said), np.nan), where=count > 0)
         return np.asarray(mean)
+
+    def aim(self, said: Tagged, read: Traced) -> Aim:
+        """The mean logit of the tags of those words that have another than the first, which says nothing."""
+        tags = signals.named(self.aligned(said, read.words))
+        marked = np.flatnonzero(tags > 0)
+        weights = np.full(len(marked), 1 / max(len(marked), 1), dtype=np.float32)
+        return Aim((read.words.tokens[marked], tags[marked]), weights)
 
     def words(self, said: Tagged) -> Words:
         """Those that were labelled; at which tokens nobody asks."""

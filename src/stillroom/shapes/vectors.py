@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.shapes import Aim
 from stillroom.shapes._whole import Whole
 
 if TYPE_CHECKING:
     from stillroom.core.edits import Edit
+    from stillroom.core.words import Traced
 
 
 @final
@@ -37,6 +39,10 @@ class Vectors(Whole):
     def swayed(self, said: Any, changed: Any, edits: Sequence[Sequence[Edit]]) -> NDArray[np.float64]:
         """1 − cosine of the two vectors."""
         return 1.0 - self.alike(said, changed)
+
+    def aim(self, said: Any, read: Traced) -> Aim:
+        """The cosine with what was said, which is held fixed: what `swayed` takes from one."""
+        return Aim((np.arange(said.shape[1]),), said[0].astype(np.float32))
 
     def drift(self, one: Any, other: Any) -> float:
         """The largest 1 − cosine."""

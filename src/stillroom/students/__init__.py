@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from stillroom.core.names import Names
     from stillroom.core.words import Words
-    from stillroom.runtime.encoders import Encoder
+    from stillroom.runtime.encoders import Encoder, Trace
     from stillroom.runtime.runners import Runner
     from stillroom.teachers import LoadedTeacher
 
@@ -94,21 +94,21 @@ class Network(Protocol):
 @final
 @dataclass(frozen=True)
 class Inside:
-    """A network that answers once for a text, as somebody sees it who looks for what each of its tokens does."""
+    """A network as somebody sees it who looks for what each token of a text does to its answer."""
 
     answer: Callable[[Tensor, Tensor], Tensor]
-    """Logits from `(ids, mask)`, as `Network.module` gives them."""
+    """What it puts out for `(ids, mask)`, `[batch, …, outputs]`, as `Shape.aim` wants it."""
     inlet: nn.Module
     """Where the vectors of a text's tokens come out, `[batch, length, width]`; what comes out may be replaced."""
-    read: Callable[[str], tuple[Ids, NDArray[np.int32]]]
-    """The ids of a text, and the characters of each token, `[tokens, 2]`; of one that was added, none."""
-    blank: int | None
-    """The id of padding; None: padding has a vector of zeros."""
+    read: Trace
+    """How it reads a text."""
+    blank: Tensor
+    """The vector of a token that says nothing, `[width]`, or one number for all of it."""
 
 
 @runtime_checkable
-class Transparent(Network, Protocol):
-    """A network that can be looked into."""
+class Transparent(Protocol):
+    """Who has a network that can be looked into."""
 
     def inside(self) -> Inside | None:
         """What is to be seen there; None: its answers come of more than the vectors of tokens."""

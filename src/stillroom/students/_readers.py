@@ -18,7 +18,6 @@ from stillroom.core import seeds
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.cased import WAYS, Cased
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.runtime.encoders.tokens import Tokens
 from stillroom.students import Ids, Inside, _optimizers
 from stillroom.students._vocabulary import ENCODER
 from stillroom.tasks import Task
@@ -180,12 +179,10 @@ class ReaderNetwork:
     def _read(self) -> ReadWords:
         return self.encoder.open_words(self._tokenizer.parent)
 
-    def inside(self) -> Inside | None:
-        """From the weighted vectors of its tokens on; None where it reads capitals beside them."""
-        if not isinstance(self.encoder, Tokens):
-            return None
+    def inside(self) -> Inside:
+        """From the weighted vectors of its tokens on, and of how these are written; padding has zeros."""
         written = self._tokenizer.read_text(encoding="utf-8")
-        return Inside(self.module, self.module.tables, self.encoder.read_places(written), None)
+        return Inside(self.module, self.module.tables, self.encoder.trace(written), torch.zeros(1))
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]

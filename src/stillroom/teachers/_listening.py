@@ -89,6 +89,16 @@ def _heard(inner: Any, layers: set[int]) -> Iterator[dict[int, Tensor]]:
             one.remove()
 
 
+def blank(inner: Any) -> Tensor:
+    """The vector of padding, as a network of `transformers` has it; of one without any, zeros."""
+    import torch
+
+    padding = getattr(inner.config, "pad_token_id", None)
+    with torch.no_grad():
+        found: Tensor = torch.zeros(1) if padding is None else inner.get_input_embeddings()(torch.tensor(padding))
+    return found
+
+
 def stack(inner: Any) -> tuple[nn.Module, str]:
     """The module that holds the list of layers, and the list's name: the one list as long as the config says.
 

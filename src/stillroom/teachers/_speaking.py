@@ -14,9 +14,12 @@ from stillroom.core import artifact, batches, objects, seeds, signals, token_byt
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import Inside
 from stillroom.teachers import Identity, Precision, _pretrained
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stillroom.shapes.causal import Causal
     from stillroom.students import Ids
     from stillroom.tasks import Task
@@ -48,7 +51,8 @@ class LanguageModel:
         # It writes only where that is learned from, and then keeps room for it.
         self._writes = self._form.further if self._form.learns == "written" else 0
         room = int(network.config.max_position_embeddings) - self._writes
-        self._read = Tokens(special=True, max_tokens=max(2, room)).read_each(tokenizer)
+        self._encoder = Tokens(special=True, max_tokens=max(2, room))
+        self._read = self._encoder.read_each(tokenizer)
         self._spell = Tokenizer.from_str(tokenizer)
         self._sizes = _sizes(tokenizer, outputs=len(network.get_input_embeddings().weight))
 
@@ -99,6 +103,10 @@ class LanguageModel:
         """The model in fp32."""
         return self._networks["fp32"]
 
+    def inside(self) -> Inside:
+        """The model, to be looked into."""
+        return inside(self.network(), self._tokenizer, self._encoder)
+
     def tokenizer_json(self) -> str:
         """Its tokenizer, with the token that each text begins with."""
         return self._tokenizer
@@ -109,6 +117,25 @@ class LanguageModel:
 
             self._networks[precision] = copy.deepcopy(self.network()).to(torch.bfloat16)
         return self._networks[precision]
+
+
+def inside(network: Any, tokenizer: str, encoder: Tokens) -> Inside:
+    """A model, to be looked into: logarithms of probabilities, which say the same whatever is added to its logits.
+
+    The token that says nothing is the one that every text begins with.
+    """
+    import torch
+
+    begins = encoder.trace(tokenizer)("").ids[0]
+    table = network.get_input_embeddings()
+
+    def answer(ids: Tensor, mask: Tensor) -> Tensor:
+        logits = network(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+        return torch.log_softmax(logits, dim=-1)
+
+    with torch.no_grad():
+        blank = table(torch.tensor(begins))
+    return Inside(answer, table, encoder.trace_each(tokenizer), blank)
 
 
 def go_on(

@@ -15,6 +15,7 @@ from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.progress import Report
 from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import Inside
 from stillroom.tasks import Task
 from stillroom.teachers import (
     Desk,
@@ -30,6 +31,8 @@ from stillroom.teachers import (
 from stillroom.teachers._fitting import Fit
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stillroom.corpus import Learnable
     from stillroom.runtime.encoders import Encode, ReadWords
 
@@ -187,6 +190,16 @@ class Checkpoint:
     def network(self) -> Any:
         """The classifier in fp32."""
         return self._networks["fp32"]
+
+    def inside(self) -> Inside:
+        """The classifier, to be looked into."""
+        network = self.network()
+
+        def answer(ids: Tensor, mask: Tensor) -> Tensor:
+            return _listening.listen(network, ids, mask, signals.LOGITS)["logits"]
+
+        return Inside(answer, network.get_input_embeddings(), self._encoder.trace(self.tokenizer_json()),
+                      _listening.blank(network))  # fmt: skip
 
     def tokenizer_json(self) -> str:
         """The tokenizer, without truncation and padding, which are not its own."""

@@ -17,14 +17,17 @@ from stillroom.core import artifact, batches, signals
 from stillroom.core.artifact import Draft
 from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.core.progress import Report
+from stillroom.runtime.encoders import Encode
 from stillroom.runtime.encoders.tokens import Tokens
+from stillroom.students import Inside
 from stillroom.tasks import Task
-from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher, _pretrained
+from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher, _listening, _pretrained
 from stillroom.teachers._fitting import Fit
 from stillroom.teachers._vectors import found_turn, turned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer as Model
+    from torch import Tensor
 
     from stillroom.corpus import Learnable
 
@@ -140,10 +143,13 @@ class Embedder:
             answers="embedding",
         )
 
+    @property
+    def _encoder(self) -> Tokens:
+        return Tokens(special=True, max_tokens=self._models["fp32"].max_seq_length)
+
     @cached_property
-    def _lengths(self) -> Any:
-        longest = self._models["fp32"].max_seq_length
-        return Tokens(special=True, max_tokens=longest).read(self.tokenizer_json())
+    def _lengths(self) -> Encode:
+        return self._encoder.read(self.tokenizer_json())
 
     def ask(
         self,
@@ -170,6 +176,24 @@ class Embedder:
         model = self._models["fp32"]
         inner = model[0].auto_model
         return inner if model.max_seq_length is None else _pretrained.shortened(inner, model.max_seq_length)
+
+    def inside(self) -> Inside | None:
+        """The model, to be looked into; None where it begins with no transformer."""
+        import torch
+        from torch.nn.functional import normalize
+
+        model = self._models["fp32"]
+        inner = getattr(model[0], "auto_model", None)
+        if inner is None:
+            return None
+        turn = None if self._turn is None else torch.from_numpy(self._turn)
+
+        def answer(ids: Tensor, mask: Tensor) -> Tensor:
+            vectors = model({"input_ids": ids, "attention_mask": mask.long()})["sentence_embedding"]
+            return normalize(vectors if turn is None else vectors @ turn.T, dim=-1)
+
+        return Inside(answer, inner.get_input_embeddings(), self._encoder.trace(self.tokenizer_json()),
+                      _listening.blank(inner))  # fmt: skip
 
     def tokenizer_json(self) -> str:
         """Its tokenizer, without truncation and padding, which are not its own."""

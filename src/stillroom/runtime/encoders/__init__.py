@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stillroom.core import scripted
 from stillroom.core.plugins import Member
 from stillroom.core.scripted import Scripted
-from stillroom.core.words import Words
+from stillroom.core.words import Traced, Words
 
 Ids = NDArray[np.int32]
 #: Texts to the ids of each.
@@ -21,6 +21,8 @@ Encode = Callable[[Sequence[str]], list[Ids]]
 EncodeChunks = Callable[[Sequence[str]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 #: Texts to the ids of each, and their words.
 ReadWords = Callable[[Sequence[str]], tuple[list[Ids], Words]]
+#: A text to its ids, and where in it they and its words stand.
+Trace = Callable[[str], Traced]
 #: Texts to how many characters (code points) of each are read, from its beginning.
 Reach = Callable[[Sequence[str]], list[int]]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer
 
 from stillroom.core.scripted import Scripted
-from stillroom.core.words import Words
-from stillroom.runtime.encoders import Encode, Ids, Reach, ReadWords, WordEncoder
+from stillroom.core.words import Traced, Words
+from stillroom.runtime.encoders import Encode, Ids, Reach, ReadWords, Trace, WordEncoder
 from stillroom.runtime.encoders.tokens import FILE, Tokens, words_of
 
 #: How a token can be written: without capitals, with one at its start, in capitals alone, with some inside.
@@ -48,21 +49,32 @@ class Cased(WordEncoder):
     def open_words(self, folder: Path) -> ReadWords:
         """The same with the words that the tokens make."""
         tokenizer = self.tokens.ready(Tokenizer.from_file(str(folder / FILE)))
-        nothing = np.array([self.tokens.unknown], dtype=np.int32)
 
         def read(texts: Sequence[str]) -> tuple[list[Ids], Words]:
             found = tokenizer.encode_batch(list(texts), add_special_tokens=self.tokens.special)
-            ids = []
-            for text, one in zip(texts, found, strict=True):
-                plain = np.array(one.ids, dtype=np.int32)
-                if text == text.lower():  # most texts of some sources: nothing to look at
-                    ids.append(plain if len(plain) else nothing)
-                    continue
-                ways = np.array([_way(text[start:end]) for start, end in one.offsets], dtype=np.int32)
-                ids.append(plain + np.int32(self.size) * ways if len(plain) else nothing)
-            return ids, words_of(found)
+            return [self._told(text, one.ids, one.offsets) for text, one in zip(texts, found, strict=True)], words_of(
+                found
+            )
 
         return read
+
+    def trace(self, written: str) -> Trace:
+        """The same for one text, for a tokenizer as `tokenizer.json` would hold it, with where each token stands."""
+        plain = self.tokens.trace(written)
+
+        def trace(text: str) -> Traced:
+            found = plain(text)
+            return replace(found, ids=self._told(text, found.ids, found.places))
+
+        return trace
+
+    def _told(self, text: str, ids: Sequence[int] | Ids, places: Any) -> Ids:
+        """Ids that also tell how their tokens are written."""
+        plain = np.array(ids if len(ids) else [self.tokens.unknown], dtype=np.int32)
+        if text == text.lower():  # most texts of some sources: nothing to look at
+            return plain
+        ways = np.array([_way(text[start:end]) for start, end in places] or [0], dtype=np.int32)
+        return plain + np.int32(self.size) * ways
 
 
 def _way(written: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, final
@@ -15,8 +16,18 @@ from tokenizers import Encoding, Tokenizer
 
 from stillroom.core import scripted, token_bytes
 from stillroom.core.scripted import Scripted
-from stillroom.core.words import Words
-from stillroom.runtime.encoders import Encode, EncodeChunks, Ids, Reach, ReadWords, WordEncoder, _characters, whole
+from stillroom.core.words import Traced, Words
+from stillroom.runtime.encoders import (
+    Encode,
+    EncodeChunks,
+    Ids,
+    Reach,
+    ReadWords,
+    Trace,
+    WordEncoder,
+    _characters,
+    whole,
+)
 
 FILE = "tokenizer.json"
 CHARACTERS = "characters.json"
@@ -73,17 +84,16 @@ class Tokens(WordEncoder):
 
         return read
 
-    def read_places(self, written: str) -> Callable[[str], tuple[Ids, NDArray[np.int32]]]:
-        """The same for one text, with the characters of each token, `[tokens, 2]`; of one that was added, none."""
+    def trace(self, written: str) -> Trace:
+        """The same for one text, with where each token stands too."""
         tokenizer = self.ready(Tokenizer.from_str(written))
 
-        def read(text: str) -> tuple[Ids, NDArray[np.int32]]:
+        def trace(text: str) -> Traced:
             found = tokenizer.encode(text, add_special_tokens=self.special)
-            if not found.ids:
-                return np.array([self.unknown], dtype=np.int32), np.zeros((1, 2), dtype=np.int32)
-            return np.array(found.ids, dtype=np.int32), np.array(found.offsets, dtype=np.int32)
+            ids = np.array(found.ids or [self.unknown], dtype=np.int32)
+            return Traced(ids, np.array(found.offsets or [(0, 0)], dtype=np.int32), words_of([found]))
 
-        return read
+        return trace
 
     def read_each(self, written: str) -> ReadWords:
         """The same where each token is to be told by the one before it: a word each, but for the first of a text.
@@ -104,6 +114,11 @@ class Tokens(WordEncoder):
             return ids, Words(inside, np.concatenate([nothing, *places]), counts)
 
         return read
+
+    def trace_each(self, written: str) -> Trace:
+        """The same for one text, with the characters that each token stands at too."""
+        trace, read = self.trace(written), self.read_each(written)
+        return lambda text: replace(trace(text), words=read([text])[1])
 
     def open_reach(self, folder: Path) -> Reach:
         """Of a text that is cut, up to the end of its last token that is kept."""

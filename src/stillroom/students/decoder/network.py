@@ -15,7 +15,7 @@ from stillroom.core.names import FILE, Names
 from stillroom.core.words import Words
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.encoders.tokens import Tokens
-from stillroom.students import Ids
+from stillroom.students import Ids, Inside
 from stillroom.students.decoder import vocabulary
 from stillroom.students.transformer import network as transformer
 from stillroom.students.transformer import survey
@@ -90,6 +90,10 @@ class DecoderNetwork:
     ) -> dict[str, Tensor]:
         """Logits over the vocabulary."""
         return {self.form.answer: self.module(ids, mask)}
+
+    def inside(self) -> Inside:
+        """From the vectors of its tokens on."""
+        return _speaking.inside(self.module.inner, self.tokenizer, self.encoder)
 
     def go_on(self, texts: Sequence[str], *, most: int, temperature: float, seed: int) -> list[str]:
         """What it writes behind each text; of one that leaves no room for that, it reads only the beginning."""

@@ -173,7 +173,7 @@ class StaticNetwork:
         """From the rows of its tokens on; None in training, and where n-grams are scored beside them."""
         if not isinstance(self.module, Folded) or not isinstance(self.encoder, Tokens):
             return None
-        return Inside(self.module, self.module.inlet, self.encoder.read_places(self._tokenizer), None)
+        return Inside(self.module, self.module.inlet, self.encoder.trace(self._tokenizer), torch.zeros(1))
 
     def tell(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]

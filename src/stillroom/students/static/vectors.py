@@ -17,7 +17,7 @@ from torch.nn.functional import embedding, embedding_bag, normalize
 
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
 from stillroom.runtime.runners.static_vectors import FILE
-from stillroom.students import Ids, _optimizers
+from stillroom.students import Ids, Inside, _optimizers
 from stillroom.students._vectors import VectorNetwork
 from stillroom.students._vocabulary import ENCODER
 
@@ -86,12 +86,13 @@ class Folded(nn.Module):
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.rows = nn.Parameter(weights["rows"].float())
+        self.inlet = nn.Identity()  # where the rows of tokens can be seen
 
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch width"]:
         """Vectors of length one."""
-        total = (self.rows[ids] * mask.to(self.rows.dtype).unsqueeze(-1)).sum(dim=1)
+        total = (self.inlet(self.rows[ids]) * mask.to(self.rows.dtype).unsqueeze(-1)).sum(dim=1)
         return normalize(total, dim=-1)
 
 
@@ -110,6 +111,16 @@ class StaticVectorNetwork(VectorNetwork[Growing | Folded]):
         from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
         return [StaticEmbedding(Tokenizer.from_str(self.tokenizer), embedding_weights=self.rows()), Normalize()]
+
+    def inside(self) -> Inside | None:
+        """From the rows of its tokens on; None in training. What says nothing is the mean row.
+
+        Zeros would not do: a sum of rows points where it points however short it is, and zeros point nowhere.
+        """
+        if not isinstance(self.module, Folded):
+            return None
+        blank = self.module.rows.detach().mean(dim=0)
+        return Inside(self.module, self.module.inlet, self.encoder.trace(self.tokenizer), blank)
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The map, the tables."""

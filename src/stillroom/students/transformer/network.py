@@ -83,8 +83,8 @@ class TransformerNetwork:
     def inside(self) -> Inside:
         """From the vectors of its tokens on, before their positions are added."""
         inner = self.module.inner
-        padding = getattr(inner.config, "pad_token_id", None)
-        return Inside(self.module, inner.get_input_embeddings(), self.encoder.read_places(self._tokenizer), padding)
+        return Inside(self.module, inner.get_input_embeddings(), self.encoder.trace(self._tokenizer),
+                      _listening.blank(inner))  # fmt: skip
 
     def pieces(self) -> list[exits.Piece]:
         """Cut after each layer with an exit."""

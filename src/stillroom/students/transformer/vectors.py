@@ -17,10 +17,10 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from stillroom.runtime.encoders.tokens import FILE as TOKENIZER
-from stillroom.students import Ids, _bridge
+from stillroom.students import Ids, Inside, _bridge
 from stillroom.students._vectors import VectorNetwork
 from stillroom.students.transformer import network, pruning, shape
-from stillroom.teachers import _pretrained
+from stillroom.teachers import _listening, _pretrained
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -57,6 +57,12 @@ class TransformerVectorNetwork(VectorNetwork[Mean]):
     def __init__(self, module: Mean, tokenizer: str, cut: Mapping[str, int] | None = None) -> None:
         super().__init__(module, tokenizer, network.encoder(module.inner))
         self._cut = dict(cut or {})
+
+    def inside(self) -> Inside:
+        """From the vectors of its tokens on, before their positions are added."""
+        inner = self.module.inner
+        return Inside(self.module, inner.get_input_embeddings(), self.encoder.trace(self.tokenizer),
+                      _listening.blank(inner))  # fmt: skip
 
     def strata(self) -> list[list[nn.Parameter]]:
         """The map, the layers from the last to the first, what stands below them."""
