@@ -259,7 +259,7 @@ def test_longer_texts_are_in_no_lower_bucket(text: str) -> None:
 
 def test_what_a_queue_makes_wait_is_learned_from_what_it_did() -> None:
     rng = np.random.default_rng(0)
-    waits = Waits()
+    waits = Waits(most=1.0)
     assert waits.expected(0.05) == 0.05
     for expected in rng.uniform(0, 0.1, size=400):
         waits.learn(expected, 1.5 * expected + 0.004 + rng.normal(0, 0.001))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -28,7 +29,7 @@ class House:
     """A server in this process, whose room can be set."""
 
     def __init__(self, folder: Path) -> None:
-        found = app.make(serving(folder, origins=("https://example.org",)))
+        found = app.make(serving(folder, origins=("https://example.org",), limits={"header_seconds": 1.0}))
         assert isinstance(found, Gate)
         self.room = found._room
         listening = socket.create_server(("127.0.0.1", 0))
@@ -81,7 +82,9 @@ def test_it_is_told_in_the_words_of_each_protocol(full: House) -> None:
 def test_who_only_looks_is_let_in(full: House) -> None:
     assert httpx.get(f"{full.at}/health").status_code == 200
     assert httpx.post(f"{full.at}/predict", content=ASKED).status_code == 429
-    assert 'stillroom_shed_total{code="door"}' in httpx.get(f"{full.at}/metrics").text
+    told = httpx.get(f"{full.at}/metrics").text
+    assert 'stillroom_shed_total{code="door"}' in told
+    assert 'stillroom_requests_total{path="/predict",status="429"}' in told
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,33 @@ def test_a_body_that_comes_later_is_passed_over(full: House) -> None:
         assert line.recv(65536).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("ask", [b"GET /health", b"POST /predict"])
+def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for_long(full: House, ask: bytes) -> None:
+    """However it drips: else each drop would begin a time of its own, or end the only one there is."""
+    with socket.create_connection(("127.0.0.1", full.port), timeout=0.2) as line:
+        line.sendall(ask + b" HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\n\r\n")
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < begun + 20:
+                line.sendall(b"x")
+                with contextlib.suppress(TimeoutError):
+                    if line.recv(65536) == b"":
+                        break
+    assert time.monotonic() < begun + 15
+
+
+def test_who_only_looks_on_a_line_too_many_is_answered_and_let_go(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\nconnections = 1\n", encoding="utf-8")
+    with (
+        served(folder, "--config", str(config), log=tmp_path / "log") as server,
+        httpx.Client(base_url=server.at) as other,
+    ):
+        other.get("/health")
+        found = httpx.get(f"{server.at}/health")
+        assert (found.status_code, found.headers["connection"]) == (200, "close")
+
+
 def test_one_behind_another_on_a_line_waits_for_it(house: House) -> None:
     """Or it would be answered before it."""
     one = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 15\r\n\r\n" + ASKED
@@ -144,23 +174,40 @@ def test_lines_beyond_those_that_may_be_open_get_a_refusal_and_the_others_their_
 
 
 def test_room_is_what_the_waits_leave() -> None:
-    room = Room(deadline_s=1.0, most=1000)
+    now = 0.0
+    room = Room(deadline_s=1.0, most=1000, clock=lambda: now)
     assert room.admits(999)
     assert not room.admits(1000)
-    room.waited(0.2, inside=200)  # twice as long as anybody should: there is room for half of them
-    assert room.places == pytest.approx(100)
-    assert not room.admits(100)
-    room.waited(0.15, inside=20)
-    assert room.places >= 16  # a stop that no crowd has made does not shut the door
+    room.waited(3.0, inside=1)  # a stop that no crowd has made hardly narrows it
+    assert room.places > 900
+    for inside in range(150, 201):  # a crowd, of which the last waits twice as long as anybody should
+        room.waited(0.2, inside=inside)
+    assert 75 < room.places < 110
+    assert not room.admits(110)
+    for _ in range(1000):
+        room.waited(10.0, inside=20)
+    assert room.places == pytest.approx(16)
     for _ in range(100):
         room.waited(0.07, inside=10)  # neither long nor short
-    before = room.places
+    assert room.places == pytest.approx(16)
     for _ in range(100):
         room.waited(0.001, inside=10)
-    assert room.places == pytest.approx(before + 3)
+    assert room.places == pytest.approx(19)
     for _ in range(100_000):
         room.waited(0.001, inside=10)
     assert room.places == 1000
+
+
+def test_those_who_wait_for_something_else_do_not_shut_the_door_for_ever() -> None:
+    now = 0.0
+    room = Room(deadline_s=1.0, most=1000, clock=lambda: now)
+    for _ in range(1000):
+        room.waited(1.0, inside=16)
+    assert not room.admits(21)  # as many wait for a teacher, and nobody else is let in whose wait would tell
+    now = 1.5
+    assert not room.admits(21)  # as wide as it has become now
+    now = 3.0
+    assert room.admits(21)
 
 
 def test_many_who_come_at_once_are_let_in_at_one_turn(house: House) -> None:

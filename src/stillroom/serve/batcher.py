@@ -85,7 +85,7 @@ class Batcher:
         self._bucket: Callable[[str], int] = bucket if by_length else _one_bucket
         self._observe, self._clock = observe, clock
         self.costs = Costs(most=_MOST_TEXTS)
-        self._waits = Waits()
+        self._waits = Waits(most=2 * deadline_s)
         self._queues: dict[int, list[tuple[float, int, Job, int]]] = {}
         self._order = 0
         self._small = 0.0  # seconds of work of jobs of one text, all of them due
@@ -240,6 +240,8 @@ class Batcher:
         begun = time.perf_counter()
         try:
             found = self._answer(texts)
+            if len(found) != len(texts):
+                raise RuntimeError(f"{len(found)} answers to {len(texts)} texts")
         except Exception as error:  # whatever a runner says of a text it can't read: its request is told
             found = [error] if len(texts) == 1 else [self._alone(one) for one in texts]
         return found, time.perf_counter() - begun

@@ -53,14 +53,15 @@ class Waits:
     takes its time as well. Neither is seen where batches are timed.
     """
 
-    def __init__(self) -> None:
-        self._line = _Line()
+    def __init__(self, *, most: float) -> None:
+        """`most`: seconds beyond which a wait says that something stood still, and no more."""
+        self._line, self._most = _Line(), most
         self._slope, self._height = 1.0, 0.0
 
     def learn(self, expected: float, seconds: float) -> None:
         """A request was answered, or too late to be."""
         line = self._line
-        line.add(expected, seconds)
+        line.add(expected, min(seconds, self._most))
         # Where requests hardly wait, all expect about the same, and a slope is little more than chance.
         self._slope = min(max(line.fit[0], 1.0), _STEEPEST)
         self._height = max((line.seconds - self._slope * line.n) / line.points, 0.0)

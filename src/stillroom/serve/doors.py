@@ -37,7 +37,7 @@ class House:
     """What stands behind all doors of a process."""
 
     head_seconds: float
-    """Within which a head has to be there."""
+    """Within which a head has to be there, and what is left of a body that nobody reads."""
     connections: int
     """So many may be open; on a further one one request is answered, with a refusal."""
     room: Room
@@ -56,7 +56,7 @@ class Door(HttpToolsProtocol):
         """Begin to wait for the first head."""
         super().connection_made(transport)
         self._house: House = self.app_state[HOUSE]
-        self._bytes, self._inside, self._away = 0, False, False
+        self._bytes, self._inside, self._away, self._whole = 0, False, False, True
         # Those that are open already are let be: were all refused while one is too many, nobody would be answered.
         self._surplus = len(self.connections) > self._house.connections
         self._limit: asyncio.TimerHandle | None = None
@@ -67,14 +67,11 @@ class Door(HttpToolsProtocol):
         super().data_received(data)
         if self._inside and self._limit is None:
             self._wait()
-        if self._away and self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._rest()
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._bytes, self._inside, self._away = 0, True, False
+        self._bytes, self._inside, self._away, self._whole = 0, True, False, False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -99,6 +96,8 @@ class Door(HttpToolsProtocol):
                 return
             self.scope[ARRIVED] = time.perf_counter()  # type: ignore[literal-required]  # ours
         super().on_headers_complete()
+        if self._surplus:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Some of the body."""
@@ -107,8 +106,15 @@ class Door(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of it."""
+        self._whole = True
+        self._stop_waiting()
         if not self._away:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is out. What is left of a body that nobody read has to come in time too."""
+        super().on_response_complete()
+        self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more."""
@@ -121,6 +127,18 @@ class Door(HttpToolsProtocol):
             self.loop.call_later(_GRACE_SECONDS, self._close_idle)
         else:
             super().shutdown()
+
+    def _rest(self) -> None:
+        """Nothing is done on this line: then it is closed some time, and no byte that comes puts that off for ever."""
+        if self._limit is not None or self.transport.is_closing():
+            return
+        if self._away or self.cycle is None or self.cycle.response_complete:
+            if not self._whole:
+                self._wait()
+            elif self.timeout_keep_alive_task is None:
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
 
     def _full(self) -> bool:
         """Whether there is no room for a request. What only looks (health, meters) is always let in."""

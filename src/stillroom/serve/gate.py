@@ -121,7 +121,7 @@ class Gate:
 
     def busy(self, path: str, headers: Mapping[bytes, bytes], *, close: bool) -> bytes:
         """The whole answer to a request that there is no room for: so cheap that there is time for others."""
-        self._service.meters.shed("door")
+        self._service.meters.turned_away(self._routes.at(path) or _OTHER)
         head, body = self._busy[self._surface(path)]
         _, own = self._own(headers)
         if close and not self._service.draining:

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 _MOST = 256  # at a turn of the loop
+_MOST_EACH = 4  # of several processes: or the first to look would get a crowd for itself
 
 
 @final
@@ -33,20 +34,21 @@ class Host(uvicorn.Server):
         loop = asyncio.get_running_loop()
         # A second look at the same door: the loop has the first.
         self._doors = [one.dup() for one in sockets or ()]
+        most = _MOST if self.config.workers == 1 else _MOST_EACH
         for one in self._doors:
-            loop.add_reader(one, self._open, one)
+            loop.add_reader(one, self._open, one, most)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who waits, and with the next step shut the door; between the two nothing else is done."""
         loop = asyncio.get_running_loop()
         for one in self._doors:
             loop.remove_reader(one)
-            self._open(one, most=None)
+            self._open(one, None)
             one.close()
         await super().shutdown(sockets)
         await asyncio.gather(*self._entering, return_exceptions=True)
 
-    def _open(self, door: socket.socket, most: int | None = _MOST) -> None:
+    def _open(self, door: socket.socket, most: int | None) -> None:
         loop = asyncio.get_running_loop()
         for line in islice(_waiting(door), most):
             task = loop.create_task(self._let_in(line))

@@ -80,6 +80,11 @@ class Meters:
         self._of(self._requests, path, str(status)).inc()
         self._of(self._seconds, path).observe(seconds)
 
+    def turned_away(self, path: str) -> None:
+        """One that there was no room for, before it became one."""
+        self._of(self._requests, path, "429").inc()
+        self._of(self._shed, "door").inc()
+
     def answered(self, model: str, *, texts: int, waited_s: float, took_s: float) -> None:
         """Texts of a request that a student answered."""
         self._of(self._queue, model).observe(waited_s)

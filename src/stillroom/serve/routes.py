@@ -34,13 +34,11 @@ class Routes:
         told: Mapping[str, str] = {}
         some = self._plain.get(address)
         if some is None:
-            for pattern, its in self._patterns.values():
-                if match := pattern.match(address):
-                    some, told = its, match.groupdict()
-                    break
-            else:
+            at, told = self._pattern(address)
+            if at is None:
                 raise refusal(404, "no_such_address", "path", "an address that there is not", "one of /openapi.json",
                               "Correct it.")  # fmt: skip
+            some = self._patterns[at][1]
         found = some.get("GET" if method == "HEAD" else method)
         if found is None:
             fault = refusal(405, "no_such_method", "method", "one that this address has not", " or ".join(sorted(some)),
@@ -48,3 +46,14 @@ class Routes:
             fault.headers["allow"] = ", ".join(sorted(some))
             raise fault
         return found, told
+
+    def at(self, address: str) -> str | None:
+        """The address as it is described; None: there is no such."""
+        return address if address in self._plain else self._pattern(address)[0]
+
+    def _pattern(self, address: str) -> tuple[str | None, Mapping[str, str]]:
+        """The pattern that an address is of, and the names in it."""
+        for at, (pattern, _) in self._patterns.items():
+            if match := pattern.match(address):
+                return at, match.groupdict()
+        return None, {}
