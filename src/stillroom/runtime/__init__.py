@@ -15,7 +15,7 @@ from stillroom.runtime.deferral import Cascade, Decision
 
 if TYPE_CHECKING:
     from stillroom.runtime.encoders import Reach
-    from stillroom.runtime.runners import Pen, Runner
+    from stillroom.runtime.runners import Bounded, Pen, Runner
     from stillroom.shapes import Outputs
     from stillroom.tasks import Task
 
@@ -105,13 +105,49 @@ class Predictor:
             else self._form.with_values(said, self._form.values(said) / self.temperature)
         )
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
+    def predict(self, texts: Sequence[str], *, length: int | Sequence[int | None] | None = None) -> list[Any]:
         """A prediction for each text, in the order of the texts.
 
+        `length`: of how many words each is to be at most, or one such number a text; None: as long as it comes. It
+        holds whole sentences, unless the first is longer: then it is cut there, and says so.
+
         Raises:
-            InputError: not a list of strings.
+            InputError: not a list of strings, or a length of what has none.
         """
-        return self.task.decode(self.calibrated(texts), texts)
+        if length is None:
+            return self.task.decode(self.calibrated(texts), texts)
+        _refuse_unreadable(texts)
+        each = [length] * len(texts) if isinstance(length, int) else list(length)
+        for one in {*each} - {None}:
+            self.check_length(one)
+        within, bounded = self.task.within, self._bounded
+        if within is None or bounded is None:  # then no length was wished of any of them
+            return self.predict(texts)
+        said = self.task.decode(bounded.within(texts, each), texts)
+        return [one if most is None else within(one, most) for one, most in zip(said, each, strict=True)]
+
+    @property
+    def takes_length(self) -> bool:
+        """Whether it can be told how long a prediction is to be."""
+        return self.task.within is not None and self._bounded is not None
+
+    @property
+    def _bounded(self) -> Bounded | None:
+        from stillroom.runtime.runners import Bounded
+
+        return self._serve if isinstance(self._serve, Bounded) else None
+
+    def check_length(self, length: int | None) -> None:
+        """Stop a length that no prediction of it can have.
+
+        Raises:
+            InputError: below one word, or this student takes none.
+        """
+        if length is not None and not self.takes_length:
+            expected = "none: only what summarises takes one"
+            raise InputError(Problem("length", "a length", expected, "Leave it out."))
+        if length is not None and length < 1:
+            raise InputError(Problem("length", f"{length} words", "one or more", "Ask for more."))
 
     def golden_texts(self) -> list[str]:
         """Texts that the bundle was shipped with, together with its answers to them.

@@ -60,6 +60,7 @@ class Lane:
             "task": self.task.kind,
             "labels": list(self.task.names),
             "runner": self.predictor.runner,
+            "takes_length": self.predictor.takes_length,
             "certified": self.predictor.cascade is not None,
             "teacher": self.told.behind.who if self.told.behind else None,
             "price_per_1000": {side: None if one is None else one / 1000 for side, one in self.prices.items()
