@@ -176,6 +176,17 @@ def test_a_stream_ends_in_what_is_wished(client: TestClient) -> None:
     assert [json.loads(one.split("\ndata: ")[1])["text"] for one in short] == [SAID[:22]] * 2
 
 
+def test_what_is_found_in_a_stream_is_counted_once(writer: Path) -> None:
+    rule = {"detector": {"kind": "output", "patterns": ["dogs"]}, "action": "mask"}
+    with TestClient(app.make(serving(writer, guard={"/predict": {"output": [rule]}}))) as client:
+        told = client.post("/predict", json={"text": THINGS[0], "stream": True}).text.strip().split("\n\n")
+        part, whole = [json.loads(one.split("\ndata: ")[1]) for one in told]
+        assert part["text"] == whole["text"] == SAID.replace("Dogs", "[removed]")
+        assert len(whole["flags"]) == 1
+        counted = [one for one in client.get("/metrics").text.splitlines() if one.startswith("stillroom_guard")]
+        assert [one.rpartition(" ")[2] for one in counted if "_total{" in one] == ["1.0"], counted
+
+
 @pytest.mark.parametrize("length", [0, -1, 2.5, "short", True])
 def test_what_is_no_length_is_refused(client: TestClient, length: Any) -> None:
     told = client.post("/predict", json={"model": "writer", "text": "a", "length": length})

@@ -166,7 +166,7 @@ class Service:
         begun = time.perf_counter()
         heard = await lane.escalation.hear([texts[place] for place in asked])
         took_ms = round((time.perf_counter() - begun) * 1e3, 2)
-        price = lane.prices["teacher"]
+        price = lane.prices.teacher
         found = list(own)
         for place, one in zip(asked, heard, strict=True):
             its = own[place]

@@ -8,14 +8,14 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom import runtime
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, StillroomError
-from stillroom.runtime.deferral import Decision
+from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
 from stillroom.serve.escalation import Escalation
 from stillroom.serve.settings import Model, Serving
@@ -38,12 +38,10 @@ class Unknown(Exception):
 class Lane:
     """A student that is being served."""
 
-    def __init__(
-        self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Mapping[str, Any], stamp: Any
-    ) -> None:
+    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Prices, stamp: Any) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
         self.prices = prices
-        """Of a million texts, on either side, and in which currency; None where nobody measured it."""
+        """Of a million texts, on either side."""
         self.escalation: Escalation | None = None
         self.texts = 0
         """That it was asked about."""
@@ -63,15 +61,18 @@ class Lane:
             "takes_length": self.predictor.takes_length,
             "certified": self.predictor.cascade is not None,
             "teacher": self.told.behind.who if self.told.behind else None,
-            "price_per_1000": {side: None if one is None else one / 1000 for side, one in self.prices.items()
-                               if side != "currency"} | {"currency": self.prices["currency"]},
-        }  # fmt: skip
+            "price_per_1000": {
+                side: None if one is None else one / 1000
+                for side, one in (("teacher", self.prices.teacher), ("student", self.prices.student))
+            }
+            | {"currency": self.prices.currency},
+        }
 
     def live_cost(self) -> dict[str, Any]:
         """What its answers have cost so far, teacher's among them, against asking the teacher about everything."""
         escalated = self.escalation.asked if self.escalation else 0
-        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices["currency"]}
-        student, teacher = self.prices["student"], self.prices["teacher"]
+        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices.currency}
+        student, teacher = self.prices.student, self.prices.teacher
         if student is None or teacher is None:
             return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
         paid = self.escalation.spent if self.escalation else 0.0
@@ -157,7 +158,7 @@ class Shelf:
             raise InputError(Problem(f"models.{lane.name}.behind", found, "one that says when it is sure", todo))
         if told.who == "own":
             elder = await asyncio.to_thread(_elder, lane.told.path)
-            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices["teacher"])
+            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -171,7 +172,7 @@ class Shelf:
             said = (await self.find(told.who).batcher.ask(texts))[0]
             return [one.prediction if isinstance(one, Decision) else one for one in said]
 
-        return Escalation(told, ask, price=other.prices["student"])
+        return Escalation(told, ask, price=other.prices.student)
 
     async def _watch(self) -> None:
         while True:
@@ -224,7 +225,7 @@ def _opened(
         observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
-    return Lane(told, predictor, batcher, prices=_prices(told.path), stamp=stamp)
+    return Lane(told, predictor, batcher, prices=_prices(told.path, predictor), stamp=stamp)
 
 
 def _elder(folder: Path) -> Any:
@@ -242,15 +243,13 @@ def _elder(folder: Path) -> Any:
         raise InputError(Problem(str(folder), "no run with a teacher", "one", todo)) from error
 
 
-def _prices(folder: Path) -> Mapping[str, Any]:
-    """What a run measured that either side costs; nothing where it is a bundle alone, or measured nothing."""
-    told: dict[str, Any] = {"teacher": None, "student": None, "currency": ""}
+def _prices(folder: Path, predictor: Predictor) -> Prices:
+    """What a run measured that either side costs; of a bundle alone, what was measured when it was certified."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         key = json.loads((folder / runtime.RUN).read_text(encoding="utf-8"))["stages"]["cost"]["key"]
-        found = json.loads((folder.resolve().parent.parent / "cost" / key / "cost.json").read_text(encoding="utf-8"))
-        told |= {side: found[side]["price_per_million_texts"] for side in ("teacher", "student")}
-        told["currency"] = found["price"]["currency"]
-    return told
+        cost = folder.resolve().parent.parent / "cost" / key / "cost.json"
+        return Prices.measured(json.loads(cost.read_text(encoding="utf-8")))
+    return predictor.cascade.prices if predictor.cascade is not None else Prices()
 
 
 def _stamp(path: Path) -> Any:
