@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import ArtifactError, InputError, Problem
-from stillroom.runtime import deferral
+from stillroom.runtime import deferral, signatures
 from stillroom.runtime.deferral import Cascade, Decision
 
 if TYPE_CHECKING:
@@ -235,25 +235,49 @@ def _refuse_unreadable(texts: Sequence[str]) -> None:
             raise InputError(Problem(f"texts[{place}]", found, "text that UTF-8 can write", todo)) from error
 
 
-def load(folder: str | Path, *, verify: bool = False, runner: str | None = None, threads: int = 1) -> Predictor:
+def load(
+    folder: str | Path,
+    *,
+    verify: bool = False,
+    runner: str | None = None,
+    threads: int = 1,
+    trusted: Collection[str] | None = None,
+) -> Predictor:
     """The student in a bundle's folder, or in the folder of a run, every file checked against the manifest.
 
-    `verify` also checks its answers to the golden inputs. `runner` names another of its runners than the default.
+    `verify` also checks its signature, where it has one, and its answers to the golden inputs. `runner` names another
+    of its runners than the default. `trusted`: the public keys (`signatures.trusted`) of which one has to have signed
+    it.
 
     Raises:
-        ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were.
+        ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were, or whose
+            signature is not its own or none that is trusted.
     """
-    bundle = _bundle(Path(folder))
+    bundle = open_bundle(Path(folder))
+    if verify or trusted is not None:
+        signatures.check(bundle, trusted=trusted)
     predictor = Predictor(bundle, runner=runner, threads=threads)
     if verify:
         predictor.verify()
     return predictor
 
 
-def _bundle(folder: Path) -> artifact.Artifact:
-    if (folder / RUN).is_file():
-        folder = folder.resolve().parent.parent / "bundle" / _key(folder)
-    found = artifact.load(folder)
+def place(folder: Path) -> Path:
+    """Where the bundle of a folder is: there, or where the run in it has it.
+
+    Raises:
+        ArtifactError: a run without a bundle, or whose record can't be read.
+    """
+    return folder.resolve().parent.parent / "bundle" / _key(folder) if (folder / RUN).is_file() else folder
+
+
+def open_bundle(folder: Path) -> artifact.Artifact:
+    """The bundle in a folder, or of the run in it, every file checked against the manifest.
+
+    Raises:
+        ArtifactError: none there, or a damaged one.
+    """
+    found = artifact.load(place(folder))
     if BUNDLE not in found.manifest["files"]:
         expected = "a bundle (or the folder of a run)"
         raise ArtifactError(

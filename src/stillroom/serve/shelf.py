@@ -8,13 +8,14 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom import runtime
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, StillroomError
+from stillroom.runtime import signatures
 from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
 from stillroom.serve.escalation import Escalation
@@ -86,7 +87,9 @@ class Shelf:
     """All students of a server."""
 
     def __init__(self, serving: Serving, *, observe: Callable[[str, int, float], None] | None = None) -> None:
+        """Raises InputError where the file of trusted keys can't be read."""
         self._serving, self._observe = serving, observe
+        self._trusted = signatures.trusted(serving.trust) if serving.trust else None
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
         self._retired: dict[Lane, asyncio.Task[None]] = {}
@@ -142,7 +145,7 @@ class Shelf:
         await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
-        return await asyncio.to_thread(_opened, told, self._serving, self._observe)
+        return await asyncio.to_thread(_opened, told, self._serving, self._observe, trusted=self._trusted)
 
     async def _behind(self, lane: Lane) -> Escalation | None:
         """Who stands behind a student.
@@ -213,9 +216,11 @@ def _opened(
     told: Model,
     serving: Serving,
     observe: Callable[[str, int, float], None] | None,
+    *,
+    trusted: Collection[str] | None,
 ) -> Lane:
     stamp = _stamp(told.path)
-    predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1)
+    predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1, trusted=trusted)
     lanes = serving.cores if predictor.parallel else 1
     batcher = Batcher(
         predictor.decide if predictor.cascade is not None else predictor.predict,
@@ -253,11 +258,14 @@ def _prices(folder: Path, predictor: Predictor) -> Prices:
 
 
 def _stamp(path: Path) -> Any:
-    """What changes when a student does: when its record, that of its certificate, and its manifest were written."""
+    """What changes when a student does: its record, that of its certificate, its manifest, and its signature."""
+    files = [path / name for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST)]
+    with contextlib.suppress(StillroomError):
+        files.append(runtime.place(path) / signatures.FILE)
     found: list[tuple[int, int, int] | None] = []
-    for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST):
+    for file in files:
         try:
-            told = os.stat(path / name)
+            told = os.stat(file)
             found.append((told.st_mtime_ns, told.st_size, told.st_ino))
         except OSError:
             found.append(None)
