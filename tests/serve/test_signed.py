@@ -20,7 +20,7 @@ import stillroom
 from stillroom import runtime
 from stillroom.cli import app as commands
 from stillroom.core import artifact
-from stillroom.core.errors import ArtifactError, InputError, OutsideError
+from stillroom.core.errors import ArtifactError, InputError, MissingExtra, OutsideError
 from stillroom.runtime import signatures
 from stillroom.serve import app
 from stillroom.serve.shelf import Shelf
@@ -129,6 +129,16 @@ def test_a_trusted_name_on_another_signature_helps_nobody(bundle: Path, keys: di
 def test_what_is_no_signature_is_refused(told: str, bundle: Path) -> None:
     (bundle / signatures.FILE).write_text(told, encoding="utf-8")
     with pytest.raises(ArtifactError, match="no signature that can be read"):
+        stillroom.load(bundle, verify=True)
+    stillroom.load(bundle)
+
+
+def test_who_can_not_check_a_signature_is_told_and_does_not_pass_it_over(
+    bundle: Path, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sign(bundle, keys["ours"])
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingExtra, match=r"stillroom\[serve\]"):
         stillroom.load(bundle, verify=True)
     stillroom.load(bundle)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 from collections.abc import Collection
@@ -28,8 +29,11 @@ def new_key(file: Path) -> str:
     Raises:
         OutsideError: there is a file already, or none can be written.
     """
-    serialization, ed25519 = _library(f"{file}")
-    key = ed25519.Ed25519PrivateKey.generate()
+    _see_library(file)
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     artifact.make_folder(file.parent)
     try:
@@ -73,11 +77,12 @@ def check(bundle: Artifact, *, trusted: Collection[str] | None = None) -> None:
     if trusted is not None and _START + _encoded(key) not in trusted:
         todo = "Have it signed by somebody who is trusted, or trust this one too."
         raise ArtifactError(Problem(str(path), "a signature by another key", "one by a key that is trusted", todo))
-    _, ed25519 = _library(f"{path}")
+    _see_library(path)
     from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, _manifest(bundle))
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, _manifest(bundle))
     except (InvalidSignature, ValueError) as error:
         todo = "Don't use it: it is not what was signed. Get it again from who made it."
         raise ArtifactError(
@@ -141,14 +146,15 @@ def _read(path: Path) -> tuple[bytes, bytes]:
 
 
 def _private(file: Path) -> Ed25519PrivateKey:
-    serialization, ed25519 = _library(f"{file}")
+    _see_library(file)
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    try:
+    found: Any = None
+    with contextlib.suppress(OSError, ValueError, TypeError, UnsupportedAlgorithm):  # whose words might hold some of it
         found = serialization.load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):  # what they say might hold some of it
-        found = None
-    if not isinstance(found, ed25519.Ed25519PrivateKey):
+    if not isinstance(found, Ed25519PrivateKey):
         expected = "an Ed25519 key in PEM, without a password"
         todo = "Make one: stillroom sign --new-key FILE"
         raise InputError(Problem(str(file), "no private key that can be read", expected, todo))
@@ -171,10 +177,9 @@ def _decoded(text: str) -> bytes:
         return b""
 
 
-def _library(needed_by: str) -> Any:
+def _see_library(needed_by: Path) -> None:
+    """Say what to install where there is nothing to sign with."""
     try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
+        import cryptography  # noqa: F401
     except ImportError as error:
-        raise missing_extra("serve", package="cryptography", needed_by=needed_by) from error
-    return serialization, ed25519
+        raise missing_extra("serve", package="cryptography", needed_by=str(needed_by)) from error

@@ -76,8 +76,8 @@ async def joined(
              if (text := reading.too_long(lane.predictor, one.prediction, length=length)) is not None}  # fmt: skip
     if again:
         shorter, _ = await ask(lane, list(again.values()), length=length)
-        for place, one in zip(again, shorter, strict=True):
-            found[place] = replace(found[place], prediction=one.prediction)
+        for place, its in zip(again, shorter, strict=True):
+            found[place] = replace(found[place], prediction=its.prediction)
     return found
 
 
