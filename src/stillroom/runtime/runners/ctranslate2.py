@@ -68,8 +68,8 @@ class _Writer:
         wished = [most for most in words if most is not None]
         if self._told.beams > 1 or len(wished) < len(words):
             room = longest
-        else:  # tokens that should do, if what is written has as many a word as its text
-            room = max(len(one) * (most + 3) // max(1, sentences.words(text)) + 1
+        else:  # tokens that should do, if what is written has no more than twice as many a word as its text
+            room = max(2 * len(one) * (most + 2) // max(1, sentences.words(text)) + 1
                        for text, one, most in zip(texts, read, wished, strict=True))  # fmt: skip
         found = self._begun(read, most=min(room, longest))
         if room < longest:
