@@ -54,6 +54,7 @@ from stillroom.cascade.finished import Answered
 from stillroom.core import recipe
 from stillroom.core.progress import silent
 from stillroom.journey import Run
+from stillroom.runtime.deferral import Prices
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = ("banking77", "clinc150", "ag_news_words")
@@ -174,7 +175,7 @@ def certified(run: Run, epsilon: float) -> dict[str, Any]:
             "escalated": taken and taken["escalated"], "paid": taken and taken["paid"]}  # fmt: skip
 
 
-def resampled(rows: Answered, epsilon: float, *, count: int, prices: Mapping[str, Any]) -> dict[str, Any]:
+def resampled(rows: Answered, epsilon: float, *, count: int, prices: Prices) -> dict[str, Any]:
     """In how many resamples of the held-out rows what was certified holds, counted in three ways."""
     holds = dict.fromkeys(("kept_back", "population", "with_replacement"), 0)
     escalated: list[float] = []
@@ -195,7 +196,7 @@ def resampled(rows: Answered, epsilon: float, *, count: int, prices: Mapping[str
             holds[name] += bool((answered & wrong[held]).mean() <= epsilon)
             if name == "kept_back" and taken is not None:
                 escalated.append(float(1 - answered.mean()))
-    own = prices["student"] / prices["teacher"] if prices["teacher"] else None
+    own = prices.student / prices.teacher if prices.teacher and prices.student is not None else None
     ends = np.quantile(escalated, [0.05, 0.5, 0.95]).tolist() if escalated else [None] * 3
     paid = None if own is None or ends[1] is None else ends[1] + own
     return {"resamples": count, "certified": len(escalated), "holds": holds, "rows_each": third,

@@ -50,8 +50,8 @@ def test_every_command_is_held_here() -> None:
     import typer
 
     group: Any = typer.main.get_command(cli.app)
-    assert set(group.commands) == {"check", "run", *STAGES, "predict", "proofread", "lsp", "serve", "keys", "show",
-                                  "doctor", "search", "compare", "cascade", "list", "new"}  # fmt: skip
+    assert set(group.commands) == {"check", "run", *STAGES, "predict", "proofread", "lsp", "serve", "keys", "sign",
+                                  "show", "doctor", "search", "compare", "cascade", "list", "new"}  # fmt: skip
     for name, one in group.commands.items():
         assert one.help, name
         assert any("--json" in option.opts for option in one.params) or name in QUIET

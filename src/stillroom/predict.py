@@ -59,12 +59,17 @@ class Answer:
         return f"{self.reading.prediction.as_line()}\t{beside}{told}"
 
 
-def answers(predictor: Predictor, rows: Iterable[Row | Problem], *, report: Report = silent) -> Iterator[Answer]:
-    """An answer to each row, in their order and as rows come. What is wrong with others is told at the end.
+def answers(
+    predictor: Predictor, rows: Iterable[Row | Problem], *, length: int | None = None, report: Report = silent
+) -> Iterator[Answer]:
+    """An answer to each row, in their order and as rows come, of so many words at most as `length` says.
+
+    What is wrong with other rows is told at the end.
 
     Raises:
-        InputError: some rows could not be read; the others have been answered.
+        InputError: some rows could not be read, the others have been answered; or a length of what has none.
     """
+    predictor.check_length(length)
     problems: list[Problem] = []
     wrong = 0
     meter: Meter | None = None
@@ -75,7 +80,7 @@ def answers(predictor: Predictor, rows: Iterable[Row | Problem], *, report: Repo
                 wrong += 1
                 problems += [one] if len(problems) < _TOLD else []
         asked = [one for one in batch if isinstance(one, Row)]
-        said = reading.read_all(predictor, [one.text for one in asked], at_once=_AT_ONCE)
+        said = reading.read_all(predictor, [one.text for one in asked], length=length, at_once=_AT_ONCE)
         for row, found in zip(asked, said, strict=True):
             yield Answer(row, found)
         if meter or len(batch) == _AT_ONCE:  # few texts are soon done, and nothing need be told

@@ -74,3 +74,31 @@ def test_a_long_space_makes_no_abbreviation_of_a_word() -> None:
         "Then he left.",
         "Dr. Li (cf. Fig. 2) stayed.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "found", "cut"),
+    [
+        ("One two. Three four. Five.", 4, "One two. Three four.", False),
+        ("One two. Three four. Five.", 3, "One two.", False),
+        ("One two three.", 2, "One two", True),
+        ("One two.\nThree.", 3, "One two.\nThree.", False),
+        ("  One two.  ", 2, "  One two.  ", False),
+        ("Dr. No came. He went.", 3, "Dr. No came.", False),
+        ("今日は雨。明日は雪。", 4, "今日は雨。", False),
+        ("今日は雨。", 3, "今日は", True),
+        ("", 1, "", False),
+    ],
+)
+def test_the_first_sentences_that_there_is_room_for(text: str, most: int, found: str, cut: bool) -> None:
+    assert sentences.within(text, most) == (found, cut)
+
+
+@given(text=st.text(alphabet=" ab.!\n中。\u00a0", max_size=60), most=st.integers(1, 12))
+def test_no_more_words_than_are_wished_and_one_where_there_is_one(text: str, most: int) -> None:
+    found, cut = sentences.within(text, most)
+    assert text.startswith(found)
+    assert sentences.words(found) <= most
+    assert bool(sentences.words(found)) == bool(sentences.words(text))
+    assert not cut or sentences.words(found) == most
+    assert sentences.within(found, most)[0] == found

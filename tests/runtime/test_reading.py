@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,10 +39,16 @@ class Reader:
             found.append(words[cast("int", self._words) - 1].end() if cut else len(text))
         return found
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
+    def check_length(self, length: int | None) -> None:
+        assert length is None or self.task.within
+
+    def predict(self, texts: Sequence[str], *, length: Sequence[int | None] | None = None) -> list[Any]:
         self.asked.append(len(texts))
         self.characters += sum(map(len, texts))
-        return [self._said(text[:end]) for text, end in zip(texts, self.reach(texts), strict=True)]
+        said = [self._said(text[:end]) for text, end in zip(texts, self.reach(texts), strict=True)]
+        within = cast("Callable[[Any, int], Any]", self.task.within)
+        each = length or [None] * len(said)
+        return [one if most is None else within(one, most) for one, most in zip(said, each, strict=True)]
 
     def _said(self, text: str) -> Any:
         if isinstance(self.task, Proofreading):
@@ -51,8 +57,18 @@ class Reader:
             ]
             return Proof(tuple(found), SLIP.sub("the", text))
         if isinstance(self.task, TextToText):
-            return TextPrediction(text.upper() if self.task.goal == "translation" else text.split(" ")[0])
+            return TextPrediction(text.upper() if self.task.goal == "translation" else self._summary(text))
         return LabelPrediction(str(len(text.split())), 1.0, {})
+
+    def _summary(self, text: str) -> str:
+        return text.split(" ")[0]
+
+
+class Halver(Reader):
+    """A student that leaves out every other sentence."""
+
+    def _summary(self, text: str) -> str:
+        return " ".join(re.findall(r"\w[^.]*\.", text)[::2])
 
 
 def reader(task: Task, *, words: int | None = None) -> Any:
@@ -116,6 +132,30 @@ def test_a_summary_is_one_of_as_much_as_is_read_at_once() -> None:
     assert (short.prediction.text, short.passages) == ("One", 1)
     long = reading.read(reader(TextToText(goal="summary"), words=4), text)
     assert (long.prediction.text, long.passages, long.cuts) == ("One\n\nThree", 2, ())
+
+
+def test_a_summary_of_summaries_is_no_longer_than_wished() -> None:
+    text = " ".join(f"Number {one} stands here." for one in range(10, 74))
+    student: Any = Halver(TextToText(goal="summary"), words=16)
+    whole = reading.read(student, text)
+    assert len(whole.prediction.text.split()) == 128
+    found = reading.read(student, text, length=9)
+    # Every other one of each four, and of what is left again, until it is read at once.
+    assert found.prediction == TextPrediction("Number 10 stands here. Number 42 stands here.")
+    assert (found.passages, found.cuts) == (whole.passages, whole.cuts) == (16, ())
+    assert reading.read(student, text, length=128) == whole
+    (cut,) = reading.read_all(student, [text], length=3)
+    assert cut.prediction == TextPrediction("Number 10 stands", cut_short=True)
+
+
+def test_what_can_not_be_made_shorter_by_reading_it_again_ends_all_the_same() -> None:
+    class Copier(Reader):
+        def _summary(self, text: str) -> str:
+            return text
+
+    student: Any = Copier(TextToText(goal="summary"), words=4)
+    found = reading.read(student, "One here. Two. Three there and here. Four.", length=4)
+    assert found.prediction == TextPrediction("One here. Two.")
 
 
 def test_a_sentence_without_end_is_parted_and_that_is_told() -> None:

@@ -47,6 +47,31 @@ async def _ask(batcher: Batcher, texts: Sequence[str], **told: Any) -> list[Any]
     return (await batcher.ask(texts, **told))[0]
 
 
+def test_each_answer_is_of_the_length_that_is_wished_of_it() -> None:
+    asked: list[Any] = []
+
+    def answer(texts: list[str], *, length: Sequence[int | None] = ()) -> list[str]:
+        asked.append(length)
+        time.sleep(0.01)
+        if "bad" in texts:
+            raise ValueError
+        return [text[:most] for text, most in zip(texts, length or [None] * len(texts), strict=True)]
+
+    async def several() -> list[list[Any]]:
+        batcher = Batcher(answer, deadline_s=60)
+        batcher.warm(["a"], sizes=[1, 4])
+        found = await asyncio.gather(
+            _ask(batcher, ["first"], lengths=[1]), _ask(batcher, ["second", "third"], lengths=[None, 3]),
+            _ask(batcher, ["fourth"]), _ask(batcher, ["fifth"], lengths=[2]),
+            _ask(batcher, ["bad"], lengths=[1]), return_exceptions=True,
+        )  # fmt: skip
+        await batcher.close(within_s=5)
+        return found[:4]
+
+    assert asyncio.run(several()) == [["f"], ["second", "thi"], ["fourth"], ["fi"]]
+    assert max(map(len, asked)) > 2, "several of them together"
+
+
 @settings(max_examples=25)
 @given(
     requests=st.lists(st.lists(st.text(max_size=200), max_size=12), min_size=1, max_size=12),

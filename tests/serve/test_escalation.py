@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -147,6 +148,45 @@ def test_what_it_is_sure_of_it_answers_itself(certified: Path) -> None:
         assert beside["teacher"]["prediction"]["label"] == Elder(certified).ask(TEXTS[:1])[0].label
         assert beside["teacher"]["price"] > 0
         assert "escalated" not in beside
+
+
+def _streamed(client: TestClient, **body: Any) -> list[tuple[str, dict[str, Any]]]:
+    told = client.post("/predict", json={**body, "stream": True})
+    assert told.status_code == 200
+    events = [one.removeprefix("event: ").split("\ndata: ") for one in told.text.strip().split("\n\n")]
+    return [(name, json.loads(data)) for name, data in events]
+
+
+def _untimed(told: dict[str, Any]) -> dict[str, Any]:
+    teacher = {name: one for name, one in told.get("teacher", {}).items() if name != "ms"}
+    return {**told, "teacher_ms": None, "teacher": teacher}
+
+
+@pytest.mark.parametrize("threshold", [2.0, 0.0])
+@pytest.mark.parametrize("teacher", ["when_unsure", "beside", "never"])
+def test_a_stream_ends_as_the_plain_answer(certified: Path, threshold: float, teacher: str) -> None:
+    with _client(_strict(certified, threshold)) as client:
+        body = {"text": TEXTS[0], "teacher": teacher}
+        (plain,) = client.post("/predict", json=body).json()["predictions"]
+        before = client.get("/models/toy/cost").json()
+        (part, own), (end, told) = _streamed(client, **body)
+        assert (part, end) == ("part", "prediction")
+        assert _untimed(told) == _untimed(plain)
+        assert own["label"] == told.get("student", told)["label"], "a part is what the student says"
+        assert ("student" in told) == (threshold == 2.0 and teacher != "never")
+        after = client.get("/models/toy/cost").json()
+        assert all(after[name] == 2 * before[name] for name in ("texts", "escalated")), "it costs the same"
+
+
+def test_a_bundle_alone_knows_the_prices_it_was_certified_with(certified: Path) -> None:
+    from stillroom import runtime
+
+    run = _strict(certified, 0.0)
+    bundle = runtime.load(run).folder
+    with TestClient(app.make(serving(run))) as client, TestClient(app.make(serving(bundle))) as other:
+        told, alone = (one.get("/models").json()["models"][0]["price_per_1000"] for one in (client, other))
+        assert told == alone
+        assert told["teacher"] > told["student"] > 0
 
 
 def test_without_its_teacher_its_answer_stands_and_says_so(certified: Path, monkeypatch: pytest.MonkeyPatch) -> None:

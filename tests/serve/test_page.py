@@ -37,9 +37,7 @@ window.fetch = async (address, options = {}) => {
   const note = {address, body, texts: body.texts ?? [], given_up: false};
   window.asked.push(note);
   options.signal?.addEventListener("abort", () => { note.given_up = true; });
-  const described = address === "/openapi.json" && window.described;
-  const planted = described ? new Response(JSON.stringify(described))
-    : address === "/predict" ? window.planted?.(body.texts) : null;
+  const planted = address === "/predict" ? window.planted?.(body.texts) : null;
   const found = planted ?? await own(address, options);
   if (!window.changed || !found.ok || address !== "/predict") return found;
   const told = await found.json();
@@ -516,25 +514,21 @@ def test_the_nearest_line_stands_first(visitor: Visitor) -> None:
     assert sorted(visitor.js("return window.asked.flatMap(one => one.texts)")) == sorted(vectors), "each once"
 
 
-def test_a_text_is_as_long_as_it_is_asked_to_be_where_the_server_takes_that(visitor: Visitor) -> None:
+def test_a_summary_is_as_long_as_it_is_asked_to_be_where_the_student_takes_that(visitor: Visitor) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    visitor.open("toy")
-    described = {"components": {"schemas": {"Ask": {"properties": {"length": {"anyOf": [
-        {"enum": ["short", "long"]}, {"type": "null"}]}}}}}}  # fmt: skip
-    _mount(visitor, "text_to_text", "texts => texts.map(one => ({text: one.slice(0, 5)}))")
+    short = "texts => texts.map(one => ({text: one.slice(0, 5), cut_short: true}))"
+    _mount(visitor, "text_to_text", short)
     assert visitor.js("return document.querySelector('#length')") is None
-    visitor.js(f"window.described = {json.dumps(described)}")
-    visitor.await_js(
-        "const {mount} = await import('/page/text_to_text.js');"
-        "const {nodes} = mount({model: {name: 'x', versions: 1}});"
-        "document.querySelector('main').replaceChildren(...nodes)"
-    )
-    visitor.find("#length").send_keys("short")
+    _mount(visitor, "text_to_text", short, takes_length=True)
     visitor.write("A longer text.")
     visitor.chord(Keys.CONTROL, Keys.ENTER)
     assert visitor.wait("document.querySelector('.written')?.textContent") == "A lon"
-    assert visitor.js("return window.asked.at(-1).body.length") == "short"
+    assert "length" not in visitor.js("return window.asked.at(-1).body")
+    visitor.find("#length").send_keys("12")
+    visitor.click("Write")
+    visitor.wait("window.asked.at(-1).body.length === 12 && document.querySelector('.written')")
+    assert "cut inside a sentence" in visitor.js("return document.querySelector('.answer').textContent")
 
 
 def test_a_beginning_is_gone_on_with_again_and_again(visitor: Visitor) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from stillroom import fitness
 from stillroom.core import batches, plugins
+from stillroom.core import sentences as core
 from stillroom.core.errors import MismatchError
 from stillroom.core.recipe import parse
 from stillroom.runtime.runners import Serve
@@ -163,6 +164,29 @@ def test_numpy_picks_what_torch_picks(settings: dict[str, Any], tmp_path: Path, 
         done = subprocess.run([sys.executable, "-c", code], input=json.dumps(job), capture_output=True, text=True,
                               check=True)  # fmt: skip
         assert json.loads(done.stdout) == found.tolist()
+
+
+@pytest.mark.parametrize("unit", ["sentences", "lines"])
+def test_it_picks_the_best_that_there_is_room_for(unit: str, tmp_path: Path, embedder_folder: Path) -> None:
+    student, network = begun(tmp_path, embedder_folder, unit=unit)
+    stirred(network).save(tmp_path)
+    runner = student.runner(tmp_path, texts=[])
+    assert runner is not None
+    serve: Any = runner.open(tmp_path, threads=1)
+    texts = [*DOCUMENTS, *ODD] if unit == "sentences" else ["\n".join(one.split(". ")) for one in DOCUMENTS]
+    best = serve(texts)
+    for most in (3, 12, 40):
+        found = serve.within(texts, [most] * len(texts))
+        for text, own, one in zip(texts, best, found, strict=True):
+            fits = [core.words(text[start:end]) <= most for start, end in core.spans(text, unit=unit)]
+            assert core.words(one) <= most or (not any(fits) and one == own)
+            if core.words(own) <= most:
+                assert own in one, "the best one is among them"
+        assert [serve.within([text], [most])[0] for text in texts] == found.tolist(), "one by one as together"
+    mixed = serve.within(texts, [40, None] * (len(texts) // 2))
+    assert mixed[1::2].tolist() == best[1::2].tolist()
+    assert mixed[::2].tolist() == found[::2].tolist()
+    assert max(map(core.words, found)) > 30
 
 
 def test_what_it_picks_stands_in_the_text_and_in_its_order(tmp_path: Path, embedder_folder: Path) -> None:

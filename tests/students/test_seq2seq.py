@@ -10,7 +10,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from stillroom.core import batches, plugins
+from stillroom.core import batches, plugins, sentences
 from stillroom.core.errors import RecipeError
 from stillroom.students import Student, Writes
 from stillroom.students.seq2seq import network as seq2seq
@@ -231,6 +231,26 @@ class TestServed:
         form = plugins.build("formats", {"kind": "ctranslate2", "beams": 4, "length_penalty": 0.0})
         serve = form.write(taught, tmp_path)[0].open(tmp_path, threads=1)
         assert serve([text for text, _ in PAIRS]).tolist() == [said for _, said in PAIRS]
+
+    @pytest.mark.parametrize("beams", [1, 2])
+    def test_what_is_written_until_it_is_long_enough_begins_like_the_whole(
+        self, beams: int, taught: Writes, folder: Path, tmp_path: Path
+    ) -> None:
+        untaught = begun()[1]  # which writes on and on
+        untaught.module.eval()
+        (tmp_path / "tokenizer.json").write_text((folder / "tokenizer.json").read_text())
+        texts = [text for text, _ in PAIRS] + ODD
+        for place, network in enumerate((taught, untaught)):
+            form = plugins.build("formats", {"kind": "ctranslate2", "quantization": "float32", "beams": beams})
+            network.save(tmp_path / str(place))
+            serve: Any = form.write(network, tmp_path / str(place))[0].open(tmp_path / str(place), threads=1)
+            whole = serve(texts)
+            for lengths in ([1] * len(texts), [place % 5 + 1 for place in range(len(texts))]):
+                found = serve.within(texts, lengths)
+                for all_of_it, length, one in zip(whole, lengths, found, strict=True):
+                    assert sentences.within(one, length) == sentences.within(all_of_it, length)
+            mixed = serve.within(texts, [None, 1] * (len(texts) // 2) + [None] * (len(texts) % 2))
+            assert mixed[::2].tolist() == whole[::2].tolist()
 
     def test_what_is_far_off_is_not_kept(self) -> None:
         from stillroom.formats import Checks

@@ -29,6 +29,7 @@ from stillroom.core.errors import InputError, Problem
 from stillroom.core.progress import Event, Report, silent
 from stillroom.intervals import Interval, not_measurable
 from stillroom.runtime import deferral
+from stillroom.runtime.deferral import Prices
 
 STAGE, FILE, PAGE, ROWS = "cascade", "certified.json", "cascade.html", "rows.json"
 CALIBRATES = 1 / 3
@@ -140,7 +141,7 @@ def _certified(run: Finished, rows: Answered, *, epsilon: float, delta: float) -
         "reason": "",
         "advice": "",
         "holds_for": HOLDS_FOR,
-        "prices": prices,
+        "prices": asdict(prices),
         "steps": [told_of(one, prices) for one in steps],
         "groups": [],
         "calibration": None,
@@ -194,7 +195,7 @@ def _why(steps: Sequence[Step], *, n: int, epsilon: float, delta: float) -> tupl
     return reason, f"About {count:,} test rows more would do, should that share stay."
 
 
-def told_of(one: Step, prices: Mapping[str, Any]) -> dict[str, Any]:
+def told_of(one: Step, prices: Prices) -> dict[str, Any]:
     """A threshold as a program reads it, with what is escalated there and what that costs."""
     escalated = intervals.clopper_pearson(one.n - one.answered, one.n, 0.95)
     return {
@@ -210,9 +211,9 @@ def told_of(one: Step, prices: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def paid(escalated: Interval, prices: Mapping[str, Any]) -> Interval:
+def paid(escalated: Interval, prices: Prices) -> Interval:
     """What is paid of the price of asking the teacher everything: the student always, the teacher where it is asked."""
-    teacher, student = prices["teacher"], prices["student"]
+    teacher, student = prices.teacher, prices.student
     if not teacher or student is None or escalated.value is None:
         return not_measurable(escalated.n, _NO_PRICE)
     own = student / teacher
@@ -245,7 +246,7 @@ def _carrying(run: Finished, found: Artifact, told: Mapping[str, Any]) -> Artifa
     """The run's bundle with threshold and certificate, written where it is not there yet."""
     sureness, confidence = (tuple(told["calibration"][name]) for name in ("sureness", "confidence"))
     cascade = deferral.Cascade(told["threshold"], deferral.Certificate(**told["certificate"]), sureness, confidence,
-                               deferral.Prices(**told["prices"]))  # fmt: skip
+                               Prices(**told["prices"]))  # fmt: skip
 
     def make(draft: Draft) -> None:
         for name in run.bundle.manifest["files"]:

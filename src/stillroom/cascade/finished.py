@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -20,6 +20,7 @@ from stillroom.core.errors import ArtifactError, InputError, MismatchError, Prob
 from stillroom.core.progress import Meter, Report
 from stillroom.core.recipe import Recipe
 from stillroom.corpus import Corpus
+from stillroom.runtime.deferral import Prices
 from stillroom.slices import Slice
 from stillroom.table import TABLE
 from stillroom.transfer_set import TransferSet
@@ -88,13 +89,9 @@ class Finished:
         table = pq.read_table(path)
         return table["id"].to_pylist(), slices.of_columns(table)
 
-    def prices(self) -> Mapping[str, Any]:
-        """What a million texts cost on each side, and in which currency; None where that was not measured."""
-        if self.costs is None:
-            return {"teacher": None, "student": None, "currency": ""}
-        found = self.costs.read_json(cost.FILE)
-        told = {side: found[side]["price_per_million_texts"] for side in ("teacher", "student")}
-        return {**told, "currency": found["price"]["currency"]}
+    def prices(self) -> Prices:
+        """What a million texts cost on each side, where that was measured."""
+        return Prices() if self.costs is None else Prices.measured(self.costs.read_json(cost.FILE))
 
 
 def reopen(folder: Path) -> Finished:

@@ -27,6 +27,7 @@ def predict(
     whole: Annotated[bool, typer.Option("--whole", help="A file is one text, however long.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file to write, whole or not at all; none: stdout.")] = None,
     runner: Annotated[str | None, typer.Option(help="One of the bundle's runners.")] = None,
+    length: Annotated[int | None, typer.Option(help="How many words a summary has at most; as it comes.")] = None,
     verify: Annotated[bool, typer.Option(help="First check the answers to the golden inputs.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object a line, as it comes.")] = False,
     as_json: AsJson = False,
@@ -40,7 +41,7 @@ def predict(
     rows = predictions.given(texts) if texts else predictions.lines(file or ["-"], column=column, whole=whole)
     alone = quiet or as_json or (out is None and sys.stdout.isatty())  # a bar and data would share the screen
     with console.Bars(quiet=alone) as report:
-        found = predictions.answers(predictor, rows, report=report)
+        found = predictions.answers(predictor, rows, length=length, report=report)
         as_written = predictions.as_json if as_json else predictions.as_jsonl if as_jsonl else predictions.as_lines
         predictions.write(as_written(found), out=out, whole=as_json)
 

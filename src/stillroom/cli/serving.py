@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stillroom.cli._app import app
+from stillroom.cli._app import AsJson, app
 
 
 @app.command()
@@ -24,6 +24,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes behind the port; 1.")] = None,
     deadline_ms: Annotated[float | None, typer.Option(help="Within which a request is answered; 2000.")] = None,
     keys: Annotated[Path | None, typer.Option(help="A file of API keys, of `stillroom keys`.")] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="A file of public keys: serve what one of them has signed.")
+    ] = None,
     certificate: Annotated[Path | None, typer.Option(help="For TLS; with --private-key.")] = None,
     private_key: Annotated[Path | None, typer.Option(help="For TLS; with --certificate.")] = None,
     log: Annotated[str | None, typer.Option(help="`troubles` or `all` requests on stderr.")] = None,
@@ -31,8 +34,8 @@ def serve(
     """Serve students over HTTP."""
     from stillroom.serve import server, settings
 
-    given = {"models": models, "host": host, "port": port, "workers": workers, "deadline_ms": deadline_ms,
-             "keys": keys, "certificate": certificate, "private_key": private_key, "log": log}  # fmt: skip
+    given = {"models": models, "host": host, "port": port, "workers": workers, "deadline_ms": deadline_ms, "keys": keys,
+             "trust": trust, "certificate": certificate, "private_key": private_key, "log": log}  # fmt: skip
     server.run(settings.load(config, given))
 
 
@@ -48,3 +51,31 @@ def keys(
     secret, key = rings.make(name, scopes=scope or ["predict"], days=days)
     sys.stderr.write(f"The key, shown this once: {secret}\n")
     sys.stdout.write(key.line() + "\n")
+
+
+@app.command()
+def sign(
+    what: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run, or a bundle.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The file of a private key.")] = None,
+    new_key: Annotated[Path | None, typer.Option(help="A file to write a new private key to.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a bundle; or make a key: its public line for servers that trust it on stdout."""
+    from stillroom import console, runtime
+    from stillroom.runtime import signatures
+
+    if (what is None) != (key is None) or (what is None) == (new_key is None):
+        raise typer.BadParameter("either RUN and --key, or --new-key")
+    if what is None or key is None:
+        line = signatures.new_key(new_key) if new_key else ""
+        if as_json:
+            console.show_json({"file": str(new_key), "trust": line})
+        else:
+            sys.stdout.write(f"{line}\n")
+        return
+    bundle = runtime.open_bundle(what)
+    signer = signatures.sign(bundle, key)
+    if as_json:
+        console.show_json({"bundle": str(bundle.folder), "digest": bundle.digest, "key": signer})
+    else:
+        console.data.print(f"Signed {bundle.folder} by {signer}", markup=False)

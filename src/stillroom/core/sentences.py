@@ -13,6 +13,8 @@ Unit = Literal["sentences", "lines"]
 _LINE = re.compile(r"[^\n\r]+")
 _END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]+[”’」』]*\s*")
 _OPENING = "\"'“‘(["
+# What stands between white space; of Chinese and Japanese, which write none, a character.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff][^\w\s]*|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _LONGEST = 8  # letters of an abbreviation, and what stands before it
 # What ends in a full stop and is followed by a capital all the same.
 _SHORT = re.compile(
@@ -53,6 +55,30 @@ def joined(text: str, places: Iterable[int], *, unit: Unit = "sentences") -> str
     known = spans(text, unit=unit)
     some = [text[start:end] for start, end in (known[place] for place in sorted(places) if place < len(known))]
     return ("\n" if unit == "lines" else " ").join(some)
+
+
+def words(text: str) -> int:
+    """How many words it has: what stands between white space, and of Chinese and Japanese each character."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def within(text: str, most: int) -> tuple[str, bool]:
+    """The first sentences of a text that have so many words together, and whether the last is not a whole one.
+
+    That is so where the first alone is longer: it is cut behind its last word that there is room for.
+    """
+    left, end = most, 0
+    for start, stop in spans(text):
+        left -= words(text[start:stop])
+        if left < 0:
+            break
+        end = stop
+    else:
+        return text, False
+    if end:
+        return text[:end], False
+    last = next(one for number, one in enumerate(_WORD.finditer(text), start=1) if number == most)
+    return text[: last.end()], True
 
 
 def picked(sentences: Sequence[Sequence[Hashable]], target: Sequence[Hashable], *, most: int) -> list[int]:

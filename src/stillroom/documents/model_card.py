@@ -46,7 +46,8 @@ _NOT_SHIPPED = (
     "Scores, losses, speed and what it costs: measured figures are in the report of the run.",
     "Rows of the corpus: the texts of `golden.jsonl` were made up. Whether training text can be drawn out of the "
     "weights was not looked at.",
-    "A signature: `manifest.json` shows that every file is whole, and not who made it.",
+    "A signature: `manifest.json` shows that every file is whole, and not who made it. `stillroom sign` "
+    "says that beside it.",
 )
 
 

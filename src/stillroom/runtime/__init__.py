@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core import artifact, plugins
 from stillroom.core.errors import ArtifactError, InputError, Problem
-from stillroom.runtime import deferral
+from stillroom.runtime import deferral, signatures
 from stillroom.runtime.deferral import Cascade, Decision
 
 if TYPE_CHECKING:
     from stillroom.runtime.encoders import Reach
-    from stillroom.runtime.runners import Pen, Runner
+    from stillroom.runtime.runners import Bounded, Pen, Runner
     from stillroom.shapes import Outputs
     from stillroom.tasks import Task
 
@@ -105,13 +105,49 @@ class Predictor:
             else self._form.with_values(said, self._form.values(said) / self.temperature)
         )
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
+    def predict(self, texts: Sequence[str], *, length: int | Sequence[int | None] | None = None) -> list[Any]:
         """A prediction for each text, in the order of the texts.
 
+        `length`: of how many words each is to be at most, or one such number a text; None: as long as it comes. It
+        holds whole sentences, unless the first is longer: then it is cut there, and says so.
+
         Raises:
-            InputError: not a list of strings.
+            InputError: not a list of strings, or a length of what has none.
         """
-        return self.task.decode(self.calibrated(texts), texts)
+        if length is None:
+            return self.task.decode(self.calibrated(texts), texts)
+        _refuse_unreadable(texts)
+        each = [length] * len(texts) if isinstance(length, int) else list(length)
+        for one in {*each} - {None}:
+            self.check_length(one)
+        within, bounded = self.task.within, self._bounded
+        if within is None or bounded is None:  # then no length was wished of any of them
+            return self.predict(texts)
+        said = self.task.decode(bounded.within(texts, each), texts)
+        return [one if most is None else within(one, most) for one, most in zip(said, each, strict=True)]
+
+    @property
+    def takes_length(self) -> bool:
+        """Whether it can be told how long a prediction is to be."""
+        return self.task.within is not None and self._bounded is not None
+
+    @property
+    def _bounded(self) -> Bounded | None:
+        from stillroom.runtime.runners import Bounded
+
+        return self._serve if isinstance(self._serve, Bounded) else None
+
+    def check_length(self, length: int | None) -> None:
+        """Stop a length that no prediction of it can have.
+
+        Raises:
+            InputError: below one word, or this student takes none.
+        """
+        if length is not None and not self.takes_length:
+            expected = "none: only what summarises takes one"
+            raise InputError(Problem("length", "a length", expected, "Leave it out."))
+        if length is not None and length < 1:
+            raise InputError(Problem("length", f"{length} words", "one or more", "Ask for more."))
 
     def golden_texts(self) -> list[str]:
         """Texts that the bundle was shipped with, together with its answers to them.
@@ -199,25 +235,49 @@ def _refuse_unreadable(texts: Sequence[str]) -> None:
             raise InputError(Problem(f"texts[{place}]", found, "text that UTF-8 can write", todo)) from error
 
 
-def load(folder: str | Path, *, verify: bool = False, runner: str | None = None, threads: int = 1) -> Predictor:
+def load(
+    folder: str | Path,
+    *,
+    verify: bool = False,
+    runner: str | None = None,
+    threads: int = 1,
+    trusted: Collection[str] | None = None,
+) -> Predictor:
     """The student in a bundle's folder, or in the folder of a run, every file checked against the manifest.
 
-    `verify` also checks its answers to the golden inputs. `runner` names another of its runners than the default.
+    `verify` also checks its signature, where it has one, and its answers to the golden inputs. `runner` names another
+    of its runners than the default. `trusted`: the public keys (`signatures.trusted`) of which one has to have signed
+    it.
 
     Raises:
-        ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were.
+        ArtifactError: no bundle there, or a damaged one, or one whose answers are not what they were, or whose
+            signature is not its own or none that is trusted.
     """
-    bundle = _bundle(Path(folder))
+    bundle = open_bundle(Path(folder))
+    if verify or trusted is not None:
+        signatures.check(bundle, trusted=trusted)
     predictor = Predictor(bundle, runner=runner, threads=threads)
     if verify:
         predictor.verify()
     return predictor
 
 
-def _bundle(folder: Path) -> artifact.Artifact:
-    if (folder / RUN).is_file():
-        folder = folder.resolve().parent.parent / "bundle" / _key(folder)
-    found = artifact.load(folder)
+def place(folder: Path) -> Path:
+    """Where the bundle of a folder is: there, or where the run in it has it.
+
+    Raises:
+        ArtifactError: a run without a bundle, or whose record can't be read.
+    """
+    return folder.resolve().parent.parent / "bundle" / _key(folder) if (folder / RUN).is_file() else folder
+
+
+def open_bundle(folder: Path) -> artifact.Artifact:
+    """The bundle in a folder, or of the run in it, every file checked against the manifest.
+
+    Raises:
+        ArtifactError: none there, or a damaged one.
+    """
+    found = artifact.load(place(folder))
     if BUNDLE not in found.manifest["files"]:
         expected = "a bundle (or the folder of a run)"
         raise ArtifactError(

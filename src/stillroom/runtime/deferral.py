@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,15 @@ class Certificate:
 class Prices:
     """What a million texts cost on each side, as the run's cost has it; None: not known."""
 
-    teacher: float | None
-    student: float | None
-    currency: str
+    teacher: float | None = None
+    student: float | None = None
+    currency: str = ""
+
+    @classmethod
+    def measured(cls, cost: Mapping[str, Any]) -> Self:
+        """Those of a cost that was measured."""
+        sides = {side: cost[side]["price_per_million_texts"] for side in ("teacher", "student")}
+        return cls(**sides, currency=cost["price"]["currency"])
 
 
 @final

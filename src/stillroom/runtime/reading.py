@@ -65,23 +65,26 @@ class Reading:
         return {**self.prediction.as_dict(), "cuts": [asdict(one) for one in self.cuts]}
 
 
-def read(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Reading:
-    """The prediction of a text, from those of its passages.
+def read(predictor: Predictor, text: str, *, length: int | None = None, at_once: int = AT_ONCE) -> Reading:
+    """The prediction of a text, from those of its passages, of so many words at most as `length` says.
 
     Raises:
-        InputError: no text that a student can read.
+        InputError: no text that a student can read, or a length of what has none.
     """
-    (found,) = read_all(predictor, [text], at_once=at_once)
+    (found,) = read_all(predictor, [text], length=length, at_once=at_once)
     return found
 
 
-def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ONCE) -> Iterator[Reading]:
+def read_all(
+    predictor: Predictor, texts: Iterable[str], *, length: int | None = None, at_once: int = AT_ONCE
+) -> Iterator[Reading]:
     """The same of many texts, in their order and as they come; passages of several are read together.
 
     Raises:
-        InputError: no text that a student can read.
+        InputError: no text that a student can read, or a length of what has none.
     """
     if predictor.task.passages is None:
+        predictor.check_length(length)
         yield from _wholes(predictor, texts, at_once=at_once)
         return
     kept: dict[int, str] = {}
@@ -91,8 +94,9 @@ def read_all(predictor: Predictor, texts: Iterable[str], *, at_once: int = AT_ON
             kept[owner] = text
             yield owner, text
 
-    for owner, parts in groupby(_parts(predictor, passed(), at_once=at_once), key=lambda one: one[0]):
-        yield _reading(predictor, kept.pop(owner), [one for _, one in parts])
+    told = _parts(predictor, passed(), length=length, at_once=at_once)
+    for owner, parts in groupby(told, key=lambda one: one[0]):
+        yield join(predictor, kept.pop(owner), [one for _, one in parts], length=length)
 
 
 def _wholes(predictor: Predictor, texts: Iterable[str], *, at_once: int) -> Iterator[Reading]:
@@ -102,21 +106,34 @@ def _wholes(predictor: Predictor, texts: Iterable[str], *, at_once: int) -> Iter
             yield Reading(said, () if reach >= len(text) else (Cut(reach, len(text), UNREAD),), 1)
 
 
-def parts(predictor: Predictor, text: str, *, at_once: int = AT_ONCE) -> Iterator[Part]:
+def parts(predictor: Predictor, text: str, *, length: int | None = None, at_once: int = AT_ONCE) -> Iterator[Part]:
     """What is said of each passage, from left to right, as it is said: for whoever shows it while the rest is read.
 
     `join` makes one prediction of them.
 
     Raises:
-        InputError: no text that a student can read.
+        InputError: no text that a student can read, or a length of what has none.
     """
-    for _, one in _parts(predictor, [(0, text)], at_once=at_once):
+    for _, one in _parts(predictor, [(0, text)], length=length, at_once=at_once):
         yield one
 
 
-def join(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
-    """The prediction of a text from all its parts."""
-    return _reading(predictor, text, parts)
+def join(predictor: Predictor, text: str, parts: Sequence[Part], *, length: int | None = None) -> Reading:
+    """The prediction of a text from all its parts; what they say together, where that is too long, is read again."""
+    found = _reading(predictor, text, parts, length=length)
+    again = too_long(predictor, found.prediction, length=length)
+    return found if again is None else replace(found, prediction=read(predictor, again, length=length).prediction)
+
+
+def too_long(predictor: Predictor, said: Any, *, length: int | None) -> str | None:
+    """What was said of a text in its parts, where that is more than was wished; None: it is well.
+
+    The prediction of that, as of a text, is the prediction of the whole.
+    """
+    within = predictor.task.within
+    if length is None or within is None or within(said, length) == said:
+        return None
+    return str(said.text)
 
 
 @final
@@ -128,6 +145,9 @@ class Piece:
     passage: Passage
     text: str
     cuts: tuple[Cut, ...] = ()
+    alone: bool = False
+    """Whether it is all of its text: then what is said of it is of the length that is wished, else what is made of all
+    parts of the text."""
 
 
 def pieces(predictor: Predictor, texts: Sequence[str]) -> list[Piece]:
@@ -147,19 +167,33 @@ def part(predictor: Predictor, piece: Piece, prediction: Any) -> Part:
 
 
 def readings(
-    predictor: Predictor, texts: Sequence[str], pieces: Sequence[Piece], said: Sequence[Any]
+    predictor: Predictor,
+    texts: Sequence[str],
+    pieces: Sequence[Piece],
+    said: Sequence[Any],
+    *,
+    length: int | None = None,
 ) -> Iterator[Reading]:
-    """The prediction of each text, from those of all its pieces."""
+    """The prediction of each text, from those of all its pieces; it may still be `too_long`."""
     told = zip(pieces, said, strict=True)
     for owner, some in groupby(told, key=lambda one: one[0].owner):
-        yield _reading(predictor, texts[owner], [part(predictor, piece, one) for piece, one in some])
+        its = [part(predictor, piece, one) for piece, one in some]
+        yield _reading(predictor, texts[owner], its, length=length)
 
 
-def _parts(predictor: Predictor, texts: Iterable[tuple[int, str]], *, at_once: int) -> Iterator[tuple[int, Part]]:
+def wished(pieces: Sequence[Piece], length: int | None) -> list[int | None] | None:
+    """The length of what is to be said of each piece; None: as long as it comes, all of them."""
+    return None if length is None else [length if one.alone else None for one in pieces]
+
+
+def _parts(
+    predictor: Predictor, texts: Iterable[tuple[int, str]], *, length: int | None, at_once: int
+) -> Iterator[tuple[int, Part]]:
+    predictor.check_length(length)
     waiting = _pieces(predictor, texts)
     while batch := list(islice(waiting, at_once)):
         batch = list(_fitting(predictor, batch))
-        said = predictor.predict([one.text for one in batch])
+        said = predictor.predict([one.text for one in batch], length=wished(batch, length))
         for one, prediction in zip(batch, said, strict=True):
             yield one.owner, part(predictor, one, prediction)
 
@@ -168,10 +202,10 @@ def _pieces(predictor: Predictor, texts: Iterable[tuple[int, str]]) -> Iterator[
     plan = predictor.task.passages
     for owner, text in texts:
         if plan is None or not text or text.isspace():
-            yield Piece(owner, Passage(0, len(text), 0, len(text)), text)
+            yield Piece(owner, Passage(0, len(text), 0, len(text)), text, alone=True)
             continue
         for one in passages.split(text, plan=_limited(predictor, text, plan)):
-            yield Piece(owner, one, text[one.first : one.last])
+            yield Piece(owner, one, text[one.first : one.last], alone=one.end - one.start == len(text))
 
 
 def _limited(predictor: Predictor, text: str, plan: Plan) -> Plan:
@@ -202,11 +236,14 @@ def _parted(piece: Piece, most: int) -> tuple[Piece, Piece]:
     rest = piece.text[head.end :]
     first = Passage(own.start, start + head.end, start + head.first, start + head.last, head.broken)
     last = Passage(first.end, own.end, first.end, first.end + len(rest), own.broken)
-    return replace(piece, passage=first, text=piece.text[head.first : head.last]), replace(
-        piece, passage=last, text=rest
+    return replace(piece, passage=first, text=piece.text[head.first : head.last], alone=False), replace(
+        piece, passage=last, text=rest, alone=False
     )
 
 
-def _reading(predictor: Predictor, text: str, parts: Sequence[Part]) -> Reading:
+def _reading(predictor: Predictor, text: str, parts: Sequence[Part], *, length: int | None) -> Reading:
     said = predictor.task.joined(text, [Told(one.passage, one.prediction) for one in parts])
+    within = predictor.task.within
+    if length is not None and within is not None and len(said.text) >= len(text):
+        said = within(said, length)  # to read again what is no shorter would have no end
     return Reading(said, tuple(cut for one in parts for cut in one.cuts), len(parts))

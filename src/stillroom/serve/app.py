@@ -44,7 +44,7 @@ def make(serving: Serving) -> ASGIApp:
     """The application. What it serves is loaded and checked when it begins, before it answers anybody.
 
     Raises:
-        InputError: keys or limits that can't be read.
+        InputError: keys, trusted ones too, or limits that can't be read.
     """
     meters = Meters()
     shelf = Shelf(serving, observe=meters.batch)

@@ -17,8 +17,9 @@ from typing import Any, final
 
 from stillroom.serve.costs import Costs, Waits, bucket
 
-#: What answers a batch: texts to answers, in order. It runs in a thread of its own.
-Answer = Callable[[list[str]], list[Any]]
+#: What answers a batch: texts to answers, in order. It runs in a thread of its own. Where somebody wishes for a length,
+#: the `length` of each answer comes beside the texts.
+Answer = Callable[..., list[Any]]
 
 _MOST_TEXTS = 64
 _MARGIN = 0.8  # of a deadline by which an answer is expected, for those that come later than was expected
@@ -42,10 +43,21 @@ class Late(Exception):
 class Job:
     """The texts of one request, and who waits for them."""
 
-    __slots__ = ("answers", "arrived", "cost", "deadline", "done", "expected", "left", "picked", "share", "texts")
+    __slots__ = (
+        "answers", "arrived", "cost", "deadline", "done", "expected", "left", "lengths", "picked", "share", "texts"
+    )  # fmt: skip
 
-    def __init__(self, texts: Sequence[str], *, deadline: float, now: float, cost: float, expected: float) -> None:
-        self.texts = texts
+    def __init__(
+        self,
+        texts: Sequence[str],
+        lengths: Sequence[int | None],
+        *,
+        deadline: float,
+        now: float,
+        cost: float,
+        expected: float,
+    ) -> None:
+        self.texts, self.lengths = texts, lengths
         self.answers: list[Any] = [None] * len(texts)
         self.left = len(texts)
         self.arrived, self.deadline = now, deadline
@@ -103,7 +115,7 @@ class Batcher:
             kinds.setdefault(self._bucket(text), []).append(text)
         for which, some in kinds.items():
             for size in (sizes[0], *sizes):  # the first time is never like the others
-                _, seconds = self._run([some[place % len(some)] for place in range(size)])
+                _, seconds = self._run([some[place % len(some)] for place in range(size)], [None] * size)
                 self.costs.learn(which, size, seconds)
 
     @property
@@ -111,8 +123,10 @@ class Batcher:
         """Texts in the queue."""
         return sum(len(one) for one in self._queues.values())
 
-    async def ask(self, texts: Sequence[str], *, deadline_s: float | None = None) -> tuple[list[Any], float]:
-        """The answer to each text, and the seconds that the first of them waited.
+    async def ask(
+        self, texts: Sequence[str], *, deadline_s: float | None = None, lengths: Sequence[int | None] | None = None
+    ) -> tuple[list[Any], float]:
+        """The answer to each text, of the length that is wished, and the seconds that the first of them waited.
 
         Of a request that takes long by itself the deadline is longer by twice that.
 
@@ -122,7 +136,7 @@ class Batcher:
         """
         if not texts:
             return [], 0.0
-        job = self.submit(texts, deadline_s=deadline_s)
+        job = self.submit(texts, deadline_s=deadline_s, lengths=lengths)
         try:
             return await job.done, job.picked - job.arrived
         finally:
@@ -130,7 +144,9 @@ class Batcher:
             if not job.done.cancelled():
                 self._waits.learn(job.expected, self._clock() - job.arrived)
 
-    def submit(self, texts: Sequence[str], *, deadline_s: float | None = None) -> Job:
+    def submit(
+        self, texts: Sequence[str], *, deadline_s: float | None = None, lengths: Sequence[int | None] | None = None
+    ) -> Job:
         """Take a request into the queue, or refuse it."""
         now = self._clock()
         buckets = [self._bucket(one) for one in texts]
@@ -143,7 +159,7 @@ class Batcher:
         alone = not (self._busy or self.waiting)
         if self._closing or (wait > allowed * _MARGIN and not alone):
             raise Refused(retry_after=max(wait - allowed * _MARGIN, 0.05))
-        job = Job(texts, deadline=now + allowed, now=now, cost=cost, expected=expected)
+        job = Job(texts, lengths or [None] * len(texts), deadline=now + allowed, now=now, cost=cost, expected=expected)
         if len(texts) == 1:
             self._small += cost
         else:
@@ -202,8 +218,9 @@ class Batcher:
             for job, _ in batch:
                 job.picked = job.picked or now
             task = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._run, [job.texts[place] for job, place in batch]
-            )
+                self._threads, self._run, [job.texts[place] for job, place in batch],
+                [job.lengths[place] for job, place in batch],
+            )  # fmt: skip
             task.add_done_callback(functools.partial(self._end, lane=lane, batch=batch, which=which))
 
     def _pick(self) -> tuple[list[tuple[Job, int]], int]:
@@ -235,20 +252,25 @@ class Batcher:
             self._small = max(self._small - job.cost, 0.0)
         job.cost = max(job.cost - job.share, 0.0)
 
-    def _run(self, texts: list[str]) -> tuple[list[Any], float]:
+    def _run(self, texts: list[str], lengths: list[int | None]) -> tuple[list[Any], float]:
         """Answer a batch in a lane's thread; where that fails, text by text, so that one does not fail the others."""
         begun = time.perf_counter()
         try:
-            found = self._answer(texts)
+            found = self._of(texts, lengths)
             if len(found) != len(texts):
                 raise RuntimeError(f"{len(found)} answers to {len(texts)} texts")
         except Exception as error:  # whatever a runner says of a text it can't read: its request is told
-            found = [error] if len(texts) == 1 else [self._alone(one) for one in texts]
+            each = zip(texts, lengths, strict=True)
+            found = [error] if len(texts) == 1 else [self._alone(one, length) for one, length in each]
         return found, time.perf_counter() - begun
 
-    def _alone(self, text: str) -> Any:
+    def _of(self, texts: list[str], lengths: list[int | None]) -> list[Any]:
+        wished = any(one is not None for one in lengths)
+        return self._answer(texts, length=lengths) if wished else self._answer(texts)
+
+    def _alone(self, text: str, length: int | None) -> Any:
         try:
-            return self._answer([text])[0]
+            return self._of([text], [length])[0]
         except Exception as error:  # as above
             return error
 

@@ -62,9 +62,11 @@ class Sentry:
         return Looked([one.text for one in seen], notes)
 
     async def answered(
-        self, at: str, texts: Sequence[str], predictions: Sequence[Any]
+        self, at: str, texts: Sequence[str], predictions: Sequence[Any], *, again: bool = False
     ) -> tuple[Sequence[Any], Sequence[Mapping[str, Any]]]:
         """Predictions as they may be told, and what is told of each beside.
+
+        `again`: their parts were looked at before, so that what is found was counted.
 
         Raises:
             Fault: a rule refuses one of them.
@@ -75,7 +77,8 @@ class Sentry:
             return predictions, [{}] * len(predictions)
         written = [getattr(one, name) for one in predictions]
         seen = await asyncio.to_thread(_each, chains[1], written, texts)
-        self._count("output", seen)
+        if not again:
+            self._count("output", seen)
         self._refuse("predictions", seen)
         told = [replace(one, **{name: its.text}) if its.text != text else one
                 for one, its, text in zip(predictions, seen, written, strict=True)]  # fmt: skip

@@ -8,18 +8,19 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
-from stillroom.runtime.reading import Part, Piece, Reading
+from stillroom.runtime.reading import Part, Piece
 from stillroom.runtime.runners import Written
-from stillroom.serve import sentry, traces
+from stillroom.serve import replies, sentry, traces
 from stillroom.serve.batcher import Refused
 from stillroom.serve.faults import refusal
-from stillroom.serve.sentry import Sentry
+from stillroom.serve.replies import Reply
+from stillroom.serve.sentry import Looked, Sentry
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
 from stillroom.tasks.text_to_text import TextPrediction
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from stillroom.serve.meters import Meters
-    from stillroom.tasks import Prediction
 
 #: Stands in a request's scope once its body has been read to its end.
 WHOLE = "stillroom.whole"
@@ -36,7 +36,6 @@ WHOLE = "stillroom.whole"
 AT = "stillroom.at"
 #: Where that stands which may be told of a request.
 TOLD = "stillroom.told"
-_SHORT = 4096  # characters that are parted at once
 _TOGETHER = 16  # passages that are read before the first of them is told
 _PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
 
@@ -49,20 +48,6 @@ Asking = Literal["when_unsure", "beside", "never"]
 
 class Gone(Exception):
     """Whoever asked is not there any more."""
-
-
-@final
-@dataclass(frozen=True)
-class Reply:
-    """What is said of one text."""
-
-    prediction: Prediction
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    """What was done to it beside: flags, cuts, whether the teacher was asked."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """As a program reads it."""
-        return {**self.prediction.as_dict(), **self.notes}
 
 
 @final
@@ -127,39 +112,45 @@ class Service:
         version: str | None = None,
         deadline_s: float | None = None,
         teacher: Asking = "when_unsure",
+        length: int | None = None,
     ) -> Answered:
         """Have a request's texts answered, and by the teacher behind the student where it is to be asked.
 
         Raises:
             Fault: too many texts, or one that is too long.
+            InputError: a length of what has none.
             Unknown: no such model.
             Refused: there is no room.
             Late: it took too long after all.
         """
         lane = self.shelf.find(model, version)
+        lane.predictor.check_length(length)
         self._admit(texts)
         if self.serving.log == "all":
             request.scope[TOLD] = gist(texts)
         begun, at = time.perf_counter(), request.scope[AT]
         looked = await self._sentry.asked(at, texts)
         with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
-            pieces = await _pieces(lane, looked.texts)
-            said, waited = await lane.batcher.ask([one.text for one in pieces], deadline_s=deadline_s)
-            own = _replies(lane, looked.texts, pieces, said)
-            replies = await self._escalated(lane, looked.texts, own, asking=teacher)
-            traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in replies))
-        told, notes = await self._sentry.answered(at, looked.texts, [one.prediction for one in replies])
-        replies = [
-            Reply(prediction, sentry.joined(before, reply.notes, more))
-            for prediction, before, reply, more in zip(told, looked.notes, replies, notes, strict=True)
-        ]
-        self.meters.scored(lane.name, told)
+            own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
+            said = await self._escalated(lane, looked.texts, own, asking=teacher)
+            traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
+        told = await self._told(at, looked, said)
+        self.meters.scored(lane.name, [one.prediction for one in told])
         took = time.perf_counter() - begun
         self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
-        return Answered(lane, replies, waited, took)
+        return Answered(lane, told, waited, took)
+
+    async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, again: bool = False) -> list[Reply]:
+        """What may be told of what is said, and what was found in texts and answers beside it."""
+        predictions = [one.prediction for one in said]
+        told, notes = await self._sentry.answered(at, looked.texts, predictions, again=again)
+        return [
+            Reply(prediction, sentry.joined(before, one.notes, more))
+            for prediction, before, one, more in zip(told, looked.notes, said, notes, strict=True)
+        ]
 
     async def _escalated(
-        self, lane: Lane, texts: Sequence[str], replies: Sequence[Reply], *, asking: Asking
+        self, lane: Lane, texts: Sequence[str], own: Sequence[Reply], *, asking: Asking
     ) -> Sequence[Reply]:
         """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked.
 
@@ -167,68 +158,78 @@ class Service:
         """
         lane.texts += len(texts)
         if asking == "never":
-            return replies
+            return own
         beside = asking == "beside"
-        asked = [place for place, one in enumerate(replies) if beside or one.notes.get("sure") is False]
+        asked = [place for place, one in enumerate(own) if beside or one.notes.get("sure") is False]
         if lane.escalation is None or not asked:
-            return replies
+            return own
         begun = time.perf_counter()
         heard = await lane.escalation.hear([texts[place] for place in asked])
         took_ms = round((time.perf_counter() - begun) * 1e3, 2)
-        price = lane.prices["teacher"]
-        found = list(replies)
+        price = lane.prices.teacher
+        found = list(own)
         for place, one in zip(asked, heard, strict=True):
-            own = replies[place]
-            unsure = own.notes.get("sure") is False
+            its = own[place]
+            unsure = its.notes.get("sure") is False
             if unsure:
                 self.meters.escalated(lane.name, why=one.why)
             if one.prediction is None:
-                found[place] = Reply(own.prediction, {**own.notes, "escalated": False, "teacher_silent": one.why})
+                found[place] = Reply(its.prediction, {**its.notes, "escalated": False, "teacher_silent": one.why})
                 continue
-            notes = dict(own.notes)
+            notes = dict(its.notes)
             if beside:
                 each = None if price is None else price / 1e6
                 notes["teacher"] = {"prediction": one.prediction.as_dict(), "ms": took_ms, "price": each}
             if unsure:
-                notes |= {"escalated": True, "student": own.prediction.as_dict(), "teacher_ms": took_ms}
-            found[place] = Reply(one.prediction if unsure else own.prediction, notes)
+                notes |= {"escalated": True, "student": its.prediction.as_dict(), "teacher_ms": took_ms}
+            found[place] = Reply(one.prediction if unsure else its.prediction, notes)
         return found
 
     async def parts(
-        self, request: Request, text: str, *, model: str | None, version: str | None = None
+        self,
+        request: Request,
+        text: str,
+        *,
+        model: str | None,
+        version: str | None = None,
+        teacher: Asking = "when_unsure",
+        length: int | None = None,
     ) -> AsyncIterator[Part | Reply]:
-        """What is said of each passage of a text, as it is said, and at last of the whole of it. No teacher is asked.
+        """What the student says of each passage of a text, as it says it, and at last what `ask` says of the whole.
 
         Raises:
             Fault: a text that is too long.
+            InputError: a length of what has none.
             Unknown: no such model.
             Refused: there is no room.
             Late: it took too long after all.
         """
-        lane = self.shelf.find(model, version)
+        lane, at = self.shelf.find(model, version), request.scope[AT]
+        lane.predictor.check_length(length)
         self._admit([text])
-        looked = await self._sentry.asked(request.scope[AT], [text])
-        (text,) = looked.texts
-        told: list[Part] = []
-        notes = list(looked.notes)
-        async for part, its in self._parts(lane, text, request.scope[AT]):
-            told.append(part)
-            notes.append(its)
+        looked = await self._sentry.asked(at, [text])
+        heard: list[tuple[Piece, Any]] = []
+        async for part, piece, one in self._parts(lane, looked.texts[0], at, length=length):
+            heard.append((piece, one))
             yield part
-        whole = _reply(reading.join(lane.predictor, text, told))
-        yield Reply(whole.prediction, sentry.joined(*notes, whole.notes))
+        pieces, said = zip(*heard, strict=True)
+        own = await replies.joined(lane, looked.texts, pieces, said, length=length)
+        whole = await self._escalated(lane, looked.texts, own, asking=teacher)
+        as_told = whole[0].prediction is own[0].prediction
+        yield (await self._told(at, looked, whole, again=as_told))[0]
 
-    async def _parts(self, lane: Lane, text: str, at: str) -> AsyncIterator[tuple[Part, Mapping[str, Any]]]:
-        """What is said of each passage of a text that was let in, and what is told of it beside."""
-        lane.texts += 1
-        pieces = await _pieces(lane, [text])
+    async def _parts(
+        self, lane: Lane, text: str, at: str, *, length: int | None = None
+    ) -> AsyncIterator[tuple[Part, Piece, Any]]:
+        """What is told of each passage of a text that was let in; beside it what the student says of the passage."""
+        pieces = await replies.pieces(lane, [text])
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
-            said, _ = await lane.batcher.ask([one.text for one in some])
+            said, _ = await lane.batcher.ask([one.text for one in some], lengths=reading.wished(some, length))
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
-                (prediction,), (its,) = await self._sentry.answered(at, [piece.text], [prediction])
-                yield reading.part(lane.predictor, piece, prediction), its
+                (told,), _ = await self._sentry.answered(at, [piece.text], [prediction])
+                yield reading.part(lane.predictor, piece, told), piece, one
 
     async def write(
         self,
@@ -270,9 +271,10 @@ class Service:
 
     async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""
+        lane.texts += 1
         said: list[str] = []
         done = 0
-        async for part, _ in self._parts(lane, text, at):
+        async for part, _, _ in self._parts(lane, text, at):
             between = text[done : part.passage.first] if said else ""
             said.append(between + part.prediction.text)
             done = part.passage.last
@@ -313,33 +315,6 @@ def gist(texts: Sequence[str]) -> dict[str, Any]:
 def too_large(most_mb: float) -> Exception:
     """A body that is not read to its end."""
     return refusal(413, "body_too_large", "body", "a larger body", f"at most {most_mb:g} MB", "Send it in parts.")
-
-
-def _reply(found: Reading) -> Reply:
-    """What is said of a text, and where it was cut."""
-    return Reply(found.prediction, {"cuts": [asdict(one) for one in found.cuts]} if found.cuts else {})
-
-
-def _replies(lane: Lane, texts: Sequence[str], pieces: Sequence[Piece], said: Sequence[Any]) -> list[Reply]:
-    """What is said of each text; where the bundle carries a certificate, also whether the student is sure enough."""
-    decided = [one for one in said if isinstance(one, Decision)]
-    predictions = [one.prediction for one in decided] if decided else said
-    found = [_reply(one) for one in reading.readings(lane.predictor, texts, pieces, predictions)]
-    if decided:
-        # A text is as sure as the least sure of its passages.
-        for piece, one in zip(pieces, decided, strict=True):
-            before = found[piece.owner].notes
-            sure = {"sure": before.get("sure", True) and one.sure,
-                    "confidence": round(min(before.get("confidence", 1.0), one.confidence), 4)}  # fmt: skip
-            found[piece.owner] = Reply(found[piece.owner].prediction, {**before, **sure})
-    return found
-
-
-async def _pieces(lane: Lane, texts: Sequence[str]) -> list[Piece]:
-    """The passages of texts. Long ones are parted in a thread, so that nobody else waits for it."""
-    if sum(map(len, texts)) <= _SHORT:
-        return reading.pieces(lane.predictor, texts)
-    return await asyncio.to_thread(reading.pieces, lane.predictor, texts)
 
 
 @contextlib.asynccontextmanager

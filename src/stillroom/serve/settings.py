@@ -70,6 +70,9 @@ class Serving(Settings):
     limits: Limits = Limits()
     keys: Path | None = None
     """A file of API keys' hashes, written by `stillroom keys`; also `STILLROOM_KEYS`. None: whoever reaches it asks."""
+    trust: Path | None = None
+    """A file of public keys, of `stillroom sign --new-key`: only students that one of them has signed are served. None:
+    whoever made them."""
     guard: dict[str, Guard] = Field(default_factory=dict, repr=False)
     """What is looked for in texts, by the address that they come to, such as "/predict"; "*": at all others."""
     origins: tuple[str, ...] = ()

@@ -8,14 +8,15 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom import runtime
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, StillroomError
-from stillroom.runtime.deferral import Decision
+from stillroom.runtime import signatures
+from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
 from stillroom.serve.escalation import Escalation
 from stillroom.serve.settings import Model, Serving
@@ -38,12 +39,10 @@ class Unknown(Exception):
 class Lane:
     """A student that is being served."""
 
-    def __init__(
-        self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Mapping[str, Any], stamp: Any
-    ) -> None:
+    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Prices, stamp: Any) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
         self.prices = prices
-        """Of a million texts, on either side, and in which currency; None where nobody measured it."""
+        """Of a million texts, on either side."""
         self.escalation: Escalation | None = None
         self.texts = 0
         """That it was asked about."""
@@ -60,17 +59,21 @@ class Lane:
             "task": self.task.kind,
             "labels": list(self.task.names),
             "runner": self.predictor.runner,
+            "takes_length": self.predictor.takes_length,
             "certified": self.predictor.cascade is not None,
             "teacher": self.told.behind.who if self.told.behind else None,
-            "price_per_1000": {side: None if one is None else one / 1000 for side, one in self.prices.items()
-                               if side != "currency"} | {"currency": self.prices["currency"]},
-        }  # fmt: skip
+            "price_per_1000": {
+                side: None if one is None else one / 1000
+                for side, one in (("teacher", self.prices.teacher), ("student", self.prices.student))
+            }
+            | {"currency": self.prices.currency},
+        }
 
     def live_cost(self) -> dict[str, Any]:
         """What its answers have cost so far, teacher's among them, against asking the teacher about everything."""
         escalated = self.escalation.asked if self.escalation else 0
-        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices["currency"]}
-        student, teacher = self.prices["student"], self.prices["teacher"]
+        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices.currency}
+        student, teacher = self.prices.student, self.prices.teacher
         if student is None or teacher is None:
             return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
         paid = self.escalation.spent if self.escalation else 0.0
@@ -84,7 +87,9 @@ class Shelf:
     """All students of a server."""
 
     def __init__(self, serving: Serving, *, observe: Callable[[str, int, float], None] | None = None) -> None:
+        """Raises InputError where the file of trusted keys can't be read."""
         self._serving, self._observe = serving, observe
+        self._trusted = signatures.trusted(serving.trust) if serving.trust else None
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
         self._retired: dict[Lane, asyncio.Task[None]] = {}
@@ -140,7 +145,7 @@ class Shelf:
         await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
-        return await asyncio.to_thread(_opened, told, self._serving, self._observe)
+        return await asyncio.to_thread(_opened, told, self._serving, self._observe, trusted=self._trusted)
 
     async def _behind(self, lane: Lane) -> Escalation | None:
         """Who stands behind a student.
@@ -156,7 +161,7 @@ class Shelf:
             raise InputError(Problem(f"models.{lane.name}.behind", found, "one that says when it is sure", todo))
         if told.who == "own":
             elder = await asyncio.to_thread(_elder, lane.told.path)
-            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices["teacher"])
+            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -170,7 +175,7 @@ class Shelf:
             said = (await self.find(told.who).batcher.ask(texts))[0]
             return [one.prediction if isinstance(one, Decision) else one for one in said]
 
-        return Escalation(told, ask, price=other.prices["student"])
+        return Escalation(told, ask, price=other.prices.student)
 
     async def _watch(self) -> None:
         while True:
@@ -211,9 +216,11 @@ def _opened(
     told: Model,
     serving: Serving,
     observe: Callable[[str, int, float], None] | None,
+    *,
+    trusted: Collection[str] | None,
 ) -> Lane:
     stamp = _stamp(told.path)
-    predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1)
+    predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1, trusted=trusted)
     lanes = serving.cores if predictor.parallel else 1
     batcher = Batcher(
         predictor.decide if predictor.cascade is not None else predictor.predict,
@@ -223,7 +230,7 @@ def _opened(
         observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
-    return Lane(told, predictor, batcher, prices=_prices(told.path), stamp=stamp)
+    return Lane(told, predictor, batcher, prices=_prices(told.path, predictor), stamp=stamp)
 
 
 def _elder(folder: Path) -> Any:
@@ -241,23 +248,24 @@ def _elder(folder: Path) -> Any:
         raise InputError(Problem(str(folder), "no run with a teacher", "one", todo)) from error
 
 
-def _prices(folder: Path) -> Mapping[str, Any]:
-    """What a run measured that either side costs; nothing where it is a bundle alone, or measured nothing."""
-    told: dict[str, Any] = {"teacher": None, "student": None, "currency": ""}
+def _prices(folder: Path, predictor: Predictor) -> Prices:
+    """What a run measured that either side costs; of a bundle alone, what was measured when it was certified."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         key = json.loads((folder / runtime.RUN).read_text(encoding="utf-8"))["stages"]["cost"]["key"]
-        found = json.loads((folder.resolve().parent.parent / "cost" / key / "cost.json").read_text(encoding="utf-8"))
-        told |= {side: found[side]["price_per_million_texts"] for side in ("teacher", "student")}
-        told["currency"] = found["price"]["currency"]
-    return told
+        cost = folder.resolve().parent.parent / "cost" / key / "cost.json"
+        return Prices.measured(json.loads(cost.read_text(encoding="utf-8")))
+    return predictor.cascade.prices if predictor.cascade is not None else Prices()
 
 
 def _stamp(path: Path) -> Any:
-    """What changes when a student does: when its record, that of its certificate, and its manifest were written."""
+    """What changes when a student does: its record, that of its certificate, its manifest, and its signature."""
+    files = [path / name for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST)]
+    with contextlib.suppress(StillroomError):
+        files.append(runtime.place(path) / signatures.FILE)
     found: list[tuple[int, int, int] | None] = []
-    for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST):
+    for file in files:
         try:
-            told = os.stat(path / name)
+            told = os.stat(file)
             found.append((told.st_mtime_ns, told.st_size, told.st_ino))
         except OSError:
             found.append(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, final
 
@@ -292,6 +292,11 @@ class Task(Member, ABC):
         """The prediction of a text, from those of its passages, which are `placed`."""
         (only,) = parts
         return only.said
+
+    @property
+    def within(self) -> Callable[[Any, int], Any] | None:
+        """What leaves so many words of a prediction, at most; None: it has no length that anybody could wish for."""
+        return None
 
     def in_browser(self) -> Scripted:
         """What makes the same predictions of outputs in a browser, and shows them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.core import objects, plugins
+from stillroom.core import objects, plugins, sentences
 from stillroom.core.passages import Plan, Told
 from stillroom.tasks import Rows, Task, ToyRow, _references
 
@@ -34,14 +34,16 @@ class TextPrediction:
     """What was written for a text."""
 
     text: str
+    cut_short: bool = False
+    """Whether it ends inside a sentence, so as to be no longer than was wished."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The prediction as a program reads it."""
-        return {"text": self.text}
+        """The prediction as a program reads it; that it was cut short only where it was."""
+        return {"text": self.text, **({"cut_short": True} if self.cut_short else {})}
 
     def as_line(self) -> str:
-        """The text, on one line."""
-        return " ".join(self.text.split())
+        """The text, on one line, with a sign where it was cut short."""
+        return " ".join(self.text.split()) + (" …" if self.cut_short else "")
 
 
 @final
@@ -218,7 +220,13 @@ class TextToText(Task):
             said += [text[done : part.passage.first], part.said.text]
             done = part.passage.last
         whole = "".join([*said, text[done:]])
-        return TextPrediction(whole.strip() if self.goal == "summary" else whole)
+        cut_short = any(part.said.cut_short for part in parts)
+        return TextPrediction(whole.strip() if self.goal == "summary" else whole, cut_short)
+
+    @property
+    def within(self) -> Callable[[TextPrediction, int], TextPrediction] | None:
+        """The first sentences of a summary. A translation has the length that its text gives it."""
+        return _within if self.goal == "summary" else None
 
     def objectives(self, said: frozenset[str] = frozenset({"sequence"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's text, token by token."""
@@ -233,3 +241,8 @@ class TextToText(Task):
             for thing in ("cats", "ships", "songs", "stars")
         ]
         return [ToyRow(text, said) for text, said in rows]
+
+
+def _within(prediction: TextPrediction, words: int) -> TextPrediction:
+    text, cut_short = sentences.within(prediction.text, words)
+    return TextPrediction(text, prediction.cut_short or cut_short)

@@ -60,6 +60,20 @@ class Writes(Protocol):
         """The pen."""
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """What serves texts and can be told how long each answer is to be."""
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Each as long as it comes."""
+
+    def within(self, texts: Sequence[str], words: Sequence[int | None]) -> Any:
+        """The same, of so many words at most where that is said; or of more, whose first sentences are as good.
+
+        What it says of a text is the same whatever is wished of those beside it.
+        """
+
+
 class Runner(Member, ABC):
     """A way to run a bundle's student, with the settings that its export found."""
 

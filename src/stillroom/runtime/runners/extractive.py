@@ -13,8 +13,9 @@ from safetensors.numpy import load_file
 
 from stillroom.core import sentences
 from stillroom.runtime import salience
+from stillroom.runtime.encoders import Encode
 from stillroom.runtime.encoders.sentences import Sentences
-from stillroom.runtime.runners import Encoded, Serve
+from stillroom.runtime.runners import Bounded, Encoded
 
 FILE = "extractive.safetensors"
 _ROWS = 64  # texts at a time: their vectors then stay in the processor's cache
@@ -34,23 +35,47 @@ class Extractive(Encoded):
     sentences: int = Field(ge=1)
     """How many are picked."""
 
-    def open(self, folder: Path, *, threads: int = 1) -> Serve:
+    def open(self, folder: Path, *, threads: int = 1) -> Bounded:
         """The student; numpy decides on threads itself, and there is little for it to share out."""
-        weights, encode = load_file(folder / FILE), self.encoder.open(folder)
+        return _Picker(self, load_file(folder / FILE), self.encoder.open(folder))
 
-        def serve(texts: Sequence[str]) -> NDArray[np.object_]:
-            written: NDArray[np.object_] = np.empty(len(texts), dtype=np.object_)
-            for start in range(0, len(texts), _ROWS):
-                part = texts[start : start + _ROWS]
-                ids = encode(part)
-                counts = np.array([np.count_nonzero(one == self.encoder.size) for one in ids])
-                scores = _scores(np.concatenate(ids), counts, weights, stop=self.encoder.size)
-                picks = salience.best(scores, counts, most=self.sentences)
-                for place, (text, own) in enumerate(zip(part, picks, strict=True), start=start):
-                    written[place] = sentences.joined(text, own, unit=self.encoder.unit)
-            return written
 
-        return serve
+@final
+class _Picker:
+    """The student, opened."""
+
+    def __init__(self, told: Extractive, weights: Mapping[str, NDArray[np.float32]], encode: Encode) -> None:
+        self._told, self._weights, self._encode = told, weights, encode
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.object_]:
+        return self.within(texts, [None] * len(texts))
+
+    def within(self, texts: Sequence[str], words: Sequence[int | None]) -> NDArray[np.object_]:
+        """The best sentences that there is room for, however many; where there is none for any, the best one."""
+        written: NDArray[np.object_] = np.empty(len(texts), dtype=np.object_)
+        size, unit = self._told.encoder.size, self._told.encoder.unit
+        for start in range(0, len(texts), _ROWS):
+            part = texts[start : start + _ROWS]
+            ids = self._encode(part)
+            counts = np.array([np.count_nonzero(one == size) for one in ids])
+            scores = _scores(np.concatenate(ids), counts, self._weights, stop=size)
+            ranked = salience.best(scores, counts, most=int(counts.max()))
+            for place, (text, own) in enumerate(zip(part, ranked, strict=True), start=start):
+                most = words[place]
+                picks = own[: self._told.sentences] if most is None else _fitting(text, own, most=most, unit=unit)
+                written[place] = sentences.joined(text, picks, unit=unit)
+        return written
+
+
+def _fitting(text: str, ranked: Sequence[int], *, most: int, unit: sentences.Unit) -> list[int]:
+    """Of some sentences, the best first, those that have room for so many words together; the best one, if none has."""
+    lengths = [sentences.words(text[start:end]) for start, end in sentences.spans(text, unit=unit)]
+    found = []
+    for place in ranked[: len(lengths)]:
+        if lengths[place] <= most:
+            found.append(place)
+            most -= lengths[place]
+    return found or list(ranked[:1])
 
 
 def _scores(

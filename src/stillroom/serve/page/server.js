@@ -101,13 +101,3 @@ export async function ask(model, texts, { signal, ...more } = {}) {
   const answer = await response.json();
   return { predictions: answer.predictions, timing: { ...timing(response.headers.get("server-timing")), trip: performance.now() - begun } };
 }
-
-/** What `/predict` takes beside texts, as the server describes itself. */
-export async function takes() {
-  try {
-    const told = await (await request("/openapi.json")).json();
-    return told.components.schemas.Ask.properties;
-  } catch {
-    return {};
-  }
-}

@@ -13,7 +13,8 @@ from starlette.responses import Response
 import stillroom
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.service import Reply, Service
+from stillroom.serve.replies import Reply
+from stillroom.serve.service import Service
 from stillroom.serve.shelf import Lane
 
 _INPUT = "text"

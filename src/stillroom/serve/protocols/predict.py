@@ -15,7 +15,8 @@ from stillroom.runtime.reading import Part
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.service import Asking, Reply, Service
+from stillroom.serve.replies import Reply
+from stillroom.serve.service import Asking, Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
 
@@ -34,6 +35,8 @@ class Ask(Body):
     """Within which the answer is of use; none: the server's."""
     teacher: Asking = "when_unsure"
     """When its teacher is asked, where one stands behind it; `beside`: always, and what both say is told."""
+    length: int | None = Field(None, ge=1)
+    """Of a summary: how many words at most, in whole sentences where it can be; none: as long as it comes."""
     stream: bool = False
     """Of one text: what is said of each passage as it is said, as server-sent events, and at last of the whole."""
 
@@ -65,15 +68,18 @@ class Predict(ProtocolOfClients):
 async def _predict(service: Service, request: Request) -> Response:
     asked = await body(service, request, Ask)
     if asked.stream and asked.text is not None:
-        parts = service.parts(request, asked.text, model=asked.model, version=asked.version)
+        parts = service.parts(
+            request, asked.text, model=asked.model, version=asked.version, teacher=asked.teacher, length=asked.length
+        )
         first = await anext(parts)  # what is refused is refused before an answer has begun
         return StreamingResponse(_events(first, parts), media_type="text/event-stream",
                                  headers={"cache-control": "no-store"})  # fmt: skip
     texts = asked.texts if asked.text is None else [asked.text]
     seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     answer = await service.ask(
-        request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher
-    )
+        request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher,
+        length=asked.length,
+    )  # fmt: skip
     told: dict[str, Any] = {
         "model": answer.lane.name,
         "version": answer.lane.version,
