@@ -215,3 +215,25 @@ async def closed(port: int, requests: Sequence[bytes], *, clients: int, seconds:
     pool.hang_up()
     await asyncio.sleep(0.05)
     return pool.told
+
+
+async def together(port: int, requests: Sequence[bytes], *, size: int, seconds: float) -> Told:
+    """So many at once, and again when all are answered: each time counts as one, by the last answer."""
+    pool = _Pool(port, limit_s=np.inf)
+    whole = Told(0.0, 0)
+    lines = [await pool.line() for _ in range(size)]
+    loop, start = asyncio.get_running_loop(), time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        begun, waiting = time.perf_counter(), []
+        for place, line in enumerate(lines):
+            line.answered = loop.create_future()
+            waiting.append(line.answered)
+            line.send(requests[(whole.offered * size + place) % len(requests)], begun)
+        pool.open += size
+        await asyncio.gather(*waiting)
+        whole.offered += 1
+        whole.histogram.record_value(max(int((time.perf_counter() - begun) * 1e6), _LOWEST_US))
+    whole.seconds, whole.statuses = time.perf_counter() - start, pool.told.statuses
+    pool.hang_up()
+    await asyncio.sleep(0.05)
+    return whole

@@ -195,6 +195,11 @@ def as_lines(found: Iterable[Answer]) -> Iterator[str]:
     return (f"{one.as_line()}\n" for one in found)
 
 
+def as_annotated(found: Iterable[Answer]) -> Iterator[str]:
+    """For people: each text with what was found in it."""
+    return (f"{one.reading.prediction.annotated(one.row.text)}\n" for one in found)
+
+
 def as_jsonl(found: Iterable[Answer]) -> Iterator[str]:
     """An object a line."""
     return (json.dumps(one.as_dict(), ensure_ascii=False) + "\n" for one in found)

@@ -208,13 +208,22 @@ def test_who_names_gold_is_right_and_another_is_not(task: Task) -> None:
     assert {name: len(values) for name, values in answered.kinds().items()}
 
 
+def _bare(annotated: str) -> str:
+    """A text without what was written into it."""
+    marks = (r"\{~~(.*?)~>.*?~~\}", r"\{--(.*?)--\}", r"\{\+\+()[^+]*\+\+\}", r"\[([^\]]*)\]\([a-z_]+\)")
+    for one in marks:
+        annotated = re.sub(one, r"\1", annotated)
+    return annotated
+
+
 def test_every_prediction_can_be_told(task: Task) -> None:
     texts, _ = toy(task)
     found = task.decode(outputs(task, texts), texts)
     assert len(found) == len(texts)
-    for one in found:
+    for one, text in zip(found, texts, strict=True):
         assert json.loads(json.dumps(one.as_dict(), allow_nan=False)) == one.as_dict()
         assert one.as_line()
+        assert _bare(one.annotated(text)).endswith(text)
     alone = [task.decode(task.form.take(outputs(task, texts), np.array([row])), [text])[0]
              for row, text in enumerate(texts)]  # fmt: skip
     assert [one.as_dict() for one in alone] == [one.as_dict() for one in found], "a prediction knows no neighbours"

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 import stillroom
 from stillroom.core import plugins
-from stillroom.serve import app, keys
+from stillroom.serve import app, keys, openapi
 from stillroom.tasks import Task
 from tests.serve.conftest import serving
 
@@ -185,3 +185,25 @@ def test_each_task_describes_its_predictions(kind: str) -> None:
     told = task.prediction
     assert set(told["required"]) == set(told["properties"])
     jsonschema_rs.meta.validate({"type": "object", **told})
+
+
+def test_what_was_done_to_a_text_is_told_at_every_address(folder: Path) -> None:
+    guard = {"*": {"input": [{"detector": "personal", "action": "flag"}]}}
+    infer: dict[str, Any] = {"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES",
+                                         "data": ["dull", "dull, says ann@example.org"]}]}  # fmt: skip
+    with TestClient(app.make(serving(folder, guard=guard))) as client:
+        own = client.post("/predict", json={"texts": infer["inputs"][0]["data"]}).json()["predictions"]
+        told = client.post("/v2/models/toy/infer", json=infer).json()["outputs"]
+        (notes,) = [one for one in told if one["name"] == "notes"]
+        assert [json.loads(one) for one in notes["data"]] == [{}, {"flags": own[1]["flags"]}]
+        infer["inputs"][0] |= {"shape": [1], "data": ["dull"]}
+        told = client.post("/v2/models/toy/infer", json=infer).json()["outputs"]
+        assert "notes" not in {one["name"] for one in told}
+        asked = client.post("/v2/models/toy/infer", json={**infer, "outputs": [{"name": "notes"}]}).json()["outputs"]
+        assert asked == [{"name": "notes", "datatype": "BYTES", "shape": [1], "data": ["{}"]}]
+
+
+def test_its_description_is_made_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = client.get("/openapi.json")
+    monkeypatch.setattr(openapi, "describe", lambda *given, **told: pytest.fail("again"))
+    assert client.get("/openapi.json").content == first.content

@@ -40,7 +40,7 @@ def test_a_client_of_triton(server: Served, folder: Path) -> None:
         assert client.get_server_metadata()["name"] == "stillroom"
         told = client.get_model_metadata("toy")
         assert {one["name"]: one["datatype"] for one in told["outputs"]} == {
-            "label": "BYTES", "score": "FP32", "scores": "FP32",
+            "label": "BYTES", "score": "FP32", "scores": "FP32", "notes": "BYTES",
         }  # fmt: skip
         given = triton.InferInput("text", [len(TEXTS)], "BYTES")
         given.set_data_from_numpy(objects.array(TEXTS), binary_data=False)

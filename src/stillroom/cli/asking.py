@@ -29,6 +29,9 @@ def predict(
     runner: Annotated[str | None, typer.Option(help="One of the bundle's runners.")] = None,
     length: Annotated[int | None, typer.Option(help="How many words a summary has at most; as it comes.")] = None,
     verify: Annotated[bool, typer.Option(help="First check the answers to the golden inputs.")] = False,
+    annotated: Annotated[
+        bool, typer.Option("--annotated", help="Texts with what was found in them, spans and corrections in place.")
+    ] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object a line, as it comes.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -42,7 +45,8 @@ def predict(
     alone = quiet or as_json or (out is None and sys.stdout.isatty())  # a bar and data would share the screen
     with console.Bars(quiet=alone) as report:
         found = predictions.answers(predictor, rows, length=length, report=report)
-        as_written = predictions.as_json if as_json else predictions.as_jsonl if as_jsonl else predictions.as_lines
+        plain = predictions.as_annotated if annotated else predictions.as_lines
+        as_written = predictions.as_json if as_json else predictions.as_jsonl if as_jsonl else plain
         predictions.write(as_written(found), out=out, whole=as_json)
 
 

@@ -69,10 +69,15 @@ def make(serving: Serving) -> ASGIApp:
 
 def _house(surfaces: Sequence[ProtocolOfClients]) -> Sequence[Path]:
     """The server's own addresses: whether it lives, whether it takes requests, what it measures, how it is asked."""
+    known: dict[tuple[str, ...], Response] = {}
 
     async def described(service: Service, request: Request) -> Response:
-        paths = [path for one in surfaces for path in one.paths()]
-        return reply(openapi.describe(paths, tasks=[lane.task for lane in service.shelf.lanes]))
+        versions = tuple(lane.version for lane in service.shelf.lanes)
+        if versions not in known:
+            paths = [path for one in surfaces for path in one.paths()]
+            known.clear()
+            known[versions] = reply(openapi.describe(paths, tasks=[lane.task for lane in service.shelf.lanes]))
+        return known[versions]
 
     return (
         Path("/health", "GET", "Whether it lives.", _health, scope=None),

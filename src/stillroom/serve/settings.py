@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
 from stillroom.serve.escalation import Behind
 from stillroom.serve.guard import Guard
+
+_NO_QUOTA = 1 << 16
 
 
 @final
@@ -132,20 +135,41 @@ def load(file: Path | None, given: Mapping[str, Any]) -> Serving:
 
 
 def cores() -> int:
-    """How many cores this process may keep busy: by its affinity, and by its control group's quota."""
+    """How many cores this process may keep busy: by its affinity, and by the quotas of its control groups."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(own, _quota(Path("/sys/fs/cgroup"))), 1)
+    return max(min(own, _quota(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))), 1)
 
 
-def _quota(root: Path) -> int:
-    """What a container may use, in whole cores (cgroup v2, then v1); without a limit, very many."""
+def _quota(told: Path, root: Path) -> int:
+    """What a process may use, in whole cores (cgroup v2, then v1); without a limit, very many.
+
+    `told` names its groups. A limit of a group above it holds as well, as of a service or a slice of systemd; inside a
+    container its own group is the root.
+    """
+    most = _NO_QUOTA
+    with contextlib.suppress(OSError):
+        for line in told.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            top = root if not controllers else root / "cpu"
+            group = top / path.strip("/")
+            for one in (group, *group.parents):
+                most = min(most, _limit(one))
+                if one == top:
+                    break
+    return min(most, _limit(root), _limit(root / "cpu"))
+
+
+def _limit(group: Path) -> int:
+    """The quota of one group, in whole cores, at least one."""
     try:
-        words: Sequence[str] = (root / "cpu.max").read_text().split()
+        words: Sequence[str] = (group / "cpu.max").read_text().split()
     except OSError:
         try:
-            words = [(root / "cpu" / name).read_text().strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+            words = [(group / name).read_text().strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
         except OSError:
-            return 1 << 16
+            return _NO_QUOTA
     if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or words[1] == "0":
-        return 1 << 16
+        return _NO_QUOTA
     return max(int(words[0]) // int(words[1]), 1)

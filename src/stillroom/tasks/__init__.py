@@ -35,6 +35,9 @@ class Prediction(Protocol):
     def as_line(self) -> str:
         """The prediction as people read it, beside the text."""
 
+    def annotated(self, text: str) -> str:
+        """The text with what was found in it."""
+
 
 @final
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ class LabelPrediction:
         """The label and how sure the student is of it."""
         return f"{self.label}\t{self.score:.3f}"
 
+    def annotated(self, text: str) -> str:
+        """The same before the text, which it is about as a whole."""
+        return f"{self.as_line()}\t{text}"
+
 
 @final
 class Classification(Labels):

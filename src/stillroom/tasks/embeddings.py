@@ -45,6 +45,10 @@ class VectorPrediction:
         first = " ".join(f"{one:.3f}" for one in self.vector[:4].tolist())
         return f"{first} … ({len(self.vector)} dimensions)"
 
+    def annotated(self, text: str) -> str:
+        """The same before the text, which it is about as a whole."""
+        return f"{self.as_line()}\t{text}"
+
 
 @final
 class Embeddings(Task):

@@ -44,6 +44,10 @@ class Continuation:
         """What was written, on one line."""
         return " ".join(self.text.split()) or "(nothing)"
 
+    def annotated(self, text: str) -> str:
+        """The same before the text, which it is about as a whole."""
+        return f"{self.as_line()}\t{text}"
+
 
 @final
 class Generation(Task):

@@ -93,6 +93,16 @@ class Proof:
                 for one in self.corrections)  # fmt: skip
         return "; ".join(told) or "–"
 
+    def annotated(self, text: str) -> str:
+        """The text with each correction in its place, in CriticMarkup: `{~~teh~>the~~}`, `{++the++}`, `{--the--}`."""
+        return edits.applied(text, [Edit(one.start, one.end, _marked(one)) for one in self.corrections])
+
+
+def _marked(one: Correction) -> str:
+    if not one.text:
+        return f"{{++{one.replacement}++}}"
+    return f"{{~~{one.text}~>{one.replacement}~~}}" if one.replacement else f"{{--{one.text}--}}"
+
 
 @final
 class Proofreading(Task):

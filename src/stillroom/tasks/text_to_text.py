@@ -45,6 +45,10 @@ class TextPrediction:
         """The text, on one line, with a sign where it was cut short."""
         return " ".join(self.text.split()) + (" …" if self.cut_short else "")
 
+    def annotated(self, text: str) -> str:
+        """The same before the text, which it is about as a whole."""
+        return f"{self.as_line()}\t{text}"
+
 
 @final
 class TextToText(Task):

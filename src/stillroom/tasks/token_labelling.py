@@ -63,6 +63,11 @@ class SpanPrediction:
             "; ".join(f"{one.label}: {one.text} ({one.start}–{one.end}, {one.score:.3f})" for one in self.spans) or "–"
         )
 
+    def annotated(self, text: str) -> str:
+        """The text with each span in brackets, and its label behind it: `[Ada Lovelace](person)`."""
+        marks = [core_edits.Edit(one.start, one.end, f"[{one.text}]({one.label})") for one in self.spans]
+        return core_edits.applied(text, marks)
+
 
 @final
 class TokenLabelling(Labels):

@@ -17,6 +17,7 @@ from stillroom.serve.replies import Reply
 from stillroom.serve.service import Service
 from stillroom.serve.shelf import Lane
 
+_NOTES = "notes"  # flags, cuts, whether it was sure, what its teacher did: an output of its own, in JSON
 _INPUT = "text"
 
 
@@ -93,7 +94,7 @@ async def _about(service: Service, request: Request) -> Response:
     versions = [one.version for one in service.shelf.lanes if one.name == lane.name]
     outputs = [
         {"name": name, "datatype": _datatype(schema), "shape": [-1, -1] if _wide(schema) else [-1]}
-        for name, schema in lane.task.prediction["properties"].items()
+        for name, schema in _outputs(lane).items()
     ]
     inputs = [{"name": _INPUT, "datatype": "BYTES", "shape": [-1]}]
     told = {"name": lane.name, "versions": versions, "platform": "stillroom", "inputs": inputs, "outputs": outputs}
@@ -112,8 +113,8 @@ async def _infer(service: Service, request: Request) -> Response:
     asked = await body(service, request, Infer)
     texts = _texts(asked.inputs[0])
     lane = _lane(service, request)
-    properties: Mapping[str, Any] = lane.task.prediction["properties"]
-    wanted = [one.name for one in asked.outputs] if asked.outputs else list(properties)
+    properties = _outputs(lane)
+    wanted = [one.name for one in asked.outputs or ()]
     unknown = [name for name in wanted if name not in properties]
     if unknown:
         raise refusal(422, "unknown_output", "outputs", f"{len(unknown)} that there are not",
@@ -121,6 +122,8 @@ async def _infer(service: Service, request: Request) -> Response:
     answer = await service.ask(
         request, texts, model=request.path_params["model"], version=request.path_params.get("version")
     )
+    if not wanted:  # what was done to texts is told where anything was
+        wanted = [name for name in properties if name != _NOTES or any(one.notes for one in answer.replies)]
     told: dict[str, Any] = {
         "model_name": lane.name,
         "model_version": answer.lane.version,
@@ -129,6 +132,11 @@ async def _infer(service: Service, request: Request) -> Response:
     if asked.id is not None:
         told["id"] = asked.id
     return reply(told, headers=answer.timing)
+
+
+def _outputs(lane: Lane) -> dict[str, Any]:
+    """What may be asked for: the parts of a prediction, and what was done to a text beside."""
+    return {**lane.task.prediction["properties"], _NOTES: {"type": "object"}}
 
 
 def _texts(tensor: Tensor) -> list[str]:
@@ -156,7 +164,7 @@ def _datatype(schema: Mapping[str, Any]) -> str:
 
 def _tensor(name: str, schema: Mapping[str, Any], replies: Sequence[Reply], *, lane: Lane) -> dict[str, Any]:
     """A part of all predictions: numbers as they are, strings as they are, anything else as JSON."""
-    values = [one.as_dict()[name] for one in replies]
+    values = [one.notes if name == _NOTES else one.prediction.as_dict()[name] for one in replies]
     shape = [len(values)]
     if _wide(schema):
         rows = [list(one.values()) if isinstance(one, dict) else one for one in values]

@@ -142,8 +142,13 @@ async def _embed(service: Service, request: Request) -> Response:
         _shortened(np.asarray(one.as_dict()["vector"]), asked.dimensions, lane=answer.lane) for one in answer.replies
     ]
     data = [
-        {"object": "embedding", "index": place, "embedding": _coded(one, asked.encoding_format)}
-        for place, one in enumerate(vectors)
+        {
+            "object": "embedding",
+            "index": place,
+            "embedding": _coded(one, asked.encoding_format),
+            **({"notes": its.notes} if its.notes else {}),
+        }
+        for place, (one, its) in enumerate(zip(vectors, answer.replies, strict=True))
     ]
     usage = await _usage(lane, texts)
     return reply({"object": "list", "data": data, "model": lane.name, "usage": usage}, headers=answer.timing)
