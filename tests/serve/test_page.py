@@ -286,6 +286,7 @@ def test_by_keyboard_alone(visitor: Visitor) -> None:
         visitor.press(Keys.TAB)
     visitor.press(f"{WRONG}\n{OTHER}")
     visitor.until_underlined("awfull", "graet")
+    _wait(lambda: "2 suggestions" in visitor.said())  # else that is said over what comes next
     visitor.press(Keys.F8)  # from the end round to the first
     assert visitor.wait("document.activeElement.closest('.pop')?.innerText").count("awful") >= 1
     assert "awfull, awful" in visitor.said()
@@ -437,7 +438,8 @@ def test_its_teacher_and_what_was_done_to_a_text_stand_beside_it(visitor: Visito
     visitor.find("textarea")
     visitor.js(
         "window.changed = one => Object.assign(one, {student: {...one, label: 'negative', score: .6, scores: "
-        "{negative: .6, positive: .4}}, teacher_ms: 412.4, sure: false, escalated: true, "
+        "{negative: .6, positive: .4}}, teacher_ms: 412.4, teacher: {price: .003, prediction: {...one}, ms: 412.4}, "
+        "sure: false, escalated: true, "
         "flags: [{detector: 'personal_data', action: 'mask', names: ['email']}], "
         "cuts: [{start: 3, end: 6, why: 'not read'}]})"
     )
@@ -448,10 +450,36 @@ def test_its_teacher_and_what_was_done_to_a_text_stand_beside_it(visitor: Visito
     )
     assert [one.split()[:2] for one in sides] == [["Student", "negative"], ["Teacher", "positive"]]
     assert "412 ms" in sides[1]
+    assert "0.003" in sides[1]
     notices = visitor.js("return [...document.querySelectorAll('.notice')].map(e => e.innerText).join()")
     assert "The teacher was asked" in notices
     assert "personal data · found email · action: mask" in notices
     assert visitor.js("return document.querySelector('.notice q').textContent") == "🙂 great film"[3:6]
+
+
+def test_the_teacher_of_a_proofreader_is_asked_beside_it(visitor: Visitor) -> None:
+    visitor.open("proofs")
+    visitor.find("textarea")
+    assert not visitor.js(
+        "return [...document.querySelectorAll('button')].some(e => e.textContent.includes('teacher'))"
+    )
+    visitor.js(
+        "window.changed = one => Object.assign(one, {sure: true, teacher: {ms: 41.6, price: 0.002, prediction: "
+        "{corrections: [{start: 0, end: 3, text: 'teh', replacement: 'the', type: 'spelling', score: .9}]}}});"
+        "import('/page/opinion.js').then(({ opinion }) => { const one = opinion({ name: 'proofs', teacher: 'own', "
+        "price_per_1000: { teacher: 2, student: .01, currency: 'EUR' } }, () => arguments[0]); "
+        "one.card.id = 'second'; document.querySelector('main').append(one.card); })",
+        "teh cat",
+    )
+    visitor.wait("document.querySelector('#second button') !== null")
+    visitor.js("document.querySelector('#second .row:last-child button').click()")
+    student, teacher = visitor.wait(
+        "document.querySelectorAll('#second .side').length === 2 && "
+        "[...document.querySelectorAll('#second .side')].map(e => e.innerText)"
+    )
+    assert "Student" in student
+    assert all(one in teacher for one in ("Teacher", "spelling", "teh", "the", "42 ms", "0.002 EUR", "2000.00 EUR"))
+    assert visitor.js("return window.asked").pop()["body"]["teacher"] == "beside"
 
 
 def test_a_file_is_dropped_on_the_text(visitor: Visitor) -> None:

@@ -12,7 +12,6 @@ const facts = (...pairs) => make("dl.timing", {}, pairs.filter(([, value]) => th
 /** What a million texts cost on a side, in words; null where nobody measured it. */
 export function perMillion(model, side = "student") {
   const told = model.price_per_1000;
-  if (typeof told === "number") return side === "student" ? price(told * 1000, model.currency) : null;
   return there(told?.[side]) ? price(told[side] * 1000, told.currency) : null;
 }
 
@@ -24,7 +23,7 @@ export function timing(told, model, texts = 1) {
 
 /** Both answers where the teacher was asked too: `{student, teacher, ms, price}`. */
 export function sidesOf(prediction) {
-  if (prediction.student) return { student: prediction.student, teacher: prediction, ms: prediction.teacher_ms };
+  if (prediction.student) return { student: prediction.student, teacher: prediction, ms: prediction.teacher_ms, price: prediction.teacher?.price };
   if (prediction.teacher?.prediction) return { student: prediction, teacher: prediction.teacher.prediction, ms: prediction.teacher.ms, price: prediction.teacher.price };
   return { student: prediction, teacher: null };
 }
@@ -63,7 +62,7 @@ export function beside(prediction, shown, { text, told, model, texts }) {
   const { student, teacher, ms, price: paid } = sidesOf(prediction);
   const own = make("section.side", {}, teacher && make("h3", {}, "Student"), shown(student), timing(told, model, texts));
   const sides = teacher ? make("div.sides", {}, own, make("section.side", {}, make("h3", {}, "Teacher"), shown(teacher),
-    facts(["Teacher", there(ms) ? milliseconds(ms) : null], ["this answer", there(paid) ? price(paid, model.currency) : null], ["per million texts", perMillion(model, "teacher")]))) : own;
+    facts(["Teacher", there(ms) ? milliseconds(ms) : null], ["this answer", there(paid) ? price(paid, model.price_per_1000?.currency) : null], ["per million texts", perMillion(model, "teacher")]))) : own;
   return [sides, ...notices(prediction, text)];
 }
 

@@ -1,10 +1,12 @@
 // Corrections while somebody writes: underlined in the text, listed beside it, accepted or ignored one by one or at once.
 
 import { Checker } from "/page/checker.js";
+import { change, spoken } from "/page/correction.js";
 import { button, copier, counted, make, percent, save, say } from "/page/elements.js";
 import { takesFiles } from "/page/field.js";
 import { History } from "/page/history.js";
 import { failed, notices, timing } from "/page/notes.js";
+import { opinion } from "/page/opinion.js";
 import { bare, renewed } from "/page/pieces.js";
 import { words } from "/page/places.js";
 
@@ -429,21 +431,9 @@ function trimmed(text, { start, end }) {
   return [start + inside.length - inside.trimStart().length, end - inside.length + inside.trimEnd().length];
 }
 
-/** Its words without the blanks about them, which go unsaid where there is something else to see. */
-const shown = (text) => text.trim() || (text.includes("\n") ? "¶" : "␣");
-
-function change(one) {
-  const old = one.text && make("del", {}, make("span.away", {}, "instead of "), shown(one.text));
-  const made = one.replacement ? make("ins", {}, make("span.away", {}, one.text ? " write " : "put in "), shown(one.replacement)) : make("ins.nothing", {}, "take it out");
-  return [old, one.text && make("span.arrow", { "aria-hidden": "true" }, one.replacement ? " → " : "  "), made];
-}
-
-function spoken(one) {
-  if (!one.text) return `put in ${shown(one.replacement)}`;
-  return one.replacement ? `${shown(one.text)}, ${shown(one.replacement)}` : `take out ${shown(one.text)}`;
-}
-
 export function mount({ model }) {
   const proof = new Proof(model);
-  return { nodes: proof.nodes, leave: () => proof.gone(), focus: () => proof.area.focus() };
+  const second = model.teacher ? opinion(model, () => proof.area.value) : null;
+  const leave = () => { proof.gone(); second?.leave(); };
+  return { nodes: [...proof.nodes, ...(second ? [second.card] : [])], leave, focus: () => proof.area.focus() };
 }
