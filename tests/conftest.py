@@ -379,7 +379,7 @@ def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
         },
         "transfer": {"shard_rows": 64},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
+        "cost": {"repeats": 3},
     }
 
 

@@ -80,7 +80,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
             rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
         rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
         moved()
-    latencies = _latencies(sides, fresh, most=_SINGLES, moved=moved)
+    latencies = _latencies(sides, fresh, most=_singles(job), moved=moved)
     for side in sides:
         found[side] |= {
             "texts_per_second": float(np.median(rounds[side])),
@@ -170,6 +170,14 @@ def _latencies(
             seconds[side] += _block(answer, islice(fresh, -(-most[side] // _BLOCKS)))
         moved()
     return {side: _percentiles(found) for side, found in seconds.items()}
+
+
+def _singles(job: Mapping[str, Any]) -> dict[str, int]:
+    """How many single texts of each side: fewer of both where fewer texts are timed than the teacher could have."""
+    timed = job["rounds"] * job["per_round"]
+    return {
+        side: min(most, max(_FEW_SINGLES[side], most * timed // _SINGLES["teacher"])) for side, most in _SINGLES.items()
+    }
 
 
 def _block(answer: Answer, texts: Iterable[str]) -> list[float]:
