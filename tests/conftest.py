@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from stillroom.core.progress import Event
     from stillroom.journey import Run
 
+#: Fixtures that have a file of their own.
+pytest_plugins = ["tests.browser"]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny networks are quickest on one thread, and several test processes share the cores.
