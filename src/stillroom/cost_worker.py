@@ -55,10 +55,8 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
     """Texts per CPU-second of both sides in turn, and the latency of single texts likewise; each has fresh texts.
 
     The teacher's memory too, before anything of the student is here: a process of its own would load torch again.
+    Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
     """
-    import torch
-
-    torch.set_num_threads(1)
     moved = _steps(job["rounds"] + _BLOCKS + 1)
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     found: dict[str, Any] = {"teacher": {}, "student": {}}
@@ -93,10 +91,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def lightly(job: dict[str, Any]) -> dict[str, Any]:
-    """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search.
-
-    Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
-    """
+    """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search."""
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     sides = {"student": _student(job)} | ({"teacher": _asking(_opened(job))} if job["teacher_computes"] else {})
     for start in range(0, len(texts) // 2, _BATCH):
@@ -238,15 +233,15 @@ def _student(job: dict[str, Any]) -> Answer:
 
 def _flops(job: dict[str, Any], texts: Sequence[str], *, loaded: LoadedTeacher | None) -> float | None:
     """What torch counts for the teacher on one text of mean length; it may be `loaded` already."""
-    import torch
-    from tokenizers import Tokenizer
-    from torch.utils.flop_counter import FlopCounterMode
-
     from stillroom.core import plugins
     from stillroom.core.errors import MismatchError
 
     if not plugins.build("teachers", job["teacher"]).is_its_network:
         return None
+    import torch
+    from tokenizers import Tokenizer
+    from torch.utils.flop_counter import FlopCounterMode
+
     loaded = loaded or _opened(job)
     try:
         network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())
