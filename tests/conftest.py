@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from stillroom.core.progress import Event
     from stillroom.journey import Run
 
+#: Fixtures that have a file of their own.
+pytest_plugins = ["tests.browser"]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny networks are quickest on one thread, and several test processes share the cores.
@@ -385,7 +388,7 @@ def make_toy(table: Path, encoder_folder: Path) -> dict[str, Any]:
         },
         "transfer": {"shard_rows": 64},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
+        "cost": {"repeats": 3},
     }
 
 

@@ -320,6 +320,14 @@ def test_single_texts_are_asked_in_turns_and_told_in_milliseconds() -> None:
         assert found[side]["p99"] is not None
 
 
+@pytest.mark.parametrize(
+    ("texts", "teacher", "student"), [(256, 200, 1000), (100, 99, 495), (16, 20, 200), (5000, 200, 1000)]
+)
+def test_where_few_texts_are_timed_few_are_alone(texts: int, teacher: int, student: int) -> None:
+    job = {"rounds": 3, "per_round": texts // 3}
+    assert cost_worker._singles(job) == {"teacher": teacher, "student": student}
+
+
 def test_a_slow_side_gets_fewer_texts_and_no_percentile_that_they_can_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost_worker, "_BLOCK_SECONDS", 0.001)
     sides = {"teacher": lambda texts: time.sleep(0.002), "student": lambda texts: None}

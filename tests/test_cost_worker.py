@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -73,3 +74,19 @@ def test_one_thread_is_what_a_worker_gets(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ChildProcessError):
         cost._worker({"what": "speed"})
     assert {seen[name] for name in cost._ONE_THREAD} == {"1"}
+
+
+def test_no_torch_is_loaded_for_a_teacher_that_needs_none(proofreader_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.json").write_text(json.dumps(["we recieved it", "a fine day"] * 8), encoding="utf-8")
+    job = {"texts": str(tmp_path / "texts.json"), "bundle": str(proofreader_folder), "teacher": {"kind": "harper"},
+           "teacher_folder": str(tmp_path), "task": {"kind": "proofreading"}, "teacher_computes": True,
+           "rounds": 3, "per_round": 2}  # fmt: skip
+    code = (
+        "import json, sys; sys.modules['torch'] = None; from stillroom import cost_worker; "
+        f"print(json.dumps(cost_worker.speed({job!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert all(len(found[side]["rounds"]) == 3 for side in ("teacher", "student"))
+    assert found["teacher"]["flops_per_text"] is None

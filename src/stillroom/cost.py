@@ -51,6 +51,7 @@ def measure(
     *,
     teacher: Teacher,
     teacher_artifact: Artifact,
+    loaded: LoadedTeacher,
     bundle: Artifact,
     student: Artifact,
     corpus: corpora.Corpus,
@@ -65,7 +66,7 @@ def measure(
     def make(draft: Draft) -> None:
         report(Event(STAGE, note="timing teacher and student, one thread each, in turn"))
         measured = _run_workers(teacher, teacher_artifact, bundle, corpus, task, settings, report)
-        measured["teacher"] |= _teacher_facts(teacher, teacher_artifact, task)
+        measured["teacher"] |= _teacher_facts(teacher, loaded)
         measured["student"] |= _student_facts(student, bundle)
         costs = _money(measured, settings=settings, said=said, student=student, teacher=teacher_artifact)
         artifact.write_json(draft.folder / FILE, {**measured, **costs, "machine": machine()})
@@ -220,8 +221,7 @@ def _heard(lines: Iterable[str], report: Report) -> str:
     return last
 
 
-def _teacher_facts(teacher: Teacher, found: Artifact, task: Task) -> dict[str, Any]:
-    loaded = teacher.open(found.folder, task=task)
+def _teacher_facts(teacher: Teacher, loaded: LoadedTeacher) -> dict[str, Any]:
     size = _visible(loaded) if teacher.is_its_network else {"parameters": None, "disk_mb": None}
     return {**size, "price_asked_per_million_texts": loaded.identify().price_per_million_texts}
 

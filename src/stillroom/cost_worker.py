@@ -55,10 +55,8 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
     """Texts per CPU-second of both sides in turn, and the latency of single texts likewise; each has fresh texts.
 
     The teacher's memory too, before anything of the student is here: a process of its own would load torch again.
+    Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
     """
-    import torch
-
-    torch.set_num_threads(1)
     moved = _steps(job["rounds"] + _BLOCKS + 1)
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     found: dict[str, Any] = {"teacher": {}, "student": {}}
@@ -80,7 +78,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
             rounds["teacher"].append(_rate(sides["teacher"], batch[: job["per_round"]], at_once=job["per_round"]))
         rounds["student"].append(_rate(sides["student"], batch, at_once=_BATCH))
         moved()
-    latencies = _latencies(sides, fresh, most=_SINGLES, moved=moved)
+    latencies = _latencies(sides, fresh, most=_singles(job), moved=moved)
     for side in sides:
         found[side] |= {
             "texts_per_second": float(np.median(rounds[side])),
@@ -93,10 +91,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def lightly(job: dict[str, Any]) -> dict[str, Any]:
-    """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search.
-
-    Every library is held to one thread by the environment, so torch is only loaded where a teacher needs it.
-    """
+    """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search."""
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     sides = {"student": _student(job)} | ({"teacher": _asking(_opened(job))} if job["teacher_computes"] else {})
     for start in range(0, len(texts) // 2, _BATCH):
@@ -172,6 +167,14 @@ def _latencies(
     return {side: _percentiles(found) for side, found in seconds.items()}
 
 
+def _singles(job: Mapping[str, Any]) -> dict[str, int]:
+    """How many single texts of each side: fewer of both where fewer texts are timed than the teacher could have."""
+    timed = job["rounds"] * job["per_round"]
+    return {
+        side: min(most, max(_FEW_SINGLES[side], most * timed // _SINGLES["teacher"])) for side, most in _SINGLES.items()
+    }
+
+
 def _block(answer: Answer, texts: Iterable[str]) -> list[float]:
     """Seconds of each of these texts, or of the first of them where that takes too long."""
     seconds: list[float] = []
@@ -230,15 +233,15 @@ def _student(job: dict[str, Any]) -> Answer:
 
 def _flops(job: dict[str, Any], texts: Sequence[str], *, loaded: LoadedTeacher | None) -> float | None:
     """What torch counts for the teacher on one text of mean length; it may be `loaded` already."""
-    import torch
-    from tokenizers import Tokenizer
-    from torch.utils.flop_counter import FlopCounterMode
-
     from stillroom.core import plugins
     from stillroom.core.errors import MismatchError
 
     if not plugins.build("teachers", job["teacher"]).is_its_network:
         return None
+    import torch
+    from tokenizers import Tokenizer
+    from torch.utils.flop_counter import FlopCounterMode
+
     loaded = loaded or _opened(job)
     try:
         network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())

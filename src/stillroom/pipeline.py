@@ -148,8 +148,9 @@ def run(
     if here.reached("audit", probed):
         return here
 
-    costs = cost.measure(teacher=recipe.teacher, teacher_artifact=teacher, bundle=bundle, student=student, corpus=rows,
-                         said=said, task=task, settings=recipe.cost, store=store, report=report)  # fmt: skip
+    costs = cost.measure(teacher=recipe.teacher, teacher_artifact=teacher, loaded=loaded, bundle=bundle,
+                         student=student, corpus=rows, said=said, task=task, settings=recipe.cost, store=store,
+                         report=report)  # fmt: skip
     if here.reached("cost", costs):
         return here
 

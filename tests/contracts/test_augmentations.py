@@ -42,7 +42,7 @@ def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return Ground(words=lambda: words, texts=lambda: texts, teacher=teacher.open(found.folder, task=TASK))
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def made(request: pytest.FixtureRequest, ground: Ground, masked_folder: Path) -> tuple[Augmentation, Make]:
     assert request.param in MAKERS, f"MAKERS has no line for `{request.param}`"
     settings = {"kind": request.param, "per_row": 4, **MAKERS[request.param](masked_folder)}

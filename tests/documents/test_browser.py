@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.browser import IN_A_BROWSER, WIDTHS, pixels
 from tests.conftest import Travelled
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium here")]
-WIDTHS = {"phone": 390, "desk": 1280}
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for one in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(one)
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("no chromedriver here")
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(params=WIDTHS)
@@ -44,12 +22,6 @@ def page(request: pytest.FixtureRequest, browser: Any, travelled: Travelled) -> 
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.get((Path(travelled.run.folder).resolve() / "dossier" / "report.html").as_uri())
     return browser
-
-
-def pixels(browser: Any) -> np.ndarray:
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB"), dtype=np.int64)
 
 
 def test_nothing_is_wider_than_the_page(page: Any) -> None:

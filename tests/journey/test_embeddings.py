@@ -67,7 +67,7 @@ def toy(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         "transfer": {"shard_rows": 64},
         "export": {"layouts": ["model2vec"]},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
+        "cost": {"texts": 102, "repeats": 3},
     }
 
 

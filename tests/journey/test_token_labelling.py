@@ -56,7 +56,7 @@ def toy(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "export": {"formats": ["onnx"]},
         "transfer": {"shard_rows": 64},
         "evaluate": {"resamples": 200, "min_slice_rows": 20},
-        "cost": {"texts": 16, "repeats": 3},
+        "cost": {"texts": 102, "repeats": 3},
     }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -20,11 +19,11 @@ import pytest
 from stillroom import pipeline
 from stillroom.core import recipe
 from stillroom.serve import keys
+from tests.browser import IN_A_BROWSER, WIDTHS, pixels
 from tests.conftest import Travelled
-from tests.documents.test_browser import ARGUMENTS, BROWSER, WIDTHS, pixels
 from tests.journey.test_proofreading import rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium here")]
+pytestmark = IN_A_BROWSER
 WRONG = "we found it awfull today"
 RIGHT = "we found it awful today"
 OTHER, OTHERS = "the film was graet at last", "the film was great at last"
@@ -115,21 +114,10 @@ def at(proofreader: Path, travelled: Travelled, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for one in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(one)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("no chromedriver here")
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    found.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHED})
-    yield found
-    found.quit()
+def chromium(browser: Any) -> Any:
+    """The browser, in which each page tells what it asks for."""
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHED})
+    return browser
 
 
 class Visitor:

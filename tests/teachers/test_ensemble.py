@@ -262,8 +262,9 @@ def test_its_size_is_not_taken_for_its_leads(rows: corpus.Corpus, classifier_fol
     members = [{"kind": "huggingface", "model": str(classifier_folder)}] * 2
     teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
     found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(tmp_path))
-    assert cost._teacher_facts(teacher, found, TASK)["parameters"] is None
-    assert cost._teacher_facts(teacher.members[0], found, TASK)["parameters"] > 0
+    for one, known in ((teacher, False), (teacher.members[0], True)):
+        parameters = cost._teacher_facts(one, one.open(found.folder, task=TASK))["parameters"]
+        assert (parameters is not None and parameters > 0) is known
 
 
 def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str, Any], tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ from stillroom.core import edit_tags
 from stillroom.core.errors import OutsideError
 from stillroom.formats.onnx_int8 import quantize
 from stillroom.web import _runtime
-from tests.documents.test_browser import ARGUMENTS, BROWSER
+from tests.browser import IN_A_BROWSER
 from tests.web import scenes
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium here")]
+pytestmark = IN_A_BROWSER
 READS = {"kind": "tokens", "special": True}
 SPANS = {"kind": "token_labelling", "labels": ["PER", "PLACE"]}
 SPELL = edit_tags.TAGS.index("spell")
@@ -134,23 +134,6 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     yield get
     for one in made.values():
         one.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for one in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(one)
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("no chromedriver here")
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    found.set_script_timeout(_SECONDS)
-    yield found
-    found.quit()
 
 
 def until(browser: Any, script: str) -> Any:

@@ -165,7 +165,7 @@ class Cost(Settings):
     utilisation: float = Field(1.0, gt=0, le=1)
     """The share of paid time in which the machine has work."""
     texts: int = Field(256, ge=16)
-    """How many texts are timed."""
+    """How many texts are timed; where they are few, so are those that are timed alone."""
     repeats: int = Field(5, ge=3)
     """Interleaved rounds, of which the median counts."""
 

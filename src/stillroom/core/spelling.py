@@ -137,11 +137,13 @@ def _is_inside(some: str, word: str) -> bool:
     return all(one in letters for one in some)
 
 
+@lru_cache(maxsize=1 << 14)
 def _single(word: str) -> str:
     """A word with double letters written once."""
     return re.sub(r"(.)\1+", r"\1", word)
 
 
+@lru_cache(maxsize=1 << 14)
 def _bones(word: str) -> str:
     """The consonants behind the first letter."""
     return _single(re.sub("[aeiouy]", "", word[1:]))

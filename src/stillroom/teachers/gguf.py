@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -91,7 +93,7 @@ def _load(folder: Path, file: str) -> tuple[Any, str]:
     try:
         read: Any = AutoModelForCausalLM.from_pretrained
         # How far it has read a file the library tells whether it is asked or not.
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()), _parsed_once():
             tokenizer = AutoTokenizer.from_pretrained(folder, **here)
             network, found = read(folder, dtype=torch.float32, output_loading_info=True, **here)
     except ImportError as error:
@@ -111,3 +113,22 @@ def _load(folder: Path, file: str) -> tuple[Any, str]:
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config
     return network.eval(), str(tokenizer.backend_tokenizer.to_str())
+
+
+@contextlib.contextmanager
+def _parsed_once() -> Iterator[None]:
+    """Meanwhile a file is parsed once, and not for its tokenizer, config and weights each, and names are mapped once.
+
+    Both take seconds, and `transformers.modeling_gguf_pytorch_utils` does the latter for each module of a network.
+    """
+    try:
+        import gguf
+    except ImportError:  # which the library says in its own words
+        yield
+        return
+    slow = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    vars(gguf).update({name: functools.cache(one) for name, one in slow.items()})
+    try:
+        yield
+    finally:
+        vars(gguf).update(slow)
