@@ -113,6 +113,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "agreement": unknown,
         "negative_flips": unknown,
         "flipped": [],
+        "fallen_by": None,
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),

@@ -107,8 +107,8 @@ def judge(
             members: list[Metric] = [plugins.build("metrics", name) for name in found["systems"][STUDENT]["scores"]]
             write_statistics(table, members, draft.folder / STATISTICS)
             judged = dict(zip(*(rows[name].to_pylist() for name in ("id", "text")), strict=True))
-            found["flipped"] = flips.examples(table, [judged[one] for one in table.ids],
-                                              show_texts=settings.show_texts)  # fmt: skip
+            found |= flips.examples(table, [judged[one] for one in table.ids], metrics=members,
+                                    show_texts=settings.show_texts)  # fmt: skip
             tested = _tested(rows, answers, task=task, role=corpus.test.role)
             found["generalisation"] = generalisation.measure(tested, said=said, bundle=bundle, task=task,
                                                              confidence=settings.confidence, meter=meter)  # fmt: skip

@@ -28,6 +28,8 @@ class Answered(ABC):
     labels: tuple[str, ...]
     named: bool
     """Whether the system only named what it names, and said nothing of how sure it is."""
+    graded: ClassVar[bool] = False
+    """Whether an answer is more or less good, rather than right or wrong as a whole."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -67,6 +69,13 @@ class Answered(ABC):
     @property
     def names(self) -> Sequence[str] | None:
         """The label that it gives each row; None: what it says has a text's words in it, which no document shows."""
+        return None
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """What it says of a row, for people; None: nothing that anybody could read.
+
+        Each word that is a text's, or that it wrote itself, is put through `masked`.
+        """
         return None
 
     def reliability(self) -> list[dict[str, Any]] | None:
@@ -113,6 +122,8 @@ class Answered(ABC):
 
 #: What is said of rows, with all but a part of it left out.
 Narrow = Callable[[Any], Any]
+#: A text as it may be shown, as long as it was (`core.redaction`).
+Masked = Callable[[str], str]
 
 
 @final
@@ -160,6 +171,10 @@ class Answers(Answered):
     def names(self) -> Sequence[str] | None:
         """The most probable label."""
         return [self.labels[code] for code in self.probabilities.argmax(axis=1).tolist()] if self.labels else None
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """The most probable label, which is no word of a text."""
+        return None if self.names is None else self.names[row]
 
     def reliability(self) -> list[dict[str, Any]] | None:
         """The bins of the expected calibration error."""
@@ -263,6 +278,14 @@ class Metric(Member, ABC):
         """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
         found = self.about(answers)
         return None if found is None else (found[1], self.rows(found[0]))
+
+    def each(self, answers: Answered) -> tuple[NDArray[np.int64], Floats] | None:
+        """The rows that it is about, and what it is on each of them alone; None: it is nothing of a single row."""
+        found = self.statistics(answers) if self.exact else None
+        if found is None:
+            return None
+        counted, rows = found
+        return np.arange(len(answers)) if counted is None else counted, self.value(rows)
 
     def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""

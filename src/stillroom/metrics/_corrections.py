@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import edit_tags, edits, objects, proofs, spelling
+from stillroom.core.edits import Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
-from stillroom.metrics import Answered, Floats, Narrow
+from stillroom.metrics import Answered, Floats, Masked, Narrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,9 +85,15 @@ class Corrected(Answered):
     @cached_property
     def written(self) -> Sequence[str]:
         """The texts as the system has them corrected."""
-        words = spelling.dictionary()
-        return [edits.applied(text, [one.edit for one in proofs.made(text, marks, spell=words.meant)])
-                for text, marks in zip(self.sources, self.said, strict=True)]  # fmt: skip
+        return [edits.applied(text, _edits(text, marks)) for text, marks in zip(self.sources, self.said, strict=True)]
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """What each mark makes of which words, where the texts are there."""
+        if self.texts is None:
+            return None
+        found, text = _edits(self.sources[row], self.said[row]), masked(self.sources[row])
+        told = [f"{text[one.start : one.end] or '∅'} → {masked(one.replacement) or '∅'}" for one in found]
+        return "; ".join(told) or "no correction"
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""
@@ -115,6 +122,11 @@ class Corrected(Answered):
         import pyarrow as pa
 
         return pa.array([[one.text for one in some] for some in self.gold], type=pa.list_(pa.string()))
+
+
+def _edits(text: str, marks: Sequence[tuple[Mark, float]]) -> list[Edit]:
+    """What marks make of a text, from left to right."""
+    return [one.edit for one in proofs.made(text, marks, spell=spelling.dictionary().meant)]
 
 
 def best(gold: Rows, said: Rows) -> Floats:

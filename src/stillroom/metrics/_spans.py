@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import objects
 from stillroom.core.tagging import Span
-from stillroom.metrics import Answered, Floats, Metric, Narrow, ratio
+from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,13 @@ class Spans(Answered):
     def confidence(self) -> Floats | None:
         """How sure it is of the words of a row."""
         return None if self.named else self.sure
+
+    def shown(self, row: int, *, masked: Masked) -> str:
+        """Each span with its label, as far as the texts are there; else the labels."""
+        # The text is masked as a whole: part of an address does not look like one.
+        text = masked(self.texts[row]) if len(self.texts) else ""
+        told = [f"{text[one.start : one.end]}: {one.label}" if text else one.label for one in sorted(self.said[row])]
+        return "; ".join(told) or "no span"
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with spans and rows without."""
