@@ -220,12 +220,13 @@ def divergence(evidence: Evidence) -> Table:
     ]
     reason = evidence.figure("divergence", "forward_kl", "mean").reason
     known = evidence.figure("divergence", "forward_kl", "mean").value is not None
+    inside = "" if answers(evidence) == "texts" else f" Of a text: the mean over its {answers(evidence)}."
     return Table(
         f"How far apart they are on each text, in nats, with {level(evidence)}intervals",
         ("", "mean", "median", "95 %", "99 %", "largest"),
         tuple(rows) if known else (),
         (evidence.source("evaluate"),),
-        "So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.",
+        f"So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.{inside}",
         otherwise=reason or units.UNMEASURED,
     )
 
@@ -407,8 +408,15 @@ def reliability(evidence: Evidence, system: str) -> Table:
         for one in evidence.rows("reliability", system)
         if number(one.get("n"))
     )
-    head = ("confidence from, to", "rows", "mean confidence", "right")
-    return Table(f"Reliability of the {system}", head, rows, (evidence.source("evaluate"),))
+    of = answers(evidence)
+    head = ("confidence from, to", of, "mean confidence", "right")
+    inside = f"Each of the {of} has an answer of its own; intervals resample texts." if of != "texts" else ""
+    return Table(f"Reliability of the {system}", head, rows, (evidence.source("evaluate"),), inside)
+
+
+def answers(evidence: Evidence) -> str:
+    """What each has an answer of its own: texts, or their words."""
+    return evidence.words("calibrated_by") or "texts"
 
 
 def _served(evidence: Evidence) -> str:

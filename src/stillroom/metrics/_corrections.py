@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from stillroom.core import edit_tags, edits, objects, proofs, spelling
 from stillroom.core.edits import Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
-from stillroom.metrics import Answered, Floats, Masked, Narrow
+from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece
+from stillroom.metrics._words import Posteriors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,11 @@ class Corrected(Answered):
     """How sure the system is of each row."""
     pipeline: str = ""
     """The spaCy pipeline that ERRANT works with."""
+    posteriors: Posteriors | None = None
+    """How probable each tag of each word is; None: the system does not say."""
     labels: tuple[str, ...] = field(default=(), init=False)
+
+    calibrated_by: ClassVar[str] = "words"
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -49,7 +54,8 @@ class Corrected(Answered):
         """The same of these rows."""
         return replace(self, gold=self.gold[rows], said=self.said[rows], teacher=self.teacher[rows],
                        texts=None if self.texts is None else self.texts[rows],
-                       sure=None if self.sure is None else self.sure[rows])  # fmt: skip
+                       sure=None if self.sure is None else self.sure[rows],
+                       posteriors=None if self.posteriors is None else self.posteriors.take(rows))  # fmt: skip
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -94,6 +100,24 @@ class Corrected(Answered):
         found, text = _edits(self.sources[row], self.said[row]), masked(self.sources[row])
         told = [f"{text[one.start : one.end] or '∅'} → {masked(one.replacement) or '∅'}" for one in found]
         return "; ".join(told) or "no correction"
+
+    def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
+        """For metrics of labels its words, each of which has one."""
+        if answers != Metric.answers:
+            return self, None
+        return None if self.posteriors is None else (self.posteriors.words, self.posteriors.words.rows)
+
+    def reliability(self) -> list[dict[str, Any]] | None:
+        """Of words."""
+        return None if self.posteriors is None else ece.reliability(self.posteriors.words)
+
+    def risk_coverage(self) -> list[dict[str, float]] | None:
+        """Of words."""
+        return None if self.posteriors is None else aurc.curve(self.posteriors.words)
+
+    def row_divergences(self) -> Mapping[str, Floats] | None:
+        """The mean over the words of each row."""
+        return None if self.posteriors is None else self.posteriors.divergences()
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""
