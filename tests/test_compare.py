@@ -29,6 +29,7 @@ from tests.conftest import Travelled
 
 METRICS = ("accuracy", "macro_f1", "nll", "negative_flips")
 LABELS = ("a", "b", "c")
+ALL = slice(None)
 
 
 def evaluation(
@@ -67,32 +68,37 @@ def written(work: Path, name: str, told: Table, metrics: Sequence[str]) -> Path:
     return Store(work).obtain("evaluation", settings={"name": name}, inputs={}, make=make).folder
 
 
-def labelled(work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1) -> Path:
-    """A student of spans that misses some, and so many more of one label."""
+def labelled(
+    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL
+) -> Path:
+    """A student of spans that misses some, and so many more of one label; every tenth row is outside."""
     rng, own = np.random.default_rng(0), np.random.default_rng(noise)
     labels = ("person", "place", "thing", "time")
     gold = [tuple(Span(10 * at, 10 * at + 4, one) for at, one in enumerate(rng.choice(labels, int(rng.integers(1, 5)))))
             for _ in range(rows)]  # fmt: skip
     teacher = [tuple(one for one in some if rng.random() > 0.05) for some in gold]
     said = [tuple(one for one in some if own.random() > 0.1 + lost * (one.label == label)) for some in gold]
-    columns = [objects.array(one) for one in (gold, teacher, said)]
-    texts = [" ".join(["four"] * 12) for _ in range(rows)]
+    columns = [objects.array(one[kept]) for one in (gold, teacher, said)]
+    some = np.arange(rows)[kept]
+    texts = [" ".join(["four"] * 12) for _ in some]
     sides = {"teacher": columns[1], "student": columns[2]}
     told = Table(
-        ids=tuple(f"r{row}" for row in range(rows)),
-        domain=("",) * rows,
-        outside=np.zeros(rows, dtype=np.bool_),
-        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)},
+        ids=tuple(f"r{row}" for row in some),
+        domain=("",) * len(some),
+        outside=some % 10 == 0,
+        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)[kept]},
         said={who: Spans(columns[0], one, columns[1], labels, texts=texts) for who, one in sides.items()},
         columns={},
     )
     return written(work, name, told, ("span_f1", "span_f1_partial"))
 
 
-def of_label(folder: Path, label: str) -> float:
-    """F1 of the spans of a label, as they were written down: of rows where gold or the teacher has any."""
+def of_label(folder: Path, label: str, *, rows: range = range(400)) -> float:
+    """F1 of the spans of a label, as they were written down: of test rows where gold or the teacher has any."""
     hits = total = 0
     for row in pq.read_table(folder / TABLE).to_pylist():
+        if row["outside"] or int(row["id"][1:]) not in rows:
+            continue
         gold, teacher, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
                                for name in ("gold", "spans.teacher", "spans.student"))  # fmt: skip
         if gold | teacher:
@@ -161,6 +167,17 @@ def test_a_kind_of_span_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
     assert "label “place”" in found["regressions"]
     assert not compare.passed(found)
     assert {one["family"] for one in compare.compare(good, good)["slices"]} == {"label", "length"}
+
+
+def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_path: Path) -> None:
+    good = labelled(tmp_path, "a", kept=slice(0, 340))
+    bad = labelled(tmp_path, "b", lost=0.3, label="place", kept=slice(60, 400))
+    found = compare.compare(good, bad)
+    place = next(one for one in found["slices"] if one["name"] == "place")
+    by_hand = [of_label(one, "place", rows=range(60, 340)) for one in (good, bad)]
+    assert place["change"]["value"] == pytest.approx(by_hand[1] - by_hand[0], abs=1e-6)
+    assert place["state"] == "regression"
+    assert found["rows"]["both"] == 252
 
 
 def test_kinds_of_spans_that_differ_by_chance_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:
