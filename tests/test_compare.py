@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from stillroom import compare, intervals, written_slices
 from stillroom.cli import app
-from stillroom.core import artifact, objects, plugins
+from stillroom.core import artifact, objects, plugins, proofs, spelling
 from stillroom.core.artifact import Draft, Store
 from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
+from stillroom.core.proofs import Mark
 from stillroom.core.tagging import Span
 from stillroom.metrics import Answers
+from stillroom.metrics._corrections import Corrected
 from stillroom.metrics._spans import Spans
 from stillroom.table import SLICES, STATISTICS, TABLE, Table, write_statistics, write_table
 from tests.conftest import Travelled
@@ -178,6 +180,28 @@ def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_pat
     assert place["change"]["value"] == pytest.approx(by_hand[1] - by_hand[0], abs=1e-6)
     assert place["state"] == "regression"
     assert found["rows"]["both"] == 252
+
+
+def proofread(work: Path, name: str, *, lost: float) -> Path:
+    """A proofreader of a hundred texts with a mistake of each of two kinds, which misses some, and more misspellings."""
+    rng, rows = np.random.default_rng(5), 100
+    text, right = "he have recieved a cat", "he has received a cat"
+    gold = [(proofs.reference(text, right, is_word=spelling.dictionary().__contains__),)] * rows
+    both = [(Mark(3, "word:has"), 0.9), (Mark(8, "spell"), 0.9)]
+    misses = (rng.random(rows) < 0.1, rng.random(rows) < 0.1 + lost)
+    said = [[one for one, missed in zip(both, some, strict=True) if not missed] for some in zip(*misses, strict=True)]
+    columns = [objects.array(one) for one in (gold, [both] * rows, said, [text] * rows)]
+    sides = {"teacher": columns[1], "student": columns[2]}
+    answered = {who: Corrected(columns[0], one, columns[1], columns[3]) for who, one in sides.items()}
+    told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answered, {})
+    return written(work, name, told, ("edit_f05", "edit_recall"))
+
+
+def test_a_kind_of_correction_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
+    found = compare.compare(proofread(tmp_path, "a", lost=0.0), proofread(tmp_path, "b", lost=0.5))
+    states = {one["name"]: one["state"] for one in found["slices"] if one["family"] == "topic"}
+    assert states == {"spelling": "regression", "agreement": "unchanged"}
+    assert "topic “spelling”" in found["regressions"]
 
 
 def test_kinds_of_spans_that_differ_by_chance_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:
