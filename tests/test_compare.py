@@ -183,7 +183,7 @@ def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_pat
 
 
 def proofread(work: Path, name: str, *, lost: float) -> Path:
-    """A proofreader of a hundred texts with a mistake of each of two kinds, which misses some, and more misspellings."""
+    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings."""
     rng, rows = np.random.default_rng(5), 100
     text, right = "he have recieved a cat", "he has received a cat"
     gold = [(proofs.reference(text, right, is_word=spelling.dictionary().__contains__),)] * rows

@@ -13,7 +13,7 @@ from stillroom import flips
 from stillroom.core import objects, plugins
 from stillroom.core.redaction import redacted
 from stillroom.core.tagging import Span
-from stillroom.documents import Evidence, _tables
+from stillroom.documents import Evidence, _flipped
 from stillroom.metrics import Answers
 from stillroom.metrics._spans import Spans
 from stillroom.table import STUDENT, TEACHER, Table
@@ -134,7 +134,7 @@ def test_texts_that_are_written_are_laid_side_by_side_where_a_metric_falls_most(
     assert found[0]["student_score"] == 0
     hidden = lost(task, texts, gold, teacher, student, show=False)["flipped"]
     assert hidden[0][TEACHER] == "xxxxx xxx xxx xxx"
-    page = _tables.flipped(Evidence({**told, "stages": {}}, []))
+    page = _flipped.table(Evidence({**told, "stages": {}}, []))
     assert page.caption == "Texts on which chrf falls most from teacher to student"
     assert page.rows[0][2].note == "chrf 0.000"
 

@@ -32,8 +32,8 @@ def measure(
     apart = None if teacher.named else student.row_divergences()
     told: dict[str, Any] = {}
     for kind in KINDS:
-        its = None if apart is None else apart[kind][~np.isnan(apart[kind])]
-        told[kind] = _spread(its, len(student), resamples=resamples, confidence=confidence, rng=rng)
+        known = None if apart is None else apart[kind][~np.isnan(apart[kind])]
+        told[kind] = _spread(known, len(student), resamples=resamples, confidence=confidence, rng=rng)
     agrees = student.agrees
     if agrees is None:
         unnamed = not_measurable(len(student), NOTHING_NAMED).as_dict()

@@ -32,11 +32,8 @@ def examples(table: Table, texts: Sequence[str], *, metrics: Sequence[Metric], s
     test = table.test
     sides = {system: table.said[system].take(test) for system in (TEACHER, STUDENT)}
     ids = [table.ids[row] for row in test.tolist()]
-    metric, scores = None, {}
-    if sides[STUDENT].graded:
-        metric, scores, rows = _fallen(sides, metrics, ids)
-    else:
-        rows = _flipped(sides, ids)
+    graded = sides[STUDENT].graded
+    metric, scores, rows = _fallen(sides, metrics, ids) if graded else (None, {}, _flipped(sides, ids))
     masked = redacted if show_texts else veiled
     told = partial(_told, masked=masked, scores=scores)
     flipped = [
