@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
 
-from stillroom import compare, intervals
+from stillroom import compare, intervals, written_slices
 from stillroom.cli import app
-from stillroom.core import artifact, plugins
+from stillroom.core import artifact, objects, plugins, proofs, spelling
 from stillroom.core.artifact import Draft, Store
 from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
+from stillroom.core.proofs import Mark
+from stillroom.core.tagging import Span
 from stillroom.metrics import Answers
-from stillroom.table import STATISTICS, TABLE, Table, write_statistics, write_table
+from stillroom.metrics._corrections import Corrected
+from stillroom.metrics._spans import Spans
+from stillroom.table import SLICES, STATISTICS, TABLE, Table, write_statistics, write_table
 from tests.conftest import Travelled
 
 METRICS = ("accuracy", "macro_f1", "nll", "negative_flips")
 LABELS = ("a", "b", "c")
+ALL = slice(None)
 
 
 def evaluation(
@@ -48,11 +55,57 @@ def evaluation(
         columns={"year": tuple(map(str, year))},
     )
 
+    return written(work, name, told, METRICS)
+
+
+def written(work: Path, name: str, told: Table, metrics: Sequence[str]) -> Path:
+    """The folder of an evaluation that this table was judged in."""
+    members = [plugins.build("metrics", one) for one in metrics]
+
     def make(draft: Draft) -> None:
         write_table(told, draft.folder / TABLE)
-        write_statistics(told, [plugins.build("metrics", one) for one in METRICS], draft.folder / STATISTICS)
+        write_statistics(told, members, draft.folder / STATISTICS)
+        written_slices.write(told, members[0], draft.folder / SLICES)
 
     return Store(work).obtain("evaluation", settings={"name": name}, inputs={}, make=make).folder
+
+
+def labelled(
+    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL
+) -> Path:
+    """A student of spans that misses some, and so many more of one label; every tenth row is outside."""
+    rng, own = np.random.default_rng(0), np.random.default_rng(noise)
+    labels = ("person", "place", "thing", "time")
+    gold = [tuple(Span(10 * at, 10 * at + 4, one) for at, one in enumerate(rng.choice(labels, int(rng.integers(1, 5)))))
+            for _ in range(rows)]  # fmt: skip
+    teacher = [tuple(one for one in some if rng.random() > 0.05) for some in gold]
+    said = [tuple(one for one in some if own.random() > 0.1 + lost * (one.label == label)) for some in gold]
+    columns = [objects.array(one[kept]) for one in (gold, teacher, said)]
+    some = np.arange(rows)[kept]
+    texts = [" ".join(["four"] * 12) for _ in some]
+    sides = {"teacher": columns[1], "student": columns[2]}
+    told = Table(
+        ids=tuple(f"r{row}" for row in some),
+        domain=("",) * len(some),
+        outside=some % 10 == 0,
+        aspects={"length": rng.integers(5, 200, rows).astype(np.float64)[kept]},
+        said={who: Spans(columns[0], one, columns[1], labels, texts=texts) for who, one in sides.items()},
+        columns={},
+    )
+    return written(work, name, told, ("span_f1", "span_f1_partial"))
+
+
+def of_label(folder: Path, label: str, *, rows: range = range(400)) -> float:
+    """F1 of the spans of a label, as they were written down: of test rows where gold or the teacher has any."""
+    hits = total = 0
+    for row in pq.read_table(folder / TABLE).to_pylist():
+        if row["outside"] or int(row["id"][1:]) not in rows:
+            continue
+        gold, teacher, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
+                               for name in ("gold", "spans.teacher", "spans.student"))  # fmt: skip
+        if gold | teacher:
+            hits, total = hits + len(gold & said), total + len(gold) + len(said)
+    return 2 * hits / total
 
 
 def test_a_run_beside_itself_is_unchanged_in_everything(tmp_path: Path) -> None:
@@ -100,6 +153,77 @@ def test_a_slice_that_fell_is_named_though_the_whole_hardly_moved(tmp_path: Path
     assert not {("year", "2000"), ("year", "2002")} & fell
     assert not any(one["state"] == "better" for one in found["slices"])
     assert "year “2001”" in found["regressions"]
+
+
+def test_a_kind_of_span_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
+    good, bad = labelled(tmp_path, "a"), labelled(tmp_path, "b", lost=0.15, label="place")
+    found = compare.compare(good, bad)
+    fell = {(one["family"], one["name"]) for one in found["slices"] if one["state"] == "regression"}
+    assert ("label", "place") in fell
+    by_label = {one["name"]: one for one in found["slices"] if one["family"] == "label"}
+    assert set(by_label) == {"person", "place", "thing", "time"}
+    by_hand = of_label(bad, "place") - of_label(good, "place")
+    assert by_label["place"]["change"]["value"] == pytest.approx(by_hand, abs=1e-6)
+    assert by_hand < -0.08
+    assert {one["state"] for name, one in by_label.items() if name != "place"} == {"unchanged"}
+    assert "label “place”" in found["regressions"]
+    assert not compare.passed(found)
+    assert {one["family"] for one in compare.compare(good, good)["slices"]} == {"label", "length"}
+
+
+def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_path: Path) -> None:
+    good = labelled(tmp_path, "a", kept=slice(0, 340))
+    bad = labelled(tmp_path, "b", lost=0.3, label="place", kept=slice(60, 400))
+    found = compare.compare(good, bad)
+    place = next(one for one in found["slices"] if one["name"] == "place")
+    by_hand = [of_label(one, "place", rows=range(60, 340)) for one in (good, bad)]
+    assert place["change"]["value"] == pytest.approx(by_hand[1] - by_hand[0], abs=1e-6)
+    assert place["state"] == "regression"
+    assert found["rows"]["both"] == 252
+
+
+def proofread(work: Path, name: str, *, lost: float) -> Path:
+    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings."""
+    rng, rows = np.random.default_rng(5), 100
+    text, right = "he have recieved a cat", "he has received a cat"
+    gold = [(proofs.reference(text, right, is_word=spelling.dictionary().__contains__),)] * rows
+    both = [(Mark(3, "word:has"), 0.9), (Mark(8, "spell"), 0.9)]
+    misses = (rng.random(rows) < 0.1, rng.random(rows) < 0.1 + lost)
+    said = [[one for one, missed in zip(both, some, strict=True) if not missed] for some in zip(*misses, strict=True)]
+    columns = [objects.array(one) for one in (gold, [both] * rows, said, [text] * rows)]
+    sides = {"teacher": columns[1], "student": columns[2]}
+    answered = {who: Corrected(columns[0], one, columns[1], columns[3]) for who, one in sides.items()}
+    told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answered, {})
+    return written(work, name, told, ("edit_f05", "edit_recall"))
+
+
+def test_a_kind_of_correction_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
+    found = compare.compare(proofread(tmp_path, "a", lost=0.0), proofread(tmp_path, "b", lost=0.5))
+    states = {one["name"]: one["state"] for one in found["slices"] if one["family"] == "topic"}
+    assert states == {"spelling": "regression", "agreement": "unchanged"}
+    assert "topic “spelling”" in found["regressions"]
+
+
+def test_kinds_of_spans_that_differ_by_chance_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:
+    runs = [labelled(tmp_path, str(seed), noise=seed) for seed in range(1, 21)]
+    told = [compare.compare(one, other)["slices"] for one, other in zip(runs[::2], runs[1::2], strict=True)]
+    assert sum(any(one["state"] != "unchanged" for one in some) for some in told) <= 2
+
+
+def test_slices_are_those_of_the_evaluation(travelled: Travelled) -> None:
+    folder = travelled.run.folder
+    known = {(one["family"], one["name"]): one for one in travelled.run.summary["slices"]}
+    found = compare.compare(folder, folder)["slices"]
+    assert {one["family"] for one in found} >= {"class", "length", "teacher_confidence"}
+    for one in found:
+        assert known[one["family"], one["name"]]["n"] == one["n"]
+
+
+def test_an_evaluation_without_slices_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    good, old = evaluation(tmp_path, "a"), evaluation(tmp_path, "b")
+    (old / SLICES).unlink()
+    with pytest.raises((InputError, artifact.ArtifactError), match=r"slices\.parquet"):
+        compare.compare(old, good)
 
 
 def test_slices_that_differ_by_chance_are_neither_worse_nor_better(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom import evaluate, intervals, journey, slices
+from stillroom import evaluate, intervals, journey, written_slices
 from stillroom.core import artifact, plugins, seeds
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import InputError, Problem
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Floats, Metric
-from stillroom.table import STATISTICS, STUDENT, TABLE
+from stillroom.table import SLICES, STATISTICS, STUDENT
+from stillroom.written_slices import Slices
 
 State = Literal["better", "worse", "regression", "unchanged", "not measurable"]
 _FEWEST_SHARED = 0.5
@@ -89,7 +90,8 @@ def compare(before: Path, after: Path, *, margin: float = 0.0, confidence: float
     known = [name.removeprefix(f"{STUDENT}.") for name in rows.names if name.startswith(f"{STUDENT}.")]
     members: list[Metric] = [plugins.build("metrics", name) for name in known]
     primary = next((one for one in members if rows.counts(one) >= one.min_rows), members[0])
-    parts = list(_parts(primary, rows, sides[1].table(TABLE)))
+    cut = [written_slices.read(side.table(SLICES)) for side in sides]
+    parts = list(_parts(primary, rows, *cut))
     changes = _changes(members, primary, parts, rows)
     level = 1 - (1 - confidence) / len(members)
     metrics = {one.kind: _metric(one, changes[one.kind], margin=margin, level=level) for one in members}
@@ -133,9 +135,16 @@ class _Shared:
         self._tables = tuple(
             table.take(pa.array([pair[side] for pair in both])) for side, table in enumerate((before, after))
         )
+        self._places = [np.full(len(some), -1, dtype=np.int64) for some in ids]
+        for side, mine in enumerate(self._places):
+            mine[[pair[side] for pair in both]] = np.arange(len(both))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def places(self, side: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where test rows of a side, 0 or 1, stand among those of both; −1: the other has not been tested on it."""
+        return self._places[side][rows]
 
     def counts(self, metric: Metric) -> int:
         """How many rows a metric counts on both sides."""
@@ -162,21 +171,46 @@ class _Change:
     after: Estimate | None = None
 
 
-def _parts(metric: Metric, rows: _Shared, table: pa.Table) -> Iterator[tuple[slices.Slice, NDArray[np.int64]]]:
-    """The slices with enough rows that both have and the metric counts, each with the places of these rows."""
-    place = {one: number for number, one in enumerate(rows.ids)}
-    counted = set(rows.statistics(f"{STUDENT}.{metric.kind}")[0].tolist())
-    mine = [place.get(one, -1) for one in table["id"].to_pylist()]
-    for part in slices.of_columns(table):
-        members = [mine[row] for row in part.members.tolist() if mine[row] in counted]
-        if len(members) >= metric.min_rows:
-            yield part, np.array(members, dtype=np.int64)
+@final
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A slice with the rows of it that count on both sides, and what the metric needs of them before and after."""
+
+    family: str
+    name: str
+    rows: NDArray[np.int64]
+    statistics: tuple[Floats, Floats]
+
+
+def _parts(metric: Metric, rows: _Shared, before: Slices, after: Slices) -> Iterator[_Part]:
+    """The slices of the later run with enough rows that both have and the metric counts.
+
+    Of what stands inside rows each side has told the statistics of its own, by the metric that it was judged by: rows
+    where both have any.
+    """
+    counted, *whole = rows.statistics(f"{STUDENT}.{metric.kind}")
+    earlier = {(one.family, one.name): one for one in before.each}
+    told_inside = before.metric == after.metric == metric.kind
+    for part in after.each:
+        own, its = rows.places(1, part.rows), earlier.get((part.family, part.name))
+        if part.statistics is None:
+            there = np.searchsorted(counted, np.intersect1d(own, counted))
+            found = _Part(part.family, part.name, counted[there], (whole[0][there], whole[1][there]))
+        elif told_inside and its is not None and its.statistics is not None:
+            both, first, then = np.intersect1d(rows.places(0, its.rows), own, return_indices=True)
+            inside = both >= 0
+            pair = its.statistics[first[inside]], part.statistics[then[inside]]
+            found = _Part(part.family, part.name, both[inside], pair)
+        else:
+            continue
+        if len(found.rows) >= metric.min_rows:
+            yield found
 
 
 def _changes(
     members: Sequence[Metric],
     primary: Metric,
-    parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]],
+    parts: Sequence[_Part],
     rows: _Shared,
 ) -> dict[str, _Change]:
     """Each metric, and the primary one on each slice, before and after, all in one pass over the same resamples."""
@@ -187,11 +221,9 @@ def _changes(
         found[metric.kind] = _Change(len(counted))
         if len(counted) >= metric.min_rows:
             samples |= _sampled(metric.kind, metric, both, counted)
-    counted, *both = rows.statistics(f"{STUDENT}.{primary.kind}")
-    for number, (_, places) in enumerate(parts):
-        inside = np.searchsorted(counted, places)
-        samples |= _sampled(str(number), primary, [one[inside] for one in both], places)
-        found[str(number)] = _Change(len(places))
+    for number, part in enumerate(parts):
+        samples |= _sampled(str(number), primary, part.statistics, part.rows)
+        found[str(number)] = _Change(len(part.rows))
     told = Resamples(len(rows), count=_RESAMPLES, rng=seeds.generator(0, "compare")).estimate(samples)
     return {
         name: _Change(one.n, told[f"{name} before"], told[f"{name} after"]) if f"{name} before" in told else one
@@ -239,15 +271,15 @@ def _scale(metric: Metric) -> float:
 
 def _slices(
     metric: Metric,
-    parts: Sequence[tuple[slices.Slice, NDArray[np.int64]]],
+    parts: Sequence[_Part],
     changes: Mapping[str, _Change],
     *,
     margin: float,
     confidence: float,
 ) -> list[dict[str, Any]]:
     """The primary metric on each slice; what changed is held to a share of false finds (Benjamini and Hochberg)."""
-    found: list[tuple[slices.Slice, Interval, float]] = []
-    for number, (part, _) in enumerate(parts):
+    found: list[tuple[_Part, Interval, float]] = []
+    for number, part in enumerate(parts):
         one = changes[str(number)]
         if one.before is None or one.after is None:
             raise AssertionError("a slice with enough rows and no figure")

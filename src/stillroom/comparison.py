@@ -82,6 +82,7 @@ def compare(
         "forgotten": forgotten.measure(table, cut, fits, metric=members[0], settings=settings, seed=seed),
         "ceiling": forgotten.ceiling(table, fits, settings=settings, seed=seed),
         "discovered": discovery.discover(table, confidence=confidence, seed=seed),
+        "calibrated_by": student.calibrated_by,
         "reliability": {
             system: bins for system in (TEACHER, STUDENT) if (bins := answers[system].reliability()) is not None
         },
@@ -113,6 +114,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "agreement": unknown,
         "negative_flips": unknown,
         "flipped": [],
+        "fallen_by": None,
         "positive_flips": unknown,
         "mcnemar": {},
         "divergence": divergence.nothing(reason),
@@ -122,6 +124,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "forgotten": forgotten.nothing(reason),
         "ceiling": forgotten.no_ceiling(reason),
         "worst_slice": {"family": None, "name": None, "n": 0, "retention": unknown},
+        "calibrated_by": None,
         "reliability": {},
         "risk_coverage": {},
         "verdict": {

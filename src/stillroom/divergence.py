@@ -5,19 +5,18 @@ Equal accuracy says nothing of it: what one gains somewhere may hide what it los
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from stillroom import intervals
+from stillroom.core.divergences import KINDS
 from stillroom.intervals import Interval, not_measurable
 from stillroom.metrics import Answered, Floats
 
-KINDS = ("forward_kl", "reverse_kl", "jensen_shannon")
 FIGURES = ("mean", "p50", "p95", "p99", "max")
-_LEAST = 1e-12  # a probability below which none is told apart
 _UNSAID = "it does not say of each row how probable each answer is"
+_NO_WORDS = "no row has a word that both tell of"
 _NEITHER = "its answers are neither right nor wrong"
 NOTHING_NAMED = "teacher and student name nothing that could be the same"
 
@@ -27,13 +26,14 @@ def measure(
 ) -> dict[str, Any]:
     """Divergences in nats: their mean, percentiles with distribution-free intervals, and the largest; then flips.
 
-    `forward_kl` is KL(teacher ‖ student), `reverse_kl` the other way round; `jensen_shannon` is at most ln 2.
+    `forward_kl` is KL(teacher ‖ student), `reverse_kl` the other way round; `jensen_shannon` is at most ln 2. Where
+    answers are of words, a row has the mean over its words.
     """
-    pair = None if teacher.named else student.distributions()
+    apart = None if teacher.named else student.row_divergences()
     told: dict[str, Any] = {}
     for kind in KINDS:
-        apart = None if pair is None else _apart(*pair)[kind]
-        told[kind] = _spread(apart, len(student), resamples=resamples, confidence=confidence, rng=rng)
+        known = None if apart is None else apart[kind][~np.isnan(apart[kind])]
+        told[kind] = _spread(known, len(student), resamples=resamples, confidence=confidence, rng=rng)
     agrees = student.agrees
     if agrees is None:
         unnamed = not_measurable(len(student), NOTHING_NAMED).as_dict()
@@ -61,24 +61,11 @@ def paths() -> list[str]:
     ]
 
 
-def _apart(teacher: Floats, student: Floats) -> Mapping[str, Floats]:
-    """The divergences of each row, `[rows]`, of distributions `[rows, classes]`."""
-    p, q = (np.clip(one, _LEAST, None) for one in (teacher, student))
-    p, q = (one / one.sum(axis=1, keepdims=True) for one in (p, q))
-    middle = (p + q) / 2
-    forward, reverse = _kl(p, q), _kl(q, p)
-    return dict(zip(KINDS, (forward, reverse, (_kl(p, middle) + _kl(q, middle)) / 2), strict=True))
-
-
-def _kl(p: Floats, q: Floats) -> Floats:
-    return np.asarray(np.maximum((p * (np.log(p) - np.log(q))).sum(axis=1), 0.0))
-
-
 def _spread(
     apart: Floats | None, rows: int, *, resamples: int, confidence: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    if apart is None:
-        return dict.fromkeys(FIGURES, not_measurable(rows, _UNSAID).as_dict())
+    if apart is None or not len(apart):
+        return dict.fromkeys(FIGURES, not_measurable(rows, _UNSAID if apart is None else _NO_WORDS).as_dict())
     statistics = np.stack([apart, np.ones_like(apart)], axis=1)
     mean = intervals.bca(
         statistics, lambda sums: sums[..., 0] / sums[..., 1], resamples=resamples, confidence=confidence, rng=rng
@@ -86,5 +73,8 @@ def _spread(
     figures: dict[str, Interval] = {"mean": mean}
     for name in FIGURES[1:-1]:
         figures[name] = intervals.quantile(apart, int(name[1:]) / 100, confidence)
-    largest = {"value": intervals.plain(float(apart.max())), "n": rows}  # of this sample: there is no bound to others
+    largest = {
+        "value": intervals.plain(float(apart.max())),
+        "n": len(apart),
+    }  # of this sample: there is no bound to others
     return {**{name: one.as_dict() for name, one in figures.items()}, "max": largest}

@@ -11,7 +11,18 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillroom import aspects, comparison, contamination, flips, floors, forgotten, gap, generalisation, heard
+from stillroom import (
+    aspects,
+    comparison,
+    contamination,
+    flips,
+    floors,
+    forgotten,
+    gap,
+    generalisation,
+    heard,
+    written_slices,
+)
 from stillroom.core import artifact, plugins, recipe
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.progress import Meter, Report, silent
@@ -23,6 +34,7 @@ from stillroom.shapes import Outputs
 from stillroom.students import Network, Student
 from stillroom.table import (
     BASELINE,
+    SLICES,
     STATISTICS,
     STUDENT,
     TABLE,
@@ -106,9 +118,10 @@ def judge(
             # In the order of what is told: the primary one first, for whoever compares by these.
             members: list[Metric] = [plugins.build("metrics", name) for name in found["systems"][STUDENT]["scores"]]
             write_statistics(table, members, draft.folder / STATISTICS)
+            written_slices.write(table, members[0], draft.folder / SLICES)
             judged = dict(zip(*(rows[name].to_pylist() for name in ("id", "text")), strict=True))
-            found["flipped"] = flips.examples(table, [judged[one] for one in table.ids],
-                                              show_texts=settings.show_texts)  # fmt: skip
+            found |= flips.examples(table, [judged[one] for one in table.ids], metrics=members,
+                                    show_texts=settings.show_texts)  # fmt: skip
             tested = _tested(rows, answers, task=task, role=corpus.test.role)
             found["generalisation"] = generalisation.measure(tested, said=said, bundle=bundle, task=task,
                                                              confidence=settings.confidence, meter=meter)  # fmt: skip
@@ -129,6 +142,7 @@ def judge(
         "student": student.resolved(),
         "metrics": list(task.metrics),
         "seed": seed,
+        "tables": [TABLE, STATISTICS, SLICES],
     }
     inputs = {"bundle": bundle.digest, "held": held.artifact.digest, "shared": shared.digest}
     inputs |= {"undistilled": undistilled.digest} if undistilled else {}

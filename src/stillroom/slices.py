@@ -18,8 +18,6 @@ from stillroom.metrics import Answered, Floats, Metric, Narrow
 from stillroom.table import STUDENT, TEACHER, Table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from stillroom.aspects import Aspect
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
@@ -101,24 +99,6 @@ def cut(table: Table) -> list[Slice]:
     for name, values in sorted(table.columns.items()):
         if len(set(values)) <= _MOST_VALUES:
             families.append(_by_value(name, [values[row] for row in test.tolist()], test))
-    return [part for family in families if len(family) > 1 for part in family]
-
-
-def of_columns(table: pa.Table) -> list[Slice]:
-    """The slices that a written table (`table.write_table`) tells of: by aspect, column, domain and named gold."""
-    rows = np.arange(table.num_rows)
-    test = rows[~table["outside"].to_numpy(zero_copy_only=False)]
-    families = []
-    for name in table.column_names:
-        kind, _, own = name.partition(".")
-        if kind == "aspect" and own in plugins.names("aspects"):
-            by = _by_count if cast("type[Aspect]", plugins.member("aspects", own)).counts else _by_fifths
-            families.append(by(own, table[name].to_numpy()[test], test))
-        elif name in ("domain", "gold") or kind == "column":
-            values = table[name].to_pylist()
-            if all(isinstance(one, str) for one in values) and len(set(values)) <= _MOST_VALUES:
-                family = {"gold": "class"}.get(name, own or name)
-                families.append(_by_value(family, [values[row] for row in test.tolist()], test))
     return [part for family in families if len(family) > 1 for part in family]
 
 

@@ -26,7 +26,7 @@ from stillroom.tasks import Task
 SYSTEMS = ("teacher", "student", "undistilled", "baseline")
 TEACHER, STUDENT, UNDISTILLED, BASELINE = SYSTEMS
 BESIDE = "beside"
-TABLE, STATISTICS = "table.parquet", "statistics.parquet"
+TABLE, STATISTICS, SLICES = "table.parquet", "statistics.parquet", "slices.parquet"
 _NEEDED = ("id", "text", "label", "domain", "role")
 _COLUMN, _ASPECT = "column.", "aspect."
 _REDO = "Remove the evaluation's inputs and run again: each system answers each row once."

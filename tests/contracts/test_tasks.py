@@ -282,7 +282,7 @@ def test_the_docs_say_which_checks_are_of_it(task: Task) -> None:
     said, gold = outputs(task, texts), task.gold(table["label"])
     answered = task.answered(gold, said, said, rows=about(texts))
     sure = task.calibration(outputs(task, 40 * texts), task.golds(40 * list(gold))) if task.learns_gold else None
-    checks = (answered.right, answered.distributions(), answered.reliability(), sure)
+    checks = (answered.right, answered.row_divergences(), answered.reliability(), sure)
     assert (answered.reliability() is None) == (answered.risk_coverage() is None)
     page = (Path(__file__).parents[2] / "docs" / "stages" / "evaluate.md").read_text(encoding="utf-8")
     told = " | ".join("no" if one is None else "yes" for one in checks)

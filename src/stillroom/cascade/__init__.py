@@ -232,7 +232,7 @@ def _groups(
     ids, found = run.groups()
     fewest, groups = run.recipe.evaluate.min_slice_rows, []
     for one in found:
-        members = np.array([place[ids[row]] for row in one.members.tolist() if ids[row] in place], dtype=np.int64)
+        members = np.array([place[ids[row]] for row in one.rows.tolist() if ids[row] in place], dtype=np.int64)
         few = not_measurable(len(members), f"{len(members)} rows; {fewest} are needed")
         shares = {name: few if len(members) < fewest else
                   intervals.clopper_pearson(int(which[members].sum()), len(members), 0.95)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillroom import corpus as corpora
-from stillroom import cost, evaluate, heard, runtime, slices
+from stillroom import cost, evaluate, heard, runtime, written_slices
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import ArtifactError, InputError, MismatchError, Problem
@@ -21,9 +21,9 @@ from stillroom.core.progress import Meter, Report
 from stillroom.core.recipe import Recipe
 from stillroom.corpus import Corpus
 from stillroom.runtime.deferral import Prices
-from stillroom.slices import Slice
-from stillroom.table import TABLE
+from stillroom.table import SLICES, STATISTICS
 from stillroom.transfer_set import TransferSet
+from stillroom.written_slices import Written
 
 _RECIPE = "recipe.resolved.json"
 _NEEDED = {"corpus": "corpus", "teacher": "teacher", "transfer": "transfer", "export": "bundle",
@@ -81,13 +81,13 @@ class Finished:
         teacher = heard.of_teacher(told, ids, task=task)
         return Answered(ids, task.sureness(student), task.same(student, teacher))
 
-    def groups(self) -> tuple[Sequence[str], Sequence[Slice]]:
-        """The ids of the rows that were evaluated, and the slices of them; none where nothing was."""
-        path = self.evaluation.folder / TABLE
-        if not path.is_file():
+    def groups(self) -> tuple[Sequence[str], Sequence[Written]]:
+        """The ids of the test rows that were evaluated, and the slices of them; none where nothing was."""
+        paths = [self.evaluation.folder / name for name in (STATISTICS, SLICES)]
+        if not all(path.is_file() for path in paths):
             return (), ()
-        table = pq.read_table(path)
-        return table["id"].to_pylist(), slices.of_columns(table)
+        rows, found = (pq.read_table(path) for path in paths)
+        return rows["id"].to_pylist(), written_slices.read(found).each
 
     def prices(self) -> Prices:
         """What a million texts cost on each side, where that was measured."""

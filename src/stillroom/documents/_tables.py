@@ -175,31 +175,6 @@ def differences(evidence: Evidence) -> Table:
     )
 
 
-def flipped(evidence: Evidence) -> Table:
-    """Rows that the teacher has right and the student wrong, those first that both are surest of."""
-    rows = tuple(
-        (Cell(words(one.get("text")) or "–", words(one.get("id")), kind="text"), _sure(one, "teacher"),
-         _sure(one, "student"))
-        for one in evidence.rows("flipped")
-    )  # fmt: skip
-    return Table(
-        "Texts that the teacher gets right and the student wrong, the surest first",
-        ("text", "teacher", "student"),
-        rows,
-        (evidence.source("evaluate"),),
-        "Each letter is an x unless `evaluate.show_texts` is set; what may be personal stays so even then.",
-        otherwise="none of the test rows",
-    )
-
-
-def _sure(row: Mapping[str, Any], side: str) -> Cell:
-    """What a side says of a row, and how sure it is."""
-    sure = number(row.get(f"{side}_confidence"))
-    return Cell(
-        words(row.get(side)) or "–", "" if sure is None else f"sure by {units.PERCENT.value(sure)}", kind="text"
-    )
-
-
 def divergence(evidence: Evidence) -> Table:
     """How far student and teacher are apart, item by item."""
     shown = {
@@ -214,12 +189,13 @@ def divergence(evidence: Evidence) -> Table:
     ]
     reason = evidence.figure("divergence", "forward_kl", "mean").reason
     known = evidence.figure("divergence", "forward_kl", "mean").value is not None
+    inside = "" if answers(evidence) == "texts" else f" Of a text: the mean over its {answers(evidence)}."
     return Table(
         f"How far apart they are on each text, in nats, with {level(evidence)}intervals",
         ("", "mean", "median", "95 %", "99 %", "largest"),
         tuple(rows) if known else (),
         (evidence.source("evaluate"),),
-        "So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.",
+        f"So far apart are they at most on half of the texts, on 95 and on 99 of a hundred.{inside}",
         otherwise=reason or units.UNMEASURED,
     )
 
@@ -401,8 +377,15 @@ def reliability(evidence: Evidence, system: str) -> Table:
         for one in evidence.rows("reliability", system)
         if number(one.get("n"))
     )
-    head = ("confidence from, to", "rows", "mean confidence", "right")
-    return Table(f"Reliability of the {system}", head, rows, (evidence.source("evaluate"),))
+    of = answers(evidence)
+    head = ("confidence from, to", of, "mean confidence", "right")
+    inside = f"Each of the {of} has an answer of its own; intervals resample texts." if of != "texts" else ""
+    return Table(f"Reliability of the {system}", head, rows, (evidence.source("evaluate"),), inside)
+
+
+def answers(evidence: Evidence) -> str:
+    """What each has an answer of its own: texts, or their words."""
+    return evidence.words("calibrated_by") or "texts"
 
 
 def _served(evidence: Evidence) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom.core import divergences
 from stillroom.core.plugins import Member
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ class Answered(ABC):
     labels: tuple[str, ...]
     named: bool
     """Whether the system only named what it names, and said nothing of how sure it is."""
+    calibrated_by: ClassVar[str] = "texts"
+    """Which have an answer each, and how probable it is: `texts`, or the `words` of them."""
+    graded: ClassVar[bool] = False
+    """Whether an answer is more or less good, rather than right or wrong as a whole."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -37,12 +42,16 @@ class Answered(ABC):
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The same of these rows."""
 
-    def part(self, answers: str) -> tuple[Answered, NDArray[np.int64] | None] | None:
+    def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
         """What of it metrics of such answers (`Metric.answers`) are about, and in which rows (None: in all).
 
         None: they are about nothing of it.
         """
         return self, None
+
+    def by_row(self, statistics: Floats) -> Floats:
+        """Statistics of what was answered, summed over each row: there is one answer a row."""
+        return statistics
 
     @property
     @abstractmethod
@@ -69,6 +78,13 @@ class Answered(ABC):
         """The label that it gives each row; None: what it says has a text's words in it, which no document shows."""
         return None
 
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """What it says of a row, for people; None: nothing that anybody could read.
+
+        Each word that is a text's, or that it wrote itself, is put through `masked`.
+        """
+        return None
+
     def reliability(self) -> list[dict[str, Any]] | None:
         """How often it is right where it is so sure, a bin at a time; None where that can't be told."""
         return None
@@ -80,6 +96,14 @@ class Answered(ABC):
     def distributions(self) -> tuple[Floats, Floats] | None:
         """What the teacher and the system give each answer, `[rows, answers]` each; None where that is not told."""
         return None
+
+    def row_divergences(self) -> Mapping[str, Floats] | None:
+        """How far it is from the teacher in each row, by kind (`core.divergences`); None where that is not told.
+
+        NaN in rows of which it can't be told.
+        """
+        pair = self.distributions()
+        return None if pair is None else divergences.between(*pair)
 
     @property
     def chosen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -113,6 +137,8 @@ class Answered(ABC):
 
 #: What is said of rows, with all but a part of it left out.
 Narrow = Callable[[Any], Any]
+#: A text as it may be shown, as long as it was (`core.redaction`).
+Masked = Callable[[str], str]
 
 
 @final
@@ -154,12 +180,32 @@ class Answers(Answered):
     @property
     def confidence(self) -> Floats | None:
         """The largest probability."""
-        return None if self.named else self.probabilities.max(axis=1)
+        return None if self.named else self.highest
+
+    @property
+    def highest(self) -> Floats:
+        """The largest probability."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def given(self) -> Floats:
+        """How probable the gold label is."""
+        return np.take_along_axis(self.probabilities, self.gold[:, None], axis=1)[:, 0].astype(np.float64)
+
+    @property
+    def distance(self) -> Floats:
+        """The squared distance of the probabilities from gold."""
+        gold = self.gold[:, None] == np.arange(self.probabilities.shape[1])
+        return np.asarray(np.square(self.probabilities - gold).sum(axis=1, dtype=np.float64))
 
     @property
     def names(self) -> Sequence[str] | None:
         """The most probable label."""
         return [self.labels[code] for code in self.probabilities.argmax(axis=1).tolist()] if self.labels else None
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """The most probable label, which is no word of a text."""
+        return None if self.names is None else self.names[row]
 
     def reliability(self) -> list[dict[str, Any]] | None:
         """The bins of the expected calibration error."""
@@ -248,7 +294,7 @@ class Metric(Member, ABC):
     def value(self, sums: Floats) -> Floats:
         """The metric from sums of statistics over rows, `[..., k]` to `[...]`; NaN where there are no rows."""
 
-    def about(self, answers: Answered) -> tuple[Answered, NDArray[np.int64] | None] | None:
+    def about(self, answers: Answered) -> tuple[Any, NDArray[np.int64] | None] | None:
         """What of it this is about, and in which rows (None: in all); None: it is about nothing of this."""
         found = answers.part(self.answers)
         if found is None:
@@ -262,7 +308,18 @@ class Metric(Member, ABC):
     def statistics(self, answers: Answered) -> tuple[NDArray[np.int64] | None, Floats] | None:
         """The rows that it is about (None: all), and the statistics of each; None: it is about nothing of this."""
         found = self.about(answers)
-        return None if found is None else (found[1], self.rows(found[0]))
+        if found is None:
+            return None
+        part, rows = found
+        return rows, part.by_row(self.rows(part))
+
+    def each(self, answers: Answered) -> tuple[NDArray[np.int64], Floats] | None:
+        """The rows that it is about, and what it is on each of them alone; None: it is nothing of a single row."""
+        found = self.statistics(answers) if self.exact else None
+        if found is None:
+            return None
+        counted, rows = found
+        return np.arange(len(answers)) if counted is None else counted, self.value(rows)
 
     def score(self, answers: Answered) -> float:
         """The metric of all rows, without an interval: to choose by, never to report."""

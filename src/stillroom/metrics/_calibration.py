@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.metrics import Answers, Floats, Metric, ratio
+from stillroom.metrics._words import Words
 
 BINS = 15
 
@@ -27,9 +28,9 @@ class BinnedError(Metric):
     def bins(self, confidence: Floats) -> NDArray[np.int64]:
         """The bin of each row, `[rows]`."""
 
-    def rows(self, answers: Answers) -> Floats:
+    def rows(self, answers: Answers | Words) -> Floats:
         """For each bin the count, then the confidence, then right or not."""
-        confidence = answers.probabilities.max(axis=1)
+        confidence = answers.highest
         inside = self.bins(confidence)[:, None] == np.arange(BINS)
         return np.concatenate([inside, inside * confidence[:, None], inside & answers.right[:, None]], axis=1)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import edit_tags, edits, objects, proofs, spelling
+from stillroom.core.edits import Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
-from stillroom.metrics import Answered, Floats, Narrow
+from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece
+from stillroom.metrics._words import Posteriors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +41,11 @@ class Corrected(Answered):
     """How sure the system is of each row."""
     pipeline: str = ""
     """The spaCy pipeline that ERRANT works with."""
+    posteriors: Posteriors | None = None
+    """How probable each tag of each word is; None: the system does not say."""
     labels: tuple[str, ...] = field(default=(), init=False)
+
+    calibrated_by: ClassVar[str] = "words"
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -48,7 +54,8 @@ class Corrected(Answered):
         """The same of these rows."""
         return replace(self, gold=self.gold[rows], said=self.said[rows], teacher=self.teacher[rows],
                        texts=None if self.texts is None else self.texts[rows],
-                       sure=None if self.sure is None else self.sure[rows])  # fmt: skip
+                       sure=None if self.sure is None else self.sure[rows],
+                       posteriors=None if self.posteriors is None else self.posteriors.take(rows))  # fmt: skip
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -84,9 +91,33 @@ class Corrected(Answered):
     @cached_property
     def written(self) -> Sequence[str]:
         """The texts as the system has them corrected."""
-        words = spelling.dictionary()
-        return [edits.applied(text, [one.edit for one in proofs.made(text, marks, spell=words.meant)])
-                for text, marks in zip(self.sources, self.said, strict=True)]  # fmt: skip
+        return [edits.applied(text, _edits(text, marks)) for text, marks in zip(self.sources, self.said, strict=True)]
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """What each mark makes of which words, where the texts are there."""
+        if self.texts is None:
+            return None
+        found, text = _edits(self.sources[row], self.said[row]), masked(self.sources[row])
+        told = [f"{text[one.start : one.end] or '∅'} → {masked(one.replacement) or '∅'}" for one in found]
+        return "; ".join(told) or "no correction"
+
+    def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
+        """For metrics of labels its words, each of which has one."""
+        if answers != Metric.answers:
+            return self, None
+        return None if self.posteriors is None else (self.posteriors.words, self.posteriors.words.rows)
+
+    def reliability(self) -> list[dict[str, Any]] | None:
+        """Of words."""
+        return None if self.posteriors is None else ece.reliability(self.posteriors.words)
+
+    def risk_coverage(self) -> list[dict[str, float]] | None:
+        """Of words."""
+        return None if self.posteriors is None else aurc.curve(self.posteriors.words)
+
+    def row_divergences(self) -> Mapping[str, Floats] | None:
+        """The mean over the words of each row."""
+        return None if self.posteriors is None else self.posteriors.divergences()
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""
@@ -115,6 +146,11 @@ class Corrected(Answered):
         import pyarrow as pa
 
         return pa.array([[one.text for one in some] for some in self.gold], type=pa.list_(pa.string()))
+
+
+def _edits(text: str, marks: Sequence[tuple[Mark, float]]) -> list[Edit]:
+    """What marks make of a text, from left to right."""
+    return [one.edit for one in proofs.made(text, marks, spell=spelling.dictionary().meant)]
 
 
 def best(gold: Rows, said: Rows) -> Floats:

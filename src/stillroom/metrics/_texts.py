@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.metrics import Answered, Metric
+from stillroom.metrics import Answered, Masked, Metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +37,7 @@ class Written(Answered):
     sources: Texts
     labels: tuple[str, ...] = field(default=(), init=False)
     named: bool = field(default=False, init=False)
+    graded: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -65,6 +66,10 @@ class Written(Answered):
     def confidence(self) -> None:
         """It does not say how sure it is."""
         return None
+
+    def shown(self, row: int, *, masked: Masked) -> str:
+        """The text."""
+        return masked(self.said[row]) or "nothing"
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """By the names in the source, which are to be carried over, and by how much is to be left of it."""

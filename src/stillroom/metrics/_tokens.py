@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stillroom.core import objects, spans
 from stillroom.core.scored import Scored
-from stillroom.metrics import Answered, Floats, Metric
+from stillroom.metrics import Answered, Floats, Masked, Metric
 from stillroom.metrics._texts import References, TextMetric, Written
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Told(Answered):
     """How each text may go on, where somebody says so; else nothing, `[texts]`."""
     labels: tuple[str, ...] = field(default=(), init=False)
     named: bool = field(default=False, init=False)
+    graded: ClassVar[bool] = True
 
     @classmethod
     def of(cls, said: Scored, teacher: Scored, references: References | None = None) -> Self:
@@ -95,6 +96,10 @@ class Told(Answered):
     def confidence(self) -> None:
         """There is one for each token, and none for the text."""
         return
+
+    def shown(self, row: int, *, masked: Masked) -> str:
+        """What it wrote behind the text."""
+        return masked(self.said.texts[row]) or "nothing"
 
     @property
     def surprise(self) -> tuple[Floats, Floats]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import judged
 from stillroom.core.judged import Golds
-from stillroom.metrics import Answered, Floats, Narrow
+from stillroom.metrics import Answered, Floats, Masked, Narrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,7 @@ class Space:
     gold: Golds
     ids: Sequence[str]
     domains: Sequence[str]
+    texts: Sequence[str] = ()
 
     @cached_property
     def place(self) -> Mapping[str, int]:
@@ -99,6 +100,14 @@ class Space:
             found[rows] = [own[:1] == its[:1] for own, its in both]
         return found
 
+    @cached_property
+    def first_found(self) -> Places:
+        """Of each judged row: the nearest text, −1 where there is none."""
+        found = np.full(len(self.rows), -1, dtype=np.int64)
+        for rows, candidates in self._searches():
+            found[rows] = [next(iter(own), -1) for own in self._nearest(self.vectors, rows, candidates)]
+        return found
+
     def first(self, width: int) -> Space:
         """The same with so many dimensions of the system's vectors; the teacher keeps all."""
         part = self.vectors[:, :width]
@@ -151,6 +160,7 @@ class Embedded(Answered):
     """How many first dimensions have to do without the others."""
     labels: tuple[str, ...] = field(default=(), init=False)
     named: bool = field(default=False, init=False)
+    graded: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -178,6 +188,15 @@ class Embedded(Answered):
     def confidence(self) -> None:
         """It does not say how sure it is."""
         return None
+
+    def shown(self, row: int, *, masked: Masked) -> str | None:
+        """The text that it finds nearest, and how near."""
+        its = int(self.rows[row])
+        place = int(self.space.first_found[its])
+        if place < 0 or not len(self.space.texts):
+            return None
+        own, other = (self.space.vectors[one].astype(np.float64) for one in (self.space.rows[its], place))
+        return f"{float(own @ other):.2f}: {masked(self.space.texts[place])}"
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows of pairs, and searches."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from stillroom.metrics import Answers, Floats, Metric, ratio
+from stillroom.metrics._words import Words
 
 _POINTS = 101
 
@@ -30,7 +31,7 @@ class Aurc(Metric):
 
     kind: Literal["aurc"] = "aurc"
 
-    def rows(self, answers: Answers) -> Floats:
+    def rows(self, answers: Answers | Words) -> Floats:
         """What each row adds, to the first order: the figure and its influence on it; and one for the count."""
         risk, coverage, wrong, group, counts = _curve(answers)
         own = risk[group]
@@ -45,13 +46,13 @@ class Aurc(Metric):
         return np.clip(ratio(sums[..., 0], sums[..., 1]), 0.0, 1.0)
 
 
-def _curve(answers: Answers) -> tuple[Floats, Floats, Floats, Any, Floats]:
+def _curve(answers: Answers | Words) -> tuple[Floats, Floats, Floats, Any, Floats]:
     """The rows in groups of equal confidence, the surest first.
 
     Of each group: the share that is wrong up to it, and how many rows that is, `[groups]`; of each row whether it is
     wrong, and its group, `[rows]`; of each group, its rows.
     """
-    confidence, wrong = answers.probabilities.max(axis=1), (~answers.right).astype(np.float64)
+    confidence, wrong = answers.highest, (~answers.right).astype(np.float64)
     _, group = np.unique(-confidence, return_inverse=True)
     counts = np.bincount(group).astype(np.float64) if len(group) else np.zeros(0)
     coverage = np.cumsum(counts)
@@ -59,7 +60,7 @@ def _curve(answers: Answers) -> tuple[Floats, Floats, Floats, Any, Floats]:
     return errors / np.maximum(coverage, 1), coverage, wrong, group, counts
 
 
-def curve(answers: Answers) -> list[dict[str, float]]:
+def curve(answers: Answers | Words) -> list[dict[str, float]]:
     """Risk and coverage, at a hundred shares of the rows: how often it is wrong where it answers no more than these."""
     risk, coverage, *_ = _curve(answers)
     shares = np.linspace(0.0, 1.0, _POINTS)[1:]

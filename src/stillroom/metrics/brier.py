@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from stillroom.metrics import Answers, Floats, Metric, ratio
+from stillroom.metrics._words import Words
 
 
 @final
@@ -24,11 +25,9 @@ class Brier(Metric):
 
     kind: Literal["brier"] = "brier"
 
-    def rows(self, answers: Answers) -> Floats:
+    def rows(self, answers: Answers | Words) -> Floats:
         """The squared distance of each row, and one for the count."""
-        gold = answers.gold[:, None] == np.arange(answers.probabilities.shape[1])
-        distance = np.square(answers.probabilities - gold).sum(axis=1, dtype=np.float64)
-        return np.stack([distance, np.ones_like(distance)], axis=1)
+        return np.stack([answers.distance, np.ones(len(answers))], axis=1)
 
     def value(self, sums: Floats) -> Floats:
         """Their mean."""

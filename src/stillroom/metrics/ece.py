@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stillroom.metrics import Answers, Floats
 from stillroom.metrics._calibration import BINS, BinnedError
+from stillroom.metrics._words import Words
 
 
 @final
@@ -29,8 +30,8 @@ class Ece(BinnedError):
         return np.searchsorted(np.linspace(0.0, 1.0, BINS + 1)[1:-1], confidence, side="right")
 
 
-def reliability(answers: Answers) -> list[dict[str, Any]]:
-    """What a reliability diagram shows: each bin's edges, rows, mean confidence and accuracy (None in an empty bin)."""
+def reliability(answers: Answers | Words) -> list[dict[str, Any]]:
+    """What a reliability diagram shows: each bin's edges, answers, mean confidence and accuracy (None: it is empty)."""
     sums = Ece().rows(answers).sum(axis=0).reshape(3, BINS)
     edges = np.linspace(0.0, 1.0, BINS + 1).round(6).tolist()
     return [

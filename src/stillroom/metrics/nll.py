@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from stillroom.metrics import Answers, Floats, Metric, ratio
+from stillroom.metrics._words import Words
 
 SMALLEST = float(np.finfo(np.float64).eps)
 
@@ -31,10 +32,9 @@ class Nll(Metric):
 
     kind: Literal["nll"] = "nll"
 
-    def rows(self, answers: Answers) -> Floats:
+    def rows(self, answers: Answers | Words) -> Floats:
         """−log p of the gold label, and one for the count."""
-        gold = np.take_along_axis(answers.probabilities, answers.gold[:, None], axis=1)[:, 0]
-        surprise = -np.log(np.clip(gold.astype(np.float64), SMALLEST, 1.0))
+        surprise = -np.log(np.clip(answers.given, SMALLEST, 1.0))
         return np.stack([surprise, np.ones_like(surprise)], axis=1)
 
     def value(self, sums: Floats) -> Floats:

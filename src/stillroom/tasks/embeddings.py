@@ -184,7 +184,9 @@ class Embeddings(Task):
         known = np.flatnonzero(self.known(gold))
         its = np.asarray(said, dtype=np.float32)
         theirs = its if teacher is said else np.asarray(teacher, dtype=np.float32)
-        return Embedded(Space(its, theirs, known, gold[known], ids, domains), np.arange(len(known)), self.prefixes)
+        texts = rows.texts if rows else ()
+        space = Space(its, theirs, known, gold[known], ids, domains, texts)
+        return Embedded(space, np.arange(len(known)), self.prefixes)
 
     def decode(self, said: Any, texts: Sequence[str] = ()) -> list[VectorPrediction]:
         """As they are."""

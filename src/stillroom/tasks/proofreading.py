@@ -114,7 +114,9 @@ class Proofreading(Task):
     shape: ClassVar[str] = "tokens"
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "dictionary"
-    judged_by: ClassVar[tuple[str, ...]] = ("edit_f05", "gleu", "edit_recall", "false_flags")
+    judged_by: ClassVar[tuple[str, ...]] = (
+        "edit_f05", "gleu", "edit_recall", "false_flags", "ece", "adaptive_ece", "aurc", "nll", "brier",
+    )  # fmt: skip
     prediction: ClassVar[Mapping[str, Any]] = {
         "required": ["corrections", "corrected"],
         "properties": {
@@ -233,12 +235,17 @@ class Proofreading(Task):
     ) -> Corrected:
         """Marks, and the texts that they make, beside references and those of the teacher."""
         from stillroom.metrics._corrections import Corrected
+        from stillroom.metrics._words import Posteriors
 
         texts = objects.array(list(rows.texts)) if rows else None
-        own = self._counted(said, rows)
-        its = own if teacher is said else self._counted(teacher, rows)
-        sure = None if named or said.values.ndim == 1 else self.sureness(said)
-        return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant)
+        heard = self._seconded(said, rows.texts if rows else None)
+        theirs = heard if teacher is said else self._seconded(teacher, rows.texts if rows else None)
+        own = self._counted(heard, rows)
+        its = own if theirs is heard else self._counted(theirs, rows)
+        named = named or said.values.ndim == 1
+        sure = None if named else self.sureness(said)
+        posteriors = None if named else Posteriors(heard, theirs, gold, self)
+        return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant, posteriors=posteriors)
 
     def decode(self, said: Tagged, texts: Sequence[str]) -> list[Proof]:
         """The corrections that are sure enough."""
@@ -288,29 +295,38 @@ class Proofreading(Task):
         ]
         return [ToyRow(text, corrected) for text, corrected in pairs]
 
-    def _counted(self, said: Tagged, rows: Rows | None) -> NDArray[np.object_]:
+    def _counted(self, heard: Tagged, rows: Rows | None) -> NDArray[np.object_]:
         """The marks of each text; where the texts are there, those alone that make a correction."""
-        marks = self.marks(said, rows.texts if rows else None)
+        marks = self._marks(heard)
         if rows is not None:
             marks = [[(one.mark, one.score) for one in proofs.made(text, some, spell=_speller())]
                      for text, some in zip(rows.texts, marks, strict=True)]  # fmt: skip
         return objects.array(marks)
 
-    def _tags(self, said: Tagged, texts: Sequence[str] | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The tag of each word, and how probable it is; with the texts, by the second opinion too."""
+    def _seconded(self, said: Tagged, texts: Sequence[str] | None) -> Tagged:
+        """What was said, with the texts by the second opinion too, if there is one: as logarithms."""
+        if not self.seconded or texts is None or said.values.ndim == 1:
+            return said
+        shares = (1 - self.seconded) * probabilities.softmax(said.values)
+        marks = [rules.marks(text, needed_by="task.seconded") for text in texts]
+        shares[np.arange(len(shares)), proofs.on_words(marks, said.words, said.counts)] += self.seconded
+        return replace(said, values=np.log(np.maximum(shares, np.finfo(np.float64).tiny)))
+
+    def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tag of each word, and how probable it is."""
         if said.values.ndim == 1:
             return said.values.astype(np.int64), np.ones(len(said.values))
-        shares = (1 - self.seconded) * probabilities.softmax(said.values)
-        if self.seconded and texts is not None:
-            marks = [rules.marks(text, needed_by="task.seconded") for text in texts]
-            shares[np.arange(len(shares)), proofs.on_words(marks, said.words, said.counts)] += self.seconded
+        shares = probabilities.softmax(said.values)
         best = shares[:, 1:].argmax(axis=1) + 1
         scores = shares[np.arange(len(shares)), best]
         return np.where(scores >= self.least_sure, best, 0), scores
 
     def marks(self, said: Tagged, texts: Sequence[str] | None = None) -> list[list[tuple[Mark, float]]]:
-        """The marks of each text with how probable each is."""
-        tags, scores = self._tags(said, texts)
+        """The marks of each text with how probable each is; with the texts, by the second opinion too."""
+        return self._marks(self._seconded(said, texts))
+
+    def _marks(self, said: Tagged) -> list[list[tuple[Mark, float]]]:
+        tags, scores = self._tags(said)
         kept = iter(scores[tags > 0].tolist())
         return [[(one, next(kept)) for one in some] for some in proofs.of_words(tags, said, said.words)]
 

@@ -79,7 +79,9 @@ class TokenLabelling(Labels):
     shape: ClassVar[str] = "tokens"
     signals: ClassVar[frozenset[str]] = frozenset({"logits", "label", "hidden", "relations", "attention"})
     floor: ClassVar[str] = "word_features"
-    judged_by: ClassVar[tuple[str, ...]] = ("span_f1", "span_f1_partial")
+    judged_by: ClassVar[tuple[str, ...]] = (
+        "span_f1", "span_f1_partial", "ece", "adaptive_ece", "aurc", "nll", "brier",
+    )  # fmt: skip
     prediction: ClassVar[Mapping[str, Any]] = {
         "required": ["spans"],
         "properties": {"spans": {"type": "array", "items": told_places("text", "label")}},
@@ -215,11 +217,15 @@ class TokenLabelling(Labels):
     ) -> Spans:
         """Spans beside gold and those of the teacher."""
         from stillroom.metrics._spans import Spans
+        from stillroom.metrics._words import Posteriors
 
-        sure = None if named or said.values.ndim == 1 else self.sureness(said)
+        named = named or said.values.ndim == 1
+        sure = None if named else self.sureness(said)
         its = self.named(said)
         theirs = its if teacher is said else self.named(teacher)
-        return Spans(gold, its, theirs, self.labels, named, sure, rows.texts if rows else (), familiar)
+        posteriors = None if named else Posteriors(said, teacher, gold, self)
+        texts = rows.texts if rows else ()
+        return Spans(gold, its, theirs, self.labels, named, sure, texts, familiar, posteriors)
 
     def decode(self, said: Tagged, texts: Sequence[str]) -> list[SpanPrediction]:
         """The likeliest tags that make sense together, as spans."""

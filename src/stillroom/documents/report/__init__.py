@@ -11,6 +11,7 @@ from stillroom.core.errors import missing_extra
 from stillroom.documents import Document, Evidence, Source, number, words
 from stillroom.documents import _contamination as contamination
 from stillroom.documents import _findings as findings
+from stillroom.documents import _flipped as flipped
 from stillroom.documents import _forgotten as forgotten
 from stillroom.documents import _ledger as ledger
 from stillroom.documents import _probed as probed
@@ -99,7 +100,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "variants": ledger.variants(evidence),
         "slices": strips.slices(evidence),
         "discovered": tables.discovered(evidence),
-        "flipped": tables.flipped(evidence),
+        "flipped": flipped.table(evidence),
         "divergence": tables.divergence(evidence),
         "forgotten_told": forgotten.sentences(evidence),
         "forgotten": forgotten.figures(evidence),

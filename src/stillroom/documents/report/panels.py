@@ -146,9 +146,10 @@ def _reliability(evidence: Evidence, system: str) -> Panel | None:
     parts += [svg.Line(x1=x, y1=sure, x2=x, y2=right, class_=["gap", system]) for x, sure, right in dots]
     parts.append(drawing.polyline(((x, right) for x, _, right in dots), "trail", system))
     parts += [drawing.mark(system, x, right) for x, _, right in dots]
-    parts.append(below("confidence, and rows in each bin", further=48))
+    of = tables.answers(evidence)
+    parts.append(below(f"confidence, and {of} in each bin", further=48))
     told = "; ".join(
-        f"{units.PERCENT.value(one.sure)} sure, {units.PERCENT.value(one.right)} right, {one.n:,} rows" for one in bins
+        f"{units.PERCENT.value(one.sure)} sure, {units.PERCENT.value(one.right)} right, {one.n:,} {of}" for one in bins
     )
     error = evidence.figure(system, "scores", "ece")
     note = f"Expected calibration error {units.PERCENT.told(error)}." if error.value is not None else ""
@@ -167,7 +168,7 @@ def risk_and_coverage(evidence: Evidence) -> Panel | None:
     heights = nice(0.0, max(risk for line in lines.values() for _, risk in line) or 0.01)
     across, up = Scale(0.0, 1.0, _LEFT + 6, _RIGHT - 6), Scale(heights[0], heights[-1], _BOTTOM, _TOP + 6)
     parts = [*frame(across, nice(0.0, 1.0), up, heights, units.PERCENT, units.PERCENT)]
-    parts.append(below("share of the texts that it answers, the surest first"))
+    parts.append(below(f"share of the {tables.answers(evidence)} that it answers, the surest first"))
     for system, line in lines.items():
         places = [(across.at(share), up.at(risk)) for share, risk in line]
         parts += [drawing.polyline(places, "trail", system), drawing.mark(system, *places[-1])]
