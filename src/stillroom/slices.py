@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom import intervals
+from stillroom import columns, intervals
 from stillroom.core import plugins, recipe
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Floats, Metric, Narrow
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 _NEITHER = "its answers are neither right nor wrong"
-#: A column with more values than this names rows rather than kinds of rows.
-_MOST_VALUES = 50
 
 Rows = NDArray[np.int64]
 
@@ -98,9 +96,7 @@ def cut(table: Table) -> list[Slice]:
     confidence = teacher.confidence
     if confidence is not None:
         families.append(_by_fifths("teacher_confidence", confidence, test))
-    for name, values in sorted(table.columns.items()):
-        if len(set(values)) <= _MOST_VALUES:
-            families.append(_by_value(name, [values[row] for row in test.tolist()], test))
+    families += [_by_column(*named, test) for named in columns.of_test(table.columns, test.tolist()).items()]
     return [part for family in families if len(family) > 1 for part in family]
 
 
@@ -114,12 +110,23 @@ def of_columns(table: pa.Table) -> list[Slice]:
         if kind == "aspect" and own in plugins.names("aspects"):
             by = _by_count if cast("type[Aspect]", plugins.member("aspects", own)).counts else _by_fifths
             families.append(by(own, table[name].to_numpy()[test], test))
-        elif name in ("domain", "gold") or kind == "column":
-            values = table[name].to_pylist()
-            if all(isinstance(one, str) for one in values) and len(set(values)) <= _MOST_VALUES:
-                family = {"gold": "class"}.get(name, own or name)
-                families.append(_by_value(family, [values[row] for row in test.tolist()], test))
+        elif kind == "column":
+            families.append(_by_column(own, table[name].take(test).to_pylist(), test))
+        elif name in ("domain", "gold"):
+            values = table[name].take(test).to_pylist()
+            if all(isinstance(one, str) for one in values) and not columns.unfit(values):
+                families.append(_by_value({"gold": "class"}.get(name, name), values, test))
     return [part for family in families if len(family) > 1 for part in family]
+
+
+def uncut(table: Table) -> list[dict[str, Any]]:
+    """The columns that make no slices, since each of their values is nearly a row's own."""
+    told = columns.of_test(table.columns, table.test.tolist())
+    return [
+        {"family": "column", "name": name, "slices": not_measurable(len(table.test), why).as_dict()}
+        for name, values in told.items()
+        if columns.amounts(values) is None and (why := columns.unfit(values))
+    ]
 
 
 def compare(
@@ -243,6 +250,14 @@ def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
     """A slice for each value, in the order of the alphabet; rows without one are in none."""
     given = np.array(values, dtype=object)
     return [Slice(family, value, rows[given == value]) for value in sorted(set(values)) if value]
+
+
+def _by_column(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
+    """Fifths of numbers, or a slice for each value; of too many values none (`uncut` says so)."""
+    numbers = columns.amounts(values)
+    if numbers is not None:
+        return _by_fifths(family, numbers, rows)
+    return [] if columns.unfit(values) else _by_value(family, values, rows)
 
 
 def _by_fifths(family: str, values: Floats, rows: Rows) -> list[Slice]:
