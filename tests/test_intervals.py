@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmode
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from stillroom import intervals
+from stillroom import intervals, power
 from stillroom.intervals import Estimate, Interval, Resamples, Sample
 from stillroom.metrics import Floats, ratio
 
@@ -286,7 +286,7 @@ def test_so_many_more_rows_bring_the_limit_out_of_the_interval_and_one_less_hard
     value: float, below: float, above: float, limit: float
 ) -> None:
     low, high, n = value - below, value + above, 400
-    more = intervals.to_settle(value, low, high, limit=limit, n=n)
+    more = power.to_settle(value, low, high, limit=limit, n=n)
     if more is None:
         assert abs(value - limit) < max(below, above) / 9
         return

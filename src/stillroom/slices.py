@@ -192,7 +192,7 @@ def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
     """The slice that kept least, with the interval of the *minimum*: it was picked because it came out lowest."""
     measured = [(one, one.retained) for one in findings if one.retained is not None]
     if not measured:
-        nothing = not_measurable(0, "no slice has enough rows to be measured")
+        nothing = not_measurable(0, _nearest(findings))
         return {"family": None, "name": None, "n": 0, "retention": nothing.as_dict()}
     lowest, _ = min(measured, key=lambda pair: pair[1].value)
     least = intervals.least([retained for _, retained in measured])
@@ -202,6 +202,15 @@ def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
         "n": len(lowest.slice.members),
         "retention": least.careful(confidence, within=(0.0, math.inf)).as_dict(),
     }
+
+
+def _nearest(findings: Sequence[Finding]) -> str:
+    """Why no slice is measured, by the one that lacks least."""
+    if not findings:
+        return "the rows make no slices"
+    return (
+        f"no slice can be measured; of the largest: {max(findings, key=lambda one: one.retention.n).retention.reason}"
+    )
 
 
 def flips(said: Answered, confidence: float, *, better: bool = False) -> dict[str, Any]:
