@@ -147,7 +147,8 @@ class _Shared:
         counted = np.flatnonzero(np.logical_and(*(one.is_valid().to_numpy(zero_copy_only=False) for one in columns)))
         taken = [one.take(pa.array(counted)) for one in columns]
         found = [
-            one.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(counted), -1) for one in taken
+            one.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(counted), one.type.list_size)
+            for one in taken
         ]
         return counted, found[0], found[1]
 
