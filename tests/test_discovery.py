@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
-from stillroom import discovery, intervals
+from stillroom import discovery
 from stillroom.metrics import Answers
 from stillroom.table import Table
 
@@ -110,13 +106,3 @@ def test_rows_that_were_not_measured_are_told_apart_and_break_nothing() -> None:
     some = table(lost=0.5)
     some.aspects["length"][::3] = np.nan
     assert discover(some)["slices"]
-
-
-@given(table_=st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(lambda one: sum(one) > 0))
-@settings(max_examples=60, deadline=None)
-def test_more_often_is_fishers_exact_test(table_: list[int]) -> None:
-    a, b, c, d = table_
-    hits = np.repeat([True, False, True, False], table_)
-    inside = np.repeat([True, True, False, False], table_)
-    expected = stats.fisher_exact([[a, b], [c, d]], alternative="greater").pvalue
-    assert intervals.more_often(hits, inside) == pytest.approx(expected, abs=1e-9)
