@@ -140,10 +140,16 @@ class TestCut:
         assert parts[0].name == "1 of 5: 0–117"
 
     def test_a_few_numbers_are_told_apart_one_by_one(self) -> None:
-        parts = by_family(slices.cut(with_column([str(row % 5) for row in range(750)])))["theirs"]
-        assert [part.name for part in parts] == ["0", "1", "2", "3", "4"]
-        six = by_family(slices.cut(with_column([str(row % 6) for row in range(750)])))["theirs"]
-        assert six[0].name == "1 of 5: 0–1"
+        parts = by_family(slices.cut(with_column([str(row % 10) for row in range(750)])))["theirs"]
+        assert [part.name for part in parts] == list("0123456789")
+        more = by_family(slices.cut(with_column([str(row % 11) for row in range(750)])))["theirs"]
+        assert [part.name for part in more] == [
+            "1 of 5: 0–2",
+            "2 of 5: 3–4",
+            "3 of 5: 5–6",
+            "4 of 5: 7–8",
+            "5 of 5: 9–10",
+        ]
 
     @pytest.mark.parametrize("other", ["n/a", "1_000", "nan", "inf"])
     def test_one_value_that_is_no_number_makes_it_a_column_of_words(self, other: str) -> None:

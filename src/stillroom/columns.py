@@ -12,7 +12,7 @@ from stillroom.metrics import Floats
 #: A column of words with more values than this names rows rather than kinds of rows.
 MOST_VALUES = 50
 #: Numbers with no more values than this are told apart one by one, those with more by fifths.
-_MOST_NUMBERS = 5
+_MOST_NUMBERS = 10
 
 
 def amounts(values: Sequence[str]) -> Floats | None:
