@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
 
-from stillroom import compare, intervals, written_slices
+from stillroom import compare, intervals, power, written_slices
 from stillroom.cli import app
 from stillroom.core import artifact, objects, plugins, proofs, spelling
 from stillroom.core.artifact import Draft, Store
@@ -23,7 +23,7 @@ from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
 from stillroom.core.proofs import Mark
 from stillroom.core.tagging import Span
-from stillroom.metrics import Answers
+from stillroom.metrics import Answers, Metric
 from stillroom.metrics._corrections import Corrected
 from stillroom.metrics._spans import Spans
 from stillroom.table import SLICES, STATISTICS, TABLE, Table, write_statistics, write_table
@@ -236,6 +236,56 @@ def test_students_that_err_as_often_on_other_rows_are_told_apart_no_more_often_t
     runs = [evaluation(tmp_path, str(seed), lost=0.08, noise=seed) for seed in range(1, 13)]
     told = [compare.compare(one, other) for one, other in zip(runs[::2], runs[1::2], strict=True)]
     assert sum(bool(one["regressions"]) for one in told) <= 2
+
+
+def test_what_is_unchanged_says_how_many_rows_would_show_a_change_of_the_margin(tmp_path: Path) -> None:
+    runs = [evaluation(tmp_path, str(seed), lost=0.08, noise=seed, rows=300) for seed in (1, 2)]
+    found = compare.compare(*runs, margin=0.02)
+    open_ = {name: one for name, one in found["metrics"].items() if one["state"] == "unchanged"}
+    assert open_
+    for name, one in open_.items():
+        member: Metric = plugins.build("metrics", name)
+        size = 0.02 * (member.high - member.low)
+        half = max(one["change"]["high"] - one["change"]["value"], one["change"]["value"] - one["change"]["low"])
+        if half <= size:
+            assert (one["more_rows"], one["power"]) == (0, f"These rows would show a change of {size:.3g}.")
+            continue
+        assert one["more_rows"] == pytest.approx(300 * ((half / size) ** 2 - 1), abs=1)
+        assert one["power"] == f"About {one['more_rows']:,} more rows would show a change of {size:.3g}."
+        assert any(one["power"] in line for line in compare.told(found))
+    for part in found["slices"]:
+        assert part["state"] == "unchanged"
+        assert f" more rows of {part['family']} “{part['name']}” would" in part["power"]
+    wide = compare.compare(*runs, margin=0.5)["metrics"]["accuracy"]
+    assert (wide["more_rows"], wide["power"]) == (0, "These rows would show a change of 0.5.")
+    small = compare.compare(*runs)["metrics"]["accuracy"]
+    assert small["more_rows"] == intervals_to_zero(small["change"])
+
+
+def intervals_to_zero(change: dict[str, Any]) -> int | None:
+    return power.to_settle(change["value"], change["low"], change["high"], limit=0.0, n=change["n"])
+
+
+def test_what_is_worse_says_how_many_rows_would_show_whether_it_is_past_the_margin(tmp_path: Path) -> None:
+    good, bad = evaluation(tmp_path, "a", rows=600), evaluation(tmp_path, "b", lost=0.06, rows=600)
+    fell = compare.compare(good, bad)["metrics"]["accuracy"]["change"]
+    margin = -fell["value"] + 0.004
+    told = compare.compare(good, bad, margin=margin)["metrics"]["accuracy"]
+    assert told["state"] == "worse"
+    expected = power.to_settle(fell["value"], fell["low"], fell["high"], limit=-margin, n=600)
+    assert told["more_rows"] == expected
+    assert "whether it fell by more than" in told["power"]
+
+
+def test_a_slice_of_too_few_rows_is_told_and_how_many_more_it_needs(tmp_path: Path) -> None:
+    one, other = evaluation(tmp_path, "a", rows=60), evaluation(tmp_path, "b", rows=60, lost=0.05)
+    found = compare.compare(one, other)
+    few = [one for one in found["slices"] if one["state"] == "not measurable"]
+    assert {one["family"] for one in few} >= {"length", "year"}
+    for part in few:
+        needed = f"{part['n']} rows; 30 are needed: {30 - part['n']} more of {part['family']} “{part['name']}”"
+        assert part["change"]["reason"] == needed
+    assert any(line.startswith(f"{len(few)} of {len(found['slices'])} slices can't") for line in compare.told(found))
 
 
 def test_only_rows_of_both_count_and_another_test_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from stillroom import comparison, intervals
+from stillroom import comparison, power
 from stillroom.core import objects, plugins, recipe, scored
 from stillroom.core.errors import InputError
 from stillroom.core.probabilities import softmax
@@ -168,7 +168,7 @@ class TestVerdict:
         verdict = compare(table(noise=noise, test=300))["verdict"]
         assert (verdict["worth"], verdict["floor"]) == ("no difference shown", "no difference shown")
         added = verdict["difference"]
-        more = intervals.to_settle(added["value"], added["low"], added["high"], limit=0.0, n=300)
+        more = power.to_settle(added["value"], added["low"], added["high"], limit=0.0, n=300)
         assert more
         assert f"About {more:,} more rows would show a difference of that size." in verdict["sentence"]
 

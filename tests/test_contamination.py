@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from stillroom import contamination, corpus, fitness, gates, overlap, pipeline
+from stillroom import contamination, corpus, fitness, gates, overlap, pipeline, sides
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import CorpusError, InputError, RecipeError
@@ -248,6 +248,45 @@ def test_what_is_shared_by_test_and_outside_alone_is_told_and_not_counted(plante
     (pair,) = [one for one in told["pairs"] if (one["of"], one["with"]) == ("outside", "test")]
     assert pair["exact"] == 140
     assert told["outside_rows_shared"] == {"value": PLANTED, "n": 140}
+
+
+def test_what_was_learned_from_is_held_against_what_else_was(planted: Journey, tmp_path: Path) -> None:
+    """Files of the teacher's training against the training rows, and unlabelled rows against both."""
+    rows, _ = planted.parts
+    train = list(rows.train.texts())
+    path = tmp_path / "saw.jsonl"
+    lines = [*train[:40], *(f"{passage(900 + row)} {text}" for row, text in enumerate(sentences(5, seed=34)))]
+    path.write_text("".join(f"{json.dumps({'text': text})}\n" for text in lines), encoding="utf-8")
+    settings = recipe.Evaluate(teacher_saw=(str(path),))
+    doubled = replace(rows, unlabelled=replace(rows.train, role="unlabelled"))
+    found = planted.search(settings=settings, corpus=doubled).read_json("contamination.json")
+    told = {(one["of"], one["with"]): one for one in found["pairs"]}
+    assert (told["train", "teacher"]["exact"], told["train", "teacher"]["any"]) == (40, 40)
+    assert told["train", "teacher"]["near"] == 40
+    assert (told["train", "teacher"]["rows"], told["train", "teacher"]["others"]) == (200, 45)
+    assert told["unlabelled", "train"]["exact"] == told["unlabelled", "train"]["any"] == 200
+    assert told["unlabelled", "teacher"]["exact"] == 40
+    assert found["by_design"] == []
+
+
+def test_every_pair_of_sides_is_held_against_each_other_or_alike_by_design(planted: Journey) -> None:
+    order = (*sides.LEARNED, *sides.JUDGED)
+    every = {(of, other) for place, of in enumerate(order) for other in order[:place]}
+    judged = {(of, other) for of, other in every if of in sides.JUDGED}
+    assert judged | set(sides.COUNTED) | set(sides.BY_DESIGN) == every
+    assert not set(sides.COUNTED) & set(sides.BY_DESIGN)
+    rows, _ = planted.parts
+    fitted = plugins.build("teachers", {"kind": "finetuned", "base": "one"})
+    found = planted.search(teacher=fitted).read_json("contamination.json")
+    assert [(one["of"], one["with"]) for one in found["by_design"]] == [("train", "teacher"), ("dev", "teacher")]
+    elsewhere = replace(rows, unlabelled=replace(rows.train, digest="1" * 64, role="unlabelled"),
+                        train=replace(rows.train, digest="0" * 64))  # fmt: skip
+    design = planted.search(corpus=elsewhere).read_json("contamination.json")
+    assert {(one["of"], one["with"]) for one in design["by_design"]} == {
+        ("transfer", "train"),
+        ("transfer", "unlabelled"),
+    }
+    assert ("transfer", "train") not in {(one["of"], one["with"]) for one in design["pairs"]}
 
 
 def test_a_search_is_done_once_for_all_students(planted: Journey) -> None:

@@ -33,8 +33,8 @@ FAMILIES = {
     "tasks",
     "teachers",
 }
-#: What is no family and no stage: the table that everything is judged on, and how sure its figures are.
-BESIDE = {"chance", "intervals", "table"}
+#: What is no family and no stage: the table that everything is judged on, how sure figures are, what makes them so.
+BESIDE = {"chance", "intervals", "power", "table"}
 OUTSIDE = {"cli", "console", "language_server", "serve", "starter"}
 
 

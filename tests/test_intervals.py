@@ -1,15 +1,16 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from stillroom import intervals
+from stillroom import intervals, power
 from stillroom.intervals import Estimate, Interval, Resamples, Sample
 from stillroom.metrics import Floats, ratio
 
@@ -66,6 +67,60 @@ class TestAgainstScipy:
         ours = intervals.bca(statistics, mean, resamples=2000, confidence=0.95, rng=np.random.default_rng(5))
         theirs = stats.bootstrap((losses,), np.mean, n_resamples=2000, rng=np.random.default_rng(5))
         assert ends(ours) == pytest.approx(tuple(theirs.confidence_interval), rel=1e-9)
+
+
+def difference(sums: Floats) -> Floats:
+    return ratio(sums[..., 0] - sums[..., 1], sums[..., 2])
+
+
+class TestAgainstScipyOnRandomTables:
+    """Tables of pairs and of numbers, of any size and skew: the bias-corrected and accelerated interval is scipy's."""
+
+    @given(rows=st.integers(20, 180), right=st.floats(0.3, 0.95), lost=st.floats(0.02, 0.5),
+           gained=st.floats(0.02, 0.5), confidence=st.sampled_from([0.8, 0.9, 0.95, 0.99]),
+           seed=st.integers(0, 2**32 - 1))  # fmt: skip
+    @settings(max_examples=60, deadline=None)
+    def test_retention_difference_and_score_of_pairs(
+        self, rows: int, right: float, lost: float, gained: float, confidence: float, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        teacher = rng.random(rows) < right
+        student = np.where(teacher, rng.random(rows) >= lost, rng.random(rows) < gained)
+        statistics = np.stack([student, teacher, np.ones(rows)], axis=1).astype(np.float64)
+        theirs = {
+            "retention": lambda one, other, axis=-1: one.sum(axis=axis) / other.sum(axis=axis),
+            "difference": lambda one, other, axis=-1: (one.sum(axis=axis) - other.sum(axis=axis)) / rows,
+            "score": lambda one, other, axis=-1: one.sum(axis=axis) / rows,
+        }
+        ours = {"retention": retention, "difference": difference, "score": lambda sums: sums[..., 0] / sums[..., 2]}
+        for name, value in ours.items():
+            self.same(statistics, value, (statistics[:, 0], statistics[:, 1]), theirs[name], confidence, seed)
+
+    @given(rows=st.integers(10, 150), shape=st.floats(0.3, 4), confidence=st.sampled_from([0.8, 0.9, 0.95]),
+           seed=st.integers(0, 2**32 - 1))  # fmt: skip
+    @settings(max_examples=40, deadline=None)
+    def test_means_and_ratios_of_skewed_numbers(self, rows: int, shape: float, confidence: float, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        losses, words = rng.gamma(shape, size=rows), rng.integers(1, 40, rows).astype(np.float64)
+        statistics = np.stack([losses * words, words], axis=1)
+        self.same(statistics, mean, (losses * words, words), lambda one, other, axis=-1: one.sum(axis=axis) / other.sum(
+            axis=axis), confidence, seed)  # fmt: skip
+
+    @staticmethod
+    def same(
+        statistics: Floats, value: Any, columns: tuple[Floats, ...], statistic: Any, confidence: float, seed: int
+    ) -> None:
+        """Ours is theirs, where the figure moves and so many resamples can show its ends."""
+        drawn = Resamples(len(statistics), count=500, rng=np.random.default_rng(seed))
+        estimate = drawn.estimate({"a": Sample(statistics, value)})["a"]
+        assume(np.isfinite(estimate.resampled).all() and np.isfinite(estimate.left_out).all())
+        near = np.isclose(estimate.resampled, estimate.value, rtol=1e-12, atol=1e-14)
+        below = float((estimate.resampled[~near] < estimate.value).sum() + near.sum() / 2) / 500
+        assume(not near.all())
+        assume(intervals._bca(below, estimate.left_out, confidence=confidence, resamples=500) is not None)
+        theirs = stats.bootstrap(columns, statistic, paired=True, vectorized=True, confidence_level=confidence,
+                                 n_resamples=500, rng=np.random.default_rng(seed))  # fmt: skip
+        assert ends(estimate.interval(confidence)) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-7)
 
 
 def test_the_case_that_an_unpaired_test_misses() -> None:
@@ -230,9 +285,28 @@ def test_mcnemar_agrees_with_statsmodels(b: int, c: int) -> None:
     assert intervals.mcnemar(b, c) == intervals.mcnemar(c, b)
 
 
-def test_holm_agrees_with_statsmodels() -> None:
-    p = [0.04, 0.001, 0.3, 0.02, 0.02, 0.9, 0.013]
+#: Chances, equal ones and those at the ends among them.
+CHANCES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.02, 0.05, 1.0]), min_size=1, max_size=20)
+
+
+@given(p=CHANCES)
+@settings(max_examples=150, deadline=None)
+def test_holm_and_benjamini_hochberg_agree_with_statsmodels(p: list[float]) -> None:
     np.testing.assert_allclose(intervals.holm(p), multipletests(p, method="holm")[1], atol=1e-12)
+    np.testing.assert_allclose(intervals.benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1], atol=1e-12)
+
+
+@given(rows=st.integers(1, 120), hit=st.floats(0, 1), part=st.floats(0, 1), lean=st.floats(0, 1),
+       seed=st.integers(0, 2**32 - 1))  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_more_often_is_fishers_exact_test_of_scipy(rows: int, hit: float, part: float, lean: float, seed: int) -> None:
+    """On rows, in any order, with empty margins among them, and with hits that lean to the part."""
+    rng = np.random.default_rng(seed)
+    inside = rng.random(rows) < part
+    hits = rng.random(rows) < np.where(inside, max(hit, lean), hit)
+    table = [[int((hits & side).sum()), int((~hits & side).sum())] for side in (inside, ~inside)]
+    expected = float(stats.fisher_exact(table, alternative="greater").pvalue)
+    assert intervals.more_often(hits, inside) == pytest.approx(expected, rel=1e-7, abs=1e-12)
 
 
 @given(p=st.lists(st.floats(0, 1), max_size=12))
@@ -286,7 +360,7 @@ def test_so_many_more_rows_bring_the_limit_out_of_the_interval_and_one_less_hard
     value: float, below: float, above: float, limit: float
 ) -> None:
     low, high, n = value - below, value + above, 400
-    more = intervals.to_settle(value, low, high, limit=limit, n=n)
+    more = power.to_settle(value, low, high, limit=limit, n=n)
     if more is None:
         assert abs(value - limit) < max(below, above) / 9
         return

@@ -74,6 +74,39 @@ def test_equal_texts_are_those_that_are_equal(sides: Mapping[str, Sequence[str]]
     assert rows(shared[EXACT]) <= rows(shared[NEAR])
 
 
+@given(SIDES)
+@settings(max_examples=40, deadline=None)
+def test_pairs_that_are_counted_are_those_of_telling_every_row_and_change_nothing_else(
+    sides: Mapping[str, Sequence[str]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        found = Search(Path(folder), list(sides), judged=("test",), counted=[("made", "train"), ("dev", "train")])
+        for side, texts in sides.items():
+            found.add(side, texts)
+        shared, counts = found.settle(), found.counts()
+        found.close()
+    assert shared == search(sides, judged=("test",))
+    by_row = {method: rows(one) for method, one in search(sides, judged=("made", "dev", "test")).items()}
+    for of in ("made", "dev"):
+        told = {
+            method: {row for other, own, row in one if (other, own) == ("train", of)} for method, one in by_row.items()
+        }
+        assert counts[of, "train"] == {**{method: len(one) for method, one in told.items()},
+                                       "any": len(set().union(*told.values()))}  # fmt: skip
+
+
+def test_near_twins_of_a_counted_pair_are_verified_and_those_of_judged_rows(tmp_path: Path) -> None:
+    train = sentences(160, seed=6)
+    other = [*worn(train[:120], share=0.06, seed=7), *sentences(40, seed=8)]
+    found = Search(tmp_path, ["teacher", "train", "test"], judged=("test",), counted=[("train", "teacher")])
+    for side, texts in (("teacher", other), ("train", train), ("test", train)):
+        found.add(side, texts)
+    shared = found.settle()
+    found.close()
+    twins = {row for of, row in shared[NEAR]["teacher"] if of == "test"}
+    assert found.counts()["train", "teacher"][NEAR] == len(twins) > 30
+
+
 @given(st.lists(st.text(max_size=80), max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_words_of_any_text_are_counted(texts: list[str]) -> None:

@@ -36,6 +36,63 @@ def test_what_is_sure_is_done_everywhere(kind: str, text: str, expected: str) ->
     assert changed(text, kind) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I want to see the sea.", {"I would like to see the sea."}),
+        ("Well, I'd like to sail", {"Well, I want to sail", "Well, I would like to sail"}),
+        ("i want to sail", {"i would like to sail"}),
+        ("Can you tell me if it left?", {"Could you let me know if it left?"}),
+        ("Hello, could you please check?", {"Hello, can you please check?"}),
+        ("How do I reset it?", {"How can I reset it?", "What is the way to reset it?"}),
+        ("how can i pay", {"how do i pay", "what is the way to pay"}),
+        ("What is the way to pay?", {"How do I pay?", "How can I pay?"}),
+        ("Is it possible to pay?", {"Is there a way to pay?", "Is there any way to pay?"}),
+        ("There is no key.", {"There isn't any key.", "There is not any key."}),
+        ("there aren’t any ships", {"there are no ships", "there are not any ships"}),
+        ("Why am I unable to pay? It's late.", {"Why am I not able to pay? It's late."}),
+        ("They still believe that it sails", {"They still think that it sails"}),
+        ("Thanks for all. Maybe.", {"Thank you for all. Perhaps."}),
+        ("wet because of rain", {"wet due to rain", "wet on account of rain"}),
+        ("we sail in order to fish", {"we sail to fish", "we sail so as to fish"}),
+        ("it cost more than $20", {"it cost over $20"}),
+        ("We saw a lot of ships; lots of fish.", {"We saw lots of ships; a lot of fish."}),
+        ("It is late at the moment.", {"It is late right now."}),
+        ("for example, although it sails", {"for instance, even though it sails"}),
+        ("Nobody is here, everyone else left.", {"No one is here, everybody else left."}),
+        ("I saw somebody, but has anyone?", {"I saw someone, but has anybody?"}),
+    ],
+)
+def test_what_is_reworded_says_the_same(text: str, expected: set[str]) -> None:
+    assert {changed(text, "rewording", seed=seed) for seed in range(20)} == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Did I want to go?",
+        "I want the sea.",
+        "I would like to have seen it",
+        "How can you say that? Can you swim?",
+        "How do I look? How can I help?",
+        "What is the way to the harbour?",
+        "There is no one way, no longer, no more, no denying it. There is no key and no door.",
+        "They think that's it",
+        "They let me know if it left",
+        "He said thanks for nothing",
+        "the ship is due to sail",
+        "no more than 20, more than 2",
+        "the parking lots of the town, quite a lot of fish",
+        "at the moment of truth",
+        "Although tired, we sailed",
+        "No one thing matters; the Maybe; I WANT TO GO; Lots Of Love",
+        "We sail home.",
+    ],
+)
+def test_what_would_say_something_else_is_left_as_it_is(text: str) -> None:
+    assert changed(text, "rewording") == text
+
+
 def test_slips_touch_one_letter_of_some_words() -> None:
     text = "passengers waited yesterday outside"
     assert len(changed(text, "dropped_letters")) == len(text) - 1

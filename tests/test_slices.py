@@ -34,8 +34,16 @@ def table(*, test: int = 600, outside: int = 150, seed: int = 0, lost: tuple[str
             name: Answers(gold, softmax(one), softmax(teacher), labels=LABELS)
             for name, one in {"teacher": teacher, "student": student}.items()
         },
-        columns={"year": tuple(str(2000 + row % 3) for row in range(rows)), "key": tuple(map(str, range(rows)))},
+        columns={
+            "year": tuple(str(2000 + row % 3) for row in range(rows)),
+            "key": tuple(f"k{row}" for row in range(rows)),
+        },
     )
+
+
+def with_column(values: list[str]) -> Table:
+    """The table with one column."""
+    return Table(**{**vars(table()), "columns": {"theirs": tuple(values)}})
 
 
 def by_family(cut: list[slices.Slice]) -> dict[str, list[slices.Slice]]:
@@ -106,8 +114,46 @@ class TestCut:
         nothing = Table(**{**vars(whole), "aspects": {"negation": np.full(750, np.nan), "depth": np.full(750, np.nan)}})
         assert not {"negation", "depth"} & set(by_family(slices.cut(nothing)))
 
-    def test_a_column_that_names_rows_is_no_family(self) -> None:
-        assert "key" not in by_family(slices.cut(table()))
+    def test_a_column_that_names_rows_is_no_family_and_is_told_with_the_reason(self) -> None:
+        whole = table()
+        assert "key" not in by_family(slices.cut(whole))
+        (told,) = slices.uncut(whole)
+        assert (told["family"], told["name"]) == ("column", "key")
+        assert told["slices"]["value"] is None
+        assert told["slices"]["reason"].startswith("600 values in 600 rows, and not all are numbers: 50 at most")
+
+    def test_a_column_of_numbers_is_cut_into_fifths_named_by_their_range(self) -> None:
+        whole = with_column([f"{(row * 37) % 750 - 100.5}" for row in range(750)])
+        parts = by_family(slices.cut(whole))["theirs"]
+        assert [len(part.members) for part in parts] == [120] * 5
+        values = np.array([float(one) for one in whole.columns["theirs"]])
+        for number, part in enumerate(parts, start=1):
+            low, high = values[part.members].min(), values[part.members].max()
+            assert part.name == f"{number} of 5: {low:.3f}–{high:.3f}"
+        assert slices.uncut(whole) == []
+
+    def test_rows_without_a_number_are_in_no_fifth(self) -> None:
+        parts = by_family(slices.cut(with_column(["" if row % 3 else str(row) for row in range(750)])))["theirs"]
+        assert sum(len(part.members) for part in parts) == 200
+        assert parts[0].name == "1 of 5: 0–117"
+
+    def test_a_few_numbers_are_told_apart_one_by_one(self) -> None:
+        parts = by_family(slices.cut(with_column([str(row % 10) for row in range(750)])))["theirs"]
+        assert [part.name for part in parts] == list("0123456789")
+        more = by_family(slices.cut(with_column([str(row % 11) for row in range(750)])))["theirs"]
+        assert [part.name for part in more] == [
+            "1 of 5: 0–2",
+            "2 of 5: 3–4",
+            "3 of 5: 5–6",
+            "4 of 5: 7–8",
+            "5 of 5: 9–10",
+        ]
+
+    @pytest.mark.parametrize("other", ["n/a", "1_000", "nan", "inf"])
+    def test_one_value_that_is_no_number_makes_it_a_column_of_words(self, other: str) -> None:
+        whole = with_column([other if row == 3 else str(row) for row in range(750)])
+        assert "theirs" not in by_family(slices.cut(whole))
+        assert [one["name"] for one in slices.uncut(whole)] == ["theirs"]
 
     def test_rows_without_a_value_are_in_no_slice_of_the_column(self) -> None:
         whole = table()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stillroom import evaluate, intervals, journey, written_slices
+from stillroom import evaluate, intervals, journey, power, written_slices
 from stillroom.core import artifact, plugins, seeds
 from stillroom.core.artifact import Artifact
 from stillroom.core.errors import InputError, Problem
@@ -156,7 +156,8 @@ class _Shared:
         counted = np.flatnonzero(np.logical_and(*(one.is_valid().to_numpy(zero_copy_only=False) for one in columns)))
         taken = [one.take(pa.array(counted)) for one in columns]
         found = [
-            one.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(counted), -1) for one in taken
+            one.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(counted), one.type.list_size)
+            for one in taken
         ]
         return counted, found[0], found[1]
 
@@ -183,7 +184,7 @@ class _Part:
 
 
 def _parts(metric: Metric, rows: _Shared, before: Slices, after: Slices) -> Iterator[_Part]:
-    """The slices of the later run with enough rows that both have and the metric counts.
+    """The slices of the later run with the rows that both have and the metric counts.
 
     Of what stands inside rows each side has told the statistics of its own, by the metric that it was judged by: rows
     where both have any.
@@ -203,8 +204,7 @@ def _parts(metric: Metric, rows: _Shared, before: Slices, after: Slices) -> Iter
             found = _Part(part.family, part.name, both[inside], pair)
         else:
             continue
-        if len(found.rows) >= metric.min_rows:
-            yield found
+        yield found
 
 
 def _changes(
@@ -222,8 +222,9 @@ def _changes(
         if len(counted) >= metric.min_rows:
             samples |= _sampled(metric.kind, metric, both, counted)
     for number, part in enumerate(parts):
-        samples |= _sampled(str(number), primary, part.statistics, part.rows)
         found[str(number)] = _Change(len(part.rows))
+        if len(part.rows) >= primary.min_rows:
+            samples |= _sampled(str(number), primary, part.statistics, part.rows)
     told = Resamples(len(rows), count=_RESAMPLES, rng=seeds.generator(0, "compare")).estimate(samples)
     return {
         name: _Change(one.n, told[f"{name} before"], told[f"{name} after"]) if f"{name} before" in told else one
@@ -243,11 +244,13 @@ def _metric(metric: Metric, found: _Change, *, margin: float, level: float) -> d
         return {"state": "not measurable", "change": nothing.as_dict()}
     width = metric.high - metric.low
     change = (found.after - found.before).interval(level, within=(-width, width))
+    state = _state(metric, change, margin=margin)
     return {
         "before": intervals.plain(found.before.value),
         "after": intervals.plain(found.after.value),
         "change": change.as_dict(),
-        "state": _state(metric, change, margin=margin),
+        "state": state,
+        **_power(metric, change, state, margin=margin),
     }
 
 
@@ -261,6 +264,30 @@ def _state(metric: Metric, change: Interval, *, margin: float) -> State:
     if high >= 0:
         return "unchanged"
     return "regression" if high < -margin * _scale(metric) else "worse"
+
+
+def _power(metric: Metric, change: Interval, state: State, *, margin: float, of: str = "") -> dict[str, Any]:
+    """How many more rows would show what these don't: a change of the margin, or, without one, of the size it has.
+
+    Of a figure that is worse: whether it is so by more than the margin.
+    """
+    if change.value is None or change.low is None or change.high is None:
+        return {}
+    ends, limit = (change.value, change.low, change.high), margin * _scale(metric)
+    fell = -limit if metric.higher_is_better else limit
+    if state == "unchanged":
+        size = limit or abs(change.value)
+        never = change.low == change.high  # no row tells the two apart
+        more = 0 if never else power.to_show(*ends, size=limit, n=change.n) if limit else power.to_settle(
+            *ends, limit=0.0, n=change.n)  # fmt: skip
+        what = f"a change of {size:.3g}" if size else "any change"
+    elif state == "worse" and change.low < fell < change.high:
+        more, what = power.to_settle(*ends, limit=fell, n=change.n), f"whether it fell by more than {limit:.3g}"
+    else:
+        return {}
+    rows = f"{power.hopeless(change.n) if more is None else more:,} more rows{of}"
+    told = f"Even {rows} would hardly show {what}." if more is None else f"About {rows} would show {what}."
+    return {"more_rows": more, "power": f"These rows would show {what}." if more == 0 else told}
 
 
 def _scale(metric: Metric) -> float:
@@ -278,25 +305,32 @@ def _slices(
     confidence: float,
 ) -> list[dict[str, Any]]:
     """The primary metric on each slice; what changed is held to a share of false finds (Benjamini and Hochberg)."""
-    found: list[tuple[_Part, Interval, float]] = []
+    found: list[tuple[_Part, Estimate, float]] = []
+    told: list[dict[str, Any]] = []
     for number, part in enumerate(parts):
-        one = changes[str(number)]
+        one, of = changes[str(number)], _of(part)
         if one.before is None or one.after is None:
-            raise AssertionError("a slice with enough rows and no figure")
+            few = not_measurable(one.n, intervals.too_few(one.n, metric.min_rows, which=of))
+            told.append({**_named(part, few), "q": None, "state": "not measurable"})
+            continue
         change = one.after - one.before
-        found.append((part, change.interval(confidence), _chance(change.resampled)))
+        found.append((part, change, _chance(change.resampled)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in found])
-    return [
-        {
-            "family": part.family,
-            "name": part.name,
-            "n": change.n,
-            "change": change.as_dict(),
-            "q": intervals.plain(q),
-            "state": "unchanged" if q > 1 - confidence else _state(metric, change, margin=margin),
-        }
-        for (part, change, _), q in zip(found, adjusted, strict=True)
-    ]
+    for (part, change, _), q in zip(found, adjusted, strict=True):
+        interval, strict = (change.interval(one) for one in (confidence, 1 - (1 - confidence) / len(found)))
+        state = _state(metric, interval, margin=margin)
+        state = "unchanged" if q > 1 - confidence and interval.value is not None else state
+        told.append({**_named(part, interval), "q": intervals.plain(q), "state": state,
+                     **_power(metric, strict, state, margin=margin, of=_of(part))})  # fmt: skip
+    return told
+
+
+def _named(part: _Part, change: Interval) -> dict[str, Any]:
+    return {"family": part.family, "name": part.name, "n": change.n, "change": change.as_dict()}
+
+
+def _of(part: _Part) -> str:
+    return f" of {part.family} “{part.name}”"
 
 
 def _chance(resampled: Floats) -> float:
@@ -333,6 +367,12 @@ def told(found: Mapping[str, Any]) -> Sequence[str]:
     counts = {state: states.count(state) for state in ("better", "worse", "regression", "unchanged", "not measurable")}
     parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines = [f"Of {len(states)} metrics on {found['rows']['both']:,} rows that both have: {parts}."]
+    lines += [f"{name}: {one['power']}" for name, one in found["metrics"].items() if one.get("more_rows") != 0 and
+              "power" in one]  # fmt: skip
+    few = [one["change"] for one in found["slices"] if one["state"] == "not measurable"]
+    if few:
+        nearest = max(few, key=lambda one: int(one["n"]))["reason"]
+        lines.append(f"{len(few)} of {len(found['slices'])} slices can't be compared; of the largest: {nearest}.")
     if found["regressions"]:
         lines.append(f"Regressed past the margin: {', '.join(found['regressions'])}.")
     return lines

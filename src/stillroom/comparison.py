@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillroom import discovery, divergence, forgotten, generalisation, intervals
+from stillroom import discovery, divergence, forgotten, generalisation, intervals, power
 from stillroom import slices as parts
 from stillroom.core import plugins, recipe, seeds
 from stillroom.core.errors import InputError, Problem
@@ -78,6 +78,7 @@ def compare(
         "divergence": divergence.measure(student, answers[TEACHER], resamples=settings.resamples,
                                          confidence=confidence, rng=seeds.generator(seed, "evaluate/divergence")),
         "slices": [finding.as_dict() for finding in findings],
+        "uncut": parts.uncut(table),
         "worst_slice": parts.worst(findings, confidence=confidence),
         "forgotten": forgotten.measure(table, cut, fits, metric=members[0], settings=settings, seed=seed),
         "ceiling": forgotten.ceiling(table, fits, settings=settings, seed=seed),
@@ -120,6 +121,7 @@ def nothing(metrics: Sequence[str], *, settings: recipe.Evaluate, reason: str) -
         "divergence": divergence.nothing(reason),
         "generalisation": generalisation.nothing(reason),
         "slices": [],
+        "uncut": [],
         "discovered": discovery.nothing(reason),
         "forgotten": forgotten.nothing(reason),
         "ceiling": forgotten.no_ceiling(reason),
@@ -286,7 +288,8 @@ def _verdict(
         "under": f"A finding: the student stands under its floor, {floor}",
         "no difference shown": f"No difference is shown between the student and {floor}",
     }.get(stands)
-    sentence = f"{first} {second}, {_span(above, level)}." if second else first
+    more = _power(above) if above is not None and stands == "no difference shown" else ""
+    sentence = f"{first} {second}, {_span(above, level)}.{more}" if second else first
     sentence = sentence if has_gold else f"{_STANDS_IN} {sentence}"
     return {"sentence": sentence, "worth": worth, "difference": added, "floor": stands}
 
@@ -304,8 +307,7 @@ def _sign(interval: Mapping[str, Any] | None, *, more: str, less: str) -> str:
 def _power(difference: Mapping[str, Any]) -> str:
     """How many more rows would show a difference as large as this one."""
     value, low, high = (float(difference[end]) for end in ("value", "low", "high"))
-    more = intervals.to_settle(value, low, high, limit=0.0, n=difference["n"])
-    return f" About {more:,} more rows would show a difference of that size." if more else " It is next to nothing."
+    return f" {power.difference(value, low, high, n=difference['n'])}"
 
 
 def _span(interval: Mapping[str, Any] | None, level: str) -> str:

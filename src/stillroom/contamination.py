@@ -1,9 +1,10 @@
 """Whether what is judged was seen before: rows of dev, test and outside that stand in what somebody learned from.
 
 Each is held against every side before it (`sides`): by the words of both (`overlap`) and, where a student of vectors
-is named, by what they mean (`meaning`). The search is kept beside the stages, in `work/contamination/`, so that
-students of the same texts share it. Whether the teacher itself was fitted to test rows is told by provenance: of one
-that was made here it is known, of others it is not, and no such teacher is called clean.
+is named, by what they mean (`meaning`). Sides that were learned from are held against each other too, by their words,
+and counted. The search is kept beside the stages, in `work/contamination/`, so that students of the same texts share
+it. Whether the teacher itself was fitted to test rows is told by provenance: of one that was made here it is known, of
+others it is not, and no such teacher is called clean.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from stillroom.corpus import Corpus
 from stillroom.intervals import not_measurable
 from stillroom.meaning import MEANING
 from stillroom.overlap import METHODS, Search, Shared
-from stillroom.sides import JUDGED, LEARNED, Side
+from stillroom.sides import BY_DESIGN, COUNTED, JUDGED, LEARNED, Side
 from stillroom.slices import Slice
 from stillroom.table import STUDENT, TEACHER, Table
 from stillroom.tasks import Task
@@ -78,11 +79,13 @@ def search(
         shutil.rmtree(spool)
         pq.write_table(_flags(shared, every), draft.folder / FLAGS, compression="zstd")
         counts = {name: {"rows": rows, "short": found.short[name]} for name, rows in found.rows.items()}
-        told: dict[str, Any] = {"sides": counts, "pairs": _pairs(shared, found.rows), "methods": list(shared)}
+        told: dict[str, Any] = {"sides": counts, "pairs": _pairs(shared, found), "methods": list(shared),
+                                "by_design": _by_design(found.rows, fitted_here=teacher.fitted_here)}  # fmt: skip
         told |= {"fitted_here": teacher.fitted_here, "files_named": saw is not None}
         artifact.write_json(draft.folder / FILE, told)
 
     described = {"search": overlap.SETTINGS, "fitted_here": teacher.fitted_here, "writes": task.form.may_write}
+    described["counted"] = [list(pair) for pair in COUNTED]
     described |= {} if embed is None else {"least_cosine": settings.least_cosine}
     inputs = {"said": said.artifact.digest, **{part.role: part.digest for part in sides.splits(corpus)}}
     inputs |= {"brought": artifact.sha256(artifact.canonical(list(brought)))} if brought else {}
@@ -93,7 +96,7 @@ def search(
 
 def _by_words(every: Sequence[Side], spool: Path, *, meter: Meter) -> tuple[Search, dict[str, Shared]]:
     """What the sides share by their words, beside who searched."""
-    with contextlib.closing(Search(spool, [side.name for side in every], judged=JUDGED)) as found:
+    with contextlib.closing(Search(spool, [side.name for side in every], judged=JUDGED, counted=COUNTED)) as found:
         for side in every:
             for texts in side.texts():
                 found.add(side.name, texts)
@@ -101,9 +104,11 @@ def _by_words(every: Sequence[Side], spool: Path, *, meter: Meter) -> tuple[Sear
         return found, found.settle()
 
 
-def _pairs(shared: Mapping[str, Shared], rows: Mapping[str, int]) -> list[dict[str, Any]]:
-    """How many rows of each judged side share with each side before it, by method, and by any but meaning."""
-    order, told = (*LEARNED, *JUDGED), []
+def _pairs(shared: Mapping[str, Shared], found: Search) -> list[dict[str, Any]]:
+    """How many rows of each side share with each side before it, by method, and by any but meaning."""
+    order, rows = (*LEARNED, *JUDGED), found.rows
+    told = [{"of": of, "with": other, "rows": rows[of], "others": rows[other], **counts}
+            for (of, other), counts in found.counts().items() if rows[of] and rows[other]]  # fmt: skip
     for of in JUDGED:
         for other in order[: order.index(of)]:
             if not rows[of] or not rows[other]:
@@ -113,6 +118,15 @@ def _pairs(shared: Mapping[str, Shared], rows: Mapping[str, int]) -> list[dict[s
             told.append({"of": of, "with": other, "rows": rows[of], "others": rows[other], **counts,
                          "any": len(set().union(*(hits[method] for method in METHODS)))})  # fmt: skip
     return told
+
+
+def _by_design(rows: Mapping[str, int], *, fitted_here: bool) -> list[dict[str, str]]:
+    """The pairs that were not held against each other, or need not be, and why."""
+    told = {pair: why for pair, why in BY_DESIGN.items() if rows[pair[0]] and rows[pair[1]]}
+    if fitted_here:
+        seen = {"train": "the teacher was fitted here, to these rows", "dev": "the teacher was chosen by these rows"}
+        told |= {(of, "teacher"): why for of, why in seen.items() if rows[of]}
+    return [{"of": of, "with": other, "why": why} for (of, other), why in told.items()]
 
 
 def _flags(shared: Mapping[str, Shared], every: Sequence[Side]) -> pa.Table:
@@ -156,6 +170,7 @@ def tell(
         "test_rows_alike": _alike(len(alike["test"]), counts),
         "sides": [{"side": side, **one} for side, one in counts["sides"].items()],
         "pairs": counts["pairs"],
+        "by_design": counts["by_design"],
         "scores": _scores(shared["test"], told, table=table, settings=settings, seed=seed),
         "flagged": listed[:_LISTED],
         "sentences": [_of_rows(figures["test"], counts["sides"]["test"]["short"]), _of_teacher(counts, seen)],

@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom import columns as theirs
 from stillroom import intervals
 from stillroom.core import seeds
 from stillroom.core.errors import missing_extra
@@ -23,7 +24,6 @@ DEPTH = 3
 FEWEST_FLIPS = 10
 """Lost rows, in the half that candidates are looked for in, below which there is nothing to look for."""
 _FEWEST_ROWS = 20  # of a candidate, in that half
-_MOST_VALUES = 50  # of a column
 
 
 @final
@@ -101,18 +101,22 @@ def _features(table: Table) -> tuple[list[tuple[str, str | None]], Floats]:
     if (confidence := teacher.confidence) is not None:
         numbers["teacher_confidence"] = np.asarray(confidence, dtype=np.float64)
     words: dict[str, Sequence[str]] = dict(teacher.kinds())
-    words |= {name: [values[row] for row in test.tolist()] for name, values in sorted(table.columns.items())}
+    for name, values in theirs.of_test(table.columns, test.tolist()).items():
+        if (known := theirs.amounts(values)) is not None:
+            numbers[f"column {name}" if name in numbers else name] = known
+        elif not theirs.unfit(values):
+            words[name] = values
     names: list[tuple[str, str | None]] = []
     columns: list[Floats] = []
     for name, amounts in numbers.items():
         # Rows that were not measured stand below all others: a rule that is about them says so by its limit.
-        column = np.nan_to_num(amounts, nan=-1.0)
+        column = np.nan_to_num(amounts, nan=min(0.0, np.min(amounts, initial=0.0, where=~np.isnan(amounts))) - 1)
         if len(np.unique(column)) > 1:
             names.append((name, None))
             columns.append(column)
     for name, values in words.items():
         given = sorted(set(values) - {""})
-        if 1 < len(given) <= _MOST_VALUES:
+        if len(given) > 1:
             names += [(name, value) for value in given]
             columns += [np.array([one == value for one in values], dtype=np.float64) for value in given]
     return names, np.stack(columns, axis=1) if columns else np.zeros((len(test), 0))

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom import intervals
+from stillroom import intervals, power
 from stillroom.core import recipe, seeds, two_samples
 from stillroom.core.probabilities import softmax
 from stillroom.intervals import Interval, not_measurable
@@ -122,6 +122,9 @@ def _sentence(apart: Interval, difference: Interval, *, level: float) -> str:
             start = "No difference is shown in how often it agrees with its teacher"
         value = f"{100 * difference.value:+.1f}".replace("-", "−")
         told.append(f"{start}: {value} points ({100 * level:g} % interval {ends}).")
+        if difference.low <= 0 <= difference.high:
+            told.append(power.difference(difference.value, difference.low, difference.high, n=difference.n,
+                                         of="texts on each side"))  # fmt: skip
     return " ".join(told)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeGuard, final
 
-from stillroom import contamination, divergence, forgotten, gap, generalisation, intervals
+from stillroom import contamination, divergence, forgotten, gap, generalisation, power
 from stillroom.core import plugins, recipe
 from stillroom.core.errors import nearest
 from stillroom.metrics import Metric
@@ -214,9 +214,10 @@ def _reason(figure: _Figure, state: State, limit: float, sense: Sense) -> str:
 def _advice(figure: _Figure, limit: float, sense: Sense, *, of: str) -> str:
     """How many more rows about would settle it, and which."""
     rows = figure.n or 1000
-    more = intervals.to_settle(figure.value, figure.low, figure.high, limit=limit, n=rows)
+    more = power.to_settle(figure.value, figure.low, figure.high, limit=limit, n=rows)
     if more is None:
-        return "The figure lies at the limit: more rows alone will hardly settle it."
+        many = f"{power.hopeless(rows):,} more rows{of}" if figure.n else f"{power.HOPELESS:g} times the rows"
+        return f"The figure lies at the limit: {many} alone would hardly settle it."
     fate = "pass" if (figure.value >= limit) == (sense == "at_least") else "fail"
     if figure.n is None:
         return (

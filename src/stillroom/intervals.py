@@ -17,6 +17,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillroom import power
 from stillroom.core.errors import missing_extra
 from stillroom.metrics import Floats, Metric, ratio
 
@@ -26,10 +27,6 @@ Value = Callable[[Floats], Floats]
 _BLOCK = 2**18
 #: … but no fewer resamples than this, so that a long table is not read anew for each.
 _DRAWS = 16
-#: Beyond so many times the rows at hand, "collect more" is no advice.
-HOPELESS = 100.0
-#: A figure that more resamples than this can't tell has no interval.
-_UNDEFINED = 0.01
 
 
 @final
@@ -56,7 +53,10 @@ def not_measurable(n: int, reason: str) -> Interval:
 
 def too_few(count: int, needed: int, *, of: str = "rows", which: str = "") -> str:
     """Why so few make no figure, and how many more would make one."""
-    return f"{count} {of}; {needed} are needed: {needed - count} more{which}"
+    return f"{count} {of}; {needed} {'is' if needed == 1 else 'are'} needed: {needed - count} more{which}"
+
+
+NO_ROWS = too_few(0, 1)
 
 
 def plain(number: float | None) -> float | None:
@@ -111,9 +111,10 @@ class Estimate:
     def _told(self, confidence: float, within: tuple[float, float], *, careful: bool) -> Interval:
         defined = self.resampled[np.isfinite(self.resampled)]
         if not math.isfinite(self.value):
-            return not_measurable(self.n, "the figure is not defined on these rows (it divides by zero)")
-        if len(defined) < (1 - _UNDEFINED) * len(self.resampled) or not np.isfinite(self.left_out).all():
-            return not_measurable(self.n, "too few rows: in many resamples the figure is not defined")
+            return not_measurable(self.n, power.divided_by_zero(self.n))
+        unknown = 1 - len(defined) / len(self.resampled)
+        if unknown > power.UNDEFINED or not np.isfinite(self.left_out).all():
+            return not_measurable(self.n, power.undefined(unknown, n=self.n))
         # Sums of floating-point numbers make equal figures differ in the last digits.
         near = np.isclose(defined, self.value, rtol=1e-12, atol=1e-14)
         if near.all():
@@ -267,17 +268,6 @@ class Resamples:
         return Estimate(value, resampled, left_out, len(statistics))
 
 
-def to_settle(value: float, low: float, high: float, *, limit: float, n: int) -> int | None:
-    """How many more rows about would bring a limit out of an interval, should the figure stay; None: hardly any number.
-
-    The halves of an interval shrink with the square root of the rows.
-    """
-    gap = abs(value - limit)
-    half = value - low if value > limit else high - value
-    times = (half / gap) ** 2 if gap else math.inf
-    return None if times > HOPELESS else max(1, math.ceil(n * (times - 1)))
-
-
 def bca(statistics: Floats, value: Value, *, resamples: int, confidence: float, rng: np.random.Generator) -> Interval:
     """The interval of one figure that is a function of sums over rows; a pair's statistics stand side by side."""
     drawn = Resamples(len(statistics), count=resamples, rng=rng)
@@ -294,7 +284,7 @@ def score(metric: Metric, estimate: Estimate, *, confidence: float) -> Interval:
 def clopper_pearson(hits: int, n: int, confidence: float) -> Interval:
     """The exact interval of a share (Clopper and Pearson 1934): never too narrow, also where nothing was found."""
     if n == 0:
-        return not_measurable(0, "no rows")
+        return not_measurable(0, NO_ROWS)
     quantile, tail = _special().betaincinv, (1 - confidence) / 2
     low = float(quantile(hits, n - hits + 1, tail)) if hits else 0.0
     high = float(quantile(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
@@ -309,7 +299,7 @@ def quantile(values: Floats, share: float, confidence: float) -> Interval:
     """
     n = len(values)
     if n == 0:
-        return not_measurable(0, "no rows")
+        return not_measurable(0, NO_ROWS)
     tail, count = (1 - confidence) / 2, _stats().binom(n, share)
     low, high = int(count.ppf(tail)), int(count.ppf(1 - tail)) + 1
     if low < 1 or high > n:

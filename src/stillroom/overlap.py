@@ -1,5 +1,7 @@
 """Which rows that something is judged on share their text with rows of other sides: told by method, side and row.
 
+Of pairs of sides that nobody is judged on it is counted how many rows do.
+
     exact   equal, once compatibility forms, case and white space are put aside
     grams   thirteen words in a row in common (`grams`), wherever they stand in either text
     near    a Jaccard index of five-character pieces of 0.8 or more: MinHash finds candidates, each is verified
@@ -30,6 +32,7 @@ SETTINGS = {**duplicates.SETTINGS, "words": grams.WORDS, "phrase": PHRASE}
 #: What is shared, by the side that it is shared with: a judged row of some side, and one row that shares it.
 Shared = dict[str, dict[tuple[str, int], int]]
 
+_BIT = {method: 1 << place for place, method in enumerate(METHODS)}
 _RECORD = np.dtype([("key", "<u8"), ("row", "<u8")])
 _SIGNED_AT_ONCE = 256
 
@@ -40,10 +43,17 @@ Rows = NDArray[np.int64]
 class Search:
     """Takes the texts of one side after the other, those that are judged last, and tells what they share."""
 
-    def __init__(self, folder: Path, sides: Sequence[str], *, judged: Collection[str]) -> None:
-        """`sides` are all of them, in order; each that is `judged` is held against those before it."""
+    def __init__(
+        self, folder: Path, sides: Sequence[str], *, judged: Collection[str], counted: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """`sides` are all of them, in order; each that is `judged` is held against those before it, row by row.
+
+        `counted` are further pairs, a side and one before it, of which only how many rows share is told: a byte a row.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._names = tuple(sides)
+        self._counted = [(self._names.index(of), self._names.index(other)) for of, other in counted]
+        self._seen: list[NDArray[np.uint8]] = []
         self._first_judged = min(place for place, side in enumerate(sides) if side in judged)
         self._spills = {name: Spill(folder / name, _RECORD) for name in METHODS}
         self._texts = Texts(folder)
@@ -59,9 +69,21 @@ class Search:
 
     def settle(self) -> dict[str, Shared]:
         """What is shared, by method."""
+        self._seen = [np.zeros(self.rows[self._names[of]], np.uint8) for of, _ in self._counted]
         exact = self._settle(EXACT)
         found = {EXACT: exact, GRAMS: self._settle(GRAMS), NEAR: self._settle(NEAR, known=exact)}
         return {method: self._told(hits) for method, hits in found.items()}
+
+    def counts(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Of each counted pair, how many rows of the first share, by method, and by any; once it is settled."""
+        names = self._names
+        return {
+            (names[of], names[other]): {
+                **{method: int((seen & bit > 0).sum()) for method, bit in _BIT.items()},
+                "any": int((seen > 0).sum()),
+            }
+            for (of, other), seen in zip(self._counted, self._seen, strict=True)
+        }
 
     def close(self) -> None:
         """Let go of the files."""
@@ -95,10 +117,24 @@ class Search:
             buckets = _Buckets(records, ends, first_judged=self._first_judged)
             if method == GRAMS:
                 buckets.pass_over_phrases(PHRASE)
-            for row, side, other in buckets.pairs(most=NEIGHBOURS if method == NEAR else 1):
+            most = NEIGHBOURS if method == NEAR else 1
+            for row, side, other in buckets.pairs(most=most):
                 if (row, side) not in found and (method != NEAR or self._texts.alike(row, other)):
                     found[row, side] = other
+            for (of, side), seen in zip(self._counted, self._seen, strict=True):
+                first = int(ends[of]) - len(seen)
+                self._count(method, buckets.between(of, side, most=most), seen, first=first)
         return found
+
+    def _count(self, method: str, pairs: Rows, seen: NDArray[np.uint8], *, first: int) -> None:
+        """Mark the rows of one counted pair that share; what is equal is nearly equal too."""
+        rows = pairs[:, 0] - first
+        if method != NEAR:
+            seen[rows] |= _BIT[method] | (_BIT[NEAR] if method == EXACT else 0)
+            return
+        for row, other in pairs[seen[rows] & _BIT[NEAR] == 0].tolist():
+            if not seen[row - first] & _BIT[NEAR] and self._texts.alike(row, other):
+                seen[row - first] |= _BIT[NEAR]
 
     def _told(self, hits: dict[tuple[int, int], int]) -> Shared:
         """The same with the names of sides, and each row by its number in its own."""
@@ -112,7 +148,7 @@ class Search:
 
 @final
 class _Buckets:
-    """Records of one part by their key, where a judged row has the key of a row of a side before its own."""
+    """Records of one part by their key, where rows of several sides have it."""
 
     def __init__(self, records: NDArray[Any], ends: Rows, *, first_judged: int) -> None:
         records = records[np.lexsort((records["row"], records["key"]))]
@@ -122,8 +158,7 @@ class _Buckets:
         sides = np.asarray(np.searchsorted(ends, rows, side="right"), dtype=np.int64)
         starts, _ = duplicates.groups(records["key"])
         stops = np.append(starts[1:], len(rows))
-        # Rows stand in the order of their sides: the last one says whether any is judged, the first one by whom.
-        matters = (sides[stops - 1] >= first_judged) & (sides[starts] < sides[stops - 1])
+        matters = sides[starts] < sides[stops - 1]  # rows stand in the order of their sides
         kept = np.repeat(matters, stops - starts)
         self._rows, self._sides = rows[kept], sides[kept]
         self._bucket = np.repeat(np.cumsum(matters) - 1, stops - starts)[kept]
@@ -134,20 +169,30 @@ class _Buckets:
             place = self._bucket[runs], self._sides[runs]
             self._first[place] = runs
             self._count[place] = np.diff(np.append(runs, len(self._rows)))
-        self._judged = np.flatnonzero(self._sides >= first_judged)
+        self._first_judged = first_judged
+        self._kept = np.ones(len(self._rows), dtype=np.bool_)
 
     def pass_over_phrases(self, most: int) -> None:
-        """Leave out what stands in more rows than this of the judged row's own side."""
-        judged = self._judged
-        self._judged = judged[self._count[self._bucket[judged], self._sides[judged]] <= most]
+        """Leave out what stands in more rows than this of the row's own side."""
+        self._kept = self._count[self._bucket, self._sides] <= most
+
+    def between(self, of: int, other: int, *, most: int) -> Rows:
+        """Rows of one side with rows of another that have a key of theirs, `[pairs, 2]`: of each key the first few."""
+        own = np.flatnonzero(self._kept & (self._sides == of))
+        buckets = self._bucket[own]
+        counts = np.minimum(self._count[buckets, other], most)
+        steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        twins = self._rows[np.repeat(self._first[buckets, other], counts) + steps]
+        return np.stack([np.repeat(self._rows[own], counts), twins], axis=1)
 
     def pairs(self, *, most: int) -> list[tuple[int, int, int]]:
         """Judged row, a side before its own, and a row there with the same key: of each key and side the first few."""
-        buckets, sides = self._bucket[self._judged], self._sides[self._judged]
+        judged = np.flatnonzero(self._kept & (self._sides >= self._first_judged))
+        buckets, sides = self._bucket[judged], self._sides[judged]
         counts = np.where(np.arange(self._count.shape[1]) < sides[:, None], self._count[buckets], 0)
         places, others = np.nonzero(counts)
         counts = np.minimum(counts[places, others], most)
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         twins = self._rows[np.repeat(self._first[buckets[places], others], counts) + steps]
-        rows = np.repeat(self._rows[self._judged[places]], counts)
+        rows = np.repeat(self._rows[judged[places]], counts)
         return sorted(set(zip(rows.tolist(), np.repeat(others, counts).tolist(), twins.tolist(), strict=True)))

@@ -29,6 +29,16 @@ from stillroom.transfer_set import TransferSet
 
 LEARNED = ("teacher", "train", "unlabelled", "transfer", "written")
 JUDGED = ("dev", "test", "outside", "suites")
+_MADE, _WRITTEN = "made of these rows", "written in answer to these texts"
+#: Sides that share by design, a side and one before it, and why: how much they share tells nothing.
+BY_DESIGN = {
+    ("transfer", "train"): _MADE,
+    ("transfer", "unlabelled"): _MADE,
+    **{("written", other): _WRITTEN for other in ("train", "unlabelled", "transfer")},
+}
+#: All other pairs of sides that somebody learned from.
+COUNTED = tuple(pair for pair in ((of, other) for place, of in enumerate(LEARNED) for other in LEARNED[:place])
+                if pair not in BY_DESIGN)  # fmt: skip
 
 _BATCH = 4096
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom import intervals
+from stillroom import columns, intervals
 from stillroom.core import plugins, recipe
 from stillroom.intervals import Estimate, Interval, Resamples, Sample, not_measurable
 from stillroom.metrics import Answered, Floats, Metric, Narrow
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 _NEITHER = "its answers are neither right nor wrong"
-#: A column with more values than this names rows rather than kinds of rows.
-_MOST_VALUES = 50
 
 Rows = NDArray[np.int64]
 
@@ -96,10 +94,18 @@ def cut(table: Table) -> list[Slice]:
     confidence = teacher.confidence
     if confidence is not None:
         families.append(_by_fifths("teacher_confidence", confidence, test))
-    for name, values in sorted(table.columns.items()):
-        if len(set(values)) <= _MOST_VALUES:
-            families.append(_by_value(name, [values[row] for row in test.tolist()], test))
+    families += [_by_column(*named, test) for named in columns.of_test(table.columns, test.tolist()).items()]
     return [part for family in families if len(family) > 1 for part in family]
+
+
+def uncut(table: Table) -> list[dict[str, Any]]:
+    """The columns that make no slices, since each of their values is nearly a row's own."""
+    told = columns.of_test(table.columns, table.test.tolist())
+    return [
+        {"family": "column", "name": name, "slices": not_measurable(len(table.test), why).as_dict()}
+        for name, values in told.items()
+        if columns.amounts(values) is None and (why := columns.unfit(values))
+    ]
 
 
 def compare(
@@ -165,7 +171,7 @@ def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
     """The slice that kept least, with the interval of the *minimum*: it was picked because it came out lowest."""
     measured = [(one, one.retained) for one in findings if one.retained is not None]
     if not measured:
-        nothing = not_measurable(0, "no slice has enough rows to be measured")
+        nothing = not_measurable(0, _nearest(findings))
         return {"family": None, "name": None, "n": 0, "retention": nothing.as_dict()}
     lowest, _ = min(measured, key=lambda pair: pair[1].value)
     least = intervals.least([retained for _, retained in measured])
@@ -175,6 +181,15 @@ def worst(findings: Sequence[Finding], *, confidence: float) -> dict[str, Any]:
         "n": len(lowest.slice.members),
         "retention": least.careful(confidence, within=(0.0, math.inf)).as_dict(),
     }
+
+
+def _nearest(findings: Sequence[Finding]) -> str:
+    """Why no slice is measured, by the one that lacks least."""
+    if not findings:
+        return "the rows make no slices"
+    return (
+        f"no slice can be measured; of the largest: {max(findings, key=lambda one: one.retention.n).retention.reason}"
+    )
 
 
 def flips(said: Answered, confidence: float, *, better: bool = False) -> dict[str, Any]:
@@ -223,6 +238,14 @@ def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
     """A slice for each value, in the order of the alphabet; rows without one are in none."""
     given = np.array(values, dtype=object)
     return [Slice(family, value, rows[given == value]) for value in sorted(set(values)) if value]
+
+
+def _by_column(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
+    """Fifths of numbers, or a slice for each value; of too many values none (`uncut` says so)."""
+    numbers = columns.amounts(values)
+    if numbers is not None:
+        return _by_fifths(family, numbers, rows)
+    return [] if columns.unfit(values) else _by_value(family, values, rows)
 
 
 def _by_fifths(family: str, values: Floats, rows: Rows) -> list[Slice]:

@@ -30,6 +30,13 @@ TOLD: Mapping[str, Mapping[str, Any]] = {
     "pairs": {"file": str(FILES / "pairs.csv")},
 }
 TASK = Classification(labels=("bad", "good"))
+#: Why there is no figure, where no number of rows would make one.
+UNSETTLED = {
+    "it does not say how probable a text is",
+    "one teacher; one that is fitted here can be fitted with two seeds: set evaluate.teachers = 2",
+    "the corpus has no such column: name it there too",
+    "the network of the teacher can't be looked into, or is not all that answers",
+}
 
 
 def built(name: str) -> Probe:
@@ -103,10 +110,9 @@ class TestEach:
         member, here = built(name), replace(sitting(12), min_rows=1000)
         found = member.measure(here, heard(list(dict.fromkeys(member.texts(here)))))
         reasons = {figure["reason"] for _, figure in figures(found) if figure["value"] is None}
-        few = [one for one in reasons if "needed" in one]
-        assert few or not any(re.match(r"\d", one) for one in reasons)
-        for one in few:
-            told = re.match(r"(\d+) .*; (\d+) .*are needed: (\d+) more", one)
+        assert {one for one in reasons if not re.search(r"\d more", one)} <= UNSETTLED
+        for one in (one for one in reasons if "needed" in one):
+            told = re.search(r"(\d+) .*; (\d+) .*(?:is|are) needed: (\d+) more", one)
             assert told is not None, one
             count, needed, more = map(int, told.groups())
             assert more == needed - count

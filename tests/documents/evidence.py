@@ -333,6 +333,7 @@ def contamination() -> dict[str, Any]:
             {"of": "test", "with": "transfer", "rows": 2132, "others": 11_748, "exact": 3, "grams": 52, "near": 8,
              "any": 57},
         ],
+        "by_design": [{"of": "transfer", "with": "train", "why": "made of these rows"}],
         "scores": {
             "metric": "accuracy",
             "all": {"teacher": interval(0.857, 0.016), "student": interval(0.816, 0.016),

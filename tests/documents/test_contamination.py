@@ -30,6 +30,7 @@ def test_both_tell_who_shares_and_the_scores_without(page: str, card: str) -> No
             "texts made for the transfer set",
             "13 words in a row",
             "11,748",
+            "Alike by design: texts made for the transfer set and train (made of these rows).",
             "test 311",
             "94.6 %",
             "57 rows; 100 are needed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stillroom.documents import Evidence, report
+from stillroom.documents import _findings as findings
 from stillroom.documents import _unmeasured as unmeasured
 
 FEW = {"value": None, "low": None, "high": None, "n": 12, "reason": "12 rows; 30 are needed"}
@@ -26,6 +27,14 @@ def test_figures_of_one_reason_stand_together() -> None:
 def test_a_slice_is_named() -> None:
     summary = {"slices": [{"family": "length", "name": "1 of 5", "retention": FEW}]}
     assert unmeasured.table(Evidence(summary)).rows[0][1].text == "`slices length “1 of 5”.retention`"
+
+
+def test_a_column_that_makes_no_slices_is_told_with_the_reason() -> None:
+    nothing = {"value": None, "low": None, "high": None, "n": 600, "reason": "600 values in 600 rows"}
+    evidence = Evidence({"uncut": [{"family": "column", "name": "key", "slices": nothing}]})
+    (row,) = unmeasured.table(evidence).rows
+    assert [cell.text for cell in row] == ["600 values in 600 rows", "`uncut column “key”.slices`"]
+    assert "The column “key” makes no slices: 600 values in 600 rows." in findings.limitations(evidence)
 
 
 def test_where_all_is_known_that_is_said() -> None:

@@ -149,7 +149,7 @@ def test_students_that_are_only_uncertain_are_let_alone_as_often_as_is_said() ->
 def test_rows_with_nothing_to_exchange_are_not_counted() -> None:
     told = found(fair, fair)["by"]["religion"]
     assert told["rows"] == 0
-    assert "no English row in which words of this kind" in told["flips"]["student"]["reason"]
+    assert "0 English rows in which they can be exchanged, with gold that stays; " in told["flips"]["student"]["reason"]
 
 
 def test_without_a_teacher_the_students_own_figures_stand() -> None:

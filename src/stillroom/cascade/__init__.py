@@ -233,7 +233,9 @@ def _groups(
     fewest, groups = run.recipe.evaluate.min_slice_rows, []
     for one in found:
         members = np.array([place[ids[row]] for row in one.rows.tolist() if ids[row] in place], dtype=np.int64)
-        few = not_measurable(len(members), f"{len(members)} rows; {fewest} are needed")
+        few = not_measurable(
+            len(members), intervals.too_few(len(members), fewest, which=f" of {one.family} “{one.name}”")
+        )
         shares = {name: few if len(members) < fewest else
                   intervals.clopper_pearson(int(which[members].sum()), len(members), 0.95)
                   for name, which in (("escalated", asked), ("wrong", wrong))}  # fmt: skip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from stillroom import intervals
 from stillroom.core.errors import missing_extra
-from stillroom.intervals import HOPELESS
+from stillroom.power import HOPELESS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -167,7 +167,7 @@ def show_changes(found: Mapping[str, Any], *, as_json: bool) -> None:
     for name, one in found["metrics"].items():
         _change(table, name, one)
     for one in found["slices"]:
-        if one["state"] != "unchanged":
+        if one["state"] not in ("unchanged", "not measurable"):
             _change(table, f"{one['family']}: {one['name']}", one)
     for one in found["costs"]:
         table.add_row(one["cost"].replace("_", " "), number(one["before"]), number(one["after"]),

@@ -40,13 +40,13 @@ def limitations(evidence: Evidence) -> Iterator[str]:
 
 
 def pairs(evidence: Evidence) -> Table:
-    """How many rows of each side that is judged share with each side before it."""
+    """How many rows of each side share with each side before it."""
     found = evidence.rows("contamination", "pairs")
     meaning = _MEANING if any("meaning" in one for one in found) else {}
     counted = ("rows", "others", *_METHODS, "any", *meaning)
     rows = tuple(
         (
-            Cell(words(one.get("of")) or "unnamed", kind="text"),
+            Cell(_side(words(one.get("of"))), kind="text"),
             Cell(_side(words(one.get("with"))), kind="text"),
             *(Cell(units.COUNT.value(number(one.get(name)))) for name in counted),
         )
@@ -57,6 +57,11 @@ def pairs(evidence: Evidence) -> Table:
         for one in evidence.rows("contamination", "sides")
         if one.get("side") in ("dev", "test", "outside", "suites") and number(one.get("short"))
     ]
+    alike = "; ".join(
+        f"{_side(words(one.get('of')))} and {_side(words(one.get('with')))} ({words(one.get('why'))})"
+        for one in evidence.rows("contamination", "by_design")
+    )
+    design = f" Alike by design: {alike}." if alike else ""
     few = f" Rows with fewer than thirteen words, which can have none in a row: {', '.join(short)}." if short else ""
     return Table(
         "Rows that share their text with another side",
@@ -64,7 +69,7 @@ def pairs(evidence: Evidence) -> Table:
         rows,
         (evidence.source("evaluate"),),
         "Equal: case, white space and compatibility forms aside. Nearly equal: a Jaccard index of the five-character "
-        f"pieces of 0.8 or more.{few}",
+        f"pieces of 0.8 or more.{few}{design}",
     )
 
 

@@ -207,6 +207,9 @@ def _of_slices(evidence: Evidence) -> Iterator[str]:
         named = ", ".join(f"{one.family.replace('_', ' ')} “{one.name}”" for one in blind[:5])
         more = "" if len(blind) <= 5 else f" and {len(blind) - 5} more"
         yield f"{len(blind)} of {len(found)} slices could not be measured: {named}{more}."
+    for one in evidence.rows("uncut"):
+        why = Figure.read(one.get("slices")).reason
+        yield f"The {words(one.get('family'))} “{words(one.get('name'))}” makes no slices: {why}."
 
 
 def _of_worth(evidence: Evidence) -> Iterator[str]:

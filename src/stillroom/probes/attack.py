@@ -17,7 +17,7 @@ from stillroom.augmentations import cased_like, is_word, pieces
 from stillroom.core import artifact, english, word_vectors
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.word_vectors import WordVectors
-from stillroom.intervals import Interval, Sample, not_measurable, too_few
+from stillroom.intervals import NO_ROWS, Interval, Sample, not_measurable, too_few
 from stillroom.metrics import Floats, ratio
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Shown, Sitting
 from stillroom.shapes import Outputs
@@ -43,7 +43,7 @@ _OPPOSING = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti")
 _FEWEST = 10
 _BOTH = {STUDENT: f"{STUDENT}_to_{TEACHER}", TEACHER: f"{TEACHER}_to_{STUDENT}"}
 _NAMED = "it names labels and does not say how sure it is, so that there is nothing to climb"
-_NONE = "no text was led astray"
+_NONE = too_few(0, 1, of="texts that were led astray")
 
 
 @final
@@ -270,7 +270,7 @@ class Attack(Probe):
         by_row = [{target.row: bool(one.text) for target, one in ended[side]} for side in SIDES]
         rows = sorted(by_row[0].keys() & by_row[1].keys())
         if not rows:
-            return not_measurable(0, "no rows")
+            return not_measurable(0, NO_ROWS)
         table = np.array([[some[row] for some in by_row] for row in rows], dtype=np.float64)
         sample = Sample(table, lambda sums: ratio(sums[..., 1], sums[..., 0]), np.array(rows, dtype=np.int64))
         return sitting.drawn().estimate({"relative": sample})["relative"].interval(sitting.confidence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
@@ -101,12 +101,13 @@ class Groups(Probe):
             one.told.update(p=plain(one.p), p_holm=plain(adjusted[one.same_as]))
         for column, told in by.items():
             own = [one for one in found if one.column == column]
-            told["gap_growth"] = _grown(own, sitting, told.get("reason") or _NOBODY)
+            told["gap_growth"] = _grown(own, sitting, told.get("reason") or _nobody(told["groups"], figures))
             for name in FIGURES:
-                why = told.get("reason") or unsaid.get(name) or _NOBODY
+                why = told.get("reason") or unsaid.get(name) or _nobody(told["groups"], [name])
                 told[name] = {"gap_growth": _grown([one for one in own if one.figure == name], sitting, why)}
+        every = [one for told in by.values() for one in told["groups"]]
         return {"metric": sitting.metric.kind, "rows": len(sitting.judged), "favourable": list(good),
-                "gap_growth": _grown(found, sitting, _NOBODY), "by": by}  # fmt: skip
+                "gap_growth": _grown(found, sitting, _nobody(every, figures)), "by": by}  # fmt: skip
 
     def nothing(self, reason: str) -> dict[str, Any]:
         """Every growth, not measurable."""
@@ -218,6 +219,13 @@ def _dealt(sitting: Sitting, figure: Figure, of: NDArray[np.int64], *, groups: i
     found = chance.dealt(figure.both[inside], of[inside], figure.apart, count=sitting.resamples,
                          rng=sitting.rng("groups", column, figure.name))  # fmt: skip
     return [*found, *[1.0] * (groups - len(found))]
+
+
+def _nobody(groups: Sequence[Mapping[str, Any]], names: Iterable[str]) -> str:
+    """Why no group is set beside the rest, by the one that lacks least."""
+    told = [one["figures"][name]["growth"] for one in groups for name in names]
+    known = [(one["n"], one["reason"]) for one in told if one.get("reason")]
+    return f"{_NOBODY}; of the largest: {max(known)[1]}" if known else _NOBODY
 
 
 def _levels(figure: Figure, own: Mapping[str, Estimate], sitting: Sitting) -> dict[str, Any]:

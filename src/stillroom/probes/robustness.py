@@ -20,7 +20,6 @@ from stillroom.perturbations import Perturbation
 from stillroom.probes import SIDES, Exhibit, Heard, Probe, Sitting
 from stillroom.table import STUDENT, TEACHER
 
-_UNTOUCHED = "no row in which it changes something and gold stays what it was"
 _FIGURES = ("teacher", "student", "relative")
 
 
@@ -47,7 +46,7 @@ class _Changed:
 
     def few(self, count: int, needed: int) -> str:
         """Why that is not measured."""
-        why = too_few(count, needed, of="rows that it changes") if count else _UNTOUCHED
+        why = too_few(count, needed, of="rows that it changes, with gold that stays what it was")
         return f"{why}: it knows English, and {self.foreign:,} rows are not" if self.foreign else why
 
 
@@ -122,6 +121,7 @@ class Robustness(Probe):
         for side, sample in known.items():
             worst[side].add(sample)
         by: dict[str, Any] = {}
+        few: dict[int, str] = {}
         measured: list[dict[str, Estimate]] = []
         english = languages.english(sitting.texts)
         for one in self.perturbations:
@@ -132,7 +132,8 @@ class Robustness(Probe):
                 worst[side].add(perturbed)
             count = len(pairs[STUDENT][0].statistics)
             if (needed := max(sitting.min_rows, sitting.metric.min_rows)) > count:
-                figures = not_measured(count, changed.few(count, needed), heard)
+                few[count] = changed.few(count, needed)
+                figures = not_measured(count, few[count], heard)
             else:
                 measured.append(_kept(sitting, pairs))
                 figures = _told(measured[-1], sitting, heard)
@@ -140,7 +141,7 @@ class Robustness(Probe):
         return {
             "metric": sitting.metric.kind,
             "rows": len(sitting.judged),
-            **self._mean(measured, sitting, heard),
+            **self._mean(measured, sitting, heard, few=few),
             "worst_case": self._worst_case(known, worst, sitting, heard),
             "by": by,
         }
@@ -187,10 +188,13 @@ class Robustness(Probe):
         perturbed = sitting.instead(side, changed.rows, heard.of(side, changed.texts), changed.gold)
         return sitting.sample(perturbed, changed.rows), sitting.sample(clean, changed.rows)
 
-    def _mean(self, measured: Sequence[Mapping[str, Estimate]], sitting: Sitting, heard: Heard) -> dict[str, Any]:
-        """The mean share kept under those perturbations that can be measured."""
+    def _mean(
+        self, measured: Sequence[Mapping[str, Estimate]], sitting: Sitting, heard: Heard, *, few: Mapping[int, str]
+    ) -> dict[str, Any]:
+        """The mean share kept under those perturbations that can be measured; `few` tells of the others, by rows."""
         if not measured:
-            return not_measured(len(sitting.judged), "no perturbation changes enough of these rows", heard)
+            nearest = f"; of what changes most: {few[max(few)]}" if few else ""
+            return not_measured(len(sitting.judged), f"no perturbation changes enough of these rows{nearest}", heard)
         return _told({side: mean([one[side] for one in measured]) for side in measured[0]}, sitting, heard)
 
     def _worst_case(

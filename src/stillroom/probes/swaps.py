@@ -327,9 +327,7 @@ def _unmeasured(rows: int, why: str, heard: Heard) -> dict[str, Any]:
 
 
 def _too_few(count: int, needed: int) -> str:
-    if not count:
-        return "no English row in which words of this kind can be exchanged and gold stays what it was"
-    return intervals.too_few(count, needed, of="rows in which they can be exchanged")
+    return intervals.too_few(count, needed, of="English rows in which they can be exchanged, with gold that stays")
 
 
 def _mean(sums: Floats) -> Floats:
