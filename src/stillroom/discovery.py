@@ -114,11 +114,11 @@ def _features(table: Table) -> tuple[list[tuple[str, str | None]], Floats]:
         if len(np.unique(column)) > 1:
             names.append((name, None))
             columns.append(column)
-    for name, values in words.items():
-        given = sorted(set(values) - {""})
+    for name, said in words.items():
+        given = sorted(set(said) - {""})
         if len(given) > 1:
             names += [(name, value) for value in given]
-            columns += [np.array([one == value for one in values], dtype=np.float64) for value in given]
+            columns += [np.array([one == value for one in said], dtype=np.float64) for value in given]
     return names, np.stack(columns, axis=1) if columns else np.zeros((len(test), 0))
 
 
