@@ -157,6 +157,15 @@ class TestCut:
         assert "theirs" not in by_family(slices.cut(whole))
         assert [one["name"] for one in slices.uncut(whole)] == ["theirs"]
 
+    def test_classes_are_cut_however_many_they_are_in_a_written_table_too(self, tmp_path: Path) -> None:
+        labels = tuple(f"class {number:02d}" for number in range(60))
+        gold = np.arange(750) % 60
+        sure = np.eye(60)[gold]
+        said = {name: Answers(gold, sure, sure, labels=labels) for name in ("teacher", "student")}
+        write_table(Table(**{**vars(table()), "said": said}), tmp_path / "table.parquet")
+        parts = by_family(slices.of_columns(pq.read_table(tmp_path / "table.parquet")))
+        assert [part.name for part in parts["class"]] == list(labels)
+
     def test_a_written_table_is_cut_alike(self, tmp_path: Path) -> None:
         """Two runs are compared by it."""
         whole = with_column([str(row * 7 % 750) for row in range(750)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def of_columns(table: pa.Table) -> list[Slice]:
     """The slices that a written table (`table.write_table`) tells of: by aspect, column, domain and named gold."""
     rows = np.arange(table.num_rows)
     test = rows[~table["outside"].to_numpy(zero_copy_only=False)]
+    labels = frozenset(json.loads((table.schema.metadata or {}).get(b"labels", b"[]")))
     families = []
     for name in table.column_names:
         kind, _, own = name.partition(".")
@@ -114,7 +116,7 @@ def of_columns(table: pa.Table) -> list[Slice]:
             families.append(_by_column(own, table[name].take(test).to_pylist(), test))
         elif name in ("domain", "gold"):
             values = table[name].take(test).to_pylist()
-            if all(isinstance(one, str) for one in values) and not columns.unfit(values):
+            if all(isinstance(one, str) for one in values) and (labels.issuperset(values) or not columns.unfit(values)):
                 families.append(_by_value({"gold": "class"}.get(name, name), values, test))
     return [part for family in families if len(family) > 1 for part in family]
 
