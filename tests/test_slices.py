@@ -155,6 +155,14 @@ class TestCut:
         assert "theirs" not in by_family(slices.cut(whole))
         assert [one["name"] for one in slices.uncut(whole)] == ["theirs"]
 
+    def test_classes_are_cut_however_many_they_are(self) -> None:
+        labels = tuple(f"class {number:02d}" for number in range(60))
+        gold = np.arange(750) % 60
+        sure = np.eye(60)[gold]
+        said = {name: Answers(gold, sure, sure, labels=labels) for name in ("teacher", "student")}
+        parts = by_family(slices.cut(Table(**{**vars(table()), "said": said})))
+        assert [part.name for part in parts["class"]] == list(labels)
+
     def test_rows_without_a_value_are_in_no_slice_of_the_column(self) -> None:
         whole = table()
         columns = {"year": tuple("" if row % 2 else value for row, value in enumerate(whole.columns["year"]))}

@@ -101,11 +101,11 @@ def _features(table: Table) -> tuple[list[tuple[str, str | None]], Floats]:
     if (confidence := teacher.confidence) is not None:
         numbers["teacher_confidence"] = np.asarray(confidence, dtype=np.float64)
     words: dict[str, Sequence[str]] = dict(teacher.kinds())
-    for name, values in theirs.of_test(table.columns, test.tolist()).items():
-        if (known := theirs.amounts(values)) is not None:
+    for name, own in theirs.of_test(table.columns, test.tolist()).items():
+        if (known := theirs.amounts(own)) is not None:
             numbers[f"column {name}" if name in numbers else name] = known
-        elif not theirs.unfit(values):
-            words[name] = values
+        elif not theirs.unfit(own):
+            words[name] = own
     names: list[tuple[str, str | None]] = []
     columns: list[Floats] = []
     for name, amounts in numbers.items():
