@@ -183,6 +183,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
     return {
         "name": recipe.name,
         "task": recipe.task.kind,
+        "hub_task": recipe.task.hub_task,
         "seed": recipe.seed,
         "recipe_digest": recipe.digest,
         "stillroom": __version__,
