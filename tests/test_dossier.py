@@ -326,6 +326,15 @@ def test_front_matter_is_what_the_hub_reads(card: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"), [("summarization", "summarization"), ("translation", "translation"), ("", None)]
+)
+def test_front_matter_has_the_hubs_name_of_the_task_where_there_is_one(told: str, expected: str | None) -> None:
+    front = front_matter(ModelCard().render(Evidence(full() | {"hub_task": told})))
+    assert front.get("pipeline_tag") == expected
+    assert front["model-index"][0]["results"][0]["task"]["type"] == (expected or "classification")
+
+
 def test_front_matter_against_the_hubs_own_reader(card: str) -> None:
     hub = pytest.importorskip("huggingface_hub")
     read = hub.ModelCard(card, ignore_metadata_errors=False).data

@@ -157,6 +157,7 @@ def _card(
     sizes = {one.name: sum((draft.folder / name).stat().st_size for name in one.files) / 1e6 for one in kept}
     told = {
         "task": task.kind,
+        "hub_task": task.hub_task,
         "labels": list(task.names),
         "student": {
             "kind": student.kind,

@@ -183,6 +183,7 @@ def summary(recipe: Recipe, artifacts: Mapping[str, Artifact]) -> dict[str, Any]
     return {
         "name": recipe.name,
         "task": recipe.task.kind,
+        "hub_task": recipe.task.hub_task,
         "seed": recipe.seed,
         "recipe_digest": recipe.digest,
         "stillroom": __version__,
@@ -230,6 +231,10 @@ def _notes(artifacts: Mapping[str, Artifact]) -> list[str]:
     if unanswered or tested:
         notes.append("Texts that the teacher has no answer for were left out: of those to learn from "
                      f"{_counted(unanswered) or 'none'}; of those to test on {tested:,}.")  # fmt: skip
+    for one in artifacts["transfer"].circumstances["ledger"].get("forecasts", ()):
+        if one["needed"] > one["cap"]:
+            notes.append(f"By the first {one['paid']:,} texts that {one['model']} was paid for, all were thought to "
+                         f"need {one['needed']:.4g}, where `teacher.max_spend` was {one['cap']:g}.")  # fmt: skip
     if heeded := artifacts["train"].manifest["facts"].get("emphasised"):
         notes.append(f"The student heeds {heeded['rows']:,} rows more, since students before it forgot them; "
                      f"{heeded['not_here']:,} rows of that list are not learned from here.")  # fmt: skip

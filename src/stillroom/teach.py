@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -17,6 +17,7 @@ from stillroom.students import Inside, Network, Student, Transparent
 from stillroom.tasks import Task
 from stillroom.teachers import Desk, Identity, LoadedTeacher, Precision, Teacher
 from stillroom.teachers._fitting import Fit
+from stillroom.teachers._forecast import Bills, Forecast
 
 STAGE = "teacher"
 
@@ -74,6 +75,10 @@ class Opened:
     ) -> tuple[Mapping[str, NDArray[Any]], int]:
         """Ask the teacher."""
         return self._loaded.ask(texts, precision=precision, tokens_per_batch=tokens_per_batch, wanted=wanted)
+
+    def forecasts(self, texts: Iterable[str], *, further: int) -> Sequence[Forecast]:
+        """The teacher's, where it bills for each request."""
+        return self._loaded.forecasts(texts, further=further) if isinstance(self._loaded, Bills) else ()
 
     @property
     def scoring(self) -> Opened:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import shutil
 import time
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillroom import augment, shards, transfer_set
@@ -29,6 +31,7 @@ from stillroom.shards import Shard
 from stillroom.students import Student
 from stillroom.tasks import Task
 from stillroom.teachers import Identity, LoadedTeacher, Precision, refuse_other_labels
+from stillroom.teachers._forecast import Bills, Forecast
 from stillroom.transfer_set import TransferSet
 
 STAGE = "transfer"
@@ -85,8 +88,9 @@ def collect(
                                         folder=draft.folder / _SCRATCH)  # fmt: skip
         some = _shards(parts, workshop=workshop, settings=settings, folder=draft.folder)
         meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
+        forecasts: Sequence[Forecast] = ()
         if identity.price_per_million_texts is None:
-            _project(loaded, parts, settings=settings, precision=probe["precision"], meter=meter)
+            forecasts = _project(loaded, parts, settings=settings, precision=probe["precision"], meter=meter)
         _ask(
             loaded,
             draft,
@@ -98,6 +102,8 @@ def collect(
             meter=meter,
         )
         _close(draft, identity, probe=probe, parts=parts, wanted=wanted, rules=rules, form=task.form, report=report)
+        if forecasts:
+            draft.circumstances["ledger"]["forecasts"] = [one.as_dict() for one in forecasts]
         draft.circumstances["licences"] = _licences(identity, rights or {})
         draft.facts["layers"] = loaded.layers if wanted - signals.ANSWERS - {"embedding"} else 0
 
@@ -163,15 +169,28 @@ def _project(
     settings: recipe.Transfer,
     precision: Precision,
     meter: Meter,
-) -> None:
-    """Say what asking will cost, by what the first texts do: who bills for each request knows them when asked again."""
-    texts = _first_texts(parts)
-    said, _ = loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
+) -> Sequence[Forecast]:
+    """Say what asking will cost, by what the first texts do, and where a cap is too low for it.
+
+    Who bills for each request knows the first texts when asked again. Where not even these are paid for, what they came
+    to is told all the same.
+    """
+    texts, forecasts = _first_texts(parts), list[Forecast]()
+    try:
+        said, _ = loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
+    finally:
+        if isinstance(loaded, Bills) and meter.total:
+            rows = itertools.chain.from_iterable(map(_once, itertools.chain(*(part.batches() for part in parts))))
+            made = meter.total - sum(part.count for part in parts)
+            forecasts += loaded.forecasts((text for _, text in rows), further=made)
+        for warning in filter(None, (one.warning for one in forecasts)):
+            meter.note(f"Warning: {warning}.")
     if texts and meter.total:
         each = float(said[signals.PRICE].mean())
         total = each * meter.total
         told = f"{total:,.2f}" if total >= 1 else f"{total:.2g}"
         meter.note(f"a text costs {each:.2g}, by the first {len(texts)}: all {meter.total:,} about {told}")
+    return forecasts
 
 
 def _ask(
@@ -229,9 +248,7 @@ def _shards(
 ) -> Iterator[Shard]:
     for part in parts:
         for number, batch in enumerate(part.batches(settings.shard_rows)):
-            # A test may repeat a text under ids that end in -2, -3 …: the teacher is asked once.
-            columns = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
-            asked = [(one, text) for one, text in columns if "-" not in one]
+            asked = _once(batch)
             name = f"shard-{part.role}-{number:06d}"
             ids, texts = [one for one, _ in asked], [text for _, text in asked]
             yield Shard(name, part.role, ids, texts, most=batch.num_rows)
@@ -243,6 +260,12 @@ def _shards(
                     ids, texts = list(made.texts), list(made.texts.values())
                     most = made.rule.per_row * batch.num_rows
                     yield Shard(own, made.rule.kind, ids, texts, made, name, most)
+
+
+def _once(batch: pa.RecordBatch) -> list[tuple[str, str]]:
+    """Ids and texts. A test may repeat a text under ids that end in -2, -3 …: the teacher is asked once."""
+    columns = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
+    return [(one, text) for one, text in columns if "-" not in one]
 
 
 def _close(

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import stillroom
 from stillroom.core import objects, plugins, scored, signals
 from stillroom.core.artifact import text_id
-from stillroom.core.errors import RecipeError
+from stillroom.core.errors import MismatchError, RecipeError
 from stillroom.core.passages import Passage, Told
 from stillroom.core.scored import Scored
 from stillroom.core.tagging import Tagged
@@ -136,6 +137,22 @@ def test_its_metrics_and_objectives_are_there_and_need_no_more_than_it_offers(ta
     assert sum(one.weight for one in mixture) > 0
     for one in mixture:
         assert one.needs <= signals.implied(task.signals) | {"gold"}
+
+
+def test_a_hub_files_it_and_pages_have_a_view_of_it(task: Task) -> None:
+    """As a new task's author is told in docs/extending.md: a name that the hub has, and files by the task's own."""
+    known = {"text-classification", "token-classification", "feature-extraction", "summarization", "translation",
+             "text-generation"}  # fmt: skip
+    assert task.hub_task in known
+    folder = Path(stillroom.__file__).parent
+    assert (folder / "serve" / "page" / f"{task.kind}.js").is_file()
+    there = {(folder / "web" / "page" / part / f"{task.kind}.js").is_file() for part in ("tasks", "views")}
+    if there == {True}:
+        assert task.in_browser().told["kind"] == task.kind
+    else:
+        assert there == {False}
+        with pytest.raises(MismatchError, match="a task that the page has a view for"):
+            task.in_browser()
 
 
 def test_labels_and_outputs_are_one_code(task: Task) -> None:

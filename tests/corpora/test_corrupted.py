@@ -155,6 +155,58 @@ def test_what_people_made_of_a_real_text_is_not_learned_from(tmp_path: Path) -> 
     assert len(learned) > 30, "what would have been tested on is learned from instead"
 
 
+def corrected(folder: Path, pairs: list[tuple[str, list[str]]], **settings: Any) -> Table:
+    """A table of what people corrected."""
+    path = folder / "corrected.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text, "label": some}) for text, some in pairs), encoding="utf-8")
+    return Table(label="label", near_twins="keep", **(settings or {"labelled": str(path)}))
+
+
+def learned(source: Corrupted, folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Texts and what they should be, split by split, as the stage has them."""
+    found = corpus.load(source, task=TASK, store=Store(folder / "work"))
+    return {part.role: {row["text"]: [one["text"] for one in row["label"]] for row in part.table().to_pylist()}
+            for part in (found.train, found.dev, found.test)}  # fmt: skip
+
+
+def test_what_people_corrected_is_learned_from_beside_what_is_made_and_never_tested_on(tmp_path: Path) -> None:
+    """One table, parted by the hash of its texts: its test is the test, its train stands beside the made rows."""
+    words, rng = " ".join(CLEAN).split(), np.random.default_rng(3)
+    ends = [" ".join(rng.choice(words, 8)) for _ in range(120)]
+    pairs = [(f"I has {one} .", [f"I have {one} ."]) for one in ends]
+    real = corrected(tmp_path, pairs)
+    without = learned(clean(tmp_path, real=real, corrections=real), tmp_path)
+    parts = learned(clean(tmp_path, real=real, corrections=real, learn_corrections=True), tmp_path)
+    assert parts["test"] == without["test"]
+    texts = {role: set(rows) & {text for text, _ in pairs} for role, rows in parts.items()}
+    assert sum(map(len, texts.values())) == len(pairs)
+    assert len(texts["train"]) > 60
+    assert texts["dev"]
+    assert texts["test"] == set(parts["test"])
+    assert set(parts["train"]) - texts["train"] == set(without["train"]), "made rows are as they were"
+    for text, some in pairs:
+        (role,) = [role for role, rows in texts.items() if text in rows]
+        assert parts[role][text] == some
+
+
+def test_a_correction_of_a_text_that_is_held_out_is_not_learned_from(tmp_path: Path) -> None:
+    made = learned(clean(tmp_path, dev_share=0.3, test_share=0.3), tmp_path)
+    held = {role: [some[0] for some in made[role].values()] for role in ("test", "dev")}
+    pairs = [(f"Oh {text}", [text]) for texts in held.values() for text in texts]
+    pairs += [(text, [f"Oh {text}"]) for texts in held.values() for text in texts]
+    pairs.append(("I has an apple .", ["I have an apple ."]))
+    path = corrected(tmp_path, pairs).labelled
+    table = Table(labelled=path, dev_share=0.001, test_share=0.001)
+    source = clean(tmp_path, dev_share=0.3, test_share=0.3, corrections=table, learn_corrections=True)
+    rows = [(stream.split, row.text) for stream in source.streams(TASK) for row in stream.rows if isinstance(row, Row)]
+    assert {text for role, text in rows if role == "train"} & {text for text, _ in pairs} == {"I has an apple ."}
+
+
+def test_there_has_to_be_something_to_learn_from() -> None:
+    with pytest.raises(ValueError, match="`corrections`"):
+        Corrupted(clean=Table(labelled="rows.jsonl", label=""), learn_corrections=True)
+
+
 def test_a_row_that_can_not_be_read_is_told_once(tmp_path: Path) -> None:
     source = clean(tmp_path)
     with (tmp_path / "clean.jsonl").open("a", encoding="utf-8") as file:

@@ -88,6 +88,7 @@ def full() -> dict[str, Any]:
     return {
         "name": "fixture-reviews",
         "task": "classification",
+        "hub_task": "text-classification",
         "seed": 7,
         "recipe_digest": artifact.sha256(b"recipe"),
         "stillroom": "0.1.0",

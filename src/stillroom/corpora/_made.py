@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
 
 from stillroom.core import plugins
+from stillroom.core.errors import Problem
 from stillroom.corpora import Row, Source, Split, Stream, role_of, share
 from stillroom.tasks import Task
 
@@ -84,13 +85,19 @@ def to_test_on(real: Source, task: Task) -> Iterator[Stream]:
     """The rows of a source that its own settings give to the test, and those outside; the others are left where they
     are.
     """
-    streams = list(real.streams(task))
+    yield from given_to("test", real, task)
+    yield from (stream for stream in real.streams(task) if stream.split == "outside")
+
+
+def given_to(role: Literal["train", "dev", "test"], source: Source, task: Task) -> Iterator[Stream]:
+    """The rows that a source's own settings give to a split."""
+    streams = list(source.streams(task))
     given = {stream.split for stream in streams}
     for stream in streams:
-        if stream.split in ("test", "outside"):
+        if stream.split == role:
             yield stream
-        elif stream.split == "labelled" and "test" not in given:
-            yield Stream("test", stream.domain, _tested(real, stream))
+        elif stream.split == "labelled":
+            yield Stream(role, stream.domain, _own(source, stream, role, given=given))
 
 
 def not_to_test_on(source: Source, task: Task) -> Iterator[Row]:
@@ -98,17 +105,17 @@ def not_to_test_on(source: Source, task: Task) -> Iterator[Row]:
     streams = list(source.streams(task))
     given = {stream.split for stream in streams}
     for stream in streams:
-        shared = stream.split == "labelled" and "test" not in given
+        shared = stream.split == "labelled"
         for row in stream.rows if stream.split not in ("test", "outside") else ():
-            if isinstance(row, Row) and not (shared and _is_tested(source, row.text)):
+            if isinstance(row, Row) and not (shared and _role(source, row, given=given) == "test"):
                 yield row
 
 
-def _tested(real: Source, stream: Stream) -> Iterator[Any]:
+def _own(source: Source, stream: Stream, role: Split, *, given: set[Split]) -> Iterator[Row | Problem]:
     for row in stream.rows:
-        if not isinstance(row, Row) or _is_tested(real, row.text):
+        if not isinstance(row, Row) or _role(source, row, given=given) == role:
             yield row
 
 
-def _is_tested(real: Source, text: str) -> bool:
-    return role_of(text, dev_share=real.dev_share, test_share=real.test_share) == "test"
+def _role(source: Source, row: Row, *, given: set[Split]) -> Split:
+    return role_of(row.text, dev_share=source.dev_share, test_share=source.test_share, given=given)

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, Self, final
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from stillroom.core import artifact, edits, plugins, seeds, spelling
 from stillroom.core.english import Topic
@@ -29,7 +29,8 @@ class Corrupted(Source):
     whatever its signs and capitals. With `real`, the test is of mistakes that people made and people corrected. With
     `corrections`, mistakes are made as often as people make them: each text gets as many a word as one of those texts
     has, none where that is right, of kinds as frequent as there. Without, both are guessed: kinds in the order in which
-    they lead in what learners write (Bryant et al. 2019), and one in 20, 8 or 5 words.
+    they lead in what learners write (Bryant et al. 2019), and one in 20, 8 or 5 words. With `learn_corrections` those
+    of people are learned from too, beside what is made.
     """
 
     parts: ClassVar[Mapping[str, str]] = {"clean": "corpora", "real": "corpora", "corrections": "corpora"}
@@ -42,6 +43,9 @@ class Corrupted(Source):
     corrections: SerializeAsAny[Source] | None = None
     """A source of texts that people corrected, by which it is measured how often which mistakes are made. What it gives
     to the test, and what `real` does, is not counted, so that both may be one table."""
+    learn_corrections: bool = False
+    """Whether `corrections` are learned from beside what is made, each in the split that its own settings give it, but
+    for those whose words, before or after, are tested or chosen on."""
     misspellings: str = ""
     """A JSON file of how people misspell words, `{"word": ["wrod"]}`; none: slips of letters are made up."""
     untouched: float | None = Field(None, ge=0, lt=1)
@@ -63,6 +67,12 @@ class Corrupted(Source):
         """A plain table, as a manifest holds it, becomes the source that it describes."""
         return plugins.build("corpora", value) if isinstance(value, dict) else value
 
+    @model_validator(mode="after")
+    def _has_some_to_learn_from(self) -> Self:
+        if self.learn_corrections and self.corrections is None:
+            raise ValueError("`corrections`, where they are to be learned from")
+        return self
+
     @property
     def inside(self) -> Mapping[str, Source]:
         """Every source."""
@@ -71,8 +81,10 @@ class Corrupted(Source):
 
     def extras(self) -> tuple[str, ...]:
         """Those of the sources of its rows that both have."""
-        other = self.clean if self.real is None else self.real
-        return tuple(name for name in self.clean.extras() if name in other.extras())
+        others = [self.clean, self.real, self.corrections if self.learn_corrections else None]
+        return tuple(
+            name for name in self.clean.extras() if all(name in one.extras() for one in others if one is not None)
+        )
 
     def digests(self) -> dict[str, str]:
         """Those of the sources, and of the misspellings."""
@@ -88,12 +100,15 @@ class Corrupted(Source):
         given = {stream.split for stream in self.clean.streams(task)}
         if self.real:
             given.add("test")
-        held = self._references(task)
+        held = self._held(task)
         for role in _ROLES:
             for stream in () if self.real and role in ("test", "outside") else self.clean.streams(task):
                 if stream.split == role or (stream.split == "labelled" and role in ("test", "dev", "train")):
                     rows = self._rows(stream, role, given=given, held=held, mistakes=mistakes)
                     yield Stream(role, stream.domain, rows, gold=role != "unlabelled")
+            if self.learn_corrections and self.corrections is not None and role in ("dev", "train"):
+                for stream in _made.given_to(role, self.corrections, task):
+                    yield Stream(role, stream.domain, _corrected(stream, role, held=held))
         if self.real is not None:
             yield from _made.to_test_on(self.real, task)
 
@@ -123,10 +138,9 @@ class Corrupted(Source):
     def _known(self) -> Mapping[str, list[str]]:
         return _mistakes.read_misspellings(self.misspellings) if self.misspellings else {}
 
-    def _references(self, task: Task) -> set[str]:
-        """What people made of the real texts, as `_told` has it: no such text is learned from."""
-        labels = (row.label for row in self._tested(task))
-        return {_told(one) for label in labels for one in ([label] if isinstance(label, str) else label or ())}
+    def _held(self, task: Task) -> set[str]:
+        """The real texts and what people made of them, as `_told` has it: no such text is learned from."""
+        return {one for row in self._tested(task) for one in _both(row)}
 
     def _tested(self, task: Task) -> Iterator[Row]:
         """The real rows."""
@@ -158,6 +172,24 @@ class Corrupted(Source):
         own = hashlib.sha256(row.text.encode(errors="surrogatepass")).hexdigest()
         rng = seeds.generator(self.seed, f"corpora/corrupted/{own}")
         return replace(row, text=mistakes.into(row.text, rng=rng), label=row.text)
+
+
+def _corrected(stream: Stream, role: Split, *, held: set[str]) -> Iterator[Row | Problem]:
+    """What people corrected, but for texts that are held out on one of both sides."""
+    for row in stream.rows:
+        if not isinstance(row, Row):
+            if role == "train":
+                yield row
+            continue
+        both = _both(row)
+        if _references.read(row.label) and not both & held:
+            held |= both if role == "dev" else set()
+            yield row
+
+
+def _both(row: Row) -> set[str]:
+    """A text and what people made of it, as `_told` has them."""
+    return {_told(one) for one in (row.text, *(_references.read(row.label) or ()))}
 
 
 def _told(text: str) -> str:

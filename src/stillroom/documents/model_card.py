@@ -22,8 +22,6 @@ from stillroom.documents import _tables as tables
 from stillroom.documents import _units as units
 from stillroom.documents._tables import Cell, Table
 
-#: How the hub calls a task.
-_HUB_TASKS = {"classification": "text-classification"}
 #: The licences that the hub knows by name and that texts and models here come under; others are named beside `other`.
 _HUB_LICENCES = frozenset({
     "afl-3.0", "apache-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0",
@@ -75,7 +73,7 @@ def _with_front(evidence: Evidence, blocks: Iterator[str]) -> str:
 
 def _front(evidence: Evidence) -> dict[str, Any]:
     """What the hub reads."""
-    task = _HUB_TASKS.get(evidence.words("task"))
+    task = evidence.words("hub_task")
     licence = _licence(evidence)
     front: dict[str, Any] = {**licence, "library_name": "stillroom"}
     if task:
@@ -103,7 +101,7 @@ def _measured(evidence: Evidence) -> list[tuple[str, float, str]]:
     return found
 
 
-def _results(evidence: Evidence, task: str | None) -> list[dict[str, Any]]:
+def _results(evidence: Evidence, task: str) -> list[dict[str, Any]]:
     name = evidence.words("name") or "unnamed"
     return [
         {

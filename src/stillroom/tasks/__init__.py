@@ -106,6 +106,11 @@ class Task(Member, ABC):
         return self.judged_by
 
     @property
+    def hub_task(self) -> str:
+        """How the hub of Hugging Face calls it, for the head of a model card; "": it has no such task."""
+        return ""
+
+    @property
     def teaching(self) -> dict[str, Any]:
         """Those of its settings that a teacher is made for, as plain data."""
         found: dict[str, Any] = self.model_dump(mode="json", serialize_as_any=True)

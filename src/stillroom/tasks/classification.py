@@ -73,6 +73,11 @@ class Classification(Labels):
     """Every label, in the order in which the teacher gives its outputs."""
 
     @property
+    def hub_task(self) -> str:
+        """A label a text."""
+        return "text-classification"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The labels."""
         return self.labels

@@ -81,6 +81,11 @@ class Embeddings(Task):
         return self
 
     @property
+    def hub_task(self) -> str:
+        """A vector a text."""
+        return "feature-extraction"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """A number for each dimension."""
         return tuple(str(one) for one in range(self.dimensions))

@@ -99,6 +99,11 @@ class Generation(Task):
         return found
 
     @property
+    def hub_task(self) -> str:
+        """Text that goes on."""
+        return "text-generation"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The numbers of a token's line."""
         return scored.columns(self.kept)

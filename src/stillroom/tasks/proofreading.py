@@ -154,6 +154,11 @@ class Proofreading(Task):
         return ("rapidfuzz", "symspellpy", *(("harper-py",) if self.seconded else ()))
 
     @property
+    def hub_task(self) -> str:
+        """It tags words, and writes no text."""
+        return "token-classification"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Every tag."""
         return edit_tags.TAGS

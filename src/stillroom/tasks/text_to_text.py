@@ -105,6 +105,11 @@ class TextToText(Task):
         return found
 
     @property
+    def hub_task(self) -> str:
+        """By its goal."""
+        return {"translation": "translation", "summary": "summarization"}[self.goal]
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """One: the text."""
         return ("text",)

@@ -93,6 +93,11 @@ class TokenLabelling(Labels):
     """Every label, in the order in which the teacher gives its outputs."""
 
     @property
+    def hub_task(self) -> str:
+        """A label a word."""
+        return "token-classification"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """`O`, and for each label a tag for the first word of a span and one for the others."""
         return tagging.tags(self.labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -16,6 +16,7 @@ from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.probabilities import log_softmax
 from stillroom.core.words import Words
 from stillroom.teachers import Identity, LoadedTeacher, Precision
+from stillroom.teachers._forecast import Bills, Forecast
 
 if TYPE_CHECKING:
     from stillroom.shapes import Shape
@@ -114,6 +115,12 @@ class Choir:
         if any(one is not None for one in bills):
             beside[signals.PRICE] = self._price(bills, len(texts))
         return {**self._form.said(self._form.spread(logits, words)), **further, **beside}, tokens
+
+    def forecasts(self, texts: Iterable[str], *, further: int) -> Sequence[Forecast]:
+        """Those of the members that bill for each request."""
+        paid = [one for one in self._members if isinstance(one, Bills)]
+        known = list(texts) if len(paid) > 1 else texts
+        return [made for one in paid for made in one.forecasts(known, further=further)]
 
     def network(self) -> Any:
         """The lead's.

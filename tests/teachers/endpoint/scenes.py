@@ -18,6 +18,7 @@ from stillroom.core import plugins
 from stillroom.core.progress import Event, silent
 from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification
+from stillroom.tasks.generation import Generation
 from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
@@ -34,6 +35,7 @@ WAYS: dict[str, tuple[Task, dict[str, Any]]] = {
     "spans": (TokenLabelling(labels=LABELS), {"max_tokens": 8}),
     "text": (TextToText(), {"max_tokens": 8, "prompt": "Say it in other words.\n{text}"}),
     "corrections": (Proofreading(), {"max_tokens": 8, "prompt": "Correct it.\n{text}"}),
+    "generation": (Generation(learns="written", writes=8, kept=8), {"answers": "text", "prompt": "Go on.\n{text}"}),
 }
 
 
@@ -61,11 +63,13 @@ def of_way(
 ) -> Line:
     """A teacher that answers in one of the ways, opened for its task."""
     task, own = WAYS[way]
-    return opened(endpoint(server, answers=way, **{**own, **settings}), books, report, task=task)
+    return opened(endpoint(server, **{"answers": way, **own, **settings}), books, report, task=task)
 
 
 def told(way: str, said: dict[str, Any]) -> list[Any]:
     """What was said of each text: a label, the tags of its words, or a text."""
+    if way == "generation":
+        return [[one] for one in said["sequence"].tolist()]
     form = WAYS[way][0].form
     heard = form.heard(said)
     each = [form.values(form.take(heard, np.array([row]))) for row in range(len(heard))]

@@ -147,8 +147,9 @@ class Handler(BaseHTTPRequestHandler):
             reply: dict[str, Any] = json.load(answer)
         changes = {**self.replies.get(fault, {})}
         choice = reply["choices"][0]
-        choice["finish_reason"] = changes.pop("finish_reason", choice["finish_reason"])
-        choice.get("message", {}).update(changes)
+        beside = {"finish_reason", "logprobs"} & changes.keys() & choice.keys()
+        choice.update({name: changes.pop(name) for name in beside})
+        choice["message"].update(changes)  # of a chat, which is all that is put behind one of these
         return reply
 
     def _choice(self, body: dict[str, Any], prompt: str, *, chat: bool, fault: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import time
@@ -65,6 +66,8 @@ NO_ANSWERS = [
     ("empty", "corrections", "empty"),
     ("cut", "corrections", "too long"),
     ("rewritten", "corrections", "rewritten"),
+    ("refusal", "generation", "refusal"),
+    ("empty", "generation", "empty"),
 ]
 MANY = edit_tags.TAGS.index("ending:>s")
 #: What is said of `GOOD` and of `BAD`.
@@ -74,6 +77,7 @@ SAID = {
     "spans": [[0, 3, 0, 0, 0, 0], [0] * 7],
     "text": [[f"about: {GOOD}"], [f"about: {BAD}"]],
     "corrections": [[0, 0, MANY, 0, 0, 0], [0, 0, MANY, 0, 0, 0, 0]],
+    "generation": [[f" about: {GOOD}"], [f" about: {BAD}"]],
 }
 
 
@@ -103,15 +107,17 @@ class TestFaults:
         for line_ in lines(tmp_path):
             assert len(line_["request"]) == 64
             line_ |= (
-                {} if way not in ("text", "corrections") else {"answer": ""}
+                {} if way not in ("text", "corrections", "generation") else {"answer": ""}
             )  # what it wrote may repeat what it read
             assert not any(text in json.dumps(line_) for text in (GOOD, BAD))
 
     @pytest.mark.parametrize(
         ("fault", "way"),
         [
-            *((fault, way) for way in ("logprobs", "spans", "text") for fault in FAULTS[:-1]),
+            *itertools.product(FAULTS, WAYS),
             *((fault, way) for fault, way, _ in NO_ANSWERS),
+            ("repeated", "spans"),
+            ("cut", "generation"),
         ],
     )
     def test_the_cap_holds_whatever_a_server_does(self, tmp_path: Path, fault: str, way: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import math
+import re
 import traceback
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +21,7 @@ from stillroom.core.errors import InputError, MissingExtra, OutsideError, Recipe
 from stillroom.core.progress import Event, silent
 from tests.conftest import sentences
 from tests.teachers.endpoint.scenes import GOOD, KEY, WAYS, ask, endpoint, journey, opened, unlabelled
-from tests.teachers.endpoint.servers import PRICES, serving
+from tests.teachers.endpoint.servers import PRICES, Server, serving
 
 SPANS = WAYS["spans"][0]
 
@@ -68,6 +70,12 @@ class TestSettings:
         assert not (tmp_path / "work").exists()
 
 
+def _told_when(events: list[tuple[str, int]], server: Server, event: Event) -> None:
+    """Remember what was told, and how much was asked by then."""
+    if event.note:
+        events.append((event.note, len(server.bodies)))
+
+
 class TestTheJourney:
     def test_texts_without_an_answer_are_left_out_and_counted(self, tmp_path: Path) -> None:
         events: list[Event] = []
@@ -84,7 +92,13 @@ class TestTheJourney:
         assert (voice["model"], voice["prompt_version"], voice["sampling"]["temperature"]) == ("lab/tiny", "1", 0.0)
         notes = " ".join(event.note for event in events)
         assert "no answer for 3 of" in notes
-        assert "a text costs" in notes
+        said = re.search(r"a text costs (\S+), by the first 14: all 21 about (\S+)", notes)
+        assert said
+        assert [float(one) for one in said.groups()] == [
+            pytest.approx(float(server.billed) / share, rel=0.05) for share in (21, 1)
+        ]
+        assert "Warning" not in notes
+        assert ledger["forecasts"][0]["needed"] < ledger["forecasts"][0]["cap"]
         assert not any(text in notes for text, _ in sentences())
 
     def test_a_higher_cap_goes_on_where_the_lower_one_stopped(self, tmp_path: Path) -> None:
@@ -101,6 +115,42 @@ class TestTheJourney:
             made = recipe.parse(journey(tmp_path, high, transfer={"shard_rows": 5}))
             pipeline.run(made, work=tmp_path / "work", until="transfer")
             assert len(server.bodies) == said.manifest["facts"]["texts"], "nor for other shards"
+
+    def test_a_cap_that_is_too_low_is_told_by_the_first_requests(self, tmp_path: Path) -> None:
+        """With how many rows it will pay for, and what all need: under that cap the run ends well."""
+        caps, counts, needed = [0.0015], list[int](), ""
+        with serving() as server:
+            while caps:
+                cap, events = caps.pop(), list[tuple[str, int]]()
+                made = recipe.parse(journey(tmp_path, endpoint(server, max_spend=cap, concurrency=1)))
+                report = functools.partial(_told_when, events, server)
+                if needed:
+                    run = pipeline.run(made, work=tmp_path / "work", until="transfer", report=report)
+                    assert not any("Warning" in note for note, _ in events)
+                    break
+                with pytest.raises(OutsideError, match="max_spend") as caught:
+                    pipeline.run(made, work=tmp_path / "work", until="transfer", report=report)
+                (warning,) = [one for one in events if "Warning" in one[0]]
+                found = re.search(
+                    r"0\.0015 pays for about (\d+) of the (\d+) others; all need about (\S+)\.", warning[0]
+                )
+                assert found
+                counts, needed = [warning[1], int(found[1]), int(found[2])], found[3]
+                assert len(server.bodies) == counts[0] + counts[1]
+                assert f"to about {needed}" in str(caught.value)
+                caps.append(float(needed))
+        assert run.artifacts["transfer"].manifest["facts"]["texts"] == counts[0] + counts[2] == 21 == len(server.bodies)
+
+    @pytest.mark.parametrize("cap", ["0.001", "0.0006"])
+    def test_a_cap_that_does_not_pay_for_the_first_requests_is_told_too(self, tmp_path: Path, cap: str) -> None:
+        events: list[Event] = []
+        with serving() as server:
+            teacher = endpoint(server, max_spend=float(cap), concurrency=1)
+            made = recipe.parse(journey(tmp_path, teacher))
+            with pytest.raises(OutsideError, match="max_spend"):
+                pipeline.run(made, work=tmp_path / "work", until="transfer", report=events.append)
+        assert 0 < len(server.bodies) < 14
+        assert any(f"left of {cap} pays for about 0 of the" in event.note for event in events)
 
     def test_parts_in_doubt_are_counted_in_the_manifest(self, tmp_path: Path, encoder_folder: Path) -> None:
         events: list[Event] = []
@@ -149,12 +199,15 @@ class TestTheJourney:
     @pytest.mark.slow
     def test_what_was_paid_reaches_the_costs(self, tmp_path: Path) -> None:
         more = {"evaluate": {"resamples": 200, "min_slice_rows": 20}, "cost": {"texts": 16, "repeats": 3}}
-        refused = {3: "refusal", 31: "refusal"}
-        with serving(lambda number: refused.get(number, "")) as server:
-            made = recipe.parse(journey(tmp_path, endpoint(server, concurrency=1), **more))
+        faults = dict.fromkeys(range(14), "no usage") | {3: "refusal", 31: "refusal"}
+        with serving(lambda number: faults.get(number, "")) as server:
+            teacher = endpoint(server, concurrency=1, max_spend=0.011)  # enough, though the dear ones come first
+            made = recipe.parse(journey(tmp_path, teacher, **more))
             run = pipeline.run(made, work=tmp_path / "work", report=silent)
         ledger = run.artifacts["transfer"].circumstances["ledger"]
         price = run.summary["teacher"]["cost"]["price_per_million_texts"]
         assert price == pytest.approx(ledger["spend"] / ledger["texts"] * 1e6)
         assert run.artifacts["evaluate"].manifest["facts"]["unanswered"] == 1
         assert any("refusal 1; of those to test on 1" in note for note in run.summary["notes"])
+        told = next(note for note in run.summary["notes"] if "were thought to need" in note)
+        assert f"{ledger['forecasts'][0]['needed']:.4g}, where `teacher.max_spend` was 0.011" in told

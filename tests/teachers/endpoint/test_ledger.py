@@ -100,11 +100,11 @@ class TestTheBook:
 
 @pytest.mark.slow
 def test_kill_9_in_the_middle_again_and_again(tmp_path: Path) -> None:
-    """Killed twice, stopped by the cap or not, and then let go: no reply is paid for twice, no cap passed."""
+    """Killed twice, stopped by the cap, and then let go: no reply is paid for twice, no cap passed."""
     asked = texts(60)
     with serving(patience=0.02) as server:
-        for aim, cap in ((15, "0.008"), (35, "0.008"), (None, "0.008"), (None, "1")):
-            teacher = endpoint(server, concurrency=4, max_spend=float(cap))
+        for aim, cap in ((10, "0.0028"), (20, "0.0028"), (None, "0.0028"), (None, "1")):
+            teacher = endpoint(server, concurrency=2, max_spend=float(cap), template_tokens=16)
             job = {
                 "teacher": teacher.resolved(),
                 "task": TASK.model_dump(mode="json"),
@@ -112,11 +112,11 @@ def test_kill_9_in_the_middle_again_and_again(tmp_path: Path) -> None:
                 "texts": asked,
             }
             code = asking(server, job, killed_at=aim)
-            assert code in ((-signal.SIGKILL,) if aim else (0,) if cap == "1" else (0, 1))
+            assert code in ((-signal.SIGKILL,) if aim else (0,) if cap == "1" else (1,))
             assert server.billed <= spent(tmp_path) <= Decimal(cap)
         found = {line["serial"]: line["event"] for line in lines(tmp_path)}
         lost = sum(event == "reserve" for event in found.values())
         answered = [line["request"] for line in lines(tmp_path) if "answer" in line]
         assert len(answered) == len(set(answered)) == len(asked)
-        assert 1 <= lost <= 8, "of those under way, and of no others"
+        assert 1 <= lost <= 4, "of those under way, and of no others"
         assert len(asked) <= len(server.bodies) <= len(asked) + lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
@@ -22,6 +22,7 @@ from stillroom.core.tagging import Span
 from stillroom.tasks import Task
 from stillroom.teachers import Closed, Desk, Identity, LoadedTeacher, Precision, Teacher, _candidates, _proofreaders
 from stillroom.teachers._fitting import Fit
+from stillroom.teachers._forecast import Forecast
 from stillroom.teachers.endpoint import client
 from stillroom.teachers.endpoint.ledger import Ledger
 from stillroom.teachers.endpoint.wording import CUT, Wording
@@ -236,6 +237,7 @@ class Line(Closed):
         self._wording = Wording.of(settings, task)
         self._voice = artifact.sha256(artifact.canonical(self._wording.voice()))
         self._ledger: Ledger | None = None
+        self._needed: Decimal | None = None
 
     def identify(self) -> Identity:
         """The model's name; no weights can be seen, so the digest is of whom is asked and how."""
@@ -268,7 +270,7 @@ class Line(Closed):
             new = {one.key: one for one in requests if ledger.reply(one.key) is None}
             if new:
                 client.send(list(new.values()), settings=self._settings, key=self._key(), wording=self._wording,
-                            ledger=ledger, report=self._desk.report)  # fmt: skip
+                            ledger=ledger, needed=self._needed, report=self._desk.report)  # fmt: skip
         replies = [ledger.reply(one.key) for one in requests]
         said: dict[str, NDArray[Any]] = {
             signals.PRICE: np.array([float(ledger.requests[one.key]) for one in requests], dtype=np.float64),
@@ -281,6 +283,22 @@ class Line(Closed):
             ended = [one is not None and bool(one.answer) and CUT not in one.tally for one in replies]
             said[signals.ENDED] = np.array(ended, dtype=np.bool_)
         return said, sum(one.tokens for one in replies if one)
+
+    def forecasts(self, texts: Iterable[str], *, further: int) -> Sequence[Forecast]:
+        """What these texts, and so many others, will cost, by all that was answered so far."""
+        ledger = self._ledger
+        if ledger is None or not ledger.paid:
+            return ()
+        due, most = further, 0
+        for request in map(self._wording.request, texts):
+            if ledger.reply(request.key) is None:
+                due, most = due + 1, max(most, request.most_input_tokens)
+        one = self._settings
+        reserve = one.cost(most, self._wording.most_output_tokens)
+        made = Forecast(one.model, len(ledger.paid), due, sum(ledger.paid, Decimal(0)) / len(ledger.paid),
+                        ledger.spent, reserve, ledger.cap)  # fmt: skip
+        self._needed = made.needed
+        return (made,)
 
     def _told(self, texts: Sequence[str], answers: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Answers as signals; where there is none, something that means nothing."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from stillroom.core.errors import OutsideError, Problem, StillroomError
 from stillroom.core.progress import Meter, Report
+from stillroom.teachers._forecast import shown
 from stillroom.teachers.endpoint.ledger import Ledger, Reserve
 from stillroom.teachers.endpoint.wording import NoCompletion, Request, Wording
 
@@ -50,14 +51,22 @@ class _Failure:
 
 
 def send(
-    requests: Sequence[Request], *, settings: Endpoint, key: str, wording: Wording, ledger: Ledger, report: Report
+    requests: Sequence[Request],
+    *,
+    settings: Endpoint,
+    key: str,
+    wording: Wording,
+    ledger: Ledger,
+    report: Report,
+    needed: Decimal | None = None,
 ) -> None:
-    """Have a reply to every request in the ledger, which is held.
+    """Have a reply to every request in the ledger, which is held; `needed` is the cap that all are thought to need.
 
     Raises:
         OutsideError: the cap is reached, the server refuses, or does not answer; what was answered is kept.
     """
-    work = _Dispatch(requests, settings=settings, key=key, wording=wording, ledger=ledger, report=report)
+    work = _Dispatch(requests, settings=settings, key=key, wording=wording, ledger=ledger, report=report,
+                     needed=needed)  # fmt: skip
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -85,7 +94,9 @@ class _Dispatch:
         wording: Wording,
         ledger: Ledger,
         report: Report,
+        needed: Decimal | None,
     ) -> None:
+        self._needed = needed
         self._settings, self._key, self._wording, self._ledger = settings, key, wording, ledger
         self._waiting: Iterator[Request] = iter(requests)
         self._workers = min(settings.concurrency, len(requests))
@@ -254,7 +265,8 @@ class _Dispatch:
             f"{_money(one.spent)} spent on {len(one.requests):,} texts ({_money(one.presumed)} of it presumed, for "
             f"requests without a bill), and up to {_money(most)} for the next"
         )
-        todo = "Raise `teacher.max_spend`, or give fewer texts; what was answered is kept and not paid for again."
+        to = "" if self._needed is None or self._needed <= one.cap else f" to about {shown(self._needed)}"
+        todo = f"Raise `teacher.max_spend`{to}, or give fewer texts; what was answered is kept and not paid for again."
         return OutsideError(Problem("teacher.max_spend", found, f"at most {_money(one.cap)} in all", todo))
 
 

@@ -86,6 +86,11 @@ class Ledger:
         """What a request came to, or None where it has to be sent."""
         return self._replies.get(request)
 
+    @property
+    def paid(self) -> list[Decimal]:
+        """What each request cost that has a reply."""
+        return [self.requests[one] for one in self._replies]
+
     def reserve(self, request: str, most: Decimal, *, attempt: int) -> Reserve | None:
         """Put aside what an attempt may cost; None where the cap has no room for it now."""
         if self.spent + most > self.cap:
