@@ -124,21 +124,22 @@ class Service:
             Late: it took too long after all.
         """
         lane = self.shelf.find(model, version)
-        lane.predictor.check_length(length)
-        self._admit(texts)
-        if self.serving.log == "all":
-            request.scope[TOLD] = gist(texts)
-        begun, at = time.perf_counter(), request.scope[AT]
-        looked = await self._sentry.asked(at, texts)
-        with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
-            own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
-            said = await self._escalated(lane, looked.texts, own, asking=teacher)
-            traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
-        told = await self._told(at, looked, said)
-        self.meters.scored(lane.name, [one.prediction for one in told])
-        took = time.perf_counter() - begun
-        self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
-        return Answered(lane, told, waited, took)
+        with lane.used():
+            lane.predictor.check_length(length)
+            self._admit(texts)
+            if self.serving.log == "all":
+                request.scope[TOLD] = gist(texts)
+            begun, at = time.perf_counter(), request.scope[AT]
+            looked = await self._sentry.asked(at, texts)
+            with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
+                own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
+                said = await self._escalated(lane, looked.texts, own, asking=teacher)
+                traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
+            told = await self._told(at, looked, said)
+            self.meters.scored(lane.name, [one.prediction for one in told])
+            took = time.perf_counter() - begun
+            self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
+            return Answered(lane, told, waited, took)
 
     async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, again: bool = False) -> list[Reply]:
         """What may be told of what is said, and what was found in texts and answers beside it."""
@@ -205,18 +206,19 @@ class Service:
             Late: it took too long after all.
         """
         lane, at = self.shelf.find(model, version), request.scope[AT]
-        lane.predictor.check_length(length)
-        self._admit([text])
-        looked = await self._sentry.asked(at, [text])
-        heard: list[tuple[Piece, Any]] = []
-        async for part, piece, one in self._parts(lane, looked.texts[0], at, length=length):
-            heard.append((piece, one))
-            yield part
-        pieces, said = zip(*heard, strict=True)
-        own = await replies.joined(lane, looked.texts, pieces, said, length=length)
-        whole = await self._escalated(lane, looked.texts, own, asking=teacher)
-        as_told = whole[0].prediction is own[0].prediction
-        yield (await self._told(at, looked, whole, again=as_told))[0]
+        with lane.used():
+            lane.predictor.check_length(length)
+            self._admit([text])
+            looked = await self._sentry.asked(at, [text])
+            heard: list[tuple[Piece, Any]] = []
+            async for part, piece, one in self._parts(lane, looked.texts[0], at, length=length):
+                heard.append((piece, one))
+                yield part
+            pieces, said = zip(*heard, strict=True)
+            own = await replies.joined(lane, looked.texts, pieces, said, length=length)
+            whole = await self._escalated(lane, looked.texts, own, asking=teacher)
+            as_told = whole[0].prediction is own[0].prediction
+            yield (await self._told(at, looked, whole, again=as_told))[0]
 
     async def _parts(
         self, lane: Lane, text: str, at: str, *, length: int | None = None
@@ -256,18 +258,21 @@ class Service:
         if pen is None and (most is not None or temperature or stops):
             found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
             raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
-        (text,) = (await self._sentry.asked(at, [text])).texts
-        if pen is None:
-            async for piece in self._written(lane, text, at):
-                yield piece
-            return
-        async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
-            lane.texts += 1
-            pieces = _threaded(functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops))
-            if self._sentry.looks_at_answers(at):
-                pieces = self._whole(at, text, pieces)
-            async for piece in pieces:
-                yield piece
+        with lane.used():
+            (text,) = (await self._sentry.asked(at, [text])).texts
+            if pen is None:
+                async for piece in self._written(lane, text, at):
+                    yield piece
+                return
+            async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
+                lane.texts += 1
+                pieces = _threaded(
+                    functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
+                )
+                if self._sentry.looks_at_answers(at):
+                    pieces = self._whole(at, text, pieces)
+                async for piece in pieces:
+                    yield piece
 
     async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""

@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("stillroom.serve")
 
 _LONGEST_NAME = 12  # letters of a digest that name a version
-_STILL_ASKED_SECONDS = 5.0
 _WARMING = (1, 4)  # texts of the batches by which it learns what they cost, before anybody asks
 
 
@@ -49,6 +48,22 @@ class Lane:
         self.name, self.task = told.name, predictor.task
         self.pens = asyncio.Semaphore(1)
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
+        self._users = 0
+        self.free = asyncio.Event()
+        """Set while nobody uses it."""
+        self.free.set()
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """For as long as somebody asks it, again and again for a long text: until then it is not let go."""
+        self._users += 1
+        self.free.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self.free.set()
 
     def describe(self) -> dict[str, Any]:
         """Who it is, for whoever wants to ask it."""
@@ -206,8 +221,8 @@ class Shelf:
                 self._retired[lane] = asyncio.create_task(self._retire(lane))
 
     async def _retire(self, lane: Lane) -> None:
-        """Let an old version go, after those who had found it before have asked it."""
-        await asyncio.sleep(_STILL_ASKED_SECONDS)
+        """Let an old version go, once the last of those who had found it before has left."""
+        await lane.free.wait()
         await lane.batcher.close(within_s=self._serving.finish_seconds)
         self._retired.pop(lane, None)
 

@@ -1,0 +1,38 @@
+"""A service around students by rule: what becomes of requests is seen without a student that takes its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from stillroom.runtime.deferral import Prices
+from stillroom.serve.batcher import Batcher
+from stillroom.serve.meters import Meters
+from stillroom.serve.service import AT, Service
+from stillroom.serve.settings import Model
+from stillroom.serve.shelf import Lane, Shelf
+from tests.serve.conftest import serving
+
+
+def lane(student: Any, *, version: str = "a" * 12, path: Path = Path("nowhere"), pen: Any = None) -> Lane:
+    """A student of `tests.runtime.test_reading`, as one that is served."""
+    student.tokens = lambda texts: sum(len(one.split()) for one in texts)
+    student.digest, student.pen, student.cascade = f"sha256:{version}", pen, None
+    told = Model(name="toy", path=path)
+    return Lane(told, student, Batcher(student.predict, deadline_s=60), prices=Prices(), stamp=None)
+
+
+def service(*lanes: Lane, **told: Any) -> Service:
+    """Serves them."""
+    settings = serving(Path("nowhere"), **told)
+    shelf, meters = Shelf(settings), Meters()
+    for one in lanes:
+        shelf._lanes.setdefault(one.name, []).append(one)
+    return Service(settings, shelf, meters)
+
+
+def request(at: str = "/predict", *, receive: Callable[[], Any] | None = None) -> Any:
+    """Somebody asks there."""
+    return SimpleNamespace(scope={AT: at}, receive=receive)
