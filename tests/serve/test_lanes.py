@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import Any
 
 import pytest
 
+from stillroom.serve import app
 from stillroom.serve import shelf as shelves
 from stillroom.serve.batcher import Refused
 from stillroom.tasks.proofreading import Proofreading
@@ -17,7 +20,12 @@ LONG = "I saw teh cat. " * 100
 
 
 def _renewed(monkeypatch: pytest.MonkeyPatch, service: Any, new: Any) -> Any:
-    monkeypatch.setattr(shelves, "_opened", lambda *told, **more: new)
+    def opened(*told: Any, **more: Any) -> Any:
+        if isinstance(new, Exception):
+            raise new
+        return new
+
+    monkeypatch.setattr(shelves, "_opened", opened)
     monkeypatch.setattr(shelves, "_stamp", lambda path: "changed")
     return service.shelf.renew()
 
@@ -63,5 +71,66 @@ def test_who_leaves_in_the_middle_holds_it_no_longer() -> None:
         assert not lane.free.is_set()
         await parts.aclose()
         assert lane.free.is_set()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [ValueError("the secret of Mrs Dalloway"), KeyError("Dalloway"), MemoryError()])
+def test_whatever_goes_wrong_with_a_new_one_the_old_one_stays(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(shelves.log, "error", lambda event, *, extra: told.append(extra["told"]))
+
+    async def run() -> None:
+        old = lanes.lane(reader(Proofreading()))
+        service = lanes.service(old)
+        await _renewed(monkeypatch, service, error)
+        assert service.shelf.find("toy") is old
+        assert service.shelf.troubles == {"toy": type(error).__name__}
+        assert "Dalloway" not in str(told)
+
+    asyncio.run(run())
+
+
+def test_the_watcher_outlives_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        old, new = (lanes.lane(reader(Proofreading()), version=one * 12) for one in "ab")
+        service = lanes.service(old, watch_seconds=0.01)
+        await _renewed(monkeypatch, service, ValueError())
+        old.stamp = "older"  # it will look, and fail, once more
+        watcher = asyncio.create_task(service.shelf._watch())
+        await asyncio.sleep(0.1)
+        assert not watcher.done()
+        assert service.shelf.troubles
+        monkeypatch.setattr(shelves, "_opened", lambda *told, **more: new)
+        monkeypatch.setattr(shelves, "_stamp", lambda path: "changed again")
+        await asyncio.sleep(0.1)
+        assert service.shelf.find("toy") is new
+        assert not service.shelf.troubles
+        watcher.cancel()
+
+    asyncio.run(run())
+
+
+def test_told_to_look_it_looks_again_after_it_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        old, new = (lanes.lane(reader(Proofreading()), version=one * 12) for one in "ab")
+        service = lanes.service(old)
+        await _renewed(monkeypatch, service, ValueError())
+        old.stamp = "older"
+        looking = app._on_hup(service)
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.1)
+            assert service.shelf.troubles
+            assert not looking.done()
+            monkeypatch.setattr(shelves, "_opened", lambda *told, **more: new)
+            monkeypatch.setattr(shelves, "_stamp", lambda path: "changed again")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.1)
+            assert service.shelf.find("toy") is new
+        finally:
+            looking.cancel()
 
     asyncio.run(run())

@@ -201,24 +201,39 @@ class Shelf:
         """Put new versions in the place of those whose files have changed; where that fails, the old ones stay."""
         for name, some in self._lanes.items():
             for place, lane in enumerate(some):
-                stamp = _stamp(lane.told.path)
-                if stamp == lane.stamp:
-                    continue
-                lane.stamp = stamp  # what can't be loaded is not tried again until it changes
                 try:
-                    fresh = await self._load(lane.told)
-                    fresh.escalation = await self._behind(fresh)
-                except (StillroomError, OSError) as error:
-                    self.troubles[name] = str(error)
-                    log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": str(error)}})
-                    continue
-                self.troubles.pop(name, None)
-                if fresh.version == lane.version:
-                    await fresh.batcher.close(within_s=0)
-                    continue
-                some[place] = fresh
-                log.info("renewed", extra={"told": {"model": name, "from": lane.version, "to": fresh.version}})
-                self._retired[lane] = asyncio.create_task(self._retire(lane))
+                    await self._renewed(some, place)
+                except Exception as error:  # of whatever kind: the old one is served on, and looked after
+                    # What others say of their errors may hold what they were given.
+                    ours = isinstance(error, (StillroomError, OSError))
+                    why = str(error) if ours else type(error).__name__
+                    self.troubles[name] = why
+                    log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": why}})
+
+    async def _renewed(self, some: list[Lane], place: int) -> None:
+        """A student in its place anew, where its files have changed. What can't be loaded is tried once.
+
+        Raises:
+            Exception: it can't be loaded, or whoever is to stand behind it.
+        """
+        lane = some[place]
+        stamp = _stamp(lane.told.path)
+        if stamp == lane.stamp:
+            return
+        lane.stamp = stamp
+        fresh = await self._load(lane.told)
+        try:
+            fresh.escalation = await self._behind(fresh)
+        except BaseException:
+            await fresh.batcher.close(within_s=0)
+            raise
+        self.troubles.pop(lane.name, None)
+        if fresh.version == lane.version:
+            await fresh.batcher.close(within_s=0)
+            return
+        some[place] = fresh
+        log.info("renewed", extra={"told": {"model": lane.name, "from": lane.version, "to": fresh.version}})
+        self._retired[lane] = asyncio.create_task(self._retire(lane))
 
     async def _retire(self, lane: Lane) -> None:
         """Let an old version go, once the last of those who had found it before has left."""
@@ -275,7 +290,7 @@ def _prices(folder: Path, predictor: Predictor) -> Prices:
 def _stamp(path: Path) -> Any:
     """What changes when a student does: its record, that of its certificate, its manifest, and its signature."""
     files = [path / name for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST)]
-    with contextlib.suppress(StillroomError):
+    with contextlib.suppress(Exception):  # of whatever kind: who loads it will say so
         files.append(runtime.place(path) / signatures.FILE)
     found: list[tuple[int, int, int] | None] = []
     for file in files:
