@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hashlib
-import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -16,9 +14,11 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece
 from stillroom.runtime.runners import Written
-from stillroom.serve import replies, sentry, traces
-from stillroom.serve.batcher import Refused
+from stillroom.serve import pens, replies, sentry, traces
 from stillroom.serve.faults import refusal
+from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
+from stillroom.serve.patience import Patience
+from stillroom.serve.pens import Pieces
 from stillroom.serve.replies import Reply
 from stillroom.serve.sentry import Looked, Sentry
 from stillroom.serve.settings import Serving
@@ -37,17 +37,9 @@ AT = "stillroom.at"
 #: Where that stands which may be told of a request.
 TOLD = "stillroom.told"
 _TOGETHER = 16  # passages that are read before the first of them is told
-_PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
 
-
-#: A text as it is written, and at last how it ended.
-Pieces = AsyncGenerator[str | Written, None]
 #: When the teacher behind a student is asked.
 Asking = Literal["when_unsure", "beside", "never"]
-
-
-class Gone(Exception):
-    """Whoever asked is not there any more."""
 
 
 @final
@@ -131,7 +123,7 @@ class Service:
                 request.scope[TOLD] = gist(texts)
             begun, at = time.perf_counter(), request.scope[AT]
             looked = await self._sentry.asked(at, texts)
-            with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
+            with traces.answering(lane.name, lane.version, texts) as span, Patience(request):
                 own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
                 said = await self._escalated(lane, looked.texts, own, asking=teacher)
                 traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
@@ -264,9 +256,9 @@ class Service:
                 async for piece in self._written(lane, text, at):
                     yield piece
                 return
-            async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
+            async with pens.turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
                 lane.texts += 1
-                pieces = _threaded(
+                pieces = pens.written(
                     functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
                 )
                 if self._sentry.looks_at_answers(at):
@@ -320,83 +312,3 @@ def gist(texts: Sequence[str]) -> dict[str, Any]:
 def too_large(most_mb: float) -> Exception:
     """A body that is not read to its end."""
     return refusal(413, "body_too_large", "body", "a larger body", f"at most {most_mb:g} MB", "Send it in parts.")
-
-
-@contextlib.asynccontextmanager
-async def _turn(pens: asyncio.Semaphore, *, within_s: float) -> AsyncIterator[None]:
-    """One of the pens, or a refusal."""
-    try:
-        await asyncio.wait_for(pens.acquire(), within_s)
-    except TimeoutError:
-        raise Refused(retry_after=within_s) from None
-    try:
-        yield
-    finally:
-        pens.release()
-
-
-async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> Pieces:
-    """What a generator yields and at last returns, which works in a thread of its own and ends when nobody listens."""
-    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Written | Exception]()
-    gone = threading.Event()
-
-    def work() -> None:
-        def put(one: str | Written | Exception) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, one)
-
-        writing = begin()
-        try:
-            while not gone.is_set():
-                put(next(writing))
-        except StopIteration as ended:
-            put(ended.value)
-        except Exception as error:  # of whatever kind: it is raised where somebody listens
-            put(error)
-
-    task = loop.run_in_executor(None, work)
-    try:
-        while True:
-            one = await pieces.get()
-            if isinstance(one, Exception):
-                raise one
-            yield one
-            if isinstance(one, Written):
-                return
-    finally:
-        gone.set()
-        await asyncio.shield(task)
-
-
-@final
-class _Patience:
-    """Gives up a request whose client has gone. It looks only after a while: most answers are there before."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._asking = asyncio.current_task()
-        self._looking: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._gone = False
-
-    def __enter__(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
-
-    def __exit__(self, kind: type[BaseException] | None, *ended: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-        if self._looking:
-            self._looking.cancel()
-        if self._gone and kind is asyncio.CancelledError:
-            if self._asking:
-                self._asking.uncancel()
-            raise Gone
-
-    def _begin(self) -> None:
-        self._looking = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        if self._asking:
-            self._asking.cancel()
