@@ -71,6 +71,10 @@ class Job:
         self.done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
 
+def _allowed(deadline_s: float, cost: float, *, texts: int) -> float:
+    return deadline_s + (2 * cost if texts > 1 else 0.0)
+
+
 def _one_bucket(text: str) -> int:
     return 0
 
@@ -123,6 +127,10 @@ class Batcher:
         """Texts in the queue."""
         return sum(len(one) for one in self._queues.values())
 
+    def allowed(self, texts: Sequence[str], *, deadline_s: float) -> float:
+        """The seconds within which texts are answered that have this deadline, by what they take by themselves."""
+        return _allowed(deadline_s, sum(self.costs.share(self._bucket(one)) for one in texts), texts=len(texts))
+
     async def ask(
         self, texts: Sequence[str], *, deadline_s: float | None = None, lengths: Sequence[int | None] | None = None
     ) -> tuple[list[Any], float]:
@@ -152,7 +160,7 @@ class Batcher:
         buckets = [self._bucket(one) for one in texts]
         costs = [self.costs.share(one) for one in buckets]
         cost = sum(costs)
-        allowed = (deadline_s or self._deadline_s) + (2 * cost if len(texts) > 1 else 0.0)
+        allowed = _allowed(deadline_s or self._deadline_s, cost, texts=len(texts))
         expected = self._ahead(now) + cost / self._lanes
         wait = self._waits.expected(expected)
         # Alone it is taken, however long it takes: there will never be more room.

@@ -14,7 +14,8 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece
 from stillroom.runtime.runners import Written
-from stillroom.serve import pens, replies, sentry, traces
+from stillroom.serve import replies, sentry, traces
+from stillroom.serve.batcher import Late
 from stillroom.serve.faults import refusal
 from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
 from stillroom.serve.patience import Patience
@@ -185,6 +186,7 @@ class Service:
         *,
         model: str | None,
         version: str | None = None,
+        deadline_s: float | None = None,
         teacher: Asking = "when_unsure",
         length: int | None = None,
     ) -> AsyncIterator[Part | Reply]:
@@ -203,7 +205,7 @@ class Service:
             self._admit([text])
             looked = await self._sentry.asked(at, [text])
             heard: list[tuple[Piece, Any]] = []
-            async for part, piece, one in self._parts(lane, looked.texts[0], at, length=length):
+            async for part, piece, one in self._parts(lane, looked.texts[0], at, deadline_s=deadline_s, length=length):
                 heard.append((piece, one))
                 yield part
             pieces, said = zip(*heard, strict=True)
@@ -213,13 +215,25 @@ class Service:
             yield (await self._told(at, looked, whole, again=as_told))[0]
 
     async def _parts(
-        self, lane: Lane, text: str, at: str, *, length: int | None = None
+        self, lane: Lane, text: str, at: str, *, deadline_s: float | None = None, length: int | None = None
     ) -> AsyncIterator[tuple[Part, Piece, Any]]:
-        """What is told of each passage of a text that was let in; beside it what the student says of the passage."""
+        """What is told of each passage of a text that was let in; beside it what the student says of the passage.
+
+        The deadline is that of all of them, longer as `Batcher.ask` says by what they take by themselves; without one
+        each few passages have the server's.
+        """
         pieces = await replies.pieces(lane, [text])
+        until = None
+        if deadline_s is not None:
+            until = time.monotonic() + lane.batcher.allowed([one.text for one in pieces], deadline_s=deadline_s)
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
-            said, _ = await lane.batcher.ask([one.text for one in some], lengths=reading.wished(some, length))
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise Late
+            said, _ = await lane.batcher.ask(
+                [one.text for one in some], deadline_s=left, lengths=reading.wished(some, length)
+            )
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
                 (told,), _ = await self._sentry.answered(at, [piece.text], [prediction])
@@ -256,15 +270,13 @@ class Service:
                 async for piece in self._written(lane, text, at):
                     yield piece
                 return
-            async with pens.turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
-                lane.texts += 1
-                pieces = pens.written(
-                    functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
-                )
-                if self._sentry.looks_at_answers(at):
-                    pieces = self._whole(at, text, pieces)
-                async for piece in pieces:
-                    yield piece
+            lane.texts += 1
+            begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
+            pieces, _ = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
+            if self._sentry.looks_at_answers(at):
+                pieces = self._whole(at, text, pieces)
+            async for piece in pieces:
+                yield piece
 
     async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""

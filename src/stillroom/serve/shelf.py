@@ -19,6 +19,7 @@ from stillroom.runtime import signatures
 from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
 from stillroom.serve.escalation import Escalation
+from stillroom.serve.pens import Pens
 from stillroom.serve.settings import Model, Serving
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Lane:
         self.texts = 0
         """That it was asked about."""
         self.name, self.task = told.name, predictor.task
-        self.pens = asyncio.Semaphore(1)
+        self.pens = Pens()
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
         self._users = 0
         self.free = asyncio.Event()

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from stillroom.runtime.reading import Part
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
+from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
 from stillroom.serve.replies import Reply
 from stillroom.serve.service import Asking, Service
@@ -67,15 +68,17 @@ class Predict(ProtocolOfClients):
 
 async def _predict(service: Service, request: Request) -> Response:
     asked = await body(service, request, Ask)
+    seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     if asked.stream and asked.text is not None:
         parts = service.parts(
-            request, asked.text, model=asked.model, version=asked.version, teacher=asked.teacher, length=asked.length
-        )
-        first = await anext(parts)  # what is refused is refused before an answer has begun
+            request, asked.text, model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher,
+            length=asked.length,
+        )  # fmt: skip
+        with Patience(request):
+            first = await anext(parts)  # what is refused is refused before an answer has begun
         return StreamingResponse(_events(first, parts), media_type="text/event-stream",
                                  headers={"cache-control": "no-store"})  # fmt: skip
     texts = asked.texts if asked.text is None else [asked.text]
-    seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     answer = await service.ask(
         request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher,
         length=asked.length,
