@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from stillroom.runtime.deferral import Prices
 from stillroom.serve import app
 from stillroom.serve import shelf as shelves
 from stillroom.serve.batcher import Refused
+from stillroom.serve.escalation import Behind
 from stillroom.tasks.proofreading import Proofreading
 from tests.runtime.test_reading import reader
 from tests.serve import lanes
@@ -132,5 +134,29 @@ def test_told_to_look_it_looks_again_after_it_has_failed(monkeypatch: pytest.Mon
             assert service.shelf.find("toy") is new
         finally:
             looking.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_was_spent_stays_spent_when_a_student_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        behind, prices = Behind(who="big", per_day=6.0), Prices(teacher=1e6, student=0.5e6, currency="EUR")
+        old, new = (lanes.lane(reader(Proofreading()), version=one * 12, behind=behind, prices=prices) for one in "ab")
+        big = lanes.lane(reader(old.task), name="big", prices=prices)
+        big.stamp = "changed"  # it is the other that changes
+        service = lanes.service(old, big, workers=2)
+        old.escalation = await service.shelf._behind(old)
+        assert old.escalation is not None
+        assert [one.why for one in await old.escalation.hear(["a"] * 4)] == [None] * 4  # 2.0 of the worker's 3.0
+        before = service.meters.bill("toy")
+        assert (before.escalated, before.spent) == (4, 2.0)
+        await _renewed(monkeypatch, service, new)
+        assert service.shelf.find("toy") is new
+        assert new.escalation is not None
+        assert [one.why for one in await new.escalation.hear(["a"] * 3)] == ["budget"] * 3
+        assert [one.why for one in await new.escalation.hear(["a"] * 2)] == [None] * 2
+        assert [one.why for one in await new.escalation.hear(["a"])] == ["budget"]
+        told = service.meters.bill("toy")
+        assert (told.escalated, told.spent) == (6, 3.0)
 
     asyncio.run(run())

@@ -15,9 +15,10 @@ def _said(text: str) -> list[Any]:
     async def ask() -> list[Any]:
         lane = lanes.lane(reader(TextToText(), words=2))
         request = lanes.request("/v1/chat/completions")
-        pieces = lanes.service(lane).write(request, lane, text, most=None, temperature=None, seed=0, stops=())
+        service = lanes.service(lane)
+        pieces = service.write(request, lane, text, most=None, temperature=None, seed=0, stops=())
         found = [one async for one in pieces]
-        assert lane.texts == 1
+        assert service.meters.bill("toy").texts == 1
         return found
 
     return asyncio.run(ask())

@@ -6,10 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from stillroom.runtime.deferral import Prices
 
 #: Where several workers write what one of them tells of all.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -29,6 +33,18 @@ def share() -> str:
 def unshare(folder: str) -> None:
     """Away with it."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@final
+@dataclass(frozen=True)
+class Bill:
+    """What the answers of a student cost so far, in all workers and all its versions."""
+
+    texts: int
+    escalated: int
+    spent: float
+    whole: float
+    """What its teacher would have cost for all texts."""
 
 
 @final
@@ -66,6 +82,17 @@ class Meters:
         self._escalated = Counter(
             "stillroom_escalated_total", "Texts that a student was not sure of, by what its teacher did.",
             ["model", "teacher"], **own,
+        )  # fmt: skip
+        self._asked = Counter(
+            "stillroom_asked_total", "Texts that a student, or the teacher behind it, was asked about.",
+            ["model", "whom"], **own,
+        )  # fmt: skip
+        self._spent = Counter(
+            "stillroom_spent_total", "What that cost, by what the run measured.", ["model", "whom", "currency"], **own
+        )
+        self._whole = Counter(
+            "stillroom_teacher_for_everything_total", "What the teacher would have cost for all texts.",
+            ["model", "currency"], **own,
         )  # fmt: skip
         self._guarded = Counter(
             "stillroom_guard_total", "What the guard found in texts.", ["detector", "side", "action"], **own
@@ -111,6 +138,29 @@ class Meters:
         """A text that a student was not sure of; `why` its teacher said nothing."""
         self._of(self._escalated, model, why or "answered").inc()
 
+    def asked(self, model: str, texts: int, *, prices: Prices) -> None:
+        """Texts that a student is asked about, and what that costs, beside what its teacher would."""
+        self._of(self._asked, model, "student").inc(texts)
+        if prices.student is not None and prices.teacher is not None:
+            self._of(self._spent, model, "student", prices.currency).inc(texts * prices.student / 1e6)
+            self._of(self._whole, model, prices.currency).inc(texts * prices.teacher / 1e6)
+
+    def paid(self, model: str, texts: int, cost: float, *, currency: str) -> None:
+        """Texts that the teacher behind a student is asked about, and what that costs."""
+        self._of(self._asked, model, "teacher").inc(texts)
+        self._of(self._spent, model, "teacher", currency).inc(cost)
+
+    def bill(self, model: str) -> Bill:
+        """What the answers of a student cost so far."""
+        told = {"student": 0.0, "teacher": 0.0, "spent": 0.0, "whole": 0.0}
+        names = {"stillroom_spent_total": "spent", "stillroom_teacher_for_everything_total": "whole"}
+        for family in self._all().collect():
+            for one in family.samples:
+                name = one.labels.get("whom", "") if one.name == "stillroom_asked_total" else names.get(one.name)
+                if name and one.labels.get("model") == model:
+                    told[name] += one.value
+        return Bill(int(told["student"]), int(told["teacher"]), told["spent"], told["whole"])
+
     def guarded(self, detector: str, *, side: str, action: str) -> None:
         """Something that the guard found."""
         self._of(self._guarded, detector, side, action).inc()
@@ -121,11 +171,15 @@ class Meters:
 
     def read(self) -> bytes:
         """All of it, in Prometheus' words."""
+        return bytes(generate_latest(self._all()))
+
+    def _all(self) -> CollectorRegistry:
+        """The meters of all workers."""
         if not self._together:
-            return bytes(generate_latest(self._own))
+            return self._own
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
-        return bytes(generate_latest(registry))
+        return registry
 
     def _of(self, metric: Any, *labels: str) -> Any:
         """A metric with its labels: looking it up anew each time would cost more than counting."""

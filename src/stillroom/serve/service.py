@@ -150,7 +150,7 @@ class Service:
 
         Asked `beside`, it says something of all of them, which is told beside what the student says.
         """
-        lane.texts += len(texts)
+        self.meters.asked(lane.name, len(texts), prices=lane.prices)
         if asking == "never":
             return own
         beside = asking == "beside"
@@ -270,7 +270,7 @@ class Service:
                 async for piece in self._written(lane, text, at):
                     yield piece
                 return
-            lane.texts += 1
+            self.meters.asked(lane.name, 1, prices=lane.prices)
             begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
             pieces, _ = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
             if self._sentry.looks_at_answers(at):
@@ -280,7 +280,7 @@ class Service:
 
     async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""
-        lane.texts += 1
+        self.meters.asked(lane.name, 1, prices=lane.prices)
         said: list[str] = []
         done = 0
         async for part, _, _ in self._parts(lane, text, at):

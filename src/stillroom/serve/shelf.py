@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -18,12 +18,13 @@ from stillroom.core.errors import InputError, Problem, StillroomError
 from stillroom.runtime import signatures
 from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
-from stillroom.serve.escalation import Escalation
+from stillroom.serve.escalation import Escalation, Purse
 from stillroom.serve.pens import Pens
 from stillroom.serve.settings import Model, Serving
 
 if TYPE_CHECKING:
     from stillroom.runtime import Predictor
+    from stillroom.serve.meters import Meters
 
 log = logging.getLogger("stillroom.serve")
 
@@ -44,8 +45,6 @@ class Lane:
         self.prices = prices
         """Of a million texts, on either side."""
         self.escalation: Escalation | None = None
-        self.texts = 0
-        """That it was asked about."""
         self.name, self.task = told.name, predictor.task
         self.pens = Pens()
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
@@ -85,26 +84,14 @@ class Lane:
             | {"currency": self.prices.currency},
         }
 
-    def live_cost(self) -> dict[str, Any]:
-        """What its answers have cost so far, teacher's among them, against asking the teacher about everything."""
-        escalated = self.escalation.asked if self.escalation else 0
-        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices.currency}
-        student, teacher = self.prices.student, self.prices.teacher
-        if student is None or teacher is None:
-            return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
-        paid = self.escalation.spent if self.escalation else 0.0
-        spent, whole = self.texts * student / 1e6 + paid, self.texts * teacher / 1e6
-        share = spent / whole if whole else None
-        return {**told, "spent": spent, "teacher_for_everything": whole, "paid_share": share}
-
 
 @final
 class Shelf:
     """All students of a server."""
 
-    def __init__(self, serving: Serving, *, observe: Callable[[str, int, float], None] | None = None) -> None:
+    def __init__(self, serving: Serving, meters: Meters | None = None) -> None:
         """Raises InputError where the file of trusted keys can't be read."""
-        self._serving, self._observe = serving, observe
+        self._serving, self._meters = serving, meters
         self._trusted = signatures.trusted(serving.trust) if serving.trust else None
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -161,10 +148,10 @@ class Shelf:
         await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
-        return await asyncio.to_thread(_opened, told, self._serving, self._observe, trusted=self._trusted)
+        return await asyncio.to_thread(_opened, told, self._serving, self._meters, trusted=self._trusted)
 
-    async def _behind(self, lane: Lane) -> Escalation | None:
-        """Who stands behind a student.
+    async def _behind(self, lane: Lane, *, before: Escalation | None = None) -> Escalation | None:
+        """Who stands behind a student; what was spent of a day's budget before it was loaded anew stays spent.
 
         Raises:
             InputError: nobody of that name, or a student whose bundle carries no certificate.
@@ -175,9 +162,14 @@ class Shelf:
         if lane.predictor.cascade is None:
             found, todo = "a bundle without a certificate", "Certify its run: stillroom cascade work/runs/NAME."
             raise InputError(Problem(f"models.{lane.name}.behind", found, "one that says when it is sure", todo))
+        share = None if told.per_day is None else told.per_day / self._serving.workers
+        purse = before.purse if before else Purse(share)
+        meters, currency = self._meters, lane.prices.currency
+        paid = functools.partial(meters.paid, lane.name, currency=currency) if meters else None
+        made = functools.partial(Escalation, told, purse=purse, paid=paid)
         if told.who == "own":
             elder = await asyncio.to_thread(_elder, lane.told.path)
-            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
+            return made(functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -191,7 +183,7 @@ class Shelf:
             said = (await self.find(told.who).batcher.ask(texts))[0]
             return [one.prediction if isinstance(one, Decision) else one for one in said]
 
-        return Escalation(told, ask, price=other.prices.student)
+        return made(ask, price=other.prices.student)
 
     async def _watch(self) -> None:
         while True:
@@ -224,7 +216,7 @@ class Shelf:
         lane.stamp = stamp
         fresh = await self._load(lane.told)
         try:
-            fresh.escalation = await self._behind(fresh)
+            fresh.escalation = await self._behind(fresh, before=lane.escalation)
         except BaseException:
             await fresh.batcher.close(within_s=0)
             raise
@@ -246,7 +238,7 @@ class Shelf:
 def _opened(
     told: Model,
     serving: Serving,
-    observe: Callable[[str, int, float], None] | None,
+    meters: Meters | None,
     *,
     trusted: Collection[str] | None,
 ) -> Lane:
@@ -258,7 +250,7 @@ def _opened(
         deadline_s=serving.deadline_ms / 1e3,
         lanes=lanes,
         by_length=predictor.pads,
-        observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
+        observe=functools.partial(meters.batch, told.name) if meters else None,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
     return Lane(told, predictor, batcher, prices=_prices(told.path, predictor), stamp=stamp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, Self, final
@@ -115,7 +116,14 @@ async def _models(service: Service, request: Request) -> Response:
 
 
 async def _cost(service: Service, request: Request) -> Response:
-    return reply(service.shelf.find(request.path_params["model"]).live_cost())
+    """What the answers under a name have cost so far, the teacher's among them, against asking it about everything."""
+    lane = service.shelf.find(request.path_params["model"])
+    bill = await asyncio.to_thread(service.meters.bill, lane.name)
+    told: dict[str, Any] = {"texts": bill.texts, "escalated": bill.escalated, "currency": lane.prices.currency}
+    if lane.prices.student is None or lane.prices.teacher is None:
+        return reply({**told, "spent": None, "teacher_for_everything": None, "paid_share": None})
+    share = bill.spent / bill.whole if bill.whole else None
+    return reply({**told, "spent": bill.spent, "teacher_for_everything": bill.whole, "paid_share": share})
 
 
 async def _certificate(service: Service, request: Request) -> Response:
