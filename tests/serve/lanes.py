@@ -29,8 +29,8 @@ def lane(
     """A student of `tests.runtime.test_reading`, as one that is served; a certificate is taken for granted."""
     student.tokens = lambda texts: sum(len(one.split()) for one in texts)
     student.digest, student.pen, student.cascade = f"sha256:{version}", pen, behind and "certified"
-    told = Model(name=name, path=Path("nowhere"), behind=behind)
-    return Lane(told, student, Batcher(student.predict, deadline_s=60), prices=prices or Prices(), stamp=None)
+    model = Model(name=name, path=Path("nowhere"), behind=behind)
+    return Lane(model, student, Batcher(student.predict, deadline_s=60), prices=prices or Prices(), stamp=None)
 
 
 def service(*lanes: Lane, **told: Any) -> Service:

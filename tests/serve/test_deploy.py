@@ -46,6 +46,8 @@ def test_the_dashboard_asks_for_what_is_measured() -> None:
     meters.shed("overloaded")
     meters.escalated("m", why=None)
     meters.asked("m", 1, prices=Prices(teacher=1.0, student=1.0, currency="EUR"))
+    meters.waiting("m", 1)
+    meters.shed_by("m", "overloaded")
     meters.guarded("unicode", side="input", action="flag")
     meters.ready(True)
     there = {

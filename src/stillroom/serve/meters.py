@@ -7,10 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 if TYPE_CHECKING:
     from stillroom.runtime.deferral import Prices
@@ -33,6 +34,18 @@ def share() -> str:
 def unshare(folder: str) -> None:
     """Away with it."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bury(folder: Path) -> None:
+    """Forget what only the living count: a worker that was killed has no queue and is not ready."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]  # it has no types
+        except OSError:  # it lives, and is somebody else's
+            pass
 
 
 @final
@@ -76,6 +89,13 @@ class Meters:
         )
         self._texts = Counter("stillroom_texts_total", "Texts that were answered.", ["model"], **own)
         self._shed = Counter("stillroom_shed_total", "Requests that were refused or late.", ["code"], **own)
+        self._shed_of = Counter(
+            "stillroom_model_shed_total", "Texts and requests of a student that were refused or late.",
+            ["model", "code"], **own,
+        )  # fmt: skip
+        self._waiting = Gauge(
+            "stillroom_waiting_texts", "Texts that wait for a student.", ["model"], multiprocess_mode="livesum", **own
+        )
         self._score = Histogram(
             "stillroom_score", "How sure a student was of what it answered.", ["model"], buckets=_SHARES, **own
         )
@@ -127,6 +147,14 @@ class Meters:
         """A request that there was no room for, or no time."""
         self._of(self._shed, code).inc()
 
+    def shed_by(self, model: str, code: str) -> None:
+        """The same, where it is known whose it was; so is what a stream had begun to tell."""
+        self._of(self._shed_of, model, code).inc()
+
+    def waiting(self, model: str, more: int) -> None:
+        """So many texts more wait for a student than before, or fewer."""
+        self._of(self._waiting, model).inc(more)
+
     def scored(self, model: str, predictions: Sequence[Any]) -> None:
         """Predictions that were told; those that say how sure they are count."""
         for one in predictions:
@@ -177,6 +205,7 @@ class Meters:
         """The meters of all workers."""
         if not self._together:
             return self._own
+        _bury(Path(os.environ[SHARED]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
         return registry

@@ -23,8 +23,11 @@ _SOONEST = 0.05  # seconds after which it pays to ask again
 class Pens:
     """Who writes when, of those who want texts of one student."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, *, queued: Callable[[int], None] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`queued`: told how many texts more are waiting than before, or fewer."""
+        self._queued, self._clock = queued, clock
         self._pen = asyncio.Semaphore(1)
         self._since: float | None = None  # when the text that is being written was begun
         self._seconds = _AT_FIRST
@@ -51,14 +54,14 @@ class Pens:
         came = self._clock()
         if self.expected > within_s:
             raise Refused(retry_after=max(self.expected - within_s, _SOONEST))
-        self.waiting += 1
+        self._wait(1)
         try:
             async with asyncio.timeout(within_s):
                 await self._pen.acquire()
         except TimeoutError:
             raise Refused(retry_after=max(self.expected, _SOONEST)) from None
         finally:
-            self.waiting -= 1
+            self._wait(-1)
         self._since = self._clock()
         pieces, gone = asyncio.Queue[str | Written | Exception](), threading.Event()
         loop = asyncio.get_running_loop()
@@ -68,6 +71,11 @@ class Pens:
 
         loop.run_in_executor(None, _work, write, put, gone).add_done_callback(self._ended)
         return _heard(pieces, gone), self._since - came
+
+    def _wait(self, more: int) -> None:
+        self.waiting += more
+        if self._queued:
+            self._queued(more)
 
     def _ended(self, task: asyncio.Future[None]) -> None:
         if self._since is not None:

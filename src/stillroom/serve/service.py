@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -15,7 +16,7 @@ from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece
 from stillroom.runtime.runners import Written
 from stillroom.serve import replies, sentry, traces
-from stillroom.serve.batcher import Late
+from stillroom.serve.batcher import Late, Refused
 from stillroom.serve.faults import refusal
 from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
 from stillroom.serve.patience import Patience
@@ -57,6 +58,16 @@ class Answered:
     def timing(self) -> dict[str, str]:
         """Where the time went, as browsers show it."""
         return {"server-timing": f"queue;dur={self.waited_s * 1e3:.2f}, answer;dur={self.took_s * 1e3:.2f}"}
+
+
+@final
+@dataclass
+class _Watch:
+    """What is known, at last, of a text that is told piece by piece."""
+
+    begun: float
+    waited_s: float = 0.0
+    escalated: int = 0
 
 
 @final
@@ -117,7 +128,7 @@ class Service:
             Late: it took too long after all.
         """
         lane = self.shelf.find(model, version)
-        with lane.used():
+        with self._asked(lane):
             lane.predictor.check_length(length)
             self._admit(texts)
             if self.serving.log == "all":
@@ -133,6 +144,28 @@ class Service:
             took = time.perf_counter() - begun
             self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
             return Answered(lane, told, waited, took)
+
+    @contextlib.contextmanager
+    def _asked(self, lane: Lane) -> Iterator[None]:
+        """While a student is asked: it stays, and what it has no room or no time for is counted."""
+        with lane.used():
+            try:
+                yield
+            except (Refused, Late) as error:
+                self.meters.shed_by(lane.name, "deadline" if isinstance(error, Late) else "overloaded")
+                raise
+
+    @contextlib.contextmanager
+    def _telling(self, request: Request, lane: Lane, text: str) -> Iterator[_Watch]:
+        """While a text is told piece by piece: it is counted, traced and noted as one that is told at once."""
+        if self.serving.log == "all":
+            request.scope[TOLD] = gist([text])
+        watch = _Watch(time.perf_counter())
+        with self._asked(lane), traces.answering(lane.name, lane.version, [text]) as span:
+            yield watch
+            traces.note(span, waited_s=watch.waited_s, escalated=watch.escalated)
+            took = time.perf_counter() - watch.begun
+            self.meters.answered(lane.name, texts=1, waited_s=watch.waited_s, took_s=took)
 
     async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, again: bool = False) -> list[Reply]:
         """What may be told of what is said, and what was found in texts and answers beside it."""
@@ -200,22 +233,34 @@ class Service:
             Late: it took too long after all.
         """
         lane, at = self.shelf.find(model, version), request.scope[AT]
-        with lane.used():
-            lane.predictor.check_length(length)
-            self._admit([text])
+        lane.predictor.check_length(length)
+        self._admit([text])
+        with self._telling(request, lane, text) as watch:
             looked = await self._sentry.asked(at, [text])
             heard: list[tuple[Piece, Any]] = []
-            async for part, piece, one in self._parts(lane, looked.texts[0], at, deadline_s=deadline_s, length=length):
+            async for part, piece, one in self._parts(
+                lane, looked.texts[0], at, watch, deadline_s=deadline_s, length=length
+            ):
                 heard.append((piece, one))
                 yield part
             pieces, said = zip(*heard, strict=True)
             own = await replies.joined(lane, looked.texts, pieces, said, length=length)
             whole = await self._escalated(lane, looked.texts, own, asking=teacher)
             as_told = whole[0].prediction is own[0].prediction
-            yield (await self._told(at, looked, whole, again=as_told))[0]
+            (told,) = await self._told(at, looked, whole, again=as_told)
+            watch.escalated = int("escalated" in told.notes)
+            self.meters.scored(lane.name, [told.prediction])
+            yield told
 
     async def _parts(
-        self, lane: Lane, text: str, at: str, *, deadline_s: float | None = None, length: int | None = None
+        self,
+        lane: Lane,
+        text: str,
+        at: str,
+        watch: _Watch,
+        *,
+        deadline_s: float | None = None,
+        length: int | None = None,
     ) -> AsyncIterator[tuple[Part, Piece, Any]]:
         """What is told of each passage of a text that was let in; beside it what the student says of the passage.
 
@@ -231,9 +276,10 @@ class Service:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise Late
-            said, _ = await lane.batcher.ask(
+            said, waited = await lane.batcher.ask(
                 [one.text for one in some], deadline_s=left, lengths=reading.wished(some, length)
             )
+            watch.waited_s = watch.waited_s if first else waited
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
                 (told,), _ = await self._sentry.answered(at, [piece.text], [prediction])
@@ -264,26 +310,26 @@ class Service:
         if pen is None and (most is not None or temperature or stops):
             found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
             raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
-        with lane.used():
+        with self._telling(request, lane, text) as watch:
             (text,) = (await self._sentry.asked(at, [text])).texts
             if pen is None:
-                async for piece in self._written(lane, text, at):
+                async for piece in self._written(lane, text, at, watch):
                     yield piece
                 return
             self.meters.asked(lane.name, 1, prices=lane.prices)
             begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
-            pieces, _ = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
+            pieces, watch.waited_s = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
             if self._sentry.looks_at_answers(at):
                 pieces = self._whole(at, text, pieces)
             async for piece in pieces:
                 yield piece
 
-    async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
+    async def _written(self, lane: Lane, text: str, at: str, watch: _Watch) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""
         self.meters.asked(lane.name, 1, prices=lane.prices)
         said: list[str] = []
         done = 0
-        async for part, _, _ in self._parts(lane, text, at):
+        async for part, _, _ in self._parts(lane, text, at, watch):
             between = text[done : part.passage.first] if said else ""
             said.append(between + part.prediction.text)
             done = part.passage.last

@@ -40,13 +40,22 @@ class Unknown(Exception):
 class Lane:
     """A student that is being served."""
 
-    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Prices, stamp: Any) -> None:
+    def __init__(
+        self,
+        told: Model,
+        predictor: Predictor,
+        batcher: Batcher,
+        *,
+        prices: Prices,
+        stamp: Any,
+        pens: Pens | None = None,
+    ) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
         self.prices = prices
         """Of a million texts, on either side."""
         self.escalation: Escalation | None = None
         self.name, self.task = told.name, predictor.task
-        self.pens = Pens()
+        self.pens = pens or Pens()
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
         self._users = 0
         self.free = asyncio.Event()
@@ -245,15 +254,18 @@ def _opened(
     stamp = _stamp(told.path)
     predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1, trusted=trusted)
     lanes = serving.cores if predictor.parallel else 1
+    queued = functools.partial(meters.waiting, told.name) if meters else None
     batcher = Batcher(
         predictor.decide if predictor.cascade is not None else predictor.predict,
         deadline_s=serving.deadline_ms / 1e3,
         lanes=lanes,
         by_length=predictor.pads,
         observe=functools.partial(meters.batch, told.name) if meters else None,
+        queued=queued,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
-    return Lane(told, predictor, batcher, prices=_prices(told.path, predictor), stamp=stamp)
+    prices = _prices(told.path, predictor)
+    return Lane(told, predictor, batcher, prices=prices, stamp=stamp, pens=Pens(queued=queued))
 
 
 def _elder(folder: Path) -> Any:
