@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
-from stillroom.runtime.reading import Part, Piece
+from stillroom.runtime.reading import Piece
 from stillroom.runtime.runners import Written
 from stillroom.serve import replies, sentry, traces
 from stillroom.serve.batcher import Late, Refused
@@ -21,7 +21,7 @@ from stillroom.serve.faults import refusal
 from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
 from stillroom.serve.patience import Patience
 from stillroom.serve.pens import Pieces
-from stillroom.serve.replies import Reply
+from stillroom.serve.replies import Passed, Reply
 from stillroom.serve.sentry import Looked, Sentry
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
@@ -167,14 +167,26 @@ class Service:
             took = time.perf_counter() - watch.begun
             self.meters.answered(lane.name, texts=1, waited_s=watch.waited_s, took_s=took)
 
-    async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, again: bool = False) -> list[Reply]:
-        """What may be told of what is said, and what was found in texts and answers beside it."""
-        predictions = [one.prediction for one in said]
-        told, notes = await self._sentry.answered(at, looked.texts, predictions, again=again)
-        return [
-            Reply(prediction, sentry.joined(before, one.notes, more))
-            for prediction, before, one, more in zip(told, looked.notes, said, notes, strict=True)
-        ]
+    async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, known: Sequence[Any] = ()) -> list[Reply]:
+        """What may be told of what is said, and what was found in texts and answers beside it.
+
+        `known`: predictions that were told in parts before.
+        """
+        every = [(place, "", one.prediction) for place, one in enumerate(said)]
+        every += [(place, who, its) for place, one in enumerate(said) for who, its in one.beside.items()]
+        predictions, notes = await self._sentry.answered(
+            at, [looked.texts[place] for place, _, _ in every], [one for _, _, one in every],
+            where=[f"predictions[{place}]" + (who and f".{who}") for place, who, _ in every], known=known,
+        )  # fmt: skip
+        found = [Reply(one, sentry.joined(before, its.notes))
+                 for one, before, its in zip(predictions, looked.notes, said, strict=False)]  # fmt: skip
+        for (place, who, _), one, more in zip(every, predictions, notes, strict=True):
+            reply = found[place]
+            beside: dict[str, Any] = {who: one.as_dict()} if who else {}
+            if who == "teacher":
+                beside = {who: {"prediction": one.as_dict(), **reply.notes[who]}}
+            found[place] = Reply(reply.prediction, {**sentry.joined(reply.notes, sentry.of(more, who)), **beside})
+        return found
 
     async def _escalated(
         self, lane: Lane, texts: Sequence[str], own: Sequence[Reply], *, asking: Asking
@@ -203,13 +215,14 @@ class Service:
             if one.prediction is None:
                 found[place] = Reply(its.prediction, {**its.notes, "escalated": False, "teacher_silent": one.why})
                 continue
-            notes = dict(its.notes)
+            notes, others = dict(its.notes), {}
             if beside:
                 each = None if price is None else price / 1e6
-                notes["teacher"] = {"prediction": one.prediction.as_dict(), "ms": took_ms, "price": each}
+                notes["teacher"], others["teacher"] = {"ms": took_ms, "price": each}, one.prediction
             if unsure:
-                notes |= {"escalated": True, "student": its.prediction.as_dict(), "teacher_ms": took_ms}
-            found[place] = Reply(one.prediction if unsure else its.prediction, notes)
+                notes |= {"escalated": True, "teacher_ms": took_ms}
+                others["student"] = its.prediction
+            found[place] = Reply(one.prediction if unsure else its.prediction, notes, others)
         return found
 
     async def parts(
@@ -222,7 +235,7 @@ class Service:
         deadline_s: float | None = None,
         teacher: Asking = "when_unsure",
         length: int | None = None,
-    ) -> AsyncIterator[Part | Reply]:
+    ) -> AsyncIterator[Passed | Reply]:
         """What the student says of each passage of a text, as it says it, and at last what `ask` says of the whole.
 
         Raises:
@@ -246,8 +259,7 @@ class Service:
             pieces, said = zip(*heard, strict=True)
             own = await replies.joined(lane, looked.texts, pieces, said, length=length)
             whole = await self._escalated(lane, looked.texts, own, asking=teacher)
-            as_told = whole[0].prediction is own[0].prediction
-            (told,) = await self._told(at, looked, whole, again=as_told)
+            (told,) = await self._told(at, looked, whole, known=[own[0].prediction])
             watch.escalated = int("escalated" in told.notes)
             self.meters.scored(lane.name, [told.prediction])
             yield told
@@ -261,7 +273,7 @@ class Service:
         *,
         deadline_s: float | None = None,
         length: int | None = None,
-    ) -> AsyncIterator[tuple[Part, Piece, Any]]:
+    ) -> AsyncIterator[tuple[Passed, Piece, Any]]:
         """What is told of each passage of a text that was let in; beside it what the student says of the passage.
 
         The deadline is that of all of them, longer as `Batcher.ask` says by what they take by themselves; without one
@@ -271,6 +283,7 @@ class Service:
         until = None
         if deadline_s is not None:
             until = time.monotonic() + lane.batcher.allowed([one.text for one in pieces], deadline_s=deadline_s)
+        longer = 0  # characters that what was written until here has more than the text
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
             left = None if until is None else until - time.monotonic()
@@ -282,8 +295,12 @@ class Service:
             watch.waited_s = watch.waited_s if first else waited
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
-                (told,), _ = await self._sentry.answered(at, [piece.text], [prediction])
-                yield reading.part(lane.predictor, piece, told), piece, one
+                (told,), (notes,) = await self._sentry.answered(at, [piece.text], [prediction])
+                passed = Passed(
+                    reading.part(lane.predictor, piece, told), sentry.moved(notes, piece.passage.first + longer)
+                )
+                longer += sentry.length(prediction) - len(piece.text)
+                yield passed, piece, one
 
     async def write(
         self,
@@ -329,7 +346,8 @@ class Service:
         self.meters.asked(lane.name, 1, prices=lane.prices)
         said: list[str] = []
         done = 0
-        async for part, _, _ in self._parts(lane, text, at, watch):
+        async for passed, _, _ in self._parts(lane, text, at, watch):
+            part = passed.part
             between = text[done : part.passage.first] if said else ""
             said.append(between + part.prediction.text)
             done = part.passage.last

@@ -12,12 +12,11 @@ from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from stillroom.runtime.reading import Part
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
 from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.replies import Reply
+from stillroom.serve.replies import Passed, Reply
 from stillroom.serve.service import Asking, Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
@@ -93,7 +92,7 @@ async def _predict(service: Service, request: Request) -> Response:
     return reply(told, headers=answer.timing)
 
 
-async def _events(first: Part | Reply, rest: AsyncIterator[Part | Reply]) -> AsyncIterator[bytes]:
+async def _events(first: Passed | Reply, rest: AsyncIterator[Passed | Reply]) -> AsyncIterator[bytes]:
     """Parts as they come, then the whole. What goes wrong meanwhile is told as an event of its own."""
     try:
         yield _event(first)
@@ -106,8 +105,8 @@ async def _events(first: Part | Reply, rest: AsyncIterator[Part | Reply]) -> Asy
         yield b"event: error\ndata: " + orjson.dumps(faults.as_dict(fault)) + b"\n\n"
 
 
-def _event(one: Part | Reply) -> bytes:
-    name = b"part" if isinstance(one, Part) else b"prediction"
+def _event(one: Passed | Reply) -> bytes:
+    name = b"part" if isinstance(one, Passed) else b"prediction"
     return b"event: " + name + b"\ndata: " + orjson.dumps(one.as_dict(), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n\n"
 
 
