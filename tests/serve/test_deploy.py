@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from stillroom.core import plugins
+from stillroom.runtime.deferral import Prices
 from stillroom.serve.meters import Meters
 from stillroom.serve.settings import Serving
 
@@ -44,6 +45,9 @@ def test_the_dashboard_asks_for_what_is_measured() -> None:
     meters.batch("m", 1, 0.1)
     meters.shed("overloaded")
     meters.escalated("m", why=None)
+    meters.asked("m", 1, prices=Prices(teacher=1.0, student=1.0, currency="EUR"))
+    meters.waiting("m", 1)
+    meters.shed_by("m", "overloaded")
     meters.guarded("unicode", side="input", action="flag")
     meters.ready(True)
     there = {

@@ -46,9 +46,10 @@ def _hear(escalation: Escalation, *texts: str) -> list[Any]:
 
 def test_its_answers_come_in_order_and_its_silence_is_told() -> None:
     teacher = Teacher()
-    escalation = Escalation(Behind(), teacher, price=2e6)
+    paid: list[tuple[int, float]] = []
+    escalation = Escalation(Behind(), teacher, price=2e6, paid=lambda texts, cost: paid.append((texts, cost)))
     assert _hear(escalation, "a", "silence", "b") == ["A", "silent", "B"]
-    assert (escalation.asked, escalation.spent) == (3, 6.0)
+    assert paid == [(3, 6.0)]
 
 
 @pytest.mark.parametrize(("teacher", "why"), [(Teacher(error=OSError()), "down"), (Teacher(seconds=5), "late")])

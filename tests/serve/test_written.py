@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from stillroom.runtime.runners import Written
-from stillroom.serve.batcher import Batcher
-from stillroom.serve.meters import Meters
-from stillroom.serve.service import AT, Service
-from stillroom.serve.shelf import Shelf
 from stillroom.tasks.text_to_text import TextToText
 from tests.runtime.test_reading import reader
-from tests.serve.conftest import serving
+from tests.serve import lanes
 
 
 def _said(text: str) -> list[Any]:
     async def ask() -> list[Any]:
-        settings = serving(Path("nowhere"))
-        service = Service(settings, Shelf(settings), Meters())
-        student = reader(TextToText(), words=2)
-        student.tokens = lambda texts: sum(len(one.split()) for one in texts)
-        student.pen = None
-        lane: Any = SimpleNamespace(task=student.task, predictor=student, texts=0,
-                                    batcher=Batcher(student.predict, deadline_s=60))  # fmt: skip
-        request: Any = SimpleNamespace(scope={AT: "/v1/chat/completions"})
+        lane = lanes.lane(reader(TextToText(), words=2))
+        request = lanes.request("/v1/chat/completions")
+        service = lanes.service(lane)
         pieces = service.write(request, lane, text, most=None, temperature=None, seed=0, stops=())
         found = [one async for one in pieces]
-        assert lane.texts == 1
+        assert service.meters.bill("toy").texts == 1
         return found
 
     return asyncio.run(ask())

@@ -47,7 +47,7 @@ def make(serving: Serving) -> ASGIApp:
         InputError: keys, trusted ones too, or limits that can't be read.
     """
     meters = Meters()
-    shelf = Shelf(serving, observe=meters.batch)
+    shelf = Shelf(serving, meters)
     service = Service(serving, shelf, meters)
     surfaces: Sequence[ProtocolOfClients] = [
         plugins.build("serve.protocols", name) for name in plugins.names("serve.protocols")

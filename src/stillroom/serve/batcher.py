@@ -71,6 +71,10 @@ class Job:
         self.done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
 
+def _allowed(deadline_s: float, cost: float, *, texts: int) -> float:
+    return deadline_s + (2 * cost if texts > 1 else 0.0)
+
+
 def _one_bucket(text: str) -> int:
     return 0
 
@@ -87,15 +91,18 @@ class Batcher:
         lanes: int = 1,
         by_length: bool = True,
         observe: Callable[[int, float], None] | None = None,
+        queued: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`deadline_s`: within which a request is answered that names none. `observe`: told texts and seconds.
+        `queued`: told how many texts more are waiting than before, or fewer.
 
         `by_length`: texts of like length go together, because the student fills shorter ones up to the longest.
         """
         self._answer, self._deadline_s, self._lanes = answer, deadline_s, lanes
         self._bucket: Callable[[str], int] = bucket if by_length else _one_bucket
-        self._observe, self._clock = observe, clock
+        self._observe, self._queued, self._clock = observe, queued, clock
+        self._told = 0  # texts that are known to wait
         self.costs = Costs(most=_MOST_TEXTS)
         self._waits = Waits(most=2 * deadline_s)
         self._queues: dict[int, list[tuple[float, int, Job, int]]] = {}
@@ -122,6 +129,10 @@ class Batcher:
     def waiting(self) -> int:
         """Texts in the queue."""
         return sum(len(one) for one in self._queues.values())
+
+    def allowed(self, texts: Sequence[str], *, deadline_s: float) -> float:
+        """The seconds within which texts are answered that have this deadline, by what they take by themselves."""
+        return _allowed(deadline_s, sum(self.costs.share(self._bucket(one)) for one in texts), texts=len(texts))
 
     async def ask(
         self, texts: Sequence[str], *, deadline_s: float | None = None, lengths: Sequence[int | None] | None = None
@@ -152,7 +163,7 @@ class Batcher:
         buckets = [self._bucket(one) for one in texts]
         costs = [self.costs.share(one) for one in buckets]
         cost = sum(costs)
-        allowed = (deadline_s or self._deadline_s) + (2 * cost if len(texts) > 1 else 0.0)
+        allowed = _allowed(deadline_s or self._deadline_s, cost, texts=len(texts))
         expected = self._ahead(now) + cost / self._lanes
         wait = self._waits.expected(expected)
         # Alone it is taken, however long it takes: there will never be more room.
@@ -185,6 +196,7 @@ class Batcher:
                     if not job.done.done():
                         job.done.set_exception(Late())
             self._queues.clear()
+            self._tell()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _ahead(self, now: float) -> float:
@@ -205,7 +217,16 @@ class Batcher:
         job.cost = 0.0
 
     def _go_on(self) -> None:
-        """Give each free lane a batch."""
+        """Give each free lane a batch, and tell how many wait."""
+        self._give()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._queued and self.waiting != self._told:
+            self._queued(self.waiting - self._told)
+            self._told = self.waiting
+
+    def _give(self) -> None:
         while len(self._busy) < self._lanes:
             batch, which = self._pick()
             if not batch:

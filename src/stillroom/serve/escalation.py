@@ -36,7 +36,8 @@ class Behind(Settings):
     at_once: int = Field(4, ge=1)
     """Requests that may wait for it at a time."""
     per_day: float | None = Field(None, gt=0)
-    """What it may cost in a day, in the currency of the run's costs, shared by no other worker; none: no limit."""
+    """What it may cost in a day, in the currency of the run's costs; of several workers each has its even share. None:
+    no limit."""
 
 
 @final
@@ -49,11 +50,42 @@ class Heard:
 
 
 @final
+class Purse:
+    """What a teacher may cost in a day. It outlives the versions of the student before it."""
+
+    def __init__(self, per_day: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_day, self._clock = per_day, clock
+        self._day, self._spent = clock(), 0.0
+
+    def holds(self, cost: float) -> bool:
+        """Whether there is so much left of the day's."""
+        now = self._clock()
+        if now - self._day > _DAY_SECONDS:
+            self._day, self._spent = now, 0.0
+        return self._per_day is None or self._spent + cost <= self._per_day
+
+    def pay(self, cost: float) -> None:
+        """Take out so much."""
+        self._spent += cost
+
+
+@final
 class Escalation:
     """A teacher with its limits."""
 
-    def __init__(self, told: Behind, ask: Ask, *, price: float | None, clock: Callable[[], float] = time.monotonic):
-        """`price`: of a million texts; None: nobody knows.
+    def __init__(
+        self,
+        told: Behind,
+        ask: Ask,
+        *,
+        price: float | None,
+        purse: Purse | None = None,
+        paid: Callable[[int, float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`price`: of a million texts; None: nobody knows. `paid`: told texts that it is asked about, and their cost.
+
+        `purse`: that of the one before it; none: a full one.
 
         Raises:
             InputError: a budget that can't be held, because nobody knows the price.
@@ -64,14 +96,10 @@ class Escalation:
                 Problem("models.behind.per_day", found, expected, "Run its `cost` stage, or leave it out.")
             )
         self._told, self._ask, self._clock = told, ask, clock
-        self._price = None if price is None else price / 1e6
+        self._price, self._paid = (price or 0.0) / 1e6, paid
+        self.purse = purse or Purse(told.per_day, clock=clock)
         self._waiting = 0
         self._down_until = 0.0
-        self._day, self._spent_before = clock(), 0.0
-        self.asked = 0
-        """Texts that it was asked about."""
-        self.spent = 0.0
-        """What that cost, where anybody knows."""
 
     async def hear(self, texts: Sequence[str]) -> list[Heard]:
         """What it says of each text."""
@@ -96,18 +124,13 @@ class Escalation:
             return "down"
         if self._waiting >= self._told.at_once:
             return "busy"
-        if now - self._day > _DAY_SECONDS:
-            self._day, self._spent_before = now, self.spent
-        limit = self._told.per_day
-        today = self.spent - self._spent_before
-        if limit is not None and self._price is not None and today + texts * self._price > limit:
-            return "budget"
-        return None
+        return None if self.purse.holds(texts * self._price) else "budget"
 
     def _pay(self, texts: int) -> None:
         """It is paid for when it is asked: what it did before it failed was not free."""
-        self.asked += texts
-        self.spent += texts * (self._price or 0.0)
+        self.purse.pay(texts * self._price)
+        if self._paid:
+            self._paid(texts, texts * self._price)
 
     def _failed(self, texts: int, why: Why) -> list[Heard]:
         self._down_until = self._clock() + _PAUSE_SECONDS

@@ -97,6 +97,8 @@ class Seen:
     """Why it is not to be used, without a word of it."""
     counted: tuple[Flag, ...] = ()
     """All that was found, what is allowed too: for whoever counts."""
+    masks: tuple[Place, ...] = ()
+    """What was replaced, where it stood in the text as it came."""
 
 
 @final
@@ -113,7 +115,7 @@ class Chain:
             OutsideError: a detector that failed; it is named, and nothing of the text is.
         """
         reading = _reading.whole(text)
-        masked: list[Place] = []
+        hidden: list[Place] = []
         found: list[Flag] = []
         for detector, action, look in self._rules:
             finding = _asked(detector, look, reading.text, asked)
@@ -127,8 +129,8 @@ class Chain:
                 told = f"{detector.kind} found {', '.join(finding.names)}"
                 return Seen("", _told(found), told, tuple(found))
             if action == "mask":
-                masked += places
-        return Seen(_masked(text, masked), _told(found), None, tuple(found))
+                hidden += places
+        return Seen(masked(text, hidden), _told(found), None, tuple(found), tuple(hidden))
 
 
 def open(rules: Sequence[Rule]) -> Chain:
@@ -166,7 +168,7 @@ def _told(found: Iterable[Flag]) -> tuple[Flag, ...]:
     return tuple(one for one in found if one.action != "allow")
 
 
-def _masked(text: str, places: Sequence[Place]) -> str:
+def masked(text: str, places: Sequence[Place]) -> str:
     """The text with its places replaced; those that overlap become one, with the words of the longest."""
     joined: list[tuple[int, int, Place]] = []
     for one in sorted(places):

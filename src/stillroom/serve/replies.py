@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
-from stillroom.runtime.reading import Piece, Reading
+from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.serve.shelf import Lane
 
 if TYPE_CHECKING:
@@ -26,10 +26,25 @@ class Reply:
     prediction: Prediction
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What was done to it beside: flags, cuts, whether the teacher was asked."""
+    beside: Mapping[str, Prediction] = field(default_factory=dict)
+    """What the other of `student` and `teacher` says of it, which is to be looked at before it is told in the notes."""
 
     def as_dict(self) -> dict[str, Any]:
         """As a program reads it."""
         return {**self.prediction.as_dict(), **self.notes}
+
+
+@final
+@dataclass(frozen=True)
+class Passed:
+    """What is said of one passage of a text."""
+
+    part: Part
+    notes: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a program reads it."""
+        return {**self.part.as_dict(), **self.notes}
 
 
 async def ask(

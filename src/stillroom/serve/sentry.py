@@ -56,17 +56,23 @@ class Sentry:
             return Looked(texts, [{}] * len(texts))
         seen = await asyncio.to_thread(_each, chains[0], texts, [""] * len(texts))
         self._count("input", seen)
-        self._refuse("texts", seen)
+        self._refuse([f"texts[{place}]" for place in range(len(seen))], seen)
         notes = [_notes("input", one) | ({"asked": one.text} if one.text != text else {})
                  for one, text in zip(seen, texts, strict=True)]  # fmt: skip
         return Looked([one.text for one in seen], notes)
 
     async def answered(
-        self, at: str, texts: Sequence[str], predictions: Sequence[Any], *, again: bool = False
+        self,
+        at: str,
+        texts: Sequence[str],
+        predictions: Sequence[Any],
+        *,
+        where: Sequence[str] | None = None,
+        known: Sequence[Any] = (),
     ) -> tuple[Sequence[Any], Sequence[Mapping[str, Any]]]:
         """Predictions as they may be told, and what is told of each beside.
 
-        `again`: their parts were looked at before, so that what is found was counted.
+        `where` each stands in the answer. `known`: those whose parts were looked at, so that what is found was counted.
 
         Raises:
             Fault: a rule refuses one of them.
@@ -77,10 +83,10 @@ class Sentry:
             return predictions, [{}] * len(predictions)
         written = [getattr(one, name) for one in predictions]
         seen = await asyncio.to_thread(_each, chains[1], written, texts)
-        if not again:
-            self._count("output", seen)
-        self._refuse("predictions", seen)
-        told = [replace(one, **{name: its.text}) if its.text != text else one
+        once = {id(one): its for one, its in zip(predictions, seen, strict=True)}
+        self._count("output", [its for which, its in once.items() if which not in {id(one) for one in known}])
+        self._refuse(where or [f"predictions[{place}]" for place in range(len(seen))], seen)
+        told = [_veiled(one, name, its) if its.text != text else one
                 for one, its, text in zip(predictions, seen, written, strict=True)]  # fmt: skip
         return told, [_notes("output", one) for one in seen]
 
@@ -89,10 +95,10 @@ class Sentry:
             for flag in one.counted:
                 self._meters.guarded(flag.detector, side=side, action=flag.action)
 
-    def _refuse(self, where: str, seen: Sequence[Seen]) -> None:
+    def _refuse(self, where: Sequence[str], seen: Sequence[Seen]) -> None:
         problems = [
-            Problem(f"{where}[{place}]", one.refused, "a text that the guard lets through", "Leave it out.")
-            for place, one in enumerate(seen)
+            Problem(place, one.refused, "a text that the guard lets through", "Leave it out.")
+            for place, one in zip(where, seen, strict=True)
             if one.refused is not None
         ]
         if problems:
@@ -101,6 +107,42 @@ class Sentry:
 
 def _each(chain: Chain, texts: Sequence[str], asked: Sequence[str]) -> list[Seen]:
     return [chain.look(text, asked=one) for text, one in zip(texts, asked, strict=True)]
+
+
+def _veiled(prediction: Any, name: str, seen: Seen) -> Any:
+    """A prediction with masks: in its text, and in what its corrections put there."""
+    told = {name: seen.text}
+    if not hasattr(prediction, "corrections"):
+        return replace(prediction, **told)
+    corrections, shift = [], 0
+    for one in prediction.corrections:  # from left to right, as they were made
+        start = one.start + shift
+        end = start + len(one.replacement)
+        shift = end - one.end
+        inside = [replace(place, start=max(place.start, start) - start, end=min(place.end, end) - start)
+                  for place in seen.masks if place.start < end and start < place.end]  # fmt: skip
+        corrections.append(replace(one, replacement=guard.masked(one.replacement, inside)) if inside else one)
+    return replace(prediction, corrections=tuple(corrections), **told)
+
+
+def length(prediction: Any) -> int:
+    """Of what was written; 0 where nothing is."""
+    return next((len(getattr(prediction, one)) for one in _WRITTEN if hasattr(prediction, one)), 0)
+
+
+def moved(notes: Mapping[str, Any], by: int) -> Mapping[str, Any]:
+    """Notes of a part, with places in the whole of what is written."""
+    if "flags" not in notes:
+        return notes
+    flags = [{**one, "places": [[start + by, end + by] for start, end in one["places"]]} for one in notes["flags"]]
+    return {**notes, "flags": flags}
+
+
+def of(notes: Mapping[str, Any], who: str) -> Mapping[str, Any]:
+    """Notes of what somebody else says beside; "": of the answer itself."""
+    if not who or "flags" not in notes:
+        return notes
+    return {**notes, "flags": [{**one, "of": who} for one in notes["flags"]]}
 
 
 def _notes(side: str, seen: Seen) -> dict[str, Any]:

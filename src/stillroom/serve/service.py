@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
-from stillroom.runtime.reading import Part, Piece
+from stillroom.runtime.reading import Piece
 from stillroom.runtime.runners import Written
 from stillroom.serve import replies, sentry, traces
-from stillroom.serve.batcher import Refused
+from stillroom.serve.batcher import Late, Refused
 from stillroom.serve.faults import refusal
-from stillroom.serve.replies import Reply
+from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
+from stillroom.serve.patience import Patience
+from stillroom.serve.pens import Pieces
+from stillroom.serve.replies import Passed, Reply
 from stillroom.serve.sentry import Looked, Sentry
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
@@ -37,17 +39,9 @@ AT = "stillroom.at"
 #: Where that stands which may be told of a request.
 TOLD = "stillroom.told"
 _TOGETHER = 16  # passages that are read before the first of them is told
-_PATIENCE = 0.05  # seconds after which it looks now and then whether whoever asked is still there
 
-
-#: A text as it is written, and at last how it ended.
-Pieces = AsyncGenerator[str | Written, None]
 #: When the teacher behind a student is asked.
 Asking = Literal["when_unsure", "beside", "never"]
-
-
-class Gone(Exception):
-    """Whoever asked is not there any more."""
 
 
 @final
@@ -64,6 +58,16 @@ class Answered:
     def timing(self) -> dict[str, str]:
         """Where the time went, as browsers show it."""
         return {"server-timing": f"queue;dur={self.waited_s * 1e3:.2f}, answer;dur={self.took_s * 1e3:.2f}"}
+
+
+@final
+@dataclass
+class _Watch:
+    """What is known, at last, of a text that is told piece by piece."""
+
+    begun: float
+    waited_s: float = 0.0
+    escalated: int = 0
 
 
 @final
@@ -124,30 +128,65 @@ class Service:
             Late: it took too long after all.
         """
         lane = self.shelf.find(model, version)
-        lane.predictor.check_length(length)
-        self._admit(texts)
-        if self.serving.log == "all":
-            request.scope[TOLD] = gist(texts)
-        begun, at = time.perf_counter(), request.scope[AT]
-        looked = await self._sentry.asked(at, texts)
-        with traces.answering(lane.name, lane.version, texts) as span, _Patience(request):
-            own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
-            said = await self._escalated(lane, looked.texts, own, asking=teacher)
-            traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
-        told = await self._told(at, looked, said)
-        self.meters.scored(lane.name, [one.prediction for one in told])
-        took = time.perf_counter() - begun
-        self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
-        return Answered(lane, told, waited, took)
+        with self._asked(lane):
+            lane.predictor.check_length(length)
+            self._admit(texts)
+            if self.serving.log == "all":
+                request.scope[TOLD] = gist(texts)
+            begun, at = time.perf_counter(), request.scope[AT]
+            looked = await self._sentry.asked(at, texts)
+            with traces.answering(lane.name, lane.version, texts) as span, Patience(request):
+                own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
+                said = await self._escalated(lane, looked.texts, own, asking=teacher)
+                traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
+            told = await self._told(at, looked, said)
+            self.meters.scored(lane.name, [one.prediction for one in told])
+            took = time.perf_counter() - begun
+            self.meters.answered(lane.name, texts=len(texts), waited_s=waited, took_s=took)
+            return Answered(lane, told, waited, took)
 
-    async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, again: bool = False) -> list[Reply]:
-        """What may be told of what is said, and what was found in texts and answers beside it."""
-        predictions = [one.prediction for one in said]
-        told, notes = await self._sentry.answered(at, looked.texts, predictions, again=again)
-        return [
-            Reply(prediction, sentry.joined(before, one.notes, more))
-            for prediction, before, one, more in zip(told, looked.notes, said, notes, strict=True)
-        ]
+    @contextlib.contextmanager
+    def _asked(self, lane: Lane) -> Iterator[None]:
+        """While a student is asked: it stays, and what it has no room or no time for is counted."""
+        with lane.used():
+            try:
+                yield
+            except (Refused, Late) as error:
+                self.meters.shed_by(lane.name, "deadline" if isinstance(error, Late) else "overloaded")
+                raise
+
+    @contextlib.contextmanager
+    def _telling(self, request: Request, lane: Lane, text: str) -> Iterator[_Watch]:
+        """While a text is told piece by piece: it is counted, traced and noted as one that is told at once."""
+        if self.serving.log == "all":
+            request.scope[TOLD] = gist([text])
+        watch = _Watch(time.perf_counter())
+        with self._asked(lane), traces.answering(lane.name, lane.version, [text]) as span:
+            yield watch
+            traces.note(span, waited_s=watch.waited_s, escalated=watch.escalated)
+            took = time.perf_counter() - watch.begun
+            self.meters.answered(lane.name, texts=1, waited_s=watch.waited_s, took_s=took)
+
+    async def _told(self, at: str, looked: Looked, said: Sequence[Reply], *, known: Sequence[Any] = ()) -> list[Reply]:
+        """What may be told of what is said, and what was found in texts and answers beside it.
+
+        `known`: predictions that were told in parts before.
+        """
+        every = [(place, "", one.prediction) for place, one in enumerate(said)]
+        every += [(place, who, its) for place, one in enumerate(said) for who, its in one.beside.items()]
+        predictions, notes = await self._sentry.answered(
+            at, [looked.texts[place] for place, _, _ in every], [one for _, _, one in every],
+            where=[f"predictions[{place}]" + (who and f".{who}") for place, who, _ in every], known=known,
+        )  # fmt: skip
+        found = [Reply(one, sentry.joined(before, its.notes))
+                 for one, before, its in zip(predictions, looked.notes, said, strict=False)]  # fmt: skip
+        for (place, who, _), one, more in zip(every, predictions, notes, strict=True):
+            reply = found[place]
+            beside: dict[str, Any] = {who: one.as_dict()} if who else {}
+            if who == "teacher":
+                beside = {who: {"prediction": one.as_dict(), **reply.notes[who]}}
+            found[place] = Reply(reply.prediction, {**sentry.joined(reply.notes, sentry.of(more, who)), **beside})
+        return found
 
     async def _escalated(
         self, lane: Lane, texts: Sequence[str], own: Sequence[Reply], *, asking: Asking
@@ -156,7 +195,7 @@ class Service:
 
         Asked `beside`, it says something of all of them, which is told beside what the student says.
         """
-        lane.texts += len(texts)
+        self.meters.asked(lane.name, len(texts), prices=lane.prices)
         if asking == "never":
             return own
         beside = asking == "beside"
@@ -176,13 +215,14 @@ class Service:
             if one.prediction is None:
                 found[place] = Reply(its.prediction, {**its.notes, "escalated": False, "teacher_silent": one.why})
                 continue
-            notes = dict(its.notes)
+            notes, others = dict(its.notes), {}
             if beside:
                 each = None if price is None else price / 1e6
-                notes["teacher"] = {"prediction": one.prediction.as_dict(), "ms": took_ms, "price": each}
+                notes["teacher"], others["teacher"] = {"ms": took_ms, "price": each}, one.prediction
             if unsure:
-                notes |= {"escalated": True, "student": its.prediction.as_dict(), "teacher_ms": took_ms}
-            found[place] = Reply(one.prediction if unsure else its.prediction, notes)
+                notes |= {"escalated": True, "teacher_ms": took_ms}
+                others["student"] = its.prediction
+            found[place] = Reply(one.prediction if unsure else its.prediction, notes, others)
         return found
 
     async def parts(
@@ -192,9 +232,10 @@ class Service:
         *,
         model: str | None,
         version: str | None = None,
+        deadline_s: float | None = None,
         teacher: Asking = "when_unsure",
         length: int | None = None,
-    ) -> AsyncIterator[Part | Reply]:
+    ) -> AsyncIterator[Passed | Reply]:
         """What the student says of each passage of a text, as it says it, and at last what `ask` says of the whole.
 
         Raises:
@@ -207,29 +248,59 @@ class Service:
         lane, at = self.shelf.find(model, version), request.scope[AT]
         lane.predictor.check_length(length)
         self._admit([text])
-        looked = await self._sentry.asked(at, [text])
-        heard: list[tuple[Piece, Any]] = []
-        async for part, piece, one in self._parts(lane, looked.texts[0], at, length=length):
-            heard.append((piece, one))
-            yield part
-        pieces, said = zip(*heard, strict=True)
-        own = await replies.joined(lane, looked.texts, pieces, said, length=length)
-        whole = await self._escalated(lane, looked.texts, own, asking=teacher)
-        as_told = whole[0].prediction is own[0].prediction
-        yield (await self._told(at, looked, whole, again=as_told))[0]
+        with self._telling(request, lane, text) as watch:
+            looked = await self._sentry.asked(at, [text])
+            heard: list[tuple[Piece, Any]] = []
+            async for part, piece, one in self._parts(
+                lane, looked.texts[0], at, watch, deadline_s=deadline_s, length=length
+            ):
+                heard.append((piece, one))
+                yield part
+            pieces, said = zip(*heard, strict=True)
+            own = await replies.joined(lane, looked.texts, pieces, said, length=length)
+            whole = await self._escalated(lane, looked.texts, own, asking=teacher)
+            (told,) = await self._told(at, looked, whole, known=[own[0].prediction])
+            watch.escalated = int("escalated" in told.notes)
+            self.meters.scored(lane.name, [told.prediction])
+            yield told
 
     async def _parts(
-        self, lane: Lane, text: str, at: str, *, length: int | None = None
-    ) -> AsyncIterator[tuple[Part, Piece, Any]]:
-        """What is told of each passage of a text that was let in; beside it what the student says of the passage."""
+        self,
+        lane: Lane,
+        text: str,
+        at: str,
+        watch: _Watch,
+        *,
+        deadline_s: float | None = None,
+        length: int | None = None,
+    ) -> AsyncIterator[tuple[Passed, Piece, Any]]:
+        """What is told of each passage of a text that was let in; beside it what the student says of the passage.
+
+        The deadline is that of all of them, longer as `Batcher.ask` says by what they take by themselves; without one
+        each few passages have the server's.
+        """
         pieces = await replies.pieces(lane, [text])
+        until = None
+        if deadline_s is not None:
+            until = time.monotonic() + lane.batcher.allowed([one.text for one in pieces], deadline_s=deadline_s)
+        longer = 0  # characters that what was written until here has more than the text
         for first in range(0, len(pieces), _TOGETHER):
             some = pieces[first : first + _TOGETHER]
-            said, _ = await lane.batcher.ask([one.text for one in some], lengths=reading.wished(some, length))
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise Late
+            said, waited = await lane.batcher.ask(
+                [one.text for one in some], deadline_s=left, lengths=reading.wished(some, length)
+            )
+            watch.waited_s = watch.waited_s if first else waited
             for piece, one in zip(some, said, strict=True):
                 prediction = one.prediction if isinstance(one, Decision) else one
-                (told,), _ = await self._sentry.answered(at, [piece.text], [prediction])
-                yield reading.part(lane.predictor, piece, told), piece, one
+                (told,), (notes,) = await self._sentry.answered(at, [piece.text], [prediction])
+                passed = Passed(
+                    reading.part(lane.predictor, piece, told), sentry.moved(notes, piece.passage.first + longer)
+                )
+                longer += sentry.length(prediction) - len(piece.text)
+                yield passed, piece, one
 
     async def write(
         self,
@@ -256,25 +327,27 @@ class Service:
         if pen is None and (most is not None or temperature or stops):
             found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
             raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
-        (text,) = (await self._sentry.asked(at, [text])).texts
-        if pen is None:
-            async for piece in self._written(lane, text, at):
-                yield piece
-            return
-        async with _turn(lane.pens, within_s=self.serving.deadline_ms / 1e3):
-            lane.texts += 1
-            pieces = _threaded(functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops))
+        with self._telling(request, lane, text) as watch:
+            (text,) = (await self._sentry.asked(at, [text])).texts
+            if pen is None:
+                async for piece in self._written(lane, text, at, watch):
+                    yield piece
+                return
+            self.meters.asked(lane.name, 1, prices=lane.prices)
+            begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
+            pieces, watch.waited_s = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
             if self._sentry.looks_at_answers(at):
                 pieces = self._whole(at, text, pieces)
             async for piece in pieces:
                 yield piece
 
-    async def _written(self, lane: Lane, text: str, at: str) -> Pieces:
+    async def _written(self, lane: Lane, text: str, at: str, watch: _Watch) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""
-        lane.texts += 1
+        self.meters.asked(lane.name, 1, prices=lane.prices)
         said: list[str] = []
         done = 0
-        async for part, _, _ in self._parts(lane, text, at):
+        async for passed, _, _ in self._parts(lane, text, at, watch):
+            part = passed.part
             between = text[done : part.passage.first] if said else ""
             said.append(between + part.prediction.text)
             done = part.passage.last
@@ -315,83 +388,3 @@ def gist(texts: Sequence[str]) -> dict[str, Any]:
 def too_large(most_mb: float) -> Exception:
     """A body that is not read to its end."""
     return refusal(413, "body_too_large", "body", "a larger body", f"at most {most_mb:g} MB", "Send it in parts.")
-
-
-@contextlib.asynccontextmanager
-async def _turn(pens: asyncio.Semaphore, *, within_s: float) -> AsyncIterator[None]:
-    """One of the pens, or a refusal."""
-    try:
-        await asyncio.wait_for(pens.acquire(), within_s)
-    except TimeoutError:
-        raise Refused(retry_after=within_s) from None
-    try:
-        yield
-    finally:
-        pens.release()
-
-
-async def _threaded(begin: Callable[[], Generator[str, None, Written]]) -> Pieces:
-    """What a generator yields and at last returns, which works in a thread of its own and ends when nobody listens."""
-    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Written | Exception]()
-    gone = threading.Event()
-
-    def work() -> None:
-        def put(one: str | Written | Exception) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, one)
-
-        writing = begin()
-        try:
-            while not gone.is_set():
-                put(next(writing))
-        except StopIteration as ended:
-            put(ended.value)
-        except Exception as error:  # of whatever kind: it is raised where somebody listens
-            put(error)
-
-    task = loop.run_in_executor(None, work)
-    try:
-        while True:
-            one = await pieces.get()
-            if isinstance(one, Exception):
-                raise one
-            yield one
-            if isinstance(one, Written):
-                return
-    finally:
-        gone.set()
-        await asyncio.shield(task)
-
-
-@final
-class _Patience:
-    """Gives up a request whose client has gone. It looks only after a while: most answers are there before."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._asking = asyncio.current_task()
-        self._looking: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._gone = False
-
-    def __enter__(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
-
-    def __exit__(self, kind: type[BaseException] | None, *ended: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-        if self._looking:
-            self._looking.cancel()
-        if self._gone and kind is asyncio.CancelledError:
-            if self._asking:
-                self._asking.uncancel()
-            raise Gone
-
-    def _begin(self) -> None:
-        self._looking = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        if self._asking:
-            self._asking.cancel()

@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -18,16 +18,17 @@ from stillroom.core.errors import InputError, Problem, StillroomError
 from stillroom.runtime import signatures
 from stillroom.runtime.deferral import Decision, Prices
 from stillroom.serve.batcher import Batcher
-from stillroom.serve.escalation import Escalation
+from stillroom.serve.escalation import Escalation, Purse
+from stillroom.serve.pens import Pens
 from stillroom.serve.settings import Model, Serving
 
 if TYPE_CHECKING:
     from stillroom.runtime import Predictor
+    from stillroom.serve.meters import Meters
 
 log = logging.getLogger("stillroom.serve")
 
 _LONGEST_NAME = 12  # letters of a digest that name a version
-_STILL_ASKED_SECONDS = 5.0
 _WARMING = (1, 4)  # texts of the batches by which it learns what they cost, before anybody asks
 
 
@@ -39,16 +40,39 @@ class Unknown(Exception):
 class Lane:
     """A student that is being served."""
 
-    def __init__(self, told: Model, predictor: Predictor, batcher: Batcher, *, prices: Prices, stamp: Any) -> None:
+    def __init__(
+        self,
+        told: Model,
+        predictor: Predictor,
+        batcher: Batcher,
+        *,
+        prices: Prices,
+        stamp: Any,
+        pens: Pens | None = None,
+    ) -> None:
         self.told, self.predictor, self.batcher, self.stamp = told, predictor, batcher, stamp
         self.prices = prices
         """Of a million texts, on either side."""
         self.escalation: Escalation | None = None
-        self.texts = 0
-        """That it was asked about."""
         self.name, self.task = told.name, predictor.task
-        self.pens = asyncio.Semaphore(1)
+        self.pens = pens or Pens()
         self.version = predictor.digest.removeprefix("sha256:")[:_LONGEST_NAME]
+        self._users = 0
+        self.free = asyncio.Event()
+        """Set while nobody uses it."""
+        self.free.set()
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """For as long as somebody asks it, again and again for a long text: until then it is not let go."""
+        self._users += 1
+        self.free.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self.free.set()
 
     def describe(self) -> dict[str, Any]:
         """Who it is, for whoever wants to ask it."""
@@ -69,26 +93,14 @@ class Lane:
             | {"currency": self.prices.currency},
         }
 
-    def live_cost(self) -> dict[str, Any]:
-        """What its answers have cost so far, teacher's among them, against asking the teacher about everything."""
-        escalated = self.escalation.asked if self.escalation else 0
-        told: dict[str, Any] = {"texts": self.texts, "escalated": escalated, "currency": self.prices.currency}
-        student, teacher = self.prices.student, self.prices.teacher
-        if student is None or teacher is None:
-            return {**told, "spent": None, "teacher_for_everything": None, "paid_share": None}
-        paid = self.escalation.spent if self.escalation else 0.0
-        spent, whole = self.texts * student / 1e6 + paid, self.texts * teacher / 1e6
-        share = spent / whole if whole else None
-        return {**told, "spent": spent, "teacher_for_everything": whole, "paid_share": share}
-
 
 @final
 class Shelf:
     """All students of a server."""
 
-    def __init__(self, serving: Serving, *, observe: Callable[[str, int, float], None] | None = None) -> None:
+    def __init__(self, serving: Serving, meters: Meters | None = None) -> None:
         """Raises InputError where the file of trusted keys can't be read."""
-        self._serving, self._observe = serving, observe
+        self._serving, self._meters = serving, meters
         self._trusted = signatures.trusted(serving.trust) if serving.trust else None
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -145,10 +157,10 @@ class Shelf:
         await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
 
     async def _load(self, told: Model) -> Lane:
-        return await asyncio.to_thread(_opened, told, self._serving, self._observe, trusted=self._trusted)
+        return await asyncio.to_thread(_opened, told, self._serving, self._meters, trusted=self._trusted)
 
-    async def _behind(self, lane: Lane) -> Escalation | None:
-        """Who stands behind a student.
+    async def _behind(self, lane: Lane, *, before: Escalation | None = None) -> Escalation | None:
+        """Who stands behind a student; what was spent of a day's budget before it was loaded anew stays spent.
 
         Raises:
             InputError: nobody of that name, or a student whose bundle carries no certificate.
@@ -159,9 +171,14 @@ class Shelf:
         if lane.predictor.cascade is None:
             found, todo = "a bundle without a certificate", "Certify its run: stillroom cascade work/runs/NAME."
             raise InputError(Problem(f"models.{lane.name}.behind", found, "one that says when it is sure", todo))
+        share = None if told.per_day is None else told.per_day / self._serving.workers
+        purse = before.purse if before else Purse(share)
+        meters, currency = self._meters, lane.prices.currency
+        paid = functools.partial(meters.paid, lane.name, currency=currency) if meters else None
+        made = functools.partial(Escalation, told, purse=purse, paid=paid)
         if told.who == "own":
             elder = await asyncio.to_thread(_elder, lane.told.path)
-            return Escalation(told, functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
+            return made(functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -175,7 +192,7 @@ class Shelf:
             said = (await self.find(told.who).batcher.ask(texts))[0]
             return [one.prediction if isinstance(one, Decision) else one for one in said]
 
-        return Escalation(told, ask, price=other.prices.student)
+        return made(ask, price=other.prices.student)
 
     async def _watch(self) -> None:
         while True:
@@ -186,28 +203,43 @@ class Shelf:
         """Put new versions in the place of those whose files have changed; where that fails, the old ones stay."""
         for name, some in self._lanes.items():
             for place, lane in enumerate(some):
-                stamp = _stamp(lane.told.path)
-                if stamp == lane.stamp:
-                    continue
-                lane.stamp = stamp  # what can't be loaded is not tried again until it changes
                 try:
-                    fresh = await self._load(lane.told)
-                    fresh.escalation = await self._behind(fresh)
-                except (StillroomError, OSError) as error:
-                    self.troubles[name] = str(error)
-                    log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": str(error)}})
-                    continue
-                self.troubles.pop(name, None)
-                if fresh.version == lane.version:
-                    await fresh.batcher.close(within_s=0)
-                    continue
-                some[place] = fresh
-                log.info("renewed", extra={"told": {"model": name, "from": lane.version, "to": fresh.version}})
-                self._retired[lane] = asyncio.create_task(self._retire(lane))
+                    await self._renewed(some, place)
+                except Exception as error:  # of whatever kind: the old one is served on, and looked after
+                    # What others say of their errors may hold what they were given.
+                    ours = isinstance(error, (StillroomError, OSError))
+                    why = str(error) if ours else type(error).__name__
+                    self.troubles[name] = why
+                    log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": why}})
+
+    async def _renewed(self, some: list[Lane], place: int) -> None:
+        """A student in its place anew, where its files have changed. What can't be loaded is tried once.
+
+        Raises:
+            Exception: it can't be loaded, or whoever is to stand behind it.
+        """
+        lane = some[place]
+        stamp = _stamp(lane.told.path)
+        if stamp == lane.stamp:
+            return
+        lane.stamp = stamp
+        fresh = await self._load(lane.told)
+        try:
+            fresh.escalation = await self._behind(fresh, before=lane.escalation)
+        except BaseException:
+            await fresh.batcher.close(within_s=0)
+            raise
+        self.troubles.pop(lane.name, None)
+        if fresh.version == lane.version:
+            await fresh.batcher.close(within_s=0)
+            return
+        some[place] = fresh
+        log.info("renewed", extra={"told": {"model": lane.name, "from": lane.version, "to": fresh.version}})
+        self._retired[lane] = asyncio.create_task(self._retire(lane))
 
     async def _retire(self, lane: Lane) -> None:
-        """Let an old version go, after those who had found it before have asked it."""
-        await asyncio.sleep(_STILL_ASKED_SECONDS)
+        """Let an old version go, once the last of those who had found it before has left."""
+        await lane.free.wait()
         await lane.batcher.close(within_s=self._serving.finish_seconds)
         self._retired.pop(lane, None)
 
@@ -215,22 +247,25 @@ class Shelf:
 def _opened(
     told: Model,
     serving: Serving,
-    observe: Callable[[str, int, float], None] | None,
+    meters: Meters | None,
     *,
     trusted: Collection[str] | None,
 ) -> Lane:
     stamp = _stamp(told.path)
     predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1, trusted=trusted)
     lanes = serving.cores if predictor.parallel else 1
+    queued = functools.partial(meters.waiting, told.name) if meters else None
     batcher = Batcher(
         predictor.decide if predictor.cascade is not None else predictor.predict,
         deadline_s=serving.deadline_ms / 1e3,
         lanes=lanes,
         by_length=predictor.pads,
-        observe=(lambda texts, seconds: observe(told.name, texts, seconds)) if observe else None,
+        observe=functools.partial(meters.batch, told.name) if meters else None,
+        queued=queued,
     )
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
-    return Lane(told, predictor, batcher, prices=_prices(told.path, predictor), stamp=stamp)
+    prices = _prices(told.path, predictor)
+    return Lane(told, predictor, batcher, prices=prices, stamp=stamp, pens=Pens(queued=queued))
 
 
 def _elder(folder: Path) -> Any:
@@ -260,7 +295,7 @@ def _prices(folder: Path, predictor: Predictor) -> Prices:
 def _stamp(path: Path) -> Any:
     """What changes when a student does: its record, that of its certificate, its manifest, and its signature."""
     files = [path / name for name in (runtime.RUN, runtime.CASCADE, artifact.MANIFEST)]
-    with contextlib.suppress(StillroomError):
+    with contextlib.suppress(Exception):  # of whatever kind: who loads it will say so
         files.append(runtime.place(path) / signatures.FILE)
     found: list[tuple[int, int, int] | None] = []
     for file in files:

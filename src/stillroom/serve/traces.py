@@ -59,9 +59,16 @@ def answering(model: str, version: str, texts: Sequence[str]) -> Iterator[Any]:
         return
     from opentelemetry import trace
 
-    with trace.get_tracer("stillroom").start_as_current_span(_ANSWER) as span:
-        span.set_attributes({_MODEL: model, _VERSION: version, _TEXTS: len(texts), _CHARACTERS: sum(map(len, texts))})
+    # Not the current one: what is told piece by piece goes on in the context of whoever fetches the next piece.
+    span = trace.get_tracer("stillroom").start_span(_ANSWER)
+    span.set_attributes({_MODEL: model, _VERSION: version, _TEXTS: len(texts), _CHARACTERS: sum(map(len, texts))})
+    try:
         yield span
+    except Exception as error:
+        span.set_status(trace.StatusCode.ERROR, type(error).__name__)  # its words may be a text's
+        raise
+    finally:
+        span.end()
 
 
 def note(span: Any, *, waited_s: float, escalated: int) -> None:

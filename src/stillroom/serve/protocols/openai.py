@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 
 from stillroom.runtime.runners import Written
 from stillroom.serve.faults import Fault, refusal
+from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
 from stillroom.serve.service import Service
 from stillroom.serve.shelf import Lane
@@ -230,17 +231,19 @@ async def _write(
     pieces = service.write(
         request, lane, prompt, most=most, temperature=asked.temperature, seed=asked.seed or 0, stops=stops
     )
-    first = await anext(pieces)  # what is refused is refused before an answer has begun
+    said, end = [], None
+    with Patience(request):
+        first = await anext(pieces)  # what is refused is refused before an answer has begun
+        if not asked.stream:
+            async for one in _after(first, pieces):
+                if isinstance(one, Written):
+                    end = one
+                else:
+                    said.append(one)
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         lines = _lines(pieces, first, about, form=form, usage=usage)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
-    said, end = [], None
-    async for one in _after(first, pieces):
-        if isinstance(one, Written):
-            end = one
-        else:
-            said.append(one)
     choice = form.choice("".join(said), _reason(end))
     return reply({**about, "object": form.whole, "choices": [choice], "usage": _counted(end)})
 

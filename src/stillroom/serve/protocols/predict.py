@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, Self, final
@@ -11,11 +12,11 @@ from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from stillroom.runtime.reading import Part
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
+from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
-from stillroom.serve.replies import Reply
+from stillroom.serve.replies import Passed, Reply
 from stillroom.serve.service import Asking, Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
@@ -67,15 +68,17 @@ class Predict(ProtocolOfClients):
 
 async def _predict(service: Service, request: Request) -> Response:
     asked = await body(service, request, Ask)
+    seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     if asked.stream and asked.text is not None:
         parts = service.parts(
-            request, asked.text, model=asked.model, version=asked.version, teacher=asked.teacher, length=asked.length
-        )
-        first = await anext(parts)  # what is refused is refused before an answer has begun
+            request, asked.text, model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher,
+            length=asked.length,
+        )  # fmt: skip
+        with Patience(request):
+            first = await anext(parts)  # what is refused is refused before an answer has begun
         return StreamingResponse(_events(first, parts), media_type="text/event-stream",
                                  headers={"cache-control": "no-store"})  # fmt: skip
     texts = asked.texts if asked.text is None else [asked.text]
-    seconds = asked.deadline_ms / 1e3 if asked.deadline_ms else None
     answer = await service.ask(
         request, texts or [], model=asked.model, version=asked.version, deadline_s=seconds, teacher=asked.teacher,
         length=asked.length,
@@ -89,7 +92,7 @@ async def _predict(service: Service, request: Request) -> Response:
     return reply(told, headers=answer.timing)
 
 
-async def _events(first: Part | Reply, rest: AsyncIterator[Part | Reply]) -> AsyncIterator[bytes]:
+async def _events(first: Passed | Reply, rest: AsyncIterator[Passed | Reply]) -> AsyncIterator[bytes]:
     """Parts as they come, then the whole. What goes wrong meanwhile is told as an event of its own."""
     try:
         yield _event(first)
@@ -102,8 +105,8 @@ async def _events(first: Part | Reply, rest: AsyncIterator[Part | Reply]) -> Asy
         yield b"event: error\ndata: " + orjson.dumps(faults.as_dict(fault)) + b"\n\n"
 
 
-def _event(one: Part | Reply) -> bytes:
-    name = b"part" if isinstance(one, Part) else b"prediction"
+def _event(one: Passed | Reply) -> bytes:
+    name = b"part" if isinstance(one, Passed) else b"prediction"
     return b"event: " + name + b"\ndata: " + orjson.dumps(one.as_dict(), option=orjson.OPT_SERIALIZE_NUMPY) + b"\n\n"
 
 
@@ -112,7 +115,14 @@ async def _models(service: Service, request: Request) -> Response:
 
 
 async def _cost(service: Service, request: Request) -> Response:
-    return reply(service.shelf.find(request.path_params["model"]).live_cost())
+    """What the answers under a name have cost so far, the teacher's among them, against asking it about everything."""
+    lane = service.shelf.find(request.path_params["model"])
+    bill = await asyncio.to_thread(service.meters.bill, lane.name)
+    told: dict[str, Any] = {"texts": bill.texts, "escalated": bill.escalated, "currency": lane.prices.currency}
+    if lane.prices.student is None or lane.prices.teacher is None:
+        return reply({**told, "spent": None, "teacher_for_everything": None, "paid_share": None})
+    share = bill.spent / bill.whole if bill.whole else None
+    return reply({**told, "spent": bill.spent, "teacher_for_everything": bill.whole, "paid_share": share})
 
 
 async def _certificate(service: Service, request: Request) -> Response:
