@@ -289,3 +289,11 @@ def test_it_speaks_over_tls(folder: Path, tmp_path: Path) -> None:
         assert found.status_code == 200
         process.terminate()
         assert process.wait(WAIT) == 0
+
+
+@pytest.mark.slow
+def test_what_answers_cost_is_told_of_all_workers(folder: Path, tmp_path: Path) -> None:
+    with served(folder, "--workers", "2", log=tmp_path / "log") as server:
+        assert all(server.ask().status_code == 200 for _ in range(40))
+        told = [httpx.get(f"{server.at}/models/toy/cost").json()["texts"] for _ in range(8)]
+        assert told == [40] * 8

@@ -9,15 +9,16 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, final
 
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Piece
 from stillroom.runtime.runners import Written
-from stillroom.serve import replies, sentry, traces
+from stillroom.serve import opinions, replies, sentry, traces
 from stillroom.serve.batcher import Late, Refused
 from stillroom.serve.faults import refusal
+from stillroom.serve.opinions import Asking
 from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
 from stillroom.serve.patience import Patience
 from stillroom.serve.pens import Pieces
@@ -39,9 +40,6 @@ AT = "stillroom.at"
 #: Where that stands which may be told of a request.
 TOLD = "stillroom.told"
 _TOGETHER = 16  # passages that are read before the first of them is told
-
-#: When the teacher behind a student is asked.
-Asking = Literal["when_unsure", "beside", "never"]
 
 
 @final
@@ -137,7 +135,7 @@ class Service:
             looked = await self._sentry.asked(at, texts)
             with traces.answering(lane.name, lane.version, texts) as span, Patience(request):
                 own, waited = await replies.ask(lane, looked.texts, deadline_s=deadline_s, length=length)
-                said = await self._escalated(lane, looked.texts, own, asking=teacher)
+                said = await opinions.escalated(lane, looked.texts, own, asking=teacher, meters=self.meters)
                 traces.note(span, waited_s=waited, escalated=sum("escalated" in one.notes for one in said))
             told = await self._told(at, looked, said)
             self.meters.scored(lane.name, [one.prediction for one in told])
@@ -188,43 +186,6 @@ class Service:
             found[place] = Reply(reply.prediction, {**sentry.joined(reply.notes, sentry.of(more, who)), **beside})
         return found
 
-    async def _escalated(
-        self, lane: Lane, texts: Sequence[str], own: Sequence[Reply], *, asking: Asking
-    ) -> Sequence[Reply]:
-        """The same, with the teacher's answer where the student is not sure enough and the teacher can be asked.
-
-        Asked `beside`, it says something of all of them, which is told beside what the student says.
-        """
-        self.meters.asked(lane.name, len(texts), prices=lane.prices)
-        if asking == "never":
-            return own
-        beside = asking == "beside"
-        asked = [place for place, one in enumerate(own) if beside or one.notes.get("sure") is False]
-        if lane.escalation is None or not asked:
-            return own
-        begun = time.perf_counter()
-        heard = await lane.escalation.hear([texts[place] for place in asked])
-        took_ms = round((time.perf_counter() - begun) * 1e3, 2)
-        price = lane.prices.teacher
-        found = list(own)
-        for place, one in zip(asked, heard, strict=True):
-            its = own[place]
-            unsure = its.notes.get("sure") is False
-            if unsure:
-                self.meters.escalated(lane.name, why=one.why)
-            if one.prediction is None:
-                found[place] = Reply(its.prediction, {**its.notes, "escalated": False, "teacher_silent": one.why})
-                continue
-            notes, others = dict(its.notes), {}
-            if beside:
-                each = None if price is None else price / 1e6
-                notes["teacher"], others["teacher"] = {"ms": took_ms, "price": each}, one.prediction
-            if unsure:
-                notes |= {"escalated": True, "teacher_ms": took_ms}
-                others["student"] = its.prediction
-            found[place] = Reply(one.prediction if unsure else its.prediction, notes, others)
-        return found
-
     async def parts(
         self,
         request: Request,
@@ -258,7 +219,7 @@ class Service:
                 yield part
             pieces, said = zip(*heard, strict=True)
             own = await replies.joined(lane, looked.texts, pieces, said, length=length)
-            whole = await self._escalated(lane, looked.texts, own, asking=teacher)
+            whole = await opinions.escalated(lane, looked.texts, own, asking=teacher, meters=self.meters)
             (told,) = await self._told(at, looked, whole, known=[own[0].prediction])
             watch.escalated = int("escalated" in told.notes)
             self.meters.scored(lane.name, [told.prediction])

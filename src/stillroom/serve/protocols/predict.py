@@ -14,10 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from stillroom.serve import faults
 from stillroom.serve.faults import refusal
+from stillroom.serve.opinions import Asking
 from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
 from stillroom.serve.replies import Passed, Reply
-from stillroom.serve.service import Asking, Service
+from stillroom.serve.service import Service
 
 _ANSWER = {"$ref": "#/components/schemas/Answer"}
 
