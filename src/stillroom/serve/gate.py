@@ -17,8 +17,9 @@ from stillroom.core.errors import Problem
 from stillroom.serve import faults
 from stillroom.serve.doors import ARRIVED
 from stillroom.serve.faults import Fault, refusal
+from stillroom.serve.patience import Gone
 from stillroom.serve.protocols import Path, ProtocolOfClients
-from stillroom.serve.service import AT, TOLD, WHOLE, Gone, Service, too_large
+from stillroom.serve.service import AT, TOLD, WHOLE, Service, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

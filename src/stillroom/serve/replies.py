@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
+from stillroom.runtime.runners import Written
 from stillroom.serve.shelf import Lane
 
 if TYPE_CHECKING:
@@ -45,6 +46,15 @@ class Passed:
     def as_dict(self) -> dict[str, Any]:
         """As a program reads it."""
         return {**self.part.as_dict(), **self.notes}
+
+
+@final
+@dataclass(frozen=True)
+class Finished:
+    """How a text that was written came to its end, and what was done to it and to what it is written for."""
+
+    written: Written
+    notes: Mapping[str, Any]
 
 
 async def ask(

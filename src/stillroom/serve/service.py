@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,10 +19,9 @@ from stillroom.serve import opinions, replies, sentry, traces
 from stillroom.serve.batcher import Late, Refused
 from stillroom.serve.faults import refusal
 from stillroom.serve.opinions import Asking
-from stillroom.serve.patience import Gone as Gone  # the gate knows it from here
 from stillroom.serve.patience import Patience
 from stillroom.serve.pens import Pieces
-from stillroom.serve.replies import Passed, Reply
+from stillroom.serve.replies import Finished, Passed, Reply
 from stillroom.serve.sentry import Looked, Sentry
 from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Lane, Shelf
@@ -273,7 +272,7 @@ class Service:
         temperature: float | None,
         seed: int,
         stops: Sequence[str],
-    ) -> Pieces:
+    ) -> AsyncGenerator[str | Finished, None]:
         """What a student writes behind a text, or for it, piece by piece, and how it ended.
 
         Raises:
@@ -289,26 +288,27 @@ class Service:
             found, expected = "`max_tokens`, `temperature` or `stop`", "none of them: this student writes its own way"
             raise refusal(422, "invalid_request", "body", found, expected, "Leave them out.")
         with self._telling(request, lane, text) as watch:
-            (text,) = (await self._sentry.asked(at, [text])).texts
+            looked = await self._sentry.asked(at, [text])
+            (text,), notes = looked.texts, list(looked.notes)
             if pen is None:
-                async for piece in self._written(lane, text, at, watch):
-                    yield piece
-                return
-            self.meters.asked(lane.name, 1, prices=lane.prices)
-            begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
-            pieces, watch.waited_s = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
-            if self._sentry.looks_at_answers(at):
-                pieces = self._whole(at, text, pieces)
+                pieces = self._written(lane, text, at, watch, notes)
+            else:
+                self.meters.asked(lane.name, 1, prices=lane.prices)
+                begin = functools.partial(pen, text, most=most, temperature=temperature, seed=seed, stops=stops)
+                pieces, watch.waited_s = await lane.pens.begin(begin, within_s=self.serving.deadline_ms / 1e3)
+                if self._sentry.looks_at_answers(at):
+                    pieces = self._whole(at, text, pieces, notes)
             async for piece in pieces:
-                yield piece
+                yield Finished(piece, sentry.joined(*notes)) if isinstance(piece, Written) else piece
 
-    async def _written(self, lane: Lane, text: str, at: str, watch: _Watch) -> Pieces:
+    async def _written(self, lane: Lane, text: str, at: str, watch: _Watch, notes: list[Mapping[str, Any]]) -> Pieces:
         """A text that is written passage by passage, with what stands between passages in the text."""
         self.meters.asked(lane.name, 1, prices=lane.prices)
         said: list[str] = []
         done = 0
         async for passed, _, _ in self._parts(lane, text, at, watch):
             part = passed.part
+            notes.append(passed.notes)
             between = text[done : part.passage.first] if said else ""
             said.append(between + part.prediction.text)
             done = part.passage.last
@@ -316,12 +316,13 @@ class Service:
         read, written = [await asyncio.to_thread(lane.predictor.tokens, [one]) for one in (text, "".join(said))]
         yield Written(ended=True, read=read, written=written)
 
-    async def _whole(self, at: str, text: str, pieces: Pieces) -> Pieces:
+    async def _whole(self, at: str, text: str, pieces: Pieces, notes: list[Mapping[str, Any]]) -> Pieces:
         """All pieces as one, once they were looked at: what was told can't be taken back."""
         said: list[str] = []
         async for one in pieces:
             if isinstance(one, Written):
-                (told,), _ = await self._sentry.answered(at, [text], [TextPrediction("".join(said))])
+                (told,), its = await self._sentry.answered(at, [text], [TextPrediction("".join(said))])
+                notes += its
                 yield told.text
                 yield one
             else:

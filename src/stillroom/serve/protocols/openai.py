@@ -16,10 +16,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from stillroom.runtime.runners import Written
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
+from stillroom.serve.replies import Finished
 from stillroom.serve.service import Service
 from stillroom.serve.shelf import Lane
 
@@ -231,21 +231,16 @@ async def _write(
     pieces = service.write(
         request, lane, prompt, most=most, temperature=asked.temperature, seed=asked.seed or 0, stops=stops
     )
-    said, end = [], None
     with Patience(request):
         first = await anext(pieces)  # what is refused is refused before an answer has begun
-        if not asked.stream:
-            async for one in _after(first, pieces):
-                if isinstance(one, Written):
-                    end = one
-                else:
-                    said.append(one)
+        every = [] if asked.stream else [one async for one in _after(first, pieces)]
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         lines = _lines(pieces, first, about, form=form, usage=usage)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    *said, end = every
     choice = form.choice("".join(said), _reason(end))
-    return reply({**about, "object": form.whole, "choices": [choice], "usage": _counted(end)})
+    return reply({**about, "object": form.whole, "choices": [choice], "usage": _counted(end), **_noted(end)})
 
 
 async def _after(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -259,10 +254,10 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     begun = True
     async for one in _after(first, pieces):
-        ended = isinstance(one, Written)
+        ended = isinstance(one, Finished)
         choice = form.some("" if ended else one, _reason(one) if ended else None, first=begun)
         begun = False
-        yield _line({**about, "object": form.piece, "choices": [choice]})
+        yield _line({**about, "object": form.piece, "choices": [choice], **(_noted(one) if ended else {})})
         if ended and usage:
             yield _line({**about, "object": form.piece, "choices": [], "usage": _counted(one)})
     yield b"data: [DONE]\n\n"
@@ -272,13 +267,18 @@ def _line(content: Any) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
 
-def _reason(end: Written | None) -> str:
-    return "stop" if end is None or end.ended else "length"
+def _reason(end: Finished) -> str:
+    return "stop" if end.written.ended else "length"
 
 
-def _counted(end: Written | None) -> dict[str, int]:
-    read, written = (end.read, end.written) if end else (0, 0)
+def _counted(end: Finished) -> dict[str, int]:
+    read, written = end.written.read, end.written.written
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _noted(end: Finished) -> dict[str, Any]:
+    """What was done to the text beside, where anything was: a key of ours, which clients pass over."""
+    return {"notes": end.notes} if end.notes else {}
 
 
 def _wrong_task(expected: str) -> Fault:
