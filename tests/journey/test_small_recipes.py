@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import stillroom
@@ -97,3 +98,29 @@ def test_instructions_by_gold(tmp_path: Path, encoder_folder: Path) -> None:
     run = travel("instructions", tmp_path, labels=labels, teacher={"outputs": str(tmp_path / "said.jsonl")},
                  student=student)  # fmt: skip
     assert right(run, labels=labels) > 0.85
+
+
+def test_proofreading_of_made_and_of_real_mistakes(tmp_path: Path, encoder_folder: Path) -> None:
+    """Teacher and student are fitted to both: clean text with mistakes in it, and what people corrected, twice each."""
+    clean, real = tmp_path / "clean.jsonl", tmp_path / "real.jsonl"
+    texts = [row["text"] for row in rows(labels=None)]
+    clean.write_text("\n".join(json.dumps({"text": f"{one.capitalize()} ."}) for one in texts[:120]), encoding="utf-8")
+    pairs = {f"{one} ,": [f"{one.capitalize()} .", f"{one} ."] for one in texts[120:]}
+    real.write_text("\n".join(json.dumps({"text": one, "label": some}) for one, some in pairs.items()),
+                    encoding="utf-8")  # fmt: skip
+    corrected = {"kind": "table", "labelled": str(real), "near_twins": "keep"}
+    asked = tomllib.loads(Path("recipes/proofread.toml").read_text(encoding="utf-8"))
+    asked["corpus"] |= {"clean": {"kind": "table", "labelled": str(clean), "label": ""}, "real": corrected,
+                        "corrections": corrected, "learn_corrections": True, "near_twins": "keep"}  # fmt: skip
+    asked["teacher"] |= {"base": str(encoder_folder), "learning_rates": [3e-3], "epochs": 3}
+    asked["student"] |= {"layers": 1, "epochs": 2, "learning_rate": 3e-3}
+    run = pipeline.run(recipe.parse(asked), work=tmp_path / "work", until="train")
+    parts = {one: set(pq.read_table(run.artifacts["corpus"].folder / f"{one}.parquet")["text"].to_pylist())
+             for one in ("train", "dev", "test")}  # fmt: skip
+    assert parts["test"] < pairs.keys(), "what people wrote alone"
+    assert len(parts["train"] & pairs.keys()) > len(pairs) / 2
+    assert len(parts["train"] - pairs.keys()) > 60
+    asked_about = {text for shard in run.artifacts["transfer"].folder.glob("*.parquet")
+                   for text in pq.read_table(shard)["text"].to_pylist()}  # fmt: skip
+    assert parts["train"] <= asked_about
+    assert not parts["test"] & asked_about
