@@ -280,8 +280,11 @@ def test_a_member_that_bills_and_has_no_answer_for_a_text(tmp_path: Path) -> Non
     with serving(lambda number: "refusal" if number == 1 else "") as first, serving() as second:
         members = [{**member, "base_url": one.url} for one in (first, second)]
         teacher: Teacher = plugins.build("teachers", {"kind": "ensemble", "members": members})
-        loaded = teacher.open(tmp_path, task=TASK, desk=Desk(tmp_path / "books"))
+        loaded: Any = teacher.open(tmp_path, task=TASK, desk=Desk(tmp_path / "books"))
         said, tokens = loaded.ask(["a warm film", "a dull film"], precision="fp32", tokens_per_batch=1)
+    forecasts = loaded.forecasts(iter(["a warm film", "a film", "a dark film"]), further=4)
+    assert [(one.paid, one.due) for one in forecasts] == [(2, 6)] * 2, "an account each"
+    assert [float(one.spent) for one in forecasts] == [float(one.billed) for one in (first, second)]
     assert said["unanswered"].tolist() == ["", "refusal"]
     assert said["price"].sum() == pytest.approx(float(first.billed + second.billed))
     assert loaded.identify().price_per_million_texts is None
