@@ -19,6 +19,7 @@ from stillroom.tasks import Task
 from stillroom.tasks.classification import Classification, LabelPrediction
 from stillroom.tasks.proofreading import Correction, Proof, Proofreading
 from stillroom.tasks.text_to_text import TextPrediction, TextToText
+from stillroom.tasks.token_labelling import FoundSpan, SpanPrediction, TokenLabelling
 
 SLIP = re.compile(r"\bteh\b")
 
@@ -58,6 +59,9 @@ class Reader:
             return Proof(tuple(found), SLIP.sub("the", text))
         if isinstance(self.task, TextToText):
             return TextPrediction(text.upper() if self.task.goal == "translation" else self._summary(text))
+        if isinstance(self.task, TokenLabelling):
+            found = re.finditer(r"\bisland\b", text)
+            return SpanPrediction(tuple(FoundSpan(one.start(), one.end(), one.group(), "place", 0.9) for one in found))
         return LabelPrediction(str(len(text.split())), 1.0, {})
 
     def _summary(self, text: str) -> str:
@@ -186,16 +190,24 @@ def test_a_blank_text_is_asked_as_it_is(blank: str) -> None:
 PAGE = "Teh ship sails when teh rain has gone. Nobody on board knows teh way to teh island yet. " * 34 + "\n\n"
 
 
-def test_a_hundred_pages_take_a_hundred_times_the_work_and_a_bounded_number_at_a_time() -> None:
+@pytest.mark.parametrize("task", [Proofreading(), TokenLabelling(labels=("place",)), TextToText(goal="summary")])
+def test_a_hundred_pages_take_a_hundred_times_the_work_and_a_bounded_number_at_a_time(task: Task) -> None:
     worked = {}
     for pages in (1, 100):
-        student = reader(Proofreading(), words=60)
+        student = reader(task, words=60)
         found = reading.read(student, PAGE * pages, at_once=16)
-        assert len(found.prediction.corrections) == pages * 34 * 3
+        if isinstance(task, Proofreading):
+            assert len(found.prediction.corrections) == pages * 34 * 3
+        elif isinstance(task, TokenLabelling):
+            assert len(found.prediction.spans) == pages * 34
+            assert {(PAGE * pages)[one.start : one.end] for one in found.prediction.spans} == {"island"}
+        else:
+            assert len(found.prediction.text.split()) == found.passages  # one word of each
+        assert found.cuts == ()
         worked[pages] = student.characters, sum(student.asked)
         assert max(student.asked) <= 16 * 4, "a passage that is too long comes in parts"
     for one, hundred in zip(worked[1], worked[100], strict=True):
-        assert hundred == pytest.approx(100 * one, rel=0.02)
+        assert hundred == pytest.approx(100 * one, rel=0.06)  # a page more or less fits together
 
 
 def test_no_more_is_held_than_is_read_together() -> None:
