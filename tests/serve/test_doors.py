@@ -145,6 +145,13 @@ def test_who_only_looks_on_a_line_too_many_is_answered_and_let_go(folder: Path, 
         assert (found.status_code, found.headers["connection"]) == (200, "close")
 
 
+def test_who_asks_on_and_on_and_reads_nothing_is_let_go(full: House) -> None:
+    one = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+    line = socket.create_connection(("127.0.0.1", full.port), timeout=20)
+    with line, pytest.raises((ConnectionError, TimeoutError)):
+        line.sendall(one * 500_000)
+
+
 def test_one_behind_another_on_a_line_waits_for_it(house: House) -> None:
     """Or it would be answered before it."""
     one = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 15\r\n\r\n" + ASKED

@@ -6,9 +6,10 @@ import asyncio
 import json
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,10 +17,14 @@ from starlette.testclient import TestClient
 from stillroom import cascade as cascades
 from stillroom.cascade.elder import Elder
 from stillroom.core import artifact
-from stillroom.core.errors import InputError
+from stillroom.core.errors import InputError, Occupied, Problem
 from stillroom.runtime import deferral
-from stillroom.serve import app
+from stillroom.serve import app, shelf
+from stillroom.serve.batcher import Late, Refused
 from stillroom.serve.escalation import Behind, Escalation
+from stillroom.tasks.token_labelling import TokenLabelling
+from tests.runtime.test_reading import reader
+from tests.serve import lanes
 from tests.serve.conftest import serving
 
 TEXTS = ["the film was dull today", "we found it great at last"]
@@ -84,6 +89,71 @@ def test_no_more_wait_for_it_than_are_allowed() -> None:
         return [one[0].why for one in await asyncio.gather(*(escalation.hear(["a"]) for _ in range(5)))]
 
     assert asyncio.run(crowd()).count("busy") == 3
+
+
+def test_another_student_that_is_busy_is_no_failure_and_costs_nothing() -> None:
+    now, teacher = [0.0], Teacher(error=Refused(retry_after=1.0))
+    escalation = Escalation(Behind(per_day=1.0), teacher, price=1e6, clock=lambda: now[0])
+    assert _hear(escalation, "a") == ["busy"]
+    teacher.error = Late()
+    assert _hear(escalation, "a") == ["late"]
+    teacher.error = None
+    assert _hear(escalation, "b") == ["B"]  # there is no pause, and the day's budget is whole
+    assert _hear(escalation, "c") == ["budget"]
+
+
+def test_its_teacher_reads_a_long_text_to_its_end_and_each_passage_is_paid() -> None:
+    task = TokenLabelling(labels=("place",))
+    student, text = reader(task, words=20), "Nobody knows the way to the island yet. " * 30
+    lane = lanes.lane(student)
+
+    class Blinkered:
+        """Reads no more than twenty words of what it is given."""
+
+        asked: ClassVar[list[str]] = []
+
+        def ask(self, texts: Sequence[str]) -> list[Any]:
+            self.asked += texts
+            return [None if "silent" in one else reader(task, words=20).predict([one])[0] for one in texts]
+
+    async def hear() -> list[Any]:
+        with ThreadPoolExecutor(1) as threads:
+            ask, passages = shelf._own_teacher(lane, Blinkered(), threads)
+            escalation = Escalation(Behind(), ask, price=1e6, passages=passages)
+            return await escalation.hear([text, "silent. " + text, "An island."])
+
+    whole, silent, short = asyncio.run(hear())
+    assert [text[one.start : one.end] for one in whole.prediction.spans] == ["island"] * 30
+    assert (silent.prediction, silent.why) == (None, "silent")
+    assert [one.text for one in short.prediction.spans] == ["island"]
+    assert whole.cost == pytest.approx(len(Blinkered.asked) / 3)
+    assert len(Blinkered.asked) > 20
+
+
+def test_who_keeps_a_ledger_is_asked_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    elder = Elder.__new__(Elder)
+    tried: list[int] = []
+
+    class Keeper:
+        precisions = ("float32",)
+
+        def ask(self, texts: Sequence[str], **told: Any) -> tuple[Any, Any]:
+            tried.append(len(tried))
+            if len(tried) < 3:
+                raise Occupied(Problem("ledger", "another process at work on it", "to be alone", "Wait for it."))
+            return {"said": texts}, None
+
+    elder._teacher = Keeper()  # type: ignore[assignment]
+    assert elder._said(["a"]) == {"said": ["a"]}
+    assert len(tried) == 3
+    monkeypatch.setattr("stillroom.cascade.elder._PATIENCE_SECONDS", 0.1)
+    elder._teacher.ask = lambda texts, **told: (_ for _ in ()).throw(
+        Occupied(  # type: ignore[method-assign]
+            Problem("ledger", "another process at work on it", "to be alone", "Wait for it.")
+        )
+    )
+    with pytest.raises(Occupied):
+        elder._said(["a"])
 
 
 @pytest.fixture(scope="module")

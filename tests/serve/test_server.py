@@ -159,22 +159,12 @@ def _other_bundle(one: Path, other: Path) -> str:
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, tmp_path: Path) -> None:
     with served(folder, "--workers", "2", log=tmp_path / "log") as server:
-
-        def workers() -> set[int]:
-            found = set()
-            for one in Path("/proc").glob("[0-9]*/stat"):
-                with contextlib.suppress(OSError, ValueError):
-                    parent = int(one.read_text().rpartition(")")[2].split()[1])
-                    if parent == server.process.pid and b"spawn_main" in (one.parent / "cmdline").read_bytes():
-                        found.add(int(one.parent.name))
-            return found
-
-        _until(lambda: len(workers()) == 2)
-        before = workers()
+        _until(lambda: len(_workers(server)) == 2)
+        before = _workers(server)
         with Crowd(server) as crowd:
             _until(lambda: crowd.found["200"] > 20)
             os.kill(min(before), signal.SIGKILL)
-            _until(lambda: len(workers()) == 2 and workers() != before)
+            _until(lambda: len(_workers(server)) == 2 and _workers(server) != before)
             answered = crowd.found["200"]
             _until(lambda: crowd.found["200"] > answered + 20)
         assert crowd.found["200"] > 0
@@ -182,6 +172,42 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, 
         assert sum(crowd.found.values()) - crowd.found["200"] <= 4
         assert "stillroom_texts_total" in httpx.get(f"{server.at}/metrics").text
         assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_who_cannot_be_replaced_just_now_takes_nobody_with_him(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder.parent.parent, tmp_path / "work")
+    run = tmp_path / "work" / "runs" / folder.name
+    key = json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]["export"]["key"]
+    weights = next((tmp_path / "work" / "bundle" / key).glob("*.safetensors"))
+    config = tmp_path / "serve.toml"
+    config.write_text("watch_seconds = 0\nworkers = 2\n", encoding="utf-8")
+    with served(run, "--config", str(config), log=tmp_path / "log") as server:
+        _until(lambda: len(_workers(server)) == 2)
+        sound = weights.read_bytes()
+        weights.write_bytes(sound[:-1])
+        os.kill(min(_workers(server)), signal.SIGKILL)
+        _until(lambda: "startup failed" in server.log.read_text(encoding="utf-8").lower())
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert server.ask().status_code == 200
+        weights.write_bytes(sound)
+        _until(lambda: len(_workers(server)) == 2)
+        assert server.stop() == 0
+
+
+def _workers(server: Served) -> set[int]:
+    found = set()
+    for one in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            state, parent = one.read_text().rpartition(")")[2].split()[:2]
+            if (
+                int(parent) == server.process.pid
+                and state != "Z"
+                and b"spawn_main" in (one.parent / "cmdline").read_bytes()
+            ):
+                found.add(int(one.parent.name))
+    return found
 
 
 def _raw(server: Served, sent: bytes, *, seconds: float = 20) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -12,11 +14,12 @@ import numpy as np
 from stillroom import runtime, teach
 from stillroom.core import artifact, recipe
 from stillroom.core.artifact import Store
-from stillroom.core.errors import InputError, Problem
+from stillroom.core.errors import InputError, Occupied, Problem
 from stillroom.teachers import Desk
 
 _RECIPE = "recipe.resolved.json"
 _TOKENS = 2048  # padded, that are read at once
+_PATIENCE_SECONDS = 60.0  # whoever keeps a ledger keeps it alone, for as long as an answer takes
 _NEVER = -1e4  # a logit that leaves a label no probability at all
 
 
@@ -35,11 +38,17 @@ class Elder:
         store = Store(folder.resolve().parent.parent)
         found = artifact.load(store.root / "teacher" / told["teacher"]["key"])
         self._task = loaded.task
+        self._lock = threading.Lock()
         self._teacher = teach.Opened(loaded.teacher, found, task=loaded.task, desk=Desk(store.books))
 
     def ask(self, texts: Sequence[str]) -> list[Any]:
-        """Its prediction for each text; None where it has none."""
-        said, _ = self._teacher.ask(texts, precision=self._teacher.precisions[0], tokens_per_batch=_TOKENS)
+        """Its prediction for each text; None where it has none. Who asks meanwhile, here or elsewhere, waits.
+
+        Raises:
+            Occupied: another process has asked it for very long.
+        """
+        with self._lock:
+            said = self._said(texts)
         missing = said.get("unanswered")
         known = np.ones(len(texts), dtype=np.bool_) if missing is None else ~np.asarray(missing, dtype=np.bool_)
         form = self._task.form
@@ -51,3 +60,13 @@ class Elder:
         answered = [text for text, one in zip(texts, known.tolist(), strict=True) if one]
         found = iter(self._task.decode(told, answered))
         return [next(found) if one else None for one in known.tolist()]
+
+    def _said(self, texts: Sequence[str]) -> Any:
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._teacher.ask(texts, precision=self._teacher.precisions[0], tokens_per_batch=_TOKENS)[0]
+            except Occupied:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)

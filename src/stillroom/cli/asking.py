@@ -40,6 +40,8 @@ def predict(
     from stillroom import console, runtime
     from stillroom import predict as predictions
 
+    if annotated and (as_json or as_jsonl):
+        raise typer.BadParameter("--annotated is for people, --json and --jsonl for programs: choose one")
     predictor = runtime.load(folder, runner=runner, verify=verify)
     rows = predictions.given(texts) if texts else predictions.lines(file or ["-"], column=column, whole=whole)
     alone = quiet or as_json or (out is None and sys.stdout.isatty())  # a bar and data would share the screen

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, final
 
 from stillroom.core import processes
-from stillroom.core.errors import ArtifactError, OutsideError, Problem, translating_full_disk
+from stillroom.core.errors import ArtifactError, Occupied, OutsideError, Problem, translating_full_disk
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -365,7 +365,7 @@ def alone(path: Path, folder: Path) -> Iterator[None]:
     """Hold a lock, whose file stays: where one is removed, two can hold what each takes for the same.
 
     Raises:
-        OutsideError: another process holds it.
+        Occupied: another process holds it.
     """
     from filelock import FileLock, Timeout  # only here: whoever loads a bundle locks nothing
 
@@ -374,7 +374,7 @@ def alone(path: Path, folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise OutsideError(
+        raise Occupied(
             Problem(str(folder), "another process at work on it", "to be alone", "Wait for it, or stop it.")
         ) from error
     try:

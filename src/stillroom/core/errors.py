@@ -91,6 +91,10 @@ class DiskFull(OutsideError):
     """There is no room left to write."""
 
 
+class Occupied(OutsideError):
+    """Another process is at work on the same thing."""
+
+
 class NoNetwork(OutsideError):
     """Something had to be fetched and could not be."""
 

@@ -152,6 +152,7 @@ class Door(HttpToolsProtocol):
         length = headers.get(b"content-length", b"")
         close = (
             self._surplus
+            or self.flow.write_paused  # who asks on and on and reads no answer
             or not self.parser.should_keep_alive()
             or self.expect_100_continue
             or not length.isdigit()

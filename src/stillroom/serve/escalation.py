@@ -15,9 +15,12 @@ from pydantic import Field
 
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
+from stillroom.serve.batcher import Late, Refused
 
 #: Asks a teacher: texts to predictions, None where it has none.
 Ask = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+#: In how many passages it reads texts.
+Passages = Callable[[Sequence[str]], Awaitable[int]]
 #: Why a teacher was not asked, or did not answer.
 Why = Literal["down", "late", "budget", "busy", "silent"]
 
@@ -47,6 +50,8 @@ class Heard:
 
     prediction: Any | None
     why: Why | None = None
+    cost: float | None = None
+    """What asking it about this text cost; of several together, its even share. None: nobody knows, or nothing."""
 
 
 @final
@@ -68,6 +73,10 @@ class Purse:
         """Take out so much."""
         self._spent += cost
 
+    def take_back(self, cost: float) -> None:
+        """Nothing was had for it."""
+        self._spent = max(self._spent - cost, 0.0)
+
 
 @final
 class Escalation:
@@ -81,11 +90,14 @@ class Escalation:
         price: float | None,
         purse: Purse | None = None,
         paid: Callable[[int, float], None] | None = None,
+        passages: Passages | None = None,
+        close: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`price`: of a million texts; None: nobody knows. `paid`: told texts that it is asked about, and their cost.
 
-        `purse`: that of the one before it; none: a full one.
+        `purse`: that of the one before it; none: a full one. `passages`: of which each costs as much as a text; none:
+        it reads all as they are. `close`: called when nobody will ask it any more.
 
         Raises:
             InputError: a budget that can't be held, because nobody knows the price.
@@ -96,41 +108,50 @@ class Escalation:
                 Problem("models.behind.per_day", found, expected, "Run its `cost` stage, or leave it out.")
             )
         self._told, self._ask, self._clock = told, ask, clock
-        self._price, self._paid = (price or 0.0) / 1e6, paid
+        self._price, self._paid = None if price is None else price / 1e6, paid
+        self._passages = passages
+        self.close: Callable[[], None] = close or (lambda: None)
         self.purse = purse or Purse(told.per_day, clock=clock)
         self._waiting = 0
         self._down_until = 0.0
 
     async def hear(self, texts: Sequence[str]) -> list[Heard]:
         """What it says of each text."""
-        if why := self._hindered(len(texts)):
+        read = await self._passages(texts) if self._passages else len(texts)
+        cost = read * (self._price or 0.0)
+        if why := self._hindered(cost):
             return [Heard(None, why)] * len(texts)
         self._waiting += 1
-        self._pay(len(texts))
+        self.purse.pay(cost)  # when it is asked: what it does before it fails is not free
         try:
             async with asyncio.timeout(self._told.seconds):
                 found = await self._ask(texts)
+        except (Refused, Late) as error:  # another student, which has too much to do just now
+            self.purse.take_back(cost)
+            return [Heard(None, "late" if isinstance(error, Late) else "busy")] * len(texts)
         except TimeoutError:
+            self._count(len(texts), cost)
             return self._failed(len(texts), "late")
         except Exception:  # of whatever kind: a teacher that fails is no reason to fail
+            self._count(len(texts), cost)
             return self._failed(len(texts), "down")
         finally:
             self._waiting -= 1
-        return [Heard(one, None if one is not None else "silent") for one in found]
+        self._count(len(texts), cost)
+        each = None if self._price is None else cost / len(texts)
+        return [Heard(one, None if one is not None else "silent", each) for one in found]
 
-    def _hindered(self, texts: int) -> Why | None:
+    def _hindered(self, cost: float) -> Why | None:
         now = self._clock()
         if now < self._down_until:
             return "down"
         if self._waiting >= self._told.at_once:
             return "busy"
-        return None if self.purse.holds(texts * self._price) else "budget"
+        return None if self.purse.holds(cost) else "budget"
 
-    def _pay(self, texts: int) -> None:
-        """It is paid for when it is asked: what it did before it failed was not free."""
-        self.purse.pay(texts * self._price)
+    def _count(self, texts: int, cost: float) -> None:
         if self._paid:
-            self._paid(texts, texts * self._price)
+            self._paid(texts, cost)
 
     def _failed(self, texts: int, why: Why) -> list[Heard]:
         self._down_until = self._clock() + _PAUSE_SECONDS

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+_HANDSHAKE_SECONDS = 10.0
 _MOST = 256  # at a turn of the loop
+_AGAIN_SECONDS, _HANGS_SECONDS = 10.0, 30.0
 _MOST_EACH = 4  # of several processes: or the first to look would get a crowd for itself
 
 
@@ -45,8 +49,13 @@ class Host(uvicorn.Server):
             loop.remove_reader(one)
             self._open(one, None)
             one.close()
+        for server in self.servers:
+            server.close()
+        if self._entering:  # over TLS they have more to say before they are in
+            _, late = await asyncio.wait(self._entering, timeout=_HANDSHAKE_SECONDS)
+            for task in late:
+                task.cancel()
         await super().shutdown(sockets)
-        await asyncio.gather(*self._entering, return_exceptions=True)
 
     def _open(self, door: socket.socket, most: int | None) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +72,10 @@ class Host(uvicorn.Server):
 
         # Whoever has gone meanwhile, or does not get as far as TLS, is no news.
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().connect_accepted_socket(protocol, line, ssl=self.config.ssl)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                protocol, line, ssl=self.config.ssl,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if self.config.ssl else None,
+            )  # fmt: skip
 
 
 @final
@@ -81,6 +93,29 @@ class Worker(Process):
 @final
 class Hosts(Multiprocess):
     """Several processes behind one port."""
+
+    _retry = 0.0
+
+    def keep_subprocess_alive(self) -> None:
+        """Put others in the place of those that are gone, or hang.
+
+        One that can't begin any more, because a student has changed into one that is refused, is no reason to end
+        those that serve the one before it: it is tried again later. Where nobody serves, it is.
+        """
+        for place, one in enumerate(self.processes):
+            if self.should_exit.is_set() or (one.process.is_alive() and one.ping(timeout=_HANGS_SECONDS)):
+                continue
+            one.kill()  # it may hang
+            one.join()
+            if one.exitcode == STARTUP_FAILURE:
+                if not any(other.process.is_alive() and other.is_ready(timeout=1) for other in self.processes):
+                    self.should_exit.set()
+                    return
+                if time.monotonic() < self._retry:
+                    continue
+                self._retry = time.monotonic() + _AGAIN_SECONDS
+            self.processes[place] = again = Worker(self.config, self.sockets)
+            again.start()
 
     def terminate_all(self) -> None:
         """End them. Behind a door that this process holds open nobody would be let in any more."""

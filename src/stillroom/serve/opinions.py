@@ -34,7 +34,6 @@ async def escalated(
     begun = time.perf_counter()
     heard = await lane.escalation.hear([texts[place] for place in asked])
     took_ms = round((time.perf_counter() - begun) * 1e3, 2)
-    price = lane.prices.teacher
     found = list(own)
     for place, one in zip(asked, heard, strict=True):
         its = own[place]
@@ -47,8 +46,7 @@ async def escalated(
         notes = dict(its.notes)
         others: dict[str, Prediction] = {}
         if beside:
-            each = None if price is None else price / 1e6
-            notes["teacher"], others["teacher"] = {"ms": took_ms, "price": each}, one.prediction
+            notes["teacher"], others["teacher"] = {"ms": took_ms, "price": one.cost}, one.prediction
         if unsure:
             notes |= {"escalated": True, "teacher_ms": took_ms}
             others["student"] = its.prediction

@@ -11,9 +11,9 @@ from stillroom.runtime import reading
 from stillroom.runtime.deferral import Decision
 from stillroom.runtime.reading import Part, Piece, Reading
 from stillroom.runtime.runners import Written
-from stillroom.serve.shelf import Lane
 
 if TYPE_CHECKING:
+    from stillroom.serve.shelf import Lane
     from stillroom.tasks import Prediction
 
 _SHORT = 4096  # characters that are parted at once

@@ -36,8 +36,7 @@ class Sentry:
 
     def __init__(self, rules: Mapping[str, Guard], meters: Meters) -> None:
         """Raises StillroomError where something that a detector needs is not there."""
-        self._chains = {at: (guard.open(one.input), guard.open(one.output)) for at, one in rules.items()
-                        if one.input or one.output}  # fmt: skip
+        self._chains = {at: (guard.open(one.input), guard.open(one.output)) for at, one in rules.items()}
         self._rules, self._meters = rules, meters
 
     def looks_at_answers(self, at: str) -> bool:

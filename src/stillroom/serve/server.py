@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uvicorn import Config, Server
 
 _BACKLOG = 2048
+_BEGIN_SECONDS = 120  # within which a worker that takes another's place has loaded and checked its students
 _DAMAGED = 3  # what uvicorn exits with where an application does not begin
 
 
@@ -44,7 +45,8 @@ def run(serving: Serving) -> None:
         f"{app.__name__}:{app.of_environment.__name__}", factory=True, host=serving.host, port=serving.port,
         workers=serving.workers, http=doors.Door, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, backlog=_BACKLOG,
-        timeout_keep_alive=30, timeout_graceful_shutdown=int(serving.finish_seconds) + 1,
+        timeout_worker_healthcheck=_BEGIN_SECONDS, timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(serving.finish_seconds) + 1,
         ssl_certfile=serving.certificate, ssl_keyfile=serving.private_key,
     )  # fmt: skip
     if serving.workers == 1:

@@ -9,16 +9,19 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from stillroom import runtime
 from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, StillroomError
-from stillroom.runtime import signatures
-from stillroom.runtime.deferral import Decision, Prices
+from stillroom.runtime import reading, signatures
+from stillroom.runtime.deferral import Prices
+from stillroom.serve import replies
 from stillroom.serve.batcher import Batcher
-from stillroom.serve.escalation import Escalation, Purse
+from stillroom.serve.escalation import Ask, Escalation, Passages, Purse
 from stillroom.serve.pens import Pens
 from stillroom.serve.settings import Model, Serving
 
@@ -74,6 +77,11 @@ class Lane:
             if not self._users:
                 self.free.set()
 
+    def left(self) -> None:
+        """Nobody asks it any more."""
+        if self.escalation is not None:
+            self.escalation.close()
+
     def describe(self) -> dict[str, Any]:
         """Who it is, for whoever wants to ask it."""
         return {
@@ -105,6 +113,7 @@ class Shelf:
         self._lanes: dict[str, list[Lane]] = {}
         self._watcher: asyncio.Task[None] | None = None
         self._retired: dict[Lane, asyncio.Task[None]] = {}
+        self._renewing = asyncio.Lock()
         self.troubles: dict[str, str] = {}
         """Why the newest version of a student is not the one that is served, by its name."""
 
@@ -154,7 +163,10 @@ class Shelf:
         for task in self._retired.values():
             task.cancel()
         within = self._serving.finish_seconds
-        await asyncio.gather(*(one.batcher.close(within_s=within) for one in (*self.lanes, *self._retired)))
+        every = (*self.lanes, *self._retired)
+        await asyncio.gather(*(one.batcher.close(within_s=within) for one in every))
+        for one in every:
+            one.left()
 
     async def _load(self, told: Model) -> Lane:
         return await asyncio.to_thread(_opened, told, self._serving, self._meters, trusted=self._trusted)
@@ -178,7 +190,11 @@ class Shelf:
         made = functools.partial(Escalation, told, purse=purse, paid=paid)
         if told.who == "own":
             elder = await asyncio.to_thread(_elder, lane.told.path)
-            return made(functools.partial(asyncio.to_thread, elder.ask), price=lane.prices.teacher)
+            # Threads of its own: one that waits for a teacher elsewhere keeps nobody else from one.
+            threads = ThreadPoolExecutor(told.at_once, thread_name_prefix="stillroom-teacher")
+            ask, passages = _own_teacher(lane, elder, threads)
+            close = functools.partial(threads.shutdown, wait=False, cancel_futures=True)
+            return made(ask, price=lane.prices.teacher, passages=passages, close=close)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -188,11 +204,12 @@ class Shelf:
             expected = "another student of the same task and labels"
             raise InputError(Problem(f"models.{lane.name}.behind.who", "one of another task", expected, "Correct it."))
 
-        async def ask(texts: Sequence[str]) -> Sequence[Any]:
-            said = (await self.find(told.who).batcher.ask(texts))[0]
-            return [one.prediction if isinstance(one, Decision) else one for one in said]
+        async def of_other(texts: Sequence[str]) -> Sequence[Any]:
+            said, _ = await replies.ask(self.find(told.who), texts)
+            return [one.prediction for one in said]
 
-        return made(ask, price=other.prices.student)
+        lane.prices = replace(lane.prices, teacher=other.prices.student)  # of whom it is that is asked
+        return made(of_other, price=other.prices.student)
 
     async def _watch(self) -> None:
         while True:
@@ -201,6 +218,10 @@ class Shelf:
 
     async def renew(self) -> None:
         """Put new versions in the place of those whose files have changed; where that fails, the old ones stay."""
+        async with self._renewing:  # whoever tells it to look while it looks: a student is not put in place twice
+            await self._renew()
+
+    async def _renew(self) -> None:
         for name, some in self._lanes.items():
             for place, lane in enumerate(some):
                 try:
@@ -228,10 +249,12 @@ class Shelf:
             fresh.escalation = await self._behind(fresh, before=lane.escalation)
         except BaseException:
             await fresh.batcher.close(within_s=0)
+            fresh.left()
             raise
         self.troubles.pop(lane.name, None)
         if fresh.version == lane.version:
             await fresh.batcher.close(within_s=0)
+            fresh.left()
             return
         some[place] = fresh
         log.info("renewed", extra={"told": {"model": lane.name, "from": lane.version, "to": fresh.version}})
@@ -241,6 +264,7 @@ class Shelf:
         """Let an old version go, once the last of those who had found it before has left."""
         await lane.free.wait()
         await lane.batcher.close(within_s=self._serving.finish_seconds)
+        lane.left()
         self._retired.pop(lane, None)
 
 
@@ -253,6 +277,8 @@ def _opened(
 ) -> Lane:
     stamp = _stamp(told.path)
     predictor = runtime.load(told.path, verify=True, runner=told.runner, threads=1, trusted=trusted)
+    predictor.reach([""])  # what is opened late is opened now, while the files are those that were checked
+    predictor.tokens([""])
     lanes = serving.cores if predictor.parallel else 1
     queued = functools.partial(meters.waiting, told.name) if meters else None
     batcher = Batcher(
@@ -266,6 +292,24 @@ def _opened(
     batcher.warm(predictor.golden_texts(), sizes=_WARMING)
     prices = _prices(told.path, predictor)
     return Lane(told, predictor, batcher, prices=prices, stamp=stamp, pens=Pens(queued=queued))
+
+
+def _own_teacher(lane: Lane, elder: Any, threads: ThreadPoolExecutor) -> tuple[Ask, Passages]:
+    """Asks the teacher of a run, about long texts passage by passage as its student reads them: it reads no further."""
+
+    async def ask(texts: Sequence[str]) -> Sequence[Any]:
+        parted = await replies.pieces(lane, texts)
+        loop = asyncio.get_running_loop()
+        said = await loop.run_in_executor(threads, elder.ask, [one.text for one in parted])
+        silent = {piece.owner for piece, one in zip(parted, said, strict=True) if one is None}
+        heard = [(piece, one) for piece, one in zip(parted, said, strict=True) if piece.owner not in silent]
+        whole = reading.readings(lane.predictor, texts, [piece for piece, _ in heard], [one for _, one in heard])
+        return [None if place in silent else next(whole).prediction for place in range(len(texts))]
+
+    async def passages(texts: Sequence[str]) -> int:
+        return len(await replies.pieces(lane, texts))
+
+    return ask, passages
 
 
 def _elder(folder: Path) -> Any:

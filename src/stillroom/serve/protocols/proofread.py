@@ -61,7 +61,7 @@ async def _proofread(service: Service, request: Request) -> Response:
     found = one.as_dict()
     if not answer.lane.task.corrects:
         raise _no_proofreader()
-    place = _places(asked.text, asked.offsets)
+    place = _places(one.notes.get("asked", asked.text), asked.offsets)
     told: dict[str, Any] = {
         "correctedInput": found["corrected"],
         "corrections": [
