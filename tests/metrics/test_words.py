@@ -225,3 +225,23 @@ def test_a_second_opinion_counts_as_it_does_where_corrections_are_made() -> None
     shares = 0.6 * softmax(logits)
     shares[np.arange(len(shares)), proofs.on_words(marks, places, counts)] += 0.4
     assert both == pytest.approx(shares.max(axis=1))
+    assert task.answered(gold, said, said, rows=about(texts)).confidence == pytest.approx(
+        [some.mean() for some in np.split(shares.max(axis=1), np.cumsum(counts)[:-1])]
+    )
+
+
+@pytest.mark.parametrize(("sure", "made"), [(0.6, False), (0.8, True)])
+def test_what_is_named_without_the_texts_is_what_is_made_where_the_rules_say_nothing(sure: float, made: bool) -> None:
+    task: Any = plugins.build("tasks", {"kind": "proofreading", "seconded": 0.3})
+    text = "The old man sat."
+    assert not rules.marks(text, needed_by="task.seconded")
+    places = np.array([(one.start, one.end) for one in chunks(text)], dtype=np.int32)
+    logits = np.zeros((len(places), len(task.outputs)), dtype=np.float32)
+    logits[:, 0] = 30.0
+    logits[1, :] = -30.0
+    logits[1, [0, task.outputs.index("delete")]] = np.log([1 - sure, sure])
+    said = Tagged(logits, places, np.array([len(places)], dtype=np.int64))
+    assert (task.decode(said, [text])[0].corrected != text) == made
+    assert (task.named(said)[0][0].marks != ()) == made
+    silent = Tagged(np.where(np.arange(len(task.outputs)) == 0, 30.0, 0.0) + 0 * logits, said.words, said.counts)
+    assert task.same(said, silent).tolist() == [not made]
