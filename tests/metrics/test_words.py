@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -245,3 +246,30 @@ def test_what_is_named_without_the_texts_is_what_is_made_where_the_rules_say_not
     assert (task.named(said)[0][0].marks != ()) == made
     silent = Tagged(np.where(np.arange(len(task.outputs)) == 0, 30.0, 0.0) + 0 * logits, said.words, said.counts)
     assert task.same(said, silent).tolist() == [not made]
+
+
+@pytest.mark.parametrize("rows", [[], [7, 3, 3, 250, 0], list(range(1, 300, 3))])
+def test_words_of_some_rows_are_those_of_who_was_asked_about_them_alone(rows: list[int]) -> None:
+    gold, student, teacher = scene(sure=1.7)
+    gold[::5] = None
+    some = np.array(rows, dtype=np.int64)
+    every = TASK.answered(gold, student, teacher)
+    taken = every.take(np.arange(len(gold))[::-1]).take(len(gold) - 1 - some)
+    alone = TASK.answered(gold[some], student.take(some), teacher.take(some))
+    for name in ("owners", "rows", "highest", "given", "distance", "right"):
+        assert getattr(taken.part("labels")[0], name).tolist() == getattr(alone.part("labels")[0], name).tolist(), name
+    for kind, each in alone.row_divergences().items():
+        assert taken.row_divergences()[kind] == pytest.approx(each, abs=1e-12, nan_ok=True)
+
+
+def test_slices_copy_no_probabilities() -> None:
+    gold, student, _ = scene(rows=300, task=PROOFREADING)
+    answered = PROOFREADING.answered(gold, student, student)
+    metric = plugins.build("metrics", "edit_f05")
+    tracemalloc.start()
+    try:
+        taken = [answered.take(np.arange(start, 300)) for start in range(3)]
+        assert all(metric.score(one) is not None for one in taken)
+        assert tracemalloc.get_traced_memory()[1] < student.values.nbytes / 4
+    finally:
+        tracemalloc.stop()

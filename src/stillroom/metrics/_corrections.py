@@ -16,7 +16,7 @@ from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
 from stillroom.core.redaction import veiled
 from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece
-from stillroom.metrics._words import Posteriors
+from stillroom.metrics._words import Posteriors, Taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ class Corrected(Answered):
     """How sure the system is of each row."""
     pipeline: str = ""
     """The spaCy pipeline that ERRANT works with."""
-    posteriors: Posteriors | None = None
+    posteriors: Posteriors | Taken | None = None
     """How probable each tag of each word is; None: the system does not say."""
     labels: tuple[str, ...] = field(default=(), init=False)
 
@@ -126,7 +126,7 @@ class Corrected(Answered):
 
     def row_divergences(self) -> Mapping[str, Floats] | None:
         """The mean over the words of each row."""
-        return None if self.posteriors is None else self.posteriors.divergences()
+        return None if self.posteriors is None else self.posteriors.divergences
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""
