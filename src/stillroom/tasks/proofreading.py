@@ -226,6 +226,10 @@ class Proofreading(Task):
         return objects.array([None if none else (Reference("", one),)
                              for one, none in zip(marks, without.tolist(), strict=True)])  # fmt: skip
 
+    def explained(self, said: Tagged) -> Tagged:
+        """The tags that corrections make of words, which need not be the likeliest ones."""
+        return replace(said, values=np.maximum(self.place(self.named(said), self.form.words(said)), 0))
+
     def sureness(self, said: Tagged) -> NDArray[np.float64]:
         """The mean over the words of a text of the highest probability."""
         highest = probabilities.softmax(said.values).max(axis=1)
