@@ -11,10 +11,12 @@ import pytest
 
 from stillroom import flips
 from stillroom.core import objects, plugins
+from stillroom.core.proofs import Mark
 from stillroom.core.redaction import redacted
 from stillroom.core.tagging import Span
 from stillroom.documents import Evidence, _flipped
 from stillroom.metrics import Answers
+from stillroom.metrics._corrections import Corrected
 from stillroom.metrics._spans import Spans
 from stillroom.table import STUDENT, TEACHER, Table
 from stillroom.tasks import Task
@@ -113,6 +115,22 @@ def test_corrections_are_laid_side_by_side_as_what_becomes_of_which_words() -> N
     assert (only[TEACHER], only[STUDENT]) == ("recieved → received", "no correction")
     (only,) = lost(task, texts, gold, teacher, student, show=False)["flipped"]
     assert only[TEACHER] == "xxxxxxxx → xxxxxxxx"
+
+
+@pytest.mark.parametrize(
+    ("text", "marks", "told"),
+    [
+        ("mail john.smtih@gmial.com", {10: "spell", 16: "spell"}, "xxxxx → xxxxx; xxxxx → xxxxx"),
+        ("www.exmaple.org/privte", {4: "spell", 16: "spell"}, "xxxxxxx → xxxxxxx; xxxxxx → xxxxxxx"),
+        ("we recieved some milk from paris", {3: "spell", 27: "capital"}, "recieved → received; paris → xxxxx"),
+        ("so they recieved it", {0: "after:,", 8: "spell"}, "∅ → ,; recieved → received"),
+    ],
+)
+def test_what_stands_in_an_address_afterwards_is_put_out_too(text: str, marks: dict[int, str], told: str) -> None:
+    """Chunks end inside addresses: no part of one looks personal, before or after."""
+    said = objects.array([[(Mark(at, tag), 0.9) for at, tag in marks.items()]])
+    one = Corrected(objects.array([()]), said, said, texts=objects.array([text]))
+    assert one.shown(0, masked=redacted) == told
 
 
 def test_texts_that_are_written_are_laid_side_by_side_where_a_metric_falls_most() -> None:

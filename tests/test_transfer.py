@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from stillroom import corpus, transfer, transfer_set
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Store
-from stillroom.core.errors import MismatchError
+from stillroom.core.errors import MismatchError, OutsideError
 from stillroom.core.progress import Event
 from stillroom.corpora.table import Table
 from stillroom.tasks.classification import Classification
 from stillroom.teachers import Identity, Precision
+from stillroom.teachers._forecast import Forecast
 from stillroom.teachers.huggingface import Checkpoint
 from tests.conftest import LABELS, sentences, write_csv
 
 TASK = Classification(labels=LABELS)
 PHRASES = NgramSampling(per_row=3)
+ONE = Decimal(1)
 
 
 class Counting:
@@ -374,3 +377,29 @@ def test_a_run_killed_while_it_records_insides_ends_the_same(
     assert first.asked
     assert not set(first.asked) & set(second.asked)
     assert again.artifact.digest == calm.artifact.digest
+
+
+class Billing(Choosy):
+    """One that fails at the first request, and counts the texts that it makes a forecast of."""
+
+    def __init__(self, inner: Checkpoint, *, error: BaseException) -> None:
+        super().__init__(inner)
+        self.error, self.looked_at = error, 0
+
+    def ask(self, *_: Any, **how: Any) -> tuple[Mapping[str, NDArray[Any]], int]:
+        raise self.error
+
+    def forecasts(self, texts: Iterable[str], *, further: int) -> Sequence[Forecast]:
+        self.looked_at += len(list(texts))
+        return (Forecast("tiny", 1, due=self.looked_at, each=ONE, spent=ONE, reserve=ONE, cap=ONE),)
+
+
+@pytest.mark.parametrize("error", [OutsideError(), KeyboardInterrupt(), MemoryError()], ids=repr)
+def test_what_all_would_cost_is_told_where_the_first_are_refused_not_where_somebody_interrupts(
+    error: BaseException, rows: corpus.Corpus, checkpoint: Checkpoint, teacher: Artifact, tmp_path: Path
+) -> None:
+    billing, events = Billing(checkpoint, error=error), list[Event]()
+    with pytest.raises(type(error)):
+        collect(billing, rows, teacher, Store(tmp_path), report=events.append)
+    told = any("Warning" in event.note for event in events)
+    assert (billing.looked_at > 0) == told == isinstance(error, OutsideError)

@@ -23,6 +23,7 @@ from stillroom import augment, shards, transfer_set
 from stillroom.augmentations import Augmentation
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
+from stillroom.core.errors import StillroomError
 from stillroom.core.progress import Event, Meter, Report, silent
 from stillroom.corpus import Rows
 from stillroom.objectives import GOLD, PEER, Objective
@@ -175,21 +176,30 @@ def _project(
     Who bills for each request knows the first texts when asked again. Where not even these are paid for, what they came
     to is told all the same.
     """
-    texts, forecasts = _first_texts(parts), list[Forecast]()
+    texts = _first_texts(parts)
     try:
         said, _ = loaded.ask(texts, precision=precision, tokens_per_batch=settings.tokens_per_batch)
-    finally:
-        if isinstance(loaded, Bills) and meter.total:
-            rows = itertools.chain.from_iterable(map(_once, itertools.chain(*(part.batches() for part in parts))))
-            made = meter.total - sum(part.count for part in parts)
-            forecasts += loaded.forecasts((text for _, text in rows), further=made)
-        for warning in filter(None, (one.warning for one in forecasts)):
-            meter.note(f"Warning: {warning}.")
+    except StillroomError:  # whoever interrupts it does not wait until every text is looked at
+        _forecast(loaded, parts, meter=meter)
+        raise
+    forecasts = _forecast(loaded, parts, meter=meter)
     if texts and meter.total:
         each = float(said[signals.PRICE].mean())
         total = each * meter.total
         told = f"{total:,.2f}" if total >= 1 else f"{total:.2g}"
         meter.note(f"a text costs {each:.2g}, by the first {len(texts)}: all {meter.total:,} about {told}")
+    return forecasts
+
+
+def _forecast(loaded: LoadedTeacher, parts: Sequence[Rows[Any]], *, meter: Meter) -> Sequence[Forecast]:
+    """What all texts will come to, an account each, told where a cap is too low for it."""
+    if not (isinstance(loaded, Bills) and meter.total):
+        return ()
+    rows = itertools.chain.from_iterable(map(_once, itertools.chain(*(part.batches() for part in parts))))
+    made = meter.total - sum(part.count for part in parts)
+    forecasts = loaded.forecasts((text for _, text in rows), further=made)
+    for warning in filter(None, (one.warning for one in forecasts)):
+        meter.note(f"Warning: {warning}.")
     return forecasts
 
 

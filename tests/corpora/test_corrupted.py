@@ -14,7 +14,7 @@ from stillroom import corpus
 from stillroom.core import edit_tags, edits, proofs, spelling
 from stillroom.core.artifact import Store
 from stillroom.core.english import Topic
-from stillroom.core.errors import InputError
+from stillroom.core.errors import CorpusError, InputError
 from stillroom.corpora import Row, _mistakes
 from stillroom.corpora.corrupted import Corrupted
 from stillroom.corpora.table import Table
@@ -213,6 +213,37 @@ def test_a_row_that_can_not_be_read_is_told_once(tmp_path: Path) -> None:
         file.write('\n{"txt": "no text"}\n')
     problems = [row for stream in source.streams(TASK) for row in stream.rows if not isinstance(row, Row)]
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize("learn", [True, False])
+@pytest.mark.parametrize("split", ["labelled", "dev"])
+def test_corrections_that_can_not_be_read_are_told_once(split: str, learn: bool, tmp_path: Path) -> None:
+    """In a file of its own or in the one that is parted, whether they are learned from or only measured by."""
+    good = [(f"I has {number} apples .", [f"I have {number} apples ."]) for number in range(20)]
+    corrected(tmp_path, good)
+    paths = {"labelled": str(tmp_path / "corrected.jsonl"), "dev": str(tmp_path / "dev.jsonl")}
+    bad = [{"txt": "I has it .", "label": "I have it ."}, {"text": "I has none .", "label": None},
+           {"text": "I has no text .", "label": []}]  # fmt: skip
+    (tmp_path / "dev.jsonl").write_text(json.dumps({"text": "I has it .", "label": "I have it ."}), encoding="utf-8")
+    with Path(paths[split]).open("a", encoding="utf-8") as file:
+        file.write("".join(f"\n{json.dumps(one)}" for one in bad))
+    source = clean(tmp_path, corrections=Table(label="label", test_share=1e-9, **paths), learn_corrections=learn)
+    with pytest.raises(CorpusError) as caught:
+        learned(source, tmp_path)
+    told = sorted((one.where, one.found) for one in caught.value.problems)
+    assert len(told) == len(set(told)) == 3
+    assert all(Path(paths[split]).name in where for where, _ in told)
+    assert "no label" in [found for _, found in told]
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_an_empty_file_of_corrections_is_told(learn: bool, tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").write_text("", encoding="utf-8")
+    path = corrected(tmp_path, [("I has an apple .", ["I have an apple ."])]).labelled
+    for share, refusal in ((1e-9, CorpusError), (0.49, InputError)):
+        table = Table(labelled=path, dev=str(tmp_path / "dev.jsonl"), test_share=share)
+        with pytest.raises(refusal, match=r"dev\.jsonl"):
+            learned(clean(tmp_path, corrections=table, learn_corrections=learn), tmp_path)
 
 
 def test_a_rate_below_nothing_is_refused() -> None:

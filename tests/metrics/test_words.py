@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,50 @@ def test_a_second_opinion_counts_as_it_does_where_corrections_are_made() -> None
     shares = 0.6 * softmax(logits)
     shares[np.arange(len(shares)), proofs.on_words(marks, places, counts)] += 0.4
     assert both == pytest.approx(shares.max(axis=1))
+    assert task.answered(gold, said, said, rows=about(texts)).confidence == pytest.approx(
+        [some.mean() for some in np.split(shares.max(axis=1), np.cumsum(counts)[:-1])]
+    )
+
+
+@pytest.mark.parametrize(("sure", "made"), [(0.6, False), (0.8, True)])
+def test_what_is_named_without_the_texts_is_what_is_made_where_the_rules_say_nothing(sure: float, made: bool) -> None:
+    task: Any = plugins.build("tasks", {"kind": "proofreading", "seconded": 0.3})
+    text = "The old man sat."
+    assert not rules.marks(text, needed_by="task.seconded")
+    places = np.array([(one.start, one.end) for one in chunks(text)], dtype=np.int32)
+    logits = np.zeros((len(places), len(task.outputs)), dtype=np.float32)
+    logits[:, 0] = 30.0
+    logits[1, :] = -30.0
+    logits[1, [0, task.outputs.index("delete")]] = np.log([1 - sure, sure])
+    said = Tagged(logits, places, np.array([len(places)], dtype=np.int64))
+    assert (task.decode(said, [text])[0].corrected != text) == made
+    assert (task.named(said)[0][0].marks != ()) == made
+    silent = Tagged(np.where(np.arange(len(task.outputs)) == 0, 30.0, 0.0) + 0 * logits, said.words, said.counts)
+    assert task.same(said, silent).tolist() == [not made]
+
+
+@pytest.mark.parametrize("rows", [[], [7, 3, 3, 250, 0], list(range(1, 300, 3))])
+def test_words_of_some_rows_are_those_of_who_was_asked_about_them_alone(rows: list[int]) -> None:
+    gold, student, teacher = scene(sure=1.7)
+    gold[::5] = None
+    some = np.array(rows, dtype=np.int64)
+    every = TASK.answered(gold, student, teacher)
+    taken = every.take(np.arange(len(gold))[::-1]).take(len(gold) - 1 - some)
+    alone = TASK.answered(gold[some], student.take(some), teacher.take(some))
+    for name in ("owners", "rows", "highest", "given", "distance", "right"):
+        assert getattr(taken.part("labels")[0], name).tolist() == getattr(alone.part("labels")[0], name).tolist(), name
+    for kind, each in alone.row_divergences().items():
+        assert taken.row_divergences()[kind] == pytest.approx(each, abs=1e-12, nan_ok=True)
+
+
+def test_slices_copy_no_probabilities() -> None:
+    gold, student, _ = scene(rows=300, task=PROOFREADING)
+    answered = PROOFREADING.answered(gold, student, student)
+    metric = plugins.build("metrics", "edit_f05")
+    tracemalloc.start()
+    try:
+        taken = [answered.take(np.arange(start, 300)) for start in range(3)]
+        assert all(metric.score(one) is not None for one in taken)
+        assert tracemalloc.get_traced_memory()[1] < student.values.nbytes / 4
+    finally:
+        tracemalloc.stop()

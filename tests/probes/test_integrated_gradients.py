@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stillroom.core import objects, plugins, recipe
+from stillroom.core import edit_tags, objects, plugins, recipe
 from stillroom.core.words import Traced, Words
 from stillroom.probes import SECOND, Heard, _reasons, integrated_gradients
 from stillroom.probes.attribution import Attribution
@@ -21,6 +21,7 @@ from stillroom.students import Inside
 from stillroom.table import STUDENT, TEACHER
 from stillroom.tasks import Task
 from stillroom.tasks.embeddings import Embeddings
+from stillroom.tasks.proofreading import Proofreading
 from stillroom.tasks.text_to_text import TextToText
 from stillroom.tasks.token_labelling import TokenLabelling
 from tests.conftest import needs_captum
@@ -246,6 +247,37 @@ def test_taggers_are_compared_where_both_find_the_same_and_rows_without_a_span_a
     assert told["spearman"]["high"] < 0
     shown = IntegratedGradients.exhibits(told)[2].rows[-1]
     assert shown[1] == without
+
+
+def test_what_is_explained_of_words_is_what_is_named_of_them() -> None:
+    """Corrections that are not the likeliest tags and are made, the likeliest that are not; spans that make sense."""
+    text = "superb Paris dull script !"
+    words, delete = read(text).words, edit_tags.TAGS.index("delete")
+    shares = np.full((5, len(edit_tags.TAGS)), 1e-9)
+    shares[:, delete] = (0.3, 0.55, 0.7, 1e-9, 1e-9)
+    shares[:, 0] = 1 - shares[:, delete]
+    for least, expected in ((0.25, [1, 2, 3]), (0.5, [2, 3]), (0.6, [3])):
+        task = Proofreading(least_sure=least)
+        said = task.form.spread(np.log(shares), words)
+        aim = task.form.aim(task.explained(said), read(text))
+        assert (aim.at[0].tolist(), set(aim.at[1].tolist())) == (expected, {delete})
+        assert [one.at for one in task.named(said)[0][0].marks] == words.places[np.array(expected) - 1, 0].tolist()
+    logits = np.array([[3.0, 0, 0], [2.0, 0, 2.1], [2.0, 1.9, 0], [1.0, 0, 5.0], [3.0, 0, 0]])
+    said = TAGS.form.spread(logits, words)
+    assert TAGS.explained(said).values.tolist() == [0, 0, 1, 2, 0], "no span begins with what goes on"
+    assert TAGS.explained(TAGS.explained(said)).values.tolist() == [0, 0, 1, 2, 0]
+
+
+@needs_captum
+def test_a_likely_tag_that_makes_no_span_is_not_explained() -> None:
+    """Planted: `Paris` goes on with a place that nothing began, and is none."""
+    here, say = tagged({word: 12.0 if word == "Paris" else -20.0 for word in (*WORDS, "!")}, {})
+    turned = [0, 2, 1]
+    other = Inside(lambda ids, mask: here.answer(ids, mask)[..., turned], here.inlet, read, here.blank)
+    goes_on = (other, lambda rows: replace(said := say(rows), values=said.values[:, turned]))
+    rows = [one for one in texts(120) if "Paris" in one]
+    assert compared((here, say), (here, say), task=TAGS, rows=rows)["silent"] == 0
+    assert compared(goes_on, goes_on, task=TAGS, rows=rows)["silent"] == len(rows)
 
 
 def embedder(weights: Mapping[str, float], *, unit: bool, zeros: bool = False) -> tuple[Inside, Says]:

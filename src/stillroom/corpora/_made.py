@@ -90,7 +90,10 @@ def to_test_on(real: Source, task: Task) -> Iterator[Stream]:
 
 
 def given_to(role: Literal["train", "dev", "test"], source: Source, task: Task) -> Iterator[Stream]:
-    """The rows that a source's own settings give to a split."""
+    """The rows that a source's own settings give to a split.
+
+    What can't be read as a row and has no split is given to train and to the test: who takes dev takes train too.
+    """
     streams = list(source.streams(task))
     given = {stream.split for stream in streams}
     for stream in streams:
@@ -100,20 +103,20 @@ def given_to(role: Literal["train", "dev", "test"], source: Source, task: Task) 
             yield Stream(role, stream.domain, _own(source, stream, role, given=given))
 
 
-def not_to_test_on(source: Source, task: Task) -> Iterator[Row]:
+def not_to_test_on(source: Source, task: Task) -> Iterator[Row | Problem]:
     """The other rows of a source."""
     streams = list(source.streams(task))
     given = {stream.split for stream in streams}
     for stream in streams:
         shared = stream.split == "labelled"
         for row in stream.rows if stream.split not in ("test", "outside") else ():
-            if isinstance(row, Row) and not (shared and _role(source, row, given=given) == "test"):
+            if isinstance(row, Problem) or not (shared and _role(source, row, given=given) == "test"):
                 yield row
 
 
 def _own(source: Source, stream: Stream, role: Split, *, given: set[Split]) -> Iterator[Row | Problem]:
     for row in stream.rows:
-        if not isinstance(row, Row) or _role(source, row, given=given) == role:
+        if role != "dev" if isinstance(row, Problem) else _role(source, row, given=given) == role:
             yield row
 
 

@@ -18,6 +18,7 @@ from stillroom.tasks import Task, _references
 
 #: What is held out comes first.
 _ROLES: tuple[Split, ...] = ("test", "dev", "train", "outside", "unlabelled")
+_SHOWN = 5  # rows that can't be read, where there is no other
 
 
 @final
@@ -106,9 +107,10 @@ class Corrupted(Source):
                 if stream.split == role or (stream.split == "labelled" and role in ("test", "dev", "train")):
                     rows = self._rows(stream, role, given=given, held=held, mistakes=mistakes)
                     yield Stream(role, stream.domain, rows, gold=role != "unlabelled")
-            if self.learn_corrections and self.corrections is not None and role in ("dev", "train"):
+            if self.corrections is not None and role in ("dev", "train"):
                 for stream in _made.given_to(role, self.corrections, task):
-                    yield Stream(role, stream.domain, _corrected(stream, role, held=held))
+                    rows = _corrected(stream, role, held=held, learned=self.learn_corrections)
+                    yield Stream(role, stream.domain, rows)
         if self.real is not None:
             yield from _made.to_test_on(self.real, task)
 
@@ -121,11 +123,13 @@ class Corrupted(Source):
         if self.corrections is None:
             return _habits.Habits(_mistakes.RATES, _mistakes.SHARES)
         tested = {_told(row.text) for row in self._tested(task)}
-        every = ((row.text, _references.read(row.label)) for row in _made.not_to_test_on(self.corrections, task))
+        rows = list(_made.not_to_test_on(self.corrections, task))
+        every = ((row.text, _references.read(row.label)) for row in rows if isinstance(row, Row))
         pairs = [(text, some) for text, some in every if some and _told(text) not in tested]
         if not pairs:
             expected, todo = "texts that people corrected", "Name others, or leave it out."
-            raise InputError(Problem("corpus.corrections", "none that tests nothing", expected, todo))
+            unread = [row for row in rows if isinstance(row, Problem)]
+            raise InputError(Problem("corpus.corrections", "none that tests nothing", expected, todo), *unread[:_SHOWN])
         return _habits.measured(pairs)
 
     def _maker(self, task: Task) -> _mistakes.Mistakes:
@@ -174,15 +178,15 @@ class Corrupted(Source):
         return replace(row, text=mistakes.into(row.text, rng=rng), label=row.text)
 
 
-def _corrected(stream: Stream, role: Split, *, held: set[str]) -> Iterator[Row | Problem]:
-    """What people corrected, but for texts that are held out on one of both sides."""
+def _corrected(stream: Stream, role: Split, *, held: set[str], learned: bool) -> Iterator[Row | Problem]:
+    """What people corrected, but for texts that are held out on one of both sides; if not `learned`, none of it.
+
+    What can't be read as that comes as it is, learned from or not, so that the stage tells of it.
+    """
     for row in stream.rows:
-        if not isinstance(row, Row):
-            if role == "train":
-                yield row
-            continue
-        both = _both(row)
-        if _references.read(row.label) and not both & held:
+        if not isinstance(row, Row) or _references.read(row.label) is None:
+            yield row
+        elif learned and not (both := _both(row)) & held:
             held |= both if role == "dev" else set()
             yield row
 

@@ -14,8 +14,9 @@ from stillroom.core import edit_tags, edits, objects, proofs, spelling
 from stillroom.core.edits import Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
+from stillroom.core.redaction import veiled
 from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece
-from stillroom.metrics._words import Posteriors
+from stillroom.metrics._words import Posteriors, Taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +42,7 @@ class Corrected(Answered):
     """How sure the system is of each row."""
     pipeline: str = ""
     """The spaCy pipeline that ERRANT works with."""
-    posteriors: Posteriors | None = None
+    posteriors: Posteriors | Taken | None = None
     """How probable each tag of each word is; None: the system does not say."""
     labels: tuple[str, ...] = field(default=(), init=False)
 
@@ -97,8 +98,16 @@ class Corrected(Answered):
         """What each mark makes of which words, where the texts are there."""
         if self.texts is None:
             return None
-        found, text = _edits(self.sources[row], self.said[row]), masked(self.sources[row])
-        told = [f"{text[one.start : one.end] or '∅'} → {masked(one.replacement) or '∅'}" for one in found]
+        source, found = self.sources[row], _edits(self.sources[row], self.said[row])
+        # Both texts are masked as a whole: part of an address does not look like one.
+        text, corrected, moved, told = masked(source), masked(edits.applied(source, found)), 0, []
+        for one in found:
+            before, first = text[one.start : one.end], one.start + moved
+            after = corrected[first : first + len(one.replacement)]
+            if before != source[one.start : one.end]:
+                after = veiled(after)
+            told.append(f"{before or '∅'} → {after or '∅'}")
+            moved += len(one.replacement) - (one.end - one.start)
         return "; ".join(told) or "no correction"
 
     def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
@@ -117,7 +126,7 @@ class Corrected(Answered):
 
     def row_divergences(self) -> Mapping[str, Floats] | None:
         """The mean over the words of each row."""
-        return None if self.posteriors is None else self.posteriors.divergences()
+        return None if self.posteriors is None else self.posteriors.divergences
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""

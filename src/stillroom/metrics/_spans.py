@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stillroom.core import objects
 from stillroom.core.tagging import Span
 from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece, ratio
-from stillroom.metrics._words import Posteriors
+from stillroom.metrics._words import Posteriors, Taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ class Spans(Answered):
     texts: Sequence[str] = ()
     seen: Collection[str] = frozenset()
     """What spans of training rows look like, in lower case: for slices."""
-    posteriors: Posteriors | None = None
+    posteriors: Posteriors | Taken | None = None
     """How probable each tag of each word is; None: the system does not say."""
 
     calibrated_by: ClassVar[str] = "words"
@@ -102,7 +102,7 @@ class Spans(Answered):
 
     def row_divergences(self) -> Mapping[str, Floats] | None:
         """The mean over the words of each row."""
-        return None if self.posteriors is None else self.posteriors.divergences()
+        return None if self.posteriors is None else self.posteriors.divergences
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with spans and rows without."""

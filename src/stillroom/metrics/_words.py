@@ -48,6 +48,14 @@ class Words:
         """The rows that have a word."""
         return np.unique(self.owners)
 
+    def take(self, rows: NDArray[np.int64]) -> Words:
+        """Those of these rows, which are numbered anew."""
+        first = np.searchsorted(self.owners, rows)
+        counts = np.searchsorted(self.owners, rows, side="right") - first
+        owners = np.repeat(np.arange(len(rows)), counts)
+        some = np.arange(len(owners)) + np.repeat(first + counts - np.cumsum(counts), counts)
+        return Words(owners, self.highest[some], self.given[some], self.distance[some], self.right[some])
+
     def by_row(self, statistics: Floats) -> Floats:
         """The sums over the words of each of `rows`, `[words, k]` to `[rows, k]`."""
         first = np.searchsorted(self.owners, self.rows)
@@ -57,16 +65,19 @@ class Words:
 @final
 @dataclass(frozen=True)
 class Posteriors:
-    """What a system and its teacher said of the words of rows, beside the rows' gold, as the task places it on them."""
+    """What a system and its teacher said of the words of rows, beside the rows' gold, as the task places it on them.
+
+    A row of probabilities a word is much: it is read once, however many rows are taken, and nothing of it is copied.
+    """
 
     said: Tagged
     teacher: Tagged
     gold: NDArray[Any]
     task: Task
 
-    def take(self, rows: NDArray[np.int64]) -> Posteriors:
+    def take(self, rows: NDArray[np.int64]) -> Taken:
         """The same of these rows."""
-        return Posteriors(self.said.take(rows), self.teacher.take(rows), self.gold[rows], self.task)
+        return Taken(self, rows)
 
     @cached_property
     def words(self) -> Words:
@@ -83,6 +94,7 @@ class Posteriors:
             distance[part] = np.square(table).sum(axis=1) - 2 * given[part] + 1
         return Words(self.said.owners[known], highest, given, np.maximum(distance, 0.0), right)
 
+    @cached_property
     def divergences(self) -> Mapping[str, Floats] | None:
         """How far both are apart, by kind, `[rows]`: the mean over the words that both tell of; NaN where none is.
 
@@ -101,6 +113,30 @@ class Posteriors:
         count = np.bincount(owners, minlength=len(self.said)).astype(np.float64)
         return {kind: np.divide(one, count, out=np.full_like(one, np.nan), where=count > 0)
                 for kind, one in sums.items()}  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class Taken:
+    """Some rows of posteriors."""
+
+    whole: Posteriors
+    rows: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64]) -> Taken:
+        """The same of these of them."""
+        return Taken(self.whole, self.rows[rows])
+
+    @cached_property
+    def words(self) -> Words:
+        """The words of these rows."""
+        return self.whole.words.take(self.rows)
+
+    @property
+    def divergences(self) -> Mapping[str, Floats] | None:
+        """How far both are apart on these rows."""
+        found = self.whole.divergences
+        return None if found is None else {kind: one[self.rows] for kind, one in found.items()}
 
 
 def _parts(count: int) -> Iterator[slice]:

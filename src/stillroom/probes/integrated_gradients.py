@@ -77,7 +77,8 @@ class IntegratedGradients(Reasons):
         for side in said:
             if (network := sitting.look[side]() if side in sitting.look else None) is None:
                 return self.nothing(_CLOSED.format(side))
-            found = [_weigh(network, one, form=form, said=form.take(said[side], np.array([at])), steps=self.steps)
+            named = task.explained(said[side])
+            found = [_weigh(network, one, form=form, said=form.take(named, np.array([at])), steps=self.steps)
                      for at, one in enumerate(drawn)]  # fmt: skip
             weights[side] = [one for one, _ in found]
             off[side] = np.array([one for _, one in found], dtype=np.float64)

@@ -124,7 +124,10 @@ class Tokens(Shape):
         return np.asarray(mean)
 
     def aim(self, said: Tagged, read: Traced) -> Aim:
-        """The mean logit of the tags of those words that have another than the first, which says nothing."""
+        """The mean logit of the tags of those words that have another than the first, which says nothing.
+
+        Of logits the likeliest tags: what a task makes of them is its own (`Task.explained`).
+        """
         tags = signals.named(self.aligned(said, read.words))
         marked = np.flatnonzero(tags > 0)
         weights = np.full(len(marked), 1 / max(len(marked), 1), dtype=np.float32)

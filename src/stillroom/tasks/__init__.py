@@ -197,6 +197,10 @@ class Task(Member, ABC):
         pairs = zip(self.named(one), self.named(other), strict=True)
         return np.array([its is not None and bool(its == theirs) for its, theirs in pairs], dtype=np.bool_)
 
+    def explained(self, said: Outputs) -> Outputs:
+        """What of outputs is looked for reasons for (`Shape.aim`), as outputs: by default the likeliest of them."""
+        return said
+
     def sureness(self, said: Outputs) -> NDArray[np.float64]:
         """How sure somebody is of what it says of each text, `[texts]`, from 0 to 1.
 

@@ -216,12 +216,19 @@ class Proofreading(Task):
         return found
 
     def named(self, said: Tagged) -> NDArray[Any]:
-        """The marks of each text as the one reference, None where a word has no tag; what they make is not told."""
-        tags, _ = self._tags(said)
+        """The marks of each text as the one reference, None where a word has no tag; what they make is not told.
+
+        Without the texts a second opinion is nobody's: what needs it is not named.
+        """
+        tags, _ = self._tags(said, alone=1 - self.seconded)
         without = np.bincount(said.owners[tags < 0], minlength=len(said)) > 0
         marks = proofs.of_words(tags, said, said.words)
         return objects.array([None if none else (Reference("", one),)
                              for one, none in zip(marks, without.tolist(), strict=True)])  # fmt: skip
+
+    def explained(self, said: Tagged) -> Tagged:
+        """The tags that corrections make of words, which need not be the likeliest ones."""
+        return replace(said, values=np.maximum(self.place(self.named(said), self.form.words(said)), 0))
 
     def sureness(self, said: Tagged) -> NDArray[np.float64]:
         """The mean over the words of a text of the highest probability."""
@@ -248,7 +255,7 @@ class Proofreading(Task):
         own = self._counted(heard, rows)
         its = own if theirs is heard else self._counted(theirs, rows)
         named = named or said.values.ndim == 1
-        sure = None if named else self.sureness(said)
+        sure = None if named else self.sureness(heard)
         posteriors = None if named else Posteriors(heard, theirs, gold, self)
         return Corrected(gold, own, its, texts, named=named, sure=sure, pipeline=self.errant, posteriors=posteriors)
 
@@ -317,11 +324,11 @@ class Proofreading(Task):
         shares[np.arange(len(shares)), proofs.on_words(marks, said.words, said.counts)] += self.seconded
         return replace(said, values=np.log(np.maximum(shares, np.finfo(np.float64).tiny)))
 
-    def _tags(self, said: Tagged) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The tag of each word, and how probable it is."""
+    def _tags(self, said: Tagged, *, alone: float = 1.0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tag of each word, and how probable it is; `alone` is how much that counts which is said here."""
         if said.values.ndim == 1:
             return said.values.astype(np.int64), np.ones(len(said.values))
-        shares = probabilities.softmax(said.values)
+        shares = alone * probabilities.softmax(said.values)
         best = shares[:, 1:].argmax(axis=1) + 1
         scores = shares[np.arange(len(shares)), best]
         return np.where(scores >= self.least_sure, best, 0), scores

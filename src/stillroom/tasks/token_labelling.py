@@ -175,6 +175,10 @@ class TokenLabelling(Labels):
         found = tagging.spans(np.maximum(tags, 0), said.words, said.counts, self.labels)
         return self.golds([None if none else one for one, none in zip(found, without.tolist(), strict=True)])
 
+    def explained(self, said: Tagged) -> Tagged:
+        """The tags that spans make of words, which need not be the likeliest ones."""
+        return replace(said, values=np.maximum(self.place(self.named(said), self.form.words(said)), 0))
+
     def sureness(self, said: Tagged) -> NDArray[np.float64]:
         """The mean over the words of a text of the highest probability."""
         surest = probabilities.softmax(said.values).max(axis=1)
