@@ -247,23 +247,26 @@ def test_what_is_unchanged_says_how_many_rows_would_show_a_change_of_the_margin(
         member: Metric = plugins.build("metrics", name)
         size = 0.02 * (member.high - member.low)
         half = max(one["change"]["high"] - one["change"]["value"], one["change"]["value"] - one["change"]["low"])
-        if half <= size:
-            assert (one["more_rows"], one["power"]) == (0, f"These rows would show a change of {size:.3g}.")
+        z, what = stats.norm.ppf(1 - 0.05 / len(METRICS) / 2), f"would show a change of {size:.3g} with 80 % power."
+        allowed = size * z / (z + stats.norm.ppf(0.8))
+        if half <= allowed:
+            assert (one["more_rows"], one["power"]) == (0, f"These rows {what}")
             continue
-        assert one["more_rows"] == pytest.approx(300 * ((half / size) ** 2 - 1), abs=1)
-        assert one["power"] == f"About {one['more_rows']:,} more rows would show a change of {size:.3g}."
+        assert one["more_rows"] == pytest.approx(300 * ((half / allowed) ** 2 - 1), abs=1)
+        assert one["power"] == f"About {one['more_rows']:,} more rows {what}"
         assert any(one["power"] in line for line in compare.told(found))
     for part in found["slices"]:
         assert part["state"] == "unchanged"
         assert f" more rows of {part['family']} “{part['name']}” would" in part["power"]
     wide = compare.compare(*runs, margin=0.5)["metrics"]["accuracy"]
-    assert (wide["more_rows"], wide["power"]) == (0, "These rows would show a change of 0.5.")
+    assert (wide["more_rows"], wide["power"]) == (0, "These rows would show a change of 0.5 with 80 % power.")
     small = compare.compare(*runs)["metrics"]["accuracy"]
-    assert small["more_rows"] == intervals_to_zero(small["change"])
+    assert small["more_rows"] == rows_to_show(small["change"], abs(small["change"]["value"]))
 
 
-def intervals_to_zero(change: dict[str, Any]) -> int | None:
-    return power.to_settle(change["value"], change["low"], change["high"], limit=0.0, n=change["n"])
+def rows_to_show(change: dict[str, Any], size: float) -> int | None:
+    ends, level = (change["value"], change["low"], change["high"]), 1 - 0.05 / len(METRICS)
+    return power.to_show(*ends, size=size, confidence=level, n=change["n"])
 
 
 def test_what_is_worse_says_how_many_rows_would_show_whether_it_is_past_the_margin(tmp_path: Path) -> None:
@@ -272,9 +275,20 @@ def test_what_is_worse_says_how_many_rows_would_show_whether_it_is_past_the_marg
     margin = -fell["value"] + 0.004
     told = compare.compare(good, bad, margin=margin)["metrics"]["accuracy"]
     assert told["state"] == "worse"
-    expected = power.to_settle(fell["value"], fell["low"], fell["high"], limit=-margin, n=600)
-    assert told["more_rows"] == expected
+    assert told["more_rows"] == pytest.approx(rows_to_show(fell, 0.004), rel=1e-4)
     assert "whether it fell by more than" in told["power"]
+    rose = compare.compare(good, bad)["metrics"]["negative_flips"]["change"]["value"] + 0.004
+    other = compare.compare(good, bad, margin=rose)["metrics"]["negative_flips"]
+    assert other["state"] == "worse"
+    assert f"whether it rose by more than {rose:.3g} with 80 % power" in other["power"]
+
+
+def test_a_slice_that_shows_a_change_only_by_itself_says_that_the_correction_decides() -> None:
+    accuracy: Metric = plugins.build("metrics", "accuracy")
+    alone = intervals.Interval(0.01, 0.001, 0.02, 400)
+    told = compare._power(accuracy, alone, "unchanged", margin=0.0, confidence=0.95)
+    assert told["more_rows"] == 0
+    assert "correction for several slices decides" in told["power"]
 
 
 def test_a_slice_of_too_few_rows_is_told_and_how_many_more_it_needs(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def _metric(metric: Metric, found: _Change, *, margin: float, level: float) -> d
         "after": intervals.plain(found.after.value),
         "change": change.as_dict(),
         "state": state,
-        **_power(metric, change, state, margin=margin),
+        **_power(metric, change, state, margin=margin, confidence=level),
     }
 
 
@@ -266,25 +266,31 @@ def _state(metric: Metric, change: Interval, *, margin: float) -> State:
     return "regression" if high < -margin * _scale(metric) else "worse"
 
 
-def _power(metric: Metric, change: Interval, state: State, *, margin: float, of: str = "") -> dict[str, Any]:
+def _power(
+    metric: Metric, change: Interval, state: State, *, margin: float, confidence: float, of: str = ""
+) -> dict[str, Any]:
     """How many more rows would show what these don't: a change of the margin, or, without one, of the size it has.
 
-    Of a figure that is worse: whether it is so by more than the margin.
+    Of a figure that is worse: whether it is so by more than the margin. `confidence` is the level of the interval.
     """
     if change.value is None or change.low is None or change.high is None:
         return {}
     ends, limit = (change.value, change.low, change.high), margin * _scale(metric)
-    fell = -limit if metric.higher_is_better else limit
+    past, went = (-limit, "fell") if metric.higher_is_better else (limit, "rose")
     if state == "unchanged":
+        if power.to_settle(*ends, limit=0.0, n=change.n) == 0:
+            return {
+                "more_rows": 0,
+                "power": "On its own the change is shown; the correction for several slices decides.",
+            }
         size = limit or abs(change.value)
-        never = change.low == change.high  # no row tells the two apart
-        more = 0 if never else power.to_show(*ends, size=limit, n=change.n) if limit else power.to_settle(
-            *ends, limit=0.0, n=change.n)  # fmt: skip
-        what = f"a change of {size:.3g}" if size else "any change"
-    elif state == "worse" and change.low < fell < change.high:
-        more, what = power.to_settle(*ends, limit=fell, n=change.n), f"whether it fell by more than {limit:.3g}"
+        what = f"a change of {size:.3g} {power.SHOWN}" if size else "any change"
+    elif state == "worse" and change.low < past < change.high:
+        size, what = abs(change.value - past), f"whether it {went} by more than {limit:.3g} {power.SHOWN}"
     else:
         return {}
+    never = change.low == change.high  # no row tells the two apart
+    more = 0 if never else power.to_show(*ends, size=size, confidence=confidence, n=change.n)
     rows = f"{power.hopeless(change.n) if more is None else more:,} more rows{of}"
     told = f"Even {rows} would hardly show {what}." if more is None else f"About {rows} would show {what}."
     return {"more_rows": more, "power": f"These rows would show {what}." if more == 0 else told}
@@ -317,11 +323,12 @@ def _slices(
         found.append((part, change, _chance(change.resampled)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in found])
     for (part, change, _), q in zip(found, adjusted, strict=True):
-        interval, strict = (change.interval(one) for one in (confidence, 1 - (1 - confidence) / len(found)))
+        level = 1 - (1 - confidence) / len(found)
+        interval, strict = (change.interval(one) for one in (confidence, level))
         state = _state(metric, interval, margin=margin)
         state = "unchanged" if q > 1 - confidence and interval.value is not None else state
         told.append({**_named(part, interval), "q": intervals.plain(q), "state": state,
-                     **_power(metric, strict, state, margin=margin, of=_of(part))})  # fmt: skip
+                     **_power(metric, strict, state, margin=margin, confidence=level, of=_of(part))})  # fmt: skip
     return told
 
 
