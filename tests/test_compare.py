@@ -71,15 +71,22 @@ def written(work: Path, name: str, told: Table, metrics: Sequence[str]) -> Path:
 
 
 def labelled(
-    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL
-) -> Path:
-    """A student of spans that misses some, and so many more of one label; every tenth row is outside."""
+    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL,
+    false: float = 0.0, known: int = 4, metrics: Sequence[str] = ("span_f1", "span_f1_partial"),
+) -> Path:  # fmt: skip
+    """A student of spans that misses some, and so many more of one label, of which it sees so many where none is.
+
+    Every tenth row is outside; `known` labels are said to be some.
+    """
     rng, own = np.random.default_rng(0), np.random.default_rng(noise)
     labels = ("person", "place", "thing", "time")
     gold = [tuple(Span(10 * at, 10 * at + 4, one) for at, one in enumerate(rng.choice(labels, int(rng.integers(1, 5)))))
             for _ in range(rows)]  # fmt: skip
     teacher = [tuple(one for one in some if rng.random() > 0.05) for some in gold]
     said = [tuple(one for one in some if own.random() > 0.1 + lost * (one.label == label)) for some in gold]
+    if false:
+        seen = np.random.default_rng(noise + 1).random(rows) < false
+        said = [(*some, Span(50, 54, label)) if more else some for some, more in zip(said, seen, strict=True)]
     columns = [objects.array(one[kept]) for one in (gold, teacher, said)]
     some = np.arange(rows)[kept]
     texts = [" ".join(["four"] * 12) for _ in some]
@@ -89,22 +96,21 @@ def labelled(
         domain=("",) * len(some),
         outside=some % 10 == 0,
         aspects={"length": rng.integers(5, 200, rows).astype(np.float64)[kept]},
-        said={who: Spans(columns[0], one, columns[1], labels, texts=texts) for who, one in sides.items()},
+        said={who: Spans(columns[0], one, columns[1], labels[:known], texts=texts) for who, one in sides.items()},
         columns={},
     )
-    return written(work, name, told, ("span_f1", "span_f1_partial"))
+    return written(work, name, told, metrics)
 
 
 def of_label(folder: Path, label: str, *, rows: range = range(400)) -> float:
-    """F1 of the spans of a label, as they were written down: of test rows where gold or the teacher has any."""
+    """F1 of the spans of a label, as they were written down, of all test rows."""
     hits = total = 0
     for row in pq.read_table(folder / TABLE).to_pylist():
         if row["outside"] or int(row["id"][1:]) not in rows:
             continue
-        gold, teacher, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
-                               for name in ("gold", "spans.teacher", "spans.student"))  # fmt: skip
-        if gold | teacher:
-            hits, total = hits + len(gold & said), total + len(gold) + len(said)
+        gold, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
+                               for name in ("gold", "spans.student"))  # fmt: skip
+        hits, total = hits + len(gold & said), total + len(gold) + len(said)
     return 2 * hits / total
 
 
@@ -182,11 +188,49 @@ def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_pat
     assert found["rows"]["both"] == 252
 
 
-def proofread(work: Path, name: str, *, lost: float) -> Path:
-    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings."""
+def test_spans_that_are_seen_where_none_is_count_against_their_label(tmp_path: Path) -> None:
+    good, bad = labelled(tmp_path, "a"), labelled(tmp_path, "b", false=0.3, label="place")
+    assert of_label(bad, "place") < of_label(good, "place") - 0.1
+    for one, other, state in ((good, bad, "regression"), (bad, good, "better")):
+        place = next(part for part in compare.compare(one, other)["slices"] if part["name"] == "place")
+        assert place["change"]["value"] == pytest.approx(of_label(other, "place") - of_label(one, "place"), abs=1e-6)
+        assert place["state"] == state
+
+
+def test_what_stands_inside_rows_and_cant_be_compared_is_told_with_the_reason(tmp_path: Path) -> None:
+    whole, fewer = labelled(tmp_path, "a"), labelled(tmp_path, "b", known=3)
+    other = labelled(tmp_path, "c", metrics=("span_f1_partial", "span_f1"))
+    few = [one for one in compare.compare(fewer, whole)["slices"] if one["state"] == "not measurable"]
+    assert [(one["name"], one["change"]["reason"]) for one in few] == [("time", "the earlier run has no label “time”")]
+    found = compare.compare(whole, other)["slices"]
+    assert {one["name"]: one["state"] for one in found if one["family"] == "label"} == dict.fromkeys(
+        ("person", "place", "thing", "time"), "not measurable")  # fmt: skip
+    told = "what stands inside rows was judged otherwise than by `span_f1_partial`: the earlier run by `span_f1`"
+    assert {one["change"]["reason"] for one in found if one["family"] == "label"} == {told}
+    assert {one["state"] for one in found if one["family"] == "length"} == {"unchanged"}
+
+
+def test_a_slice_that_a_metric_is_not_about_is_not_asked_for_more_rows(tmp_path: Path) -> None:
+    """False flags are of texts that are right as they are: of those with mistakes no number of rows would tell."""
+    folder = proofread(tmp_path, "a", lost=0.1, clean=60, metrics=("false_flags", "edit_f05"))
+    (part,) = (one for one in compare.compare(folder, folder)["slices"] if one["name"] == "some")
+    assert (part["state"], part["n"]) == ("not measurable", 0)
+    assert part["change"]["reason"] == "no row of errors “some” is what false_flags is about"
+
+
+def proofread(
+    work: Path, name: str, *, lost: float, clean: int = 0, metrics: Sequence[str] = ("edit_f05", "edit_recall")
+) -> Path:
+    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings.
+
+    So many `clean` ones have none.
+    """
     rng, rows = np.random.default_rng(5), 100
     text, right = "he have recieved a cat", "he has received a cat"
-    gold = [(proofs.reference(text, right, is_word=spelling.dictionary().__contains__),)] * rows
+    gold = [
+        (proofs.reference(text, text if row < clean else right, is_word=spelling.dictionary().__contains__),)
+        for row in range(rows)
+    ]
     both = [(Mark(3, "word:has"), 0.9), (Mark(8, "spell"), 0.9)]
     misses = (rng.random(rows) < 0.1, rng.random(rows) < 0.1 + lost)
     said = [[one for one, missed in zip(both, some, strict=True) if not missed] for some in zip(*misses, strict=True)]
@@ -194,7 +238,7 @@ def proofread(work: Path, name: str, *, lost: float) -> Path:
     sides = {"teacher": columns[1], "student": columns[2]}
     answered = {who: Corrected(columns[0], one, columns[1], columns[3]) for who, one in sides.items()}
     told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answered, {})
-    return written(work, name, told, ("edit_f05", "edit_recall"))
+    return written(work, name, told, metrics)
 
 
 def test_a_kind_of_correction_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
