@@ -254,6 +254,51 @@ def test_kinds_of_spans_that_differ_by_chance_are_told_apart_no_more_often_than_
     assert sum(any(one["state"] != "unchanged" for one in some) for some in told) <= 2
 
 
+def many(work: Path, name: str, *, lost: int = -1, noise: int = 0) -> Path:
+    """Of 130 classes with 31 rows each a student knows all, but for the one it `lost` and one row in ten of `noise`."""
+    classes = 130
+    gold = np.repeat(np.arange(classes), 31)
+    wrong = (gold == lost) | (np.random.default_rng(noise).random(len(gold)) < 0.1 * bool(noise))
+    right, said = (softmax(8.0 * np.eye(classes)[one]) for one in (gold, np.where(wrong, (gold + 1) % classes, gold)))
+    labels, rows = tuple(f"class {one:03d}" for one in range(classes)), len(gold)
+    answers = {
+        who: Answers(gold, one, right, labels, named=True) for who, one in {"teacher": right, "student": said}.items()
+    }
+    told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answers, {})
+    return written(work, name, told, ("accuracy",))
+
+
+def test_one_slice_of_hundreds_that_fell_to_nothing_is_a_regression(tmp_path: Path) -> None:
+    found = compare.compare(many(tmp_path, "a"), many(tmp_path, "b", lost=77))
+    by_class = {one["name"]: one for one in found["slices"] if one["family"] == "class"}
+    assert len(by_class) == 130
+    assert [name for name, one in by_class.items() if one["state"] == "regression"] == ["class 077"]
+    assert by_class["class 077"]["change"]["value"] == -1
+    assert by_class["class 077"]["q"] < 0.001
+    assert not compare.passed(found)
+
+
+def test_hundreds_of_slices_that_differ_by_chance_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:
+    found = compare.compare(many(tmp_path, "a", noise=1), many(tmp_path, "b", noise=2))["slices"]
+    by_class = [one["change"]["value"] for one in found if one["family"] == "class"]
+    assert len(by_class) == 130
+    assert min(by_class) < -0.15
+    assert {one["state"] for one in found} == {"unchanged"}
+
+
+@given(n=st.integers(30, 200), fell=st.integers(1, 30), rose=st.integers(0, 8))
+@settings(max_examples=60, deadline=None)
+def test_a_change_that_no_resample_can_show_has_about_the_p_of_the_sign_test(n: int, fell: int, rose: int) -> None:
+    """Of n rows so many fell and rose; the exact p of as many signs or more."""
+    rows = np.repeat([-1.0, 1.0, 0.0], [fell, min(rose, n - fell), max(0, n - fell - rose)])
+    drawn = np.random.default_rng(0).multinomial(n, np.unique(rows, return_counts=True)[1] / n, size=2000)
+    resampled = drawn @ np.unique(rows) / n
+    p = compare._chance(intervals.Estimate(float(rows.mean()), resampled, np.zeros(1), n))
+    counts = int((rows < 0).sum()), int((rows > 0).sum())
+    exact = stats.binomtest(min(counts), sum(counts), 0.5).pvalue
+    assert exact / 4 < p < max(exact**0.75, 1.3 * exact) or p == 1
+
+
 def test_slices_are_those_of_the_evaluation(travelled: Travelled) -> None:
     folder = travelled.run.folder
     known = {(one["family"], one["name"]): one for one in travelled.run.summary["slices"]}

@@ -7,6 +7,7 @@ margin, not one that might be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,7 +234,7 @@ def _slices(
             told.append({**_named(part, few), "q": None, "state": "not measurable"})
             continue
         change = one.after - one.before
-        found.append((part, change, _chance(change.resampled)))
+        found.append((part, change, _chance(change)))
     adjusted = intervals.benjamini_hochberg([p for *_, p in found])
     for (part, change, _), q in zip(found, adjusted, strict=True):
         level = 1 - (1 - confidence) / len(found)
@@ -253,12 +254,19 @@ def _of(part: Part) -> str:
     return f" of {part.family} “{part.name}”"
 
 
-def _chance(resampled: Floats) -> float:
-    """The p of no change, two-sided: twice the smaller share of the resamples on one side of it, or none told of."""
-    if not np.isfinite(resampled).all():
+def _chance(change: Estimate) -> float:
+    """The p of no change, two-sided: twice the smaller share of the resamples on one side, or a normal tail if larger.
+
+    Shares end where the resamples do, which is too early for one slice among hundreds. The tail is that of z / √(1 +
+    z²/n), z the change in standard errors of its resamples: they spread about the change, and √(spread² + change²/n) is
+    how far they would about none. So ten rows of thirty that all fell have 0.0016, where the sign test has 0.0020.
+    """
+    if not np.isfinite(change.resampled).all():
         return 1.0
-    beyond = min(float(np.mean(resampled >= 0)), float(np.mean(resampled <= 0)))
-    return min(1.0, 2 * max(beyond, 1 / len(resampled)))
+    beyond = min(float(np.mean(change.resampled >= 0)), float(np.mean(change.resampled <= 0)))
+    far = math.hypot(float(np.std(change.resampled)), change.value / math.sqrt(change.n))
+    tail = math.erfc(abs(change.value) / far / math.sqrt(2)) if far else 1.0
+    return min(1.0, max(2 * beyond, tail))
 
 
 def _costs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
