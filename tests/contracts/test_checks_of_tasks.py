@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stillroom import aspects, comparison, contamination, fitness, gap, generalisation, slices
+from stillroom import aspects, comparison, contamination, fitness, gap, generalisation, slices, written_slices
 from stillroom import compare as runs
 from stillroom.core import plugins, recipe
 from stillroom.core.artifact import Draft, Store, text_id
 from stillroom.fits import Fits
 from stillroom.metrics import Metric
-from stillroom.table import STATISTICS, STUDENT, TABLE, TEACHER, Table, align, write_statistics, write_table
+from stillroom.table import SLICES, STATISTICS, STUDENT, TABLE, TEACHER, Table, align, write_statistics, write_table
 from stillroom.tasks import Task
 from tests.contracts.test_tasks import SETTINGS as TASKS
 from tests.contracts.test_tasks import outputs, toy
@@ -109,6 +109,7 @@ def is_compared(here: Judged, work: Path) -> bool:
         write_table(here.table, draft.folder / TABLE)
         members: list[Metric] = [plugins.build("metrics", one) for one in here.told["systems"][STUDENT]["scores"]]
         write_statistics(here.table, members, draft.folder / STATISTICS)
+        written_slices.write(here.table, members[0], draft.folder / SLICES)
 
     folder = Store(work).obtain("evaluation", settings={}, inputs={}, make=make).folder
     found = runs.compare(folder, folder)
