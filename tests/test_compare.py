@@ -71,15 +71,22 @@ def written(work: Path, name: str, told: Table, metrics: Sequence[str]) -> Path:
 
 
 def labelled(
-    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL
-) -> Path:
-    """A student of spans that misses some, and so many more of one label; every tenth row is outside."""
+    work: Path, name: str, *, lost: float = 0.0, label: str = "", rows: int = 400, noise: int = 1, kept: slice = ALL,
+    false: float = 0.0, known: int = 4, metrics: Sequence[str] = ("span_f1", "span_f1_partial"),
+) -> Path:  # fmt: skip
+    """A student of spans that misses some, and so many more of one label, of which it sees so many where none is.
+
+    Every tenth row is outside; `known` labels are said to be some.
+    """
     rng, own = np.random.default_rng(0), np.random.default_rng(noise)
     labels = ("person", "place", "thing", "time")
     gold = [tuple(Span(10 * at, 10 * at + 4, one) for at, one in enumerate(rng.choice(labels, int(rng.integers(1, 5)))))
             for _ in range(rows)]  # fmt: skip
     teacher = [tuple(one for one in some if rng.random() > 0.05) for some in gold]
     said = [tuple(one for one in some if own.random() > 0.1 + lost * (one.label == label)) for some in gold]
+    if false:
+        seen = np.random.default_rng(noise + 1).random(rows) < false
+        said = [(*some, Span(50, 54, label)) if more else some for some, more in zip(said, seen, strict=True)]
     columns = [objects.array(one[kept]) for one in (gold, teacher, said)]
     some = np.arange(rows)[kept]
     texts = [" ".join(["four"] * 12) for _ in some]
@@ -89,22 +96,21 @@ def labelled(
         domain=("",) * len(some),
         outside=some % 10 == 0,
         aspects={"length": rng.integers(5, 200, rows).astype(np.float64)[kept]},
-        said={who: Spans(columns[0], one, columns[1], labels, texts=texts) for who, one in sides.items()},
+        said={who: Spans(columns[0], one, columns[1], labels[:known], texts=texts) for who, one in sides.items()},
         columns={},
     )
-    return written(work, name, told, ("span_f1", "span_f1_partial"))
+    return written(work, name, told, metrics)
 
 
 def of_label(folder: Path, label: str, *, rows: range = range(400)) -> float:
-    """F1 of the spans of a label, as they were written down: of test rows where gold or the teacher has any."""
+    """F1 of the spans of a label, as they were written down, of all test rows."""
     hits = total = 0
     for row in pq.read_table(folder / TABLE).to_pylist():
         if row["outside"] or int(row["id"][1:]) not in rows:
             continue
-        gold, teacher, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
-                               for name in ("gold", "spans.teacher", "spans.student"))  # fmt: skip
-        if gold | teacher:
-            hits, total = hits + len(gold & said), total + len(gold) + len(said)
+        gold, said = ({(one["start"], one["end"]) for one in row[name] if one["label"] == label}
+                               for name in ("gold", "spans.student"))  # fmt: skip
+        hits, total = hits + len(gold & said), total + len(gold) + len(said)
     return 2 * hits / total
 
 
@@ -182,11 +188,49 @@ def test_of_what_stands_inside_rows_those_count_that_both_were_tested_on(tmp_pat
     assert found["rows"]["both"] == 252
 
 
-def proofread(work: Path, name: str, *, lost: float) -> Path:
-    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings."""
+def test_spans_that_are_seen_where_none_is_count_against_their_label(tmp_path: Path) -> None:
+    good, bad = labelled(tmp_path, "a"), labelled(tmp_path, "b", false=0.3, label="place")
+    assert of_label(bad, "place") < of_label(good, "place") - 0.1
+    for one, other, state in ((good, bad, "regression"), (bad, good, "better")):
+        place = next(part for part in compare.compare(one, other)["slices"] if part["name"] == "place")
+        assert place["change"]["value"] == pytest.approx(of_label(other, "place") - of_label(one, "place"), abs=1e-6)
+        assert place["state"] == state
+
+
+def test_what_stands_inside_rows_and_cant_be_compared_is_told_with_the_reason(tmp_path: Path) -> None:
+    whole, fewer = labelled(tmp_path, "a"), labelled(tmp_path, "b", known=3)
+    other = labelled(tmp_path, "c", metrics=("span_f1_partial", "span_f1"))
+    few = [one for one in compare.compare(fewer, whole)["slices"] if one["state"] == "not measurable"]
+    assert [(one["name"], one["change"]["reason"]) for one in few] == [("time", "the earlier run has no label “time”")]
+    found = compare.compare(whole, other)["slices"]
+    assert {one["name"]: one["state"] for one in found if one["family"] == "label"} == dict.fromkeys(
+        ("person", "place", "thing", "time"), "not measurable")  # fmt: skip
+    told = "what stands inside rows was judged otherwise than by `span_f1_partial`: the earlier run by `span_f1`"
+    assert {one["change"]["reason"] for one in found if one["family"] == "label"} == {told}
+    assert {one["state"] for one in found if one["family"] == "length"} == {"unchanged"}
+
+
+def test_a_slice_that_a_metric_is_not_about_is_not_asked_for_more_rows(tmp_path: Path) -> None:
+    """False flags are of texts that are right as they are: of those with mistakes no number of rows would tell."""
+    folder = proofread(tmp_path, "a", lost=0.1, clean=60, metrics=("false_flags", "edit_f05"))
+    (part,) = (one for one in compare.compare(folder, folder)["slices"] if one["name"] == "some")
+    assert (part["state"], part["n"]) == ("not measurable", 0)
+    assert part["change"]["reason"] == "no row of errors “some” is what false_flags is about"
+
+
+def proofread(
+    work: Path, name: str, *, lost: float, clean: int = 0, metrics: Sequence[str] = ("edit_f05", "edit_recall")
+) -> Path:
+    """A proofreader of a hundred texts with a mistake of each of two kinds: it misses some, and more misspellings.
+
+    So many `clean` ones have none.
+    """
     rng, rows = np.random.default_rng(5), 100
     text, right = "he have recieved a cat", "he has received a cat"
-    gold = [(proofs.reference(text, right, is_word=spelling.dictionary().__contains__),)] * rows
+    gold = [
+        (proofs.reference(text, text if row < clean else right, is_word=spelling.dictionary().__contains__),)
+        for row in range(rows)
+    ]
     both = [(Mark(3, "word:has"), 0.9), (Mark(8, "spell"), 0.9)]
     misses = (rng.random(rows) < 0.1, rng.random(rows) < 0.1 + lost)
     said = [[one for one, missed in zip(both, some, strict=True) if not missed] for some in zip(*misses, strict=True)]
@@ -194,7 +238,7 @@ def proofread(work: Path, name: str, *, lost: float) -> Path:
     sides = {"teacher": columns[1], "student": columns[2]}
     answered = {who: Corrected(columns[0], one, columns[1], columns[3]) for who, one in sides.items()}
     told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answered, {})
-    return written(work, name, told, ("edit_f05", "edit_recall"))
+    return written(work, name, told, metrics)
 
 
 def test_a_kind_of_correction_that_fell_is_named_and_no_other(tmp_path: Path) -> None:
@@ -208,6 +252,51 @@ def test_kinds_of_spans_that_differ_by_chance_are_told_apart_no_more_often_than_
     runs = [labelled(tmp_path, str(seed), noise=seed) for seed in range(1, 21)]
     told = [compare.compare(one, other)["slices"] for one, other in zip(runs[::2], runs[1::2], strict=True)]
     assert sum(any(one["state"] != "unchanged" for one in some) for some in told) <= 2
+
+
+def many(work: Path, name: str, *, lost: int = -1, noise: int = 0) -> Path:
+    """Of 130 classes with 31 rows each a student knows all, but for the one it `lost` and one row in ten of `noise`."""
+    classes = 130
+    gold = np.repeat(np.arange(classes), 31)
+    wrong = (gold == lost) | (np.random.default_rng(noise).random(len(gold)) < 0.1 * bool(noise))
+    right, said = (softmax(8.0 * np.eye(classes)[one]) for one in (gold, np.where(wrong, (gold + 1) % classes, gold)))
+    labels, rows = tuple(f"class {one:03d}" for one in range(classes)), len(gold)
+    answers = {
+        who: Answers(gold, one, right, labels, named=True) for who, one in {"teacher": right, "student": said}.items()
+    }
+    told = Table(tuple(map(str, range(rows))), ("",) * rows, np.zeros(rows, dtype=np.bool_), {}, answers, {})
+    return written(work, name, told, ("accuracy",))
+
+
+def test_one_slice_of_hundreds_that_fell_to_nothing_is_a_regression(tmp_path: Path) -> None:
+    found = compare.compare(many(tmp_path, "a"), many(tmp_path, "b", lost=77))
+    by_class = {one["name"]: one for one in found["slices"] if one["family"] == "class"}
+    assert len(by_class) == 130
+    assert [name for name, one in by_class.items() if one["state"] == "regression"] == ["class 077"]
+    assert by_class["class 077"]["change"]["value"] == -1
+    assert by_class["class 077"]["q"] < 0.001
+    assert not compare.passed(found)
+
+
+def test_hundreds_of_slices_that_differ_by_chance_are_told_apart_no_more_often_than_stated(tmp_path: Path) -> None:
+    found = compare.compare(many(tmp_path, "a", noise=1), many(tmp_path, "b", noise=2))["slices"]
+    by_class = [one["change"]["value"] for one in found if one["family"] == "class"]
+    assert len(by_class) == 130
+    assert min(by_class) < -0.15
+    assert {one["state"] for one in found} == {"unchanged"}
+
+
+@given(n=st.integers(30, 200), fell=st.integers(1, 30), rose=st.integers(0, 8))
+@settings(max_examples=60, deadline=None)
+def test_a_change_that_no_resample_can_show_has_about_the_p_of_the_sign_test(n: int, fell: int, rose: int) -> None:
+    """Of n rows so many fell and rose; the exact p of as many signs or more."""
+    rows = np.repeat([-1.0, 1.0, 0.0], [fell, min(rose, n - fell), max(0, n - fell - rose)])
+    drawn = np.random.default_rng(0).multinomial(n, np.unique(rows, return_counts=True)[1] / n, size=2000)
+    resampled = drawn @ np.unique(rows) / n
+    p = compare._chance(intervals.Estimate(float(rows.mean()), resampled, np.zeros(1), n))
+    counts = int((rows < 0).sum()), int((rows > 0).sum())
+    exact = stats.binomtest(min(counts), sum(counts), 0.5).pvalue
+    assert exact / 4 < p < max(exact**0.75, 1.3 * exact) or p == 1
 
 
 def test_slices_are_those_of_the_evaluation(travelled: Travelled) -> None:
@@ -247,23 +336,26 @@ def test_what_is_unchanged_says_how_many_rows_would_show_a_change_of_the_margin(
         member: Metric = plugins.build("metrics", name)
         size = 0.02 * (member.high - member.low)
         half = max(one["change"]["high"] - one["change"]["value"], one["change"]["value"] - one["change"]["low"])
-        if half <= size:
-            assert (one["more_rows"], one["power"]) == (0, f"These rows would show a change of {size:.3g}.")
+        z, what = stats.norm.ppf(1 - 0.05 / len(METRICS) / 2), f"would show a change of {size:.3g} with 80 % power."
+        allowed = size * z / (z + stats.norm.ppf(0.8))
+        if half <= allowed:
+            assert (one["more_rows"], one["power"]) == (0, f"These rows {what}")
             continue
-        assert one["more_rows"] == pytest.approx(300 * ((half / size) ** 2 - 1), abs=1)
-        assert one["power"] == f"About {one['more_rows']:,} more rows would show a change of {size:.3g}."
+        assert one["more_rows"] == pytest.approx(300 * ((half / allowed) ** 2 - 1), abs=1)
+        assert one["power"] == f"About {one['more_rows']:,} more rows {what}"
         assert any(one["power"] in line for line in compare.told(found))
     for part in found["slices"]:
         assert part["state"] == "unchanged"
         assert f" more rows of {part['family']} “{part['name']}” would" in part["power"]
     wide = compare.compare(*runs, margin=0.5)["metrics"]["accuracy"]
-    assert (wide["more_rows"], wide["power"]) == (0, "These rows would show a change of 0.5.")
+    assert (wide["more_rows"], wide["power"]) == (0, "These rows would show a change of 0.5 with 80 % power.")
     small = compare.compare(*runs)["metrics"]["accuracy"]
-    assert small["more_rows"] == intervals_to_zero(small["change"])
+    assert small["more_rows"] == rows_to_show(small["change"], abs(small["change"]["value"]))
 
 
-def intervals_to_zero(change: dict[str, Any]) -> int | None:
-    return power.to_settle(change["value"], change["low"], change["high"], limit=0.0, n=change["n"])
+def rows_to_show(change: dict[str, Any], size: float) -> int | None:
+    ends, level = (change["value"], change["low"], change["high"]), 1 - 0.05 / len(METRICS)
+    return power.to_show(*ends, size=size, confidence=level, n=change["n"])
 
 
 def test_what_is_worse_says_how_many_rows_would_show_whether_it_is_past_the_margin(tmp_path: Path) -> None:
@@ -272,9 +364,20 @@ def test_what_is_worse_says_how_many_rows_would_show_whether_it_is_past_the_marg
     margin = -fell["value"] + 0.004
     told = compare.compare(good, bad, margin=margin)["metrics"]["accuracy"]
     assert told["state"] == "worse"
-    expected = power.to_settle(fell["value"], fell["low"], fell["high"], limit=-margin, n=600)
-    assert told["more_rows"] == expected
+    assert told["more_rows"] == pytest.approx(rows_to_show(fell, 0.004), rel=1e-4)
     assert "whether it fell by more than" in told["power"]
+    rose = compare.compare(good, bad)["metrics"]["negative_flips"]["change"]["value"] + 0.004
+    other = compare.compare(good, bad, margin=rose)["metrics"]["negative_flips"]
+    assert other["state"] == "worse"
+    assert f"whether it rose by more than {rose:.3g} with 80 % power" in other["power"]
+
+
+def test_a_slice_that_shows_a_change_only_by_itself_says_that_the_correction_decides() -> None:
+    accuracy: Metric = plugins.build("metrics", "accuracy")
+    alone = intervals.Interval(0.01, 0.001, 0.02, 400)
+    told = compare._power(accuracy, alone, "unchanged", margin=0.0, confidence=0.95)
+    assert told["more_rows"] == 0
+    assert "correction for several slices decides" in told["power"]
 
 
 def test_a_slice_of_too_few_rows_is_told_and_how_many_more_it_needs(tmp_path: Path) -> None:

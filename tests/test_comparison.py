@@ -168,9 +168,10 @@ class TestVerdict:
         verdict = compare(table(noise=noise, test=300))["verdict"]
         assert (verdict["worth"], verdict["floor"]) == ("no difference shown", "no difference shown")
         added = verdict["difference"]
-        more = power.to_settle(added["value"], added["low"], added["high"], limit=0.0, n=300)
+        ends = (added["value"], added["low"], added["high"])
+        more = power.to_show(*ends, size=abs(added["value"]), confidence=0.95, n=300)
         assert more
-        assert f"About {more:,} more rows would show a difference of that size." in verdict["sentence"]
+        assert f"About {more:,} more rows would show a difference of that size with 80 % power." in verdict["sentence"]
 
     def test_without_the_other_students_it_says_so(self) -> None:
         alone = compare(table(noise={"teacher": 0.0, "student": 1.0}))

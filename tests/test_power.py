@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from stillroom import comparison, discovery, gap, gates, generalisation, intervals, power, slices
 from stillroom.core import recipe
@@ -117,7 +118,7 @@ class TestEveryVerdict:
     def test_the_floor_alone(self) -> None:
         told = compared(400)
         one = told["difference"]["student_minus_baseline"]["accuracy"]
-        more = power.difference(one["value"], one["low"], one["high"], n=one["n"])
+        more = power.difference(one["value"], one["low"], one["high"], confidence=0.95, n=one["n"])
         assert told["verdict"]["sentence"].endswith(more)
 
     def test_a_gate_at_its_limit(self) -> None:
@@ -163,16 +164,39 @@ def test_what_one_row_alone_holds_up_needs_some_four_times_as_many_more() -> Non
 @given(value=st.floats(-0.2, 0.2), half=st.floats(0.001, 0.5), size=st.floats(0.001, 0.5), n=st.integers(30, 5000))
 @settings(max_examples=100, deadline=None)
 def test_so_many_more_rows_show_a_difference_of_a_size(value: float, half: float, size: float, n: int) -> None:
-    more = power.to_show(value, value - half, value + half, size=size, n=n)
+    more = power.to_show(value, value - half, value + half, size=size, confidence=0.95, n=n)
+    allowed = size * 1.959964 / (1.959964 + 0.841621)
     if more is None:
-        assert half > 9.9 * size
+        assert half > 9.9 * allowed
         return
-    assert half * math.sqrt(n / (n + more)) <= size * (1 + 1e-9)
+    assert half * math.sqrt(n / (n + more)) <= allowed * (1 + 1e-6)
     if more > 1:
-        assert half * math.sqrt(n / (n + more - 1)) > size * (1 - 1e-9)
-    assert (more == 0) == (value - (value - half) <= size and (value + half) - value <= size)
+        assert half * math.sqrt(n / (n + more - 1)) > allowed * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99, 0.9996])
+def test_so_many_rows_show_a_difference_of_a_size_in_four_samples_of_five(confidence: float) -> None:
+    """Means of normal figures whose true one is the size, each judged by its interval at the level."""
+    rng, size, n = np.random.default_rng(0), 0.1, 200
+    z = stats.norm.ppf((1 + confidence) / 2)
+    more = power.to_show(0.0, -z / math.sqrt(n), z / math.sqrt(n), size=size, confidence=confidence, n=n)
+    assert more
+    means = rng.normal(size, 1 / math.sqrt(n + more), 20_000)
+    shown = np.mean(means - z / math.sqrt(n + more) > 0)
+    assert shown == pytest.approx(power.POWER, abs=0.01)
+    half = z / math.sqrt(n + more)
+    assert power.to_show(0.0, -half, half, size=size, confidence=confidence, n=n + more) == 0
+
+
+def test_a_limit_outside_the_interval_needs_no_more_rows() -> None:
+    assert power.to_settle(0.01, 0.001, 0.02, limit=0.0, n=400) == 0
+    assert power.to_settle(-0.01, -0.02, -0.001, limit=0.0, n=400) == 0
+    assert power.to_settle(0.01, 0.0, 0.02, limit=0.0, n=400) == 1
 
 
 def test_what_no_rows_would_show_says_so_with_a_number() -> None:
-    assert power.difference(0.0, -0.1, 0.1, n=50) == ("It is next to nothing: 4,950 more rows would hardly show it.")
-    assert power.difference(0.05, -0.05, 0.15, n=50) == "About 150 more rows would show a difference of that size."
+    nothing = "It is next to nothing: 4,950 more rows would hardly show it."
+    assert power.difference(0.0, -0.1, 0.1, confidence=0.95, n=50) == nothing
+    assert power.difference(0.0, 0.0, 0.0, confidence=0.95, n=50) == nothing
+    told = power.difference(0.05, -0.05, 0.15, confidence=0.95, n=50)
+    assert told == "About 359 more rows would show a difference of that size with 80 % power."

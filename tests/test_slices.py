@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from stillroom import slices
-from stillroom.core import plugins, recipe
+from stillroom.core import objects, plugins, proofs, recipe
 from stillroom.core.probabilities import softmax
+from stillroom.core.proofs import Mark
+from stillroom.core.tagging import Span
 from stillroom.metrics import Answers
+from stillroom.metrics._corrections import Corrected
+from stillroom.metrics._spans import Spans
 from stillroom.table import Table
 
 LABELS = ("a", "b", "c")
@@ -203,6 +207,33 @@ class TestCompare:
         assert isinstance(student, Answers)
         recall = (student.probabilities[student.gold == 1].argmax(axis=1) == 1).mean()
         assert found.student.value == pytest.approx(recall)
+
+    def test_spans_that_are_seen_where_none_is_count_against_their_label(self) -> None:
+        """Of 300 texts 100 have an `a`, which both find; the student sees one in 100 others."""
+        a, b = Span(0, 4, "a"), Span(5, 9, "b")
+        gold = objects.array([(a, b) if row < 100 else (b,) for row in range(300)])
+        said = objects.array([(a, b) if row < 200 else (b,) for row in range(300)])
+        both = {name: Spans(gold, one, gold, ("a", "b")) for name, one in {"teacher": gold, "student": said}.items()}
+        whole = Table(**{**vars(table(test=300, outside=0)), "said": both})
+        parts = [one for one in slices.cut(whole) if one.family == "label"]
+        found = slices.compare(whole, parts, metric=plugins.build("metrics", "span_f1"), settings=SETTINGS,
+                               rng=np.random.default_rng(0))  # fmt: skip
+        kept = {one.slice.name: (len(one.slice.members), one.retention.value) for one in found}
+        assert kept == {"a": (200, pytest.approx(2 / 3)), "b": (300, 1.0)}
+
+    def test_a_slice_that_the_metric_is_not_about_is_not_asked_for_more_rows(self) -> None:
+        mark = (Mark(3, "word:has"), 0.9)
+        text = "he have a cat"
+        gold = objects.array([(proofs.reference(text, text if row < 80 else "he has a cat", is_word=bool),)
+                              for row in range(160)])  # fmt: skip
+        said = objects.array([[mark]] * 160)
+        one = Corrected(gold, said, said, objects.array([text] * 160))
+        whole = Table(**{**vars(table(test=160, outside=0)), "said": {"teacher": one, "student": one}})
+        found = slices.compare(whole, slices.cut(whole), metric=plugins.build("metrics", "false_flags"),
+                               settings=SETTINGS, rng=np.random.default_rng(0))  # fmt: skip
+        told = {part.slice.name: part.as_dict() for part in found if part.slice.family == "errors"}
+        assert told["none"]["state"] == "measured"
+        assert told["some"]["reason"] == "no row of errors “some” is what false_flags is about"
 
     def test_a_small_slice_is_not_measurable_and_says_why(self) -> None:
         settings = recipe.Evaluate(resamples=200, min_slice_rows=100)

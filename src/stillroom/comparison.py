@@ -282,13 +282,13 @@ def _verdict(
             f"{said}: {metric} {with_it:.3f} with the teacher's words, {without:.3f} without them, "
             f"{_span(added, level)} on {added['n']:,} rows."
         )
-        first += _power(added) if worth == "no difference shown" else ""
+        first += _power(added, confidence) if worth == "no difference shown" else ""
     second = {
         "above": f"The student stands above {floor}",
         "under": f"A finding: the student stands under its floor, {floor}",
         "no difference shown": f"No difference is shown between the student and {floor}",
     }.get(stands)
-    more = _power(above) if above is not None and stands == "no difference shown" else ""
+    more = _power(above, confidence) if above is not None and stands == "no difference shown" else ""
     sentence = f"{first} {second}, {_span(above, level)}.{more}" if second else first
     sentence = sentence if has_gold else f"{_STANDS_IN} {sentence}"
     return {"sentence": sentence, "worth": worth, "difference": added, "floor": stands}
@@ -304,10 +304,10 @@ def _sign(interval: Mapping[str, Any] | None, *, more: str, less: str) -> str:
     return less if interval["high"] < 0 else "no difference shown"
 
 
-def _power(difference: Mapping[str, Any]) -> str:
+def _power(difference: Mapping[str, Any], confidence: float) -> str:
     """How many more rows would show a difference as large as this one."""
     value, low, high = (float(difference[end]) for end in ("value", "low", "high"))
-    return f" {power.difference(value, low, high, n=difference['n'])}"
+    return f" {power.difference(value, low, high, confidence=confidence, n=difference['n'])}"
 
 
 def _span(interval: Mapping[str, Any] | None, level: str) -> str:

@@ -123,8 +123,8 @@ def _sentence(apart: Interval, difference: Interval, *, level: float) -> str:
         value = f"{100 * difference.value:+.1f}".replace("-", "−")
         told.append(f"{start}: {value} points ({100 * level:g} % interval {ends}).")
         if difference.low <= 0 <= difference.high:
-            told.append(power.difference(difference.value, difference.low, difference.high, n=difference.n,
-                                         of="texts on each side"))  # fmt: skip
+            told.append(power.difference(difference.value, difference.low, difference.high, confidence=level,
+                                         n=difference.n, of="texts on each side"))  # fmt: skip
     return " ".join(told)
 
 

@@ -56,6 +56,11 @@ def too_few(count: int, needed: int, *, of: str = "rows", which: str = "") -> st
     return f"{count} {of}; {needed} {'is' if needed == 1 else 'are'} needed: {needed - count} more{which}"
 
 
+def not_about(metric: Metric, which: str) -> str:
+    """Why there is no figure where not one of the rows at hand is such as the metric is about."""
+    return f"no row of {which} is what {metric.kind} is about"
+
+
 NO_ROWS = too_few(0, 1)
 
 

@@ -82,7 +82,9 @@ def cut(table: Table) -> list[Slice]:
     teacher = table.said[TEACHER].take(test)
     families = [_by_value(family, values, test) for family, values in teacher.kinds().items()]
     inside: dict[str, list[Slice]] = {}
-    for family, name, members, narrow in teacher.parts():
+    for (family, name), (members, narrow) in _parts(
+        *(table.said[who].take(test) for who in (TEACHER, STUDENT))
+    ).items():
         inside.setdefault(family, []).append(Slice(family, name, test[members], narrow))
     families += inside.values()
     families += [
@@ -96,6 +98,16 @@ def cut(table: Table) -> list[Slice]:
         families.append(_by_fifths("teacher_confidence", confidence, test))
     families += [_by_column(*named, test) for named in columns.of_test(table.columns, test.tolist()).items()]
     return [part for family in families if len(family) > 1 for part in family]
+
+
+def _parts(*sides: Answered) -> dict[tuple[str, str], tuple[Rows, Narrow]]:
+    """What stands inside rows: the rows in which gold or a side has any of it, so that what is said wrongly counts."""
+    found: dict[tuple[str, str], tuple[Rows, Narrow]] = {}
+    for side in sides:
+        for family, name, rows, narrow in side.parts():
+            before, first = found.get((family, name), (rows, narrow))
+            found[family, name] = np.union1d(before, rows), first
+    return found
 
 
 def uncut(table: Table) -> list[dict[str, Any]]:
@@ -142,7 +154,7 @@ def compare(
         )
         for part in parts:
             pair = [estimates.get(f"{metric.kind}/{system}/{part.name}") for system in (TEACHER, STUDENT)]
-            none = not_measurable(counts[part], unsaid or _too_few(part, counts[part], needed))
+            none = not_measurable(counts[part], unsaid or _too_few(part, counts[part], needed, metric=metric))
             also = {}
             for one in beside if part.narrow else ():
                 its = {system: estimates.get(f"{one.kind}/{system}/{part.name}") for system in (TEACHER, STUDENT)}
@@ -230,8 +242,10 @@ def _finding(
     )
 
 
-def _too_few(part: Slice, count: int, needed: int) -> str:
-    return intervals.too_few(count, needed, which=f" of {part.family} “{part.name}”")
+def _too_few(part: Slice, count: int, needed: int, *, metric: Metric) -> str:
+    which = f"{part.family} “{part.name}”"
+    # Of what it is not about, more rows would not do.
+    return intervals.too_few(count, needed, which=f" of {which}") if count else intervals.not_about(metric, which)
 
 
 def _by_value(family: str, values: Sequence[str], rows: Rows) -> list[Slice]:
