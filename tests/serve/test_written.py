@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from stillroom.runtime.runners import Written
+from stillroom.serve.batcher import Late
 from stillroom.serve.protocols import openai
 from stillroom.serve.replies import Finished
 from stillroom.tasks.text_to_text import TextToText
@@ -54,3 +55,15 @@ def test_what_was_done_to_it_is_told_at_its_end() -> None:
     first, last, _ = asyncio.run(lines())
     assert b"flags" not in first
     assert json.loads(last.removeprefix(b"data: "))["notes"] == end.notes
+
+
+def test_what_goes_wrong_on_the_way_is_told_as_its_clients_know_it() -> None:
+    async def lines() -> list[bytes]:
+        async def rest() -> AsyncIterator[Any]:
+            raise Late
+            yield
+
+        return [one async for one in openai._lines(rest(), "One", {}, form=openai._CHAT, usage=False)]
+
+    _, last = asyncio.run(lines())
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "deadline"

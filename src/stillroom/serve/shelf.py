@@ -114,13 +114,17 @@ class Shelf:
         self._watcher: asyncio.Task[None] | None = None
         self._retired: dict[Lane, asyncio.Task[None]] = {}
         self._renewing = asyncio.Lock()
-        self.troubles: dict[str, str] = {}
-        """Why the newest version of a student is not the one that is served, by its name."""
+        self._troubles: dict[tuple[str, int], str] = {}
 
     @property
     def lanes(self) -> Sequence[Lane]:
         """Every student in every version."""
         return [lane for some in self._lanes.values() for lane in some]
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Why the newest version of a student is not the one that is served, by its name."""
+        return {name: why for (name, _), why in self._troubles.items()}
 
     def find(self, name: str | None, version: str | None = None) -> Lane:
         """The student of a name; without a version the last one, without a name the only one.
@@ -230,7 +234,7 @@ class Shelf:
                     # What others say of their errors may hold what they were given.
                     ours = isinstance(error, (StillroomError, OSError))
                     why = str(error) if ours else type(error).__name__
-                    self.troubles[name] = why
+                    self._troubles[name, place] = why
                     log.error("kept", extra={"told": {"model": name, "version": lane.version, "why": why}})
 
     async def _renewed(self, some: list[Lane], place: int) -> None:
@@ -251,7 +255,7 @@ class Shelf:
             await fresh.batcher.close(within_s=0)
             fresh.left()
             raise
-        self.troubles.pop(lane.name, None)
+        self._troubles.pop((lane.name, place), None)
         if fresh.version == lane.version:
             await fresh.batcher.close(within_s=0)
             fresh.left()

@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from stillroom.serve import faults
 from stillroom.serve.faults import Fault, refusal
 from stillroom.serve.patience import Patience
 from stillroom.serve.protocols import Body, Path, ProtocolOfClients, body, reply
@@ -253,13 +254,20 @@ async def _lines(
     pieces: AsyncIterator[Any], first: Any, about: dict[str, Any], *, form: _Form, usage: bool
 ) -> AsyncIterator[bytes]:
     begun = True
-    async for one in _after(first, pieces):
-        ended = isinstance(one, Finished)
-        choice = form.some("" if ended else one, _reason(one) if ended else None, first=begun)
-        begun = False
-        yield _line({**about, "object": form.piece, "choices": [choice], **(_noted(one) if ended else {})})
-        if ended and usage:
-            yield _line({**about, "object": form.piece, "choices": [], "usage": _counted(one)})
+    try:
+        async for one in _after(first, pieces):
+            ended = isinstance(one, Finished)
+            choice = form.some("" if ended else one, _reason(one) if ended else None, first=begun)
+            begun = False
+            yield _line({**about, "object": form.piece, "choices": [choice], **(_noted(one) if ended else {})})
+            if ended and usage:
+                yield _line({**about, "object": form.piece, "choices": [], "usage": _counted(one)})
+    except Exception as error:  # the answer has begun: it can't be taken back
+        fault = faults.of(error)
+        if fault is None:
+            raise
+        yield b"data: " + bytes(told(fault).body) + b"\n\n"
+        return
     yield b"data: [DONE]\n\n"
 
 
