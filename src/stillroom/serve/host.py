@@ -82,6 +82,11 @@ class Host(uvicorn.Server):
 class Worker(Process):
     """One of several processes."""
 
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve. The server is made before the thread that is asked about it: made by both, one would never begin."""
+        _ = self.server
+        super().target(sockets)
+
     @property
     def server(self) -> uvicorn.Server:
         """What it runs."""
