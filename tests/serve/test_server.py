@@ -174,6 +174,34 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, 
         assert server.stop() == 0
 
 
+@pytest.mark.slow
+def test_who_cannot_be_replaced_just_now_takes_nobody_with_him(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder.parent.parent, tmp_path / "work")
+    run = tmp_path / "work" / "runs" / folder.name
+    key = json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]["export"]["key"]
+    weights = next((tmp_path / "work" / "bundle" / key).glob("*.safetensors"))
+    config = tmp_path / "serve.toml"
+    config.write_text("watch_seconds = 0\nworkers = 2\n", encoding="utf-8")
+    with served(run, "--config", str(config), log=tmp_path / "log") as server:
+        _until(lambda: len(_at_the_door(server)) == 2)
+        sound = weights.read_bytes()
+        _put(weights, sound[:-1])
+        os.kill(min(_workers(server)), signal.SIGKILL)
+        _until(lambda: "startup failed" in server.log.read_text(encoding="utf-8").lower())
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert server.ask().status_code == 200
+        _put(weights, sound)
+        _until(lambda: len(_at_the_door(server)) == 2)
+        assert server.stop() == 0
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Another file in the place of one, which whoever has it open keeps."""
+    path.with_suffix(".new").write_bytes(data)
+    os.replace(path.with_suffix(".new"), path)
+
+
 def _workers(server: Served) -> set[int]:
     found = set()
     for one in Path("/proc").glob("[0-9]*/stat"):
@@ -185,6 +213,17 @@ def _workers(server: Served) -> set[int]:
                 and b"spawn_main" in (one.parent / "cmdline").read_bytes()
             ):
                 found.add(int(one.parent.name))
+    return found
+
+
+def _at_the_door(server: Served) -> set[int]:
+    """Those workers that have begun: the port's socket is then open twice in them."""
+    found = set()
+    for one in _workers(server):
+        with contextlib.suppress(OSError):
+            links = Counter(os.readlink(link) for link in Path(f"/proc/{one}/fd").iterdir())
+            if any(name.startswith("socket:") and count > 1 for name, count in links.items()):
+                found.add(one)
     return found
 
 

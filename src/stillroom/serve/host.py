@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import islice
+from multiprocessing import connection
 from typing import final
 
 import uvicorn
@@ -82,6 +83,9 @@ class Host(uvicorn.Server):
 class Worker(Process):
     """One of several processes."""
 
+    begun = False
+    """Whether it has served, as far as is known here."""
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve. The server is made before the thread that is asked about it: made by both, one would never begin."""
         _ = self.server
@@ -93,6 +97,18 @@ class Worker(Process):
         if self._server is None:
             self._server = Host(self.config)
         return self._server
+
+    def _healthcheck(self, timeout: float | None) -> bool | None:
+        """Whether it has begun; None: it says nothing. Whoever ends meanwhile is not waited for, as uvicorn does."""
+        try:
+            self.parent_conn.send(b"ping")
+            if self.parent_conn not in connection.wait([self.parent_conn, self.process.sentinel], timeout):
+                return None
+            found = bool(self.parent_conn.recv())
+        except (OSError, EOFError):
+            return None
+        self.begun = self.begun or found
+        return found
 
 
 @final
@@ -108,12 +124,15 @@ class Hosts(Multiprocess):
         those that serve the one before it: it is tried again later. Where nobody serves, it is.
         """
         for place, one in enumerate(self.processes):
-            if self.should_exit.is_set() or (one.process.is_alive() and one.ping(timeout=_HANGS_SECONDS)):
+            if self.should_exit.is_set():
+                return
+            if one.process.is_alive() and one.ping(timeout=_HANGS_SECONDS):
                 continue
             one.kill()  # it may hang
             one.join()
             if one.exitcode == STARTUP_FAILURE:
-                if not any(other.process.is_alive() and other.is_ready(timeout=1) for other in self.processes):
+                if not any(isinstance(other, Worker) and other.begun and other.process.is_alive()
+                           for other in self.processes):  # fmt: skip
                     self.should_exit.set()
                     return
                 if time.monotonic() < self._retry:
