@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from stillroom.core.edits import Edit
 from stillroom.core.english import Topic
 from stillroom.core.proofs import Mark
 from stillroom.core.redaction import veiled
-from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece
+from stillroom.metrics import Floats, Masked, Narrow
+from stillroom.metrics._of_words import OfWords
 from stillroom.metrics._words import Posteriors, Taken
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Rows = NDArray[np.object_]
 
 @final
 @dataclass(frozen=True)
-class Corrected(Answered):
+class Corrected(OfWords):
     """Answers that are marks in each text, beside the references of people and the teacher's marks.
 
     Without `texts` only marks can be compared; with them, the texts that the marks make.
@@ -45,8 +46,6 @@ class Corrected(Answered):
     posteriors: Posteriors | Taken | None = None
     """How probable each tag of each word is; None: the system does not say."""
     labels: tuple[str, ...] = field(default=(), init=False)
-
-    calibrated_by: ClassVar[str] = "words"
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -72,11 +71,6 @@ class Corrected(Answered):
     def agrees(self) -> NDArray[np.bool_]:
         """Where both make the same marks."""
         return np.array([_marks(a) == _marks(b) for a, b in zip(self.said, self.teacher, strict=True)], dtype=np.bool_)
-
-    @property
-    def confidence(self) -> Floats | None:
-        """How sure it is of the words of a row."""
-        return None if self.named else self.sure
 
     @cached_property
     def sources(self) -> Sequence[str]:
@@ -109,24 +103,6 @@ class Corrected(Answered):
             told.append(f"{before or '∅'} → {after or '∅'}")
             moved += len(one.replacement) - (one.end - one.start)
         return "; ".join(told) or "no correction"
-
-    def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
-        """For metrics of labels its words, each of which has one."""
-        if answers != Metric.answers:
-            return self, None
-        return None if self.posteriors is None else (self.posteriors.words, self.posteriors.words.rows)
-
-    def reliability(self) -> list[dict[str, Any]] | None:
-        """Of words."""
-        return None if self.posteriors is None else ece.reliability(self.posteriors.words)
-
-    def risk_coverage(self) -> list[dict[str, float]] | None:
-        """Of words."""
-        return None if self.posteriors is None else aurc.curve(self.posteriors.words)
-
-    def row_divergences(self) -> Mapping[str, Floats] | None:
-        """The mean over the words of each row."""
-        return None if self.posteriors is None else self.posteriors.divergences
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with something to correct, and rows that are right as they are."""

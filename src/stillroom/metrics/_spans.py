@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillroom.core import objects
 from stillroom.core.tagging import Span
-from stillroom.metrics import Answered, Floats, Masked, Metric, Narrow, aurc, ece, ratio
+from stillroom.metrics import Floats, Masked, Metric, Narrow, ratio
+from stillroom.metrics._of_words import OfWords
 from stillroom.metrics._words import Posteriors, Taken
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _LENGTHS = ("1 word", "2 words", "3 words", "4 words or more")
 
 @final
 @dataclass(frozen=True)
-class Spans(Answered):
+class Spans(OfWords):
     """Answers that are spans of each text, beside gold and the teacher's, each an array of tuples of `Span`."""
 
     gold: Rows
@@ -41,8 +42,6 @@ class Spans(Answered):
     """What spans of training rows look like, in lower case: for slices."""
     posteriors: Posteriors | Taken | None = None
     """How probable each tag of each word is; None: the system does not say."""
-
-    calibrated_by: ClassVar[str] = "words"
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -74,35 +73,12 @@ class Spans(Answered):
         """Where both name the same spans."""
         return _same(self.said, self.teacher)
 
-    @property
-    def confidence(self) -> Floats | None:
-        """How sure it is of the words of a row."""
-        return None if self.named else self.sure
-
     def shown(self, row: int, *, masked: Masked) -> str:
         """Each span with its label, as far as the texts are there; else the labels."""
         # The text is masked as a whole: part of an address does not look like one.
         text = masked(self.texts[row]) if len(self.texts) else ""
         told = [f"{text[one.start : one.end]}: {one.label}" if text else one.label for one in sorted(self.said[row])]
         return "; ".join(told) or "no span"
-
-    def part(self, answers: str) -> tuple[Any, NDArray[np.int64] | None] | None:
-        """For metrics of labels its words, each of which has one."""
-        if answers != Metric.answers:
-            return self, None
-        return None if self.posteriors is None else (self.posteriors.words, self.posteriors.words.rows)
-
-    def reliability(self) -> list[dict[str, Any]] | None:
-        """Of words."""
-        return None if self.posteriors is None else ece.reliability(self.posteriors.words)
-
-    def risk_coverage(self) -> list[dict[str, float]] | None:
-        """Of words."""
-        return None if self.posteriors is None else aurc.curve(self.posteriors.words)
-
-    def row_divergences(self) -> Mapping[str, Floats] | None:
-        """The mean over the words of each row."""
-        return None if self.posteriors is None else self.posteriors.divergences
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """Rows with spans and rows without."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import importlib.util
 import json
 import os
 from collections.abc import Collection
@@ -179,7 +180,5 @@ def _decoded(text: str) -> bytes:
 
 def _see_library(needed_by: Path) -> None:
     """Say what to install where there is nothing to sign with."""
-    try:
-        import cryptography  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("serve", package="cryptography", needed_by=str(needed_by)) from error
+    if importlib.util.find_spec("cryptography") is None:
+        raise missing_extra("serve", package="cryptography", needed_by=str(needed_by))

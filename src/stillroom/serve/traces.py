@@ -64,7 +64,7 @@ def answering(model: str, version: str, texts: Sequence[str]) -> Iterator[Any]:
     span.set_attributes({_MODEL: model, _VERSION: version, _TEXTS: len(texts), _CHARACTERS: sum(map(len, texts))})
     try:
         yield span
-    except Exception as error:
+    except Exception as error:  # of whatever kind: it is only told, and goes on from here
         span.set_status(trace.StatusCode.ERROR, type(error).__name__)  # its words may be a text's
         raise
     finally:
