@@ -118,8 +118,8 @@ def test_its_teacher_reads_a_long_text_to_its_end_and_each_passage_is_paid() -> 
 
     async def hear() -> list[Any]:
         with ThreadPoolExecutor(1) as threads:
-            ask, passages = shelf._own_teacher(lane, Blinkered(), threads)
-            escalation = Escalation(Behind(), ask, price=1e6, passages=passages)
+            ask, part = shelf._own_teacher(lane, Blinkered(), threads)
+            escalation = Escalation(Behind(), ask, price=1e6, part=part)
             return await escalation.hear([text, "silent. " + text, "An island."])
 
     whole, silent, short = asyncio.run(hear())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -17,10 +17,10 @@ from stillroom.core.errors import InputError, Problem
 from stillroom.core.plugins import Settings
 from stillroom.serve.batcher import Late, Refused
 
-#: Asks a teacher: texts to predictions, None where it has none.
-Ask = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
-#: In how many passages it reads texts.
-Passages = Callable[[Sequence[str]], Awaitable[int]]
+#: Asks a teacher: texts, or what they were parted into, to the prediction of each text, None where it has none.
+Ask = Callable[[Any], Awaitable[Sequence[Any]]]
+#: Parts texts into what is read at once, of which there are `len`.
+Part = Callable[[Sequence[str]], Awaitable[Sized]]
 #: Why a teacher was not asked, or did not answer.
 Why = Literal["down", "late", "budget", "busy", "silent"]
 
@@ -90,14 +90,14 @@ class Escalation:
         price: float | None,
         purse: Purse | None = None,
         paid: Callable[[int, float], None] | None = None,
-        passages: Passages | None = None,
+        part: Part | None = None,
         close: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`price`: of a million texts; None: nobody knows. `paid`: told texts that it is asked about, and their cost.
 
-        `purse`: that of the one before it; none: a full one. `passages`: of which each costs as much as a text; none:
-        it reads all as they are. `close`: called when nobody will ask it any more.
+        `purse`: that of the one before it; none: a full one. `part`: parts texts, and each part costs as much as a
+        text; none: it reads texts as they are. `close`: called when nobody will ask it any more.
 
         Raises:
             InputError: a budget that can't be held, because nobody knows the price.
@@ -109,7 +109,7 @@ class Escalation:
             )
         self._told, self._ask, self._clock = told, ask, clock
         self._price, self._paid = None if price is None else price / 1e6, paid
-        self._passages = passages
+        self._part = part
         self.close: Callable[[], None] = close or (lambda: None)
         self.purse = purse or Purse(told.per_day, clock=clock)
         self._waiting = 0
@@ -117,15 +117,15 @@ class Escalation:
 
     async def hear(self, texts: Sequence[str]) -> list[Heard]:
         """What it says of each text."""
-        read = await self._passages(texts) if self._passages else len(texts)
-        cost = read * (self._price or 0.0)
+        read = await self._part(texts) if self._part else texts
+        cost = len(read) * (self._price or 0.0)
         if why := self._hindered(cost):
             return [Heard(None, why)] * len(texts)
         self._waiting += 1
         self.purse.pay(cost)  # when it is asked: what it does before it fails is not free
         try:
             async with asyncio.timeout(self._told.seconds):
-                found = await self._ask(texts)
+                found = await self._ask(read)
         except (Refused, Late) as error:  # another student, which has too much to do just now
             self.purse.take_back(cost)
             return [Heard(None, "late" if isinstance(error, Late) else "busy")] * len(texts)

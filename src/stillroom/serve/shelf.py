@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,9 +19,10 @@ from stillroom.core import artifact
 from stillroom.core.errors import InputError, Problem, StillroomError
 from stillroom.runtime import reading, signatures
 from stillroom.runtime.deferral import Prices
+from stillroom.runtime.reading import Piece
 from stillroom.serve import replies
 from stillroom.serve.batcher import Batcher
-from stillroom.serve.escalation import Ask, Escalation, Passages, Purse
+from stillroom.serve.escalation import Ask, Escalation, Part, Purse
 from stillroom.serve.pens import Pens
 from stillroom.serve.settings import Model, Serving
 
@@ -196,9 +197,9 @@ class Shelf:
             elder = await asyncio.to_thread(_elder, lane.told.path)
             # Threads of its own: one that waits for a teacher elsewhere keeps nobody else from one.
             threads = ThreadPoolExecutor(told.at_once, thread_name_prefix="stillroom-teacher")
-            ask, passages = _own_teacher(lane, elder, threads)
+            ask, part = _own_teacher(lane, elder, threads)
             close = functools.partial(threads.shutdown, wait=False, cancel_futures=True)
-            return made(ask, price=lane.prices.teacher, passages=passages, close=close)
+            return made(ask, price=lane.prices.teacher, part=part, close=close)
         try:
             other = self.find(told.who)
         except Unknown as error:
@@ -298,22 +299,35 @@ def _opened(
     return Lane(told, predictor, batcher, prices=prices, stamp=stamp, pens=Pens(queued=queued))
 
 
-def _own_teacher(lane: Lane, elder: Any, threads: ThreadPoolExecutor) -> tuple[Ask, Passages]:
+@final
+@dataclass(frozen=True)
+class _Parted:
+    """Texts and their passages, as a student reads them."""
+
+    texts: Sequence[str]
+    pieces: Sequence[Piece]
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+
+def _own_teacher(lane: Lane, elder: Any, threads: ThreadPoolExecutor) -> tuple[Ask, Part]:
     """Asks the teacher of a run, about long texts passage by passage as its student reads them: it reads no further."""
 
-    async def ask(texts: Sequence[str]) -> Sequence[Any]:
-        parted = await replies.pieces(lane, texts)
+    async def part(texts: Sequence[str]) -> _Parted:
+        return _Parted(texts, await replies.pieces(lane, texts))
+
+    async def ask(read: _Parted) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
-        said = await loop.run_in_executor(threads, elder.ask, [one.text for one in parted])
-        silent = {piece.owner for piece, one in zip(parted, said, strict=True) if one is None}
-        heard = [(piece, one) for piece, one in zip(parted, said, strict=True) if piece.owner not in silent]
-        whole = reading.readings(lane.predictor, texts, [piece for piece, _ in heard], [one for _, one in heard])
-        return [None if place in silent else next(whole).prediction for place in range(len(texts))]
+        said = await loop.run_in_executor(threads, elder.ask, [one.text for one in read.pieces])
+        told = list(zip(read.pieces, said, strict=True))
+        silent = {piece.owner for piece, one in told if one is None}
+        heard = [(piece, one) for piece, one in told if piece.owner not in silent]
+        pieces, predictions = [piece for piece, _ in heard], [one for _, one in heard]
+        whole = reading.readings(lane.predictor, read.texts, pieces, predictions)
+        return [None if place in silent else next(whole).prediction for place in range(len(read.texts))]
 
-    async def passages(texts: Sequence[str]) -> int:
-        return len(await replies.pieces(lane, texts))
-
-    return ask, passages
+    return ask, part
 
 
 def _elder(folder: Path) -> Any:
