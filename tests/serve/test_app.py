@@ -135,7 +135,8 @@ def test_no_text_is_told_to_anybody(folder: Path, monkeypatch: pytest.MonkeyPatc
     log = logging.getLogger("stillroom.serve")
     keeps = Keeps()
     log.addHandler(keeps)
-    monkeypatch.setattr(log, "level", logging.INFO)
+    before = log.level
+    log.setLevel(logging.INFO)  # not by its attribute alone: a logger remembers what it is asked to tell
     try:
         monkeypatch.setattr(
             "stillroom.runtime.Predictor.predict", lambda self, texts: (_ for _ in ()).throw(ValueError(texts))
@@ -146,6 +147,7 @@ def test_no_text_is_told_to_anybody(folder: Path, monkeypatch: pytest.MonkeyPatc
             _ask(client, text=broken, nobody="knows")
     finally:
         log.removeHandler(keeps)
+        log.setLevel(before)
     assert found.status_code == 500
     assert broken not in found.text
     assert [one["event"] for one in told if one["event"] in ("failed", "request")] == ["failed", "request", "request"]

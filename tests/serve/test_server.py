@@ -288,7 +288,9 @@ def test_a_student_that_cannot_be_served_ends_it(folder: Path, tmp_path: Path) -
         command = [sys.executable, "-m", "stillroom.cli", "serve", str(path), "--port", "0"]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert ended.returncode == code
-        assert str(path) in ended.stderr
+        (told,) = [json.loads(line) for line in ended.stderr.splitlines() if '"not begun"' in line]
+        assert str(path) in told["why"]
+        assert "Traceback" not in ended.stderr
 
 
 def test_a_port_that_is_taken_is_told(server: Served, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 
 from stillroom.core import plugins
+from stillroom.core.errors import StillroomError
 from stillroom.serve import openapi, page, traces
 from stillroom.serve.doors import HOUSE, Busy, House
 from stillroom.serve.gate import Gate
@@ -29,7 +31,9 @@ from stillroom.serve.settings import Serving
 from stillroom.serve.shelf import Shelf
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("stillroom.serve")
 
 #: Where a worker finds what it is told.
 TOLD = "STILLROOM_SERVING"
@@ -57,7 +61,7 @@ def make(serving: Serving) -> ASGIApp:
     room = Room(deadline_s=serving.deadline_ms / 1e3, most=limits.connections)
     gate: Gate = Gate(
         service,
-        lifetime=Router(lifespan=lambda app: _lifetime(service, room, gate.busy)),
+        lifetime=_telling(Router(lifespan=lambda app: _lifetime(service, room, gate.busy))),
         ring=Ring(serving.keys),
         rates=Rates(limits.rate, workers=serving.workers) if limits.rate else None,
         routes=Routes(paths),
@@ -100,6 +104,32 @@ async def _ready(service: Service, request: Request) -> Response:
 
 async def _metrics(service: Service, request: Request) -> Response:
     return Response(service.meters.read(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _telling(lifetime: ASGIApp) -> ASGIApp:
+    """Why it can't begin, in our words where it is an error of ours: where a student is damaged, no traceback helps."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        failed: Message | None = None
+
+        async def tell(message: Message) -> None:
+            nonlocal failed
+            if message["type"] == "lifespan.startup.failed":
+                failed = message
+            else:
+                await send(message)
+
+        try:
+            await lifetime(scope, receive, tell)
+        except Exception as error:  # of whatever kind: it is only told, and goes on from here
+            if failed is not None and isinstance(error, StillroomError):
+                log.error("not begun", extra={"told": {"why": str(error)}})
+                failed = {**failed, "message": ""}
+            if failed is not None:
+                await send(failed)
+            raise
+
+    return told
 
 
 @contextlib.asynccontextmanager
