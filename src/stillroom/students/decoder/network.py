@@ -52,9 +52,12 @@ class NextTokens(nn.Module):
 class DecoderNetwork:
     """A student that tells what comes next, with its tokenizer."""
 
-    def __init__(self, inner: Any, tokenizer: str, *, names: Names, form: Causal) -> None:
+    def __init__(
+        self, inner: Any, tokenizer: str, *, names: Names, form: Causal, max_tokens: int | None = None
+    ) -> None:
         self.module, self.tokenizer, self.names, self.form = NextTokens(inner), tokenizer, names, form
-        self.encoder = Tokens(special=True, max_tokens=int(inner.config.max_position_embeddings))
+        room = int(inner.config.max_position_embeddings)
+        self.encoder = Tokens(special=True, max_tokens=min(max_tokens or room, room))
         self._read = self.encoder.read_each(tokenizer)
 
     @property
