@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stillroom.core import batches, plugins, signals
 from stillroom.metrics import Metric
 from stillroom.objectives import PEER, Objective, Target, terms
-from stillroom.students import Network
+from stillroom.students import Network, TellsFrom
 from stillroom.tasks import Task
 from stillroom.teachers._fitting import Examples
 from stillroom.team import Team
@@ -136,17 +136,21 @@ class Learner:
         own = shares[self._team.place]
         # Nothing can be run of no rows: who has none runs one, and nobody hears what it says of it.
         run = own if own.start < own.stop else slice(0, 1)
-        said = self._forward(padded[run], mask[run])
+        said = self._forward(padded[run], mask[run], first=int(self.train.begins[rows].min()))
         return {name: self._team.whole(one, shares) for name, one in said.items()}
 
-    def _forward(self, padded: NDArray[np.int64], mask: NDArray[np.bool_]) -> dict[str, Tensor]:
+    def _forward(self, padded: NDArray[np.int64], mask: NDArray[np.bool_], *, first: int = 0) -> dict[str, Tensor]:
+        """What it says of these texts; of their tokens, from that one on, where it can leave out others."""
         import torch
 
         device = self._accelerator.device
         attending = attention(device, bf16=self._bf16, tokens=padded.shape[1])
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16), attending:
             ids, counted = self._there(padded, mask)
-            told = self.network.tell(ids, counted, self.wanted)
+            if first and isinstance(self.network, TellsFrom):
+                told = self.network.tell_from(ids, counted, self.wanted, first=first)
+            else:
+                told = self.network.tell(ids, counted, self.wanted)
         return {name: one.float() if one.is_floating_point() else one for name, one in told.items()}
 
     def _there(self, padded: NDArray[np.int64], mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
@@ -165,6 +169,9 @@ class Learner:
         told = {name: torch.from_numpy(one.batch(rows)) for name, one in examples.further.items()}
         lengths = [len(examples.ids[row]) for row in rows]
         answered = {name: torch.from_numpy(one) for name, one in examples.batch(rows, length=max(lengths)).items()}
+        if examples.words is not None:  # nothing is said of the first tokens where nothing is learned of them
+            first = max(lengths) - said[self.answer].shape[1]
+            answered = {name: one[:, first:] for name, one in answered.items()}
         gold, mask = answered.pop("gold"), answered.pop("mask")
         told |= answered
         if WRITTEN in said:  # read off the same ids, so that both stand side by side

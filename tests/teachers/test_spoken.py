@@ -89,9 +89,16 @@ def test_a_prompt_without_room_for_its_reference_is_left_out(speaker_folder: Pat
     assert 0 < len(whole) < len(train)
     assert made.manifest["facts"]["learned_from"] == len(whole)
     (note,) = [event.note for event in events if "of train" in event.note]
-    assert f"{len(train) - len(whole)} of {len(train)} rows of train have more than 80 tokens" in note
-    with pytest.raises(InputError, match="max_tokens: found 8, where each prompt"):
+    assert f"{len(train) - len(whole)} of {len(train)} rows of train are longer" in note
+    with pytest.raises(InputError, match=r"found room for 8 tokens, where each prompt.*Set it higher"):
         fitted(speaker_folder, found, tmp_path, [], max_tokens=8)
+
+
+def test_what_its_base_can_read_is_told(speaker_folder: Path, tmp_path: Path) -> None:
+    """Of 128 positions no setting makes more."""
+    long = [{"text": f"{one['text']}{LONG}{LONG}", "label": one["label"]} for one in prompts()[:30]]
+    with pytest.raises(InputError, match=r"found room for 128 tokens.*Take a base that reads more"):
+        fitted(speaker_folder, rows_of(tmp_path, long), tmp_path, [])
 
 
 def test_nothing_is_learned_of_the_prompt_itself(

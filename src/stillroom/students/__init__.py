@@ -144,6 +144,21 @@ class ReadsTokens(ReadsWords, Protocol):
         """The tokens that end what it writes."""
 
 
+@runtime_checkable
+class TellsFrom(Network, Protocol):
+    """A network that answers for each token, and can leave out the first ones: logits `[batch, length - first, …]`."""
+
+    def tell_from(
+        self,
+        ids: Int[Tensor, "batch length"],
+        mask: Bool[Tensor, "batch length"],
+        wanted: frozenset[str],
+        *,
+        first: int,
+    ) -> Mapping[str, Tensor]:
+        """As `tell`, from the token at that place on; what stands before is read, and nothing is said of it."""
+
+
 class Writes(Network, Protocol):
     """A network that writes a text for each text."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, final
 
@@ -52,6 +53,26 @@ class Examples:
     """How much each text counts, where several answers to one are learned from; None: all alike."""
     shown: NDArray[np.float32] | None = None
     """How often an epoch shows each text, on average over epochs, where some are emphasised; None: all once."""
+
+    @cached_property
+    def begins(self) -> NDArray[np.int64]:
+        """The first token of each text at which an answer counts, `[texts]`; 0 where texts are answered as a whole."""
+        if self.words is None:
+            return np.zeros(len(self.ids), dtype=np.int64)
+        numbers, owners, tokens = self.words.of(np.arange(len(self.ids)))
+        heard = self._heard(numbers)
+        found = np.array([len(one) for one in self.ids], dtype=np.int64) - 1
+        np.minimum.at(found, owners[heard], tokens[heard])
+        return found
+
+    def _heard(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these answers somebody gave."""
+        heard = np.ones(len(numbers), dtype=np.bool_)
+        if self.logits is not None:
+            heard &= np.isfinite(self.logits[numbers, 0])
+        if self.labels is not None:
+            heard &= self.labels[numbers] >= 0
+        return heard
 
     @property
     def sureness(self) -> NDArray[np.float64] | None:
@@ -124,11 +145,7 @@ class Examples:
         if self.words is None:
             return {name: one[rows] for name, one in given.items()} | {"mask": np.ones(len(rows), dtype=np.bool_)}
         numbers, owners, tokens = self.words.of(rows)
-        heard = np.ones(len(numbers), dtype=np.bool_)
-        if self.logits is not None:
-            heard &= np.isfinite(self.logits[numbers, 0])
-        if self.labels is not None:
-            heard &= self.labels[numbers] >= 0
+        heard = self._heard(numbers)
         numbers, owners, tokens = numbers[heard], owners[heard], tokens[heard]
         mask = np.zeros((len(rows), length), dtype=np.bool_)
         mask[owners, tokens] = True

@@ -51,11 +51,13 @@ class Spoken(Base):
         Raises:
             InputError: there is none.
         """
-        ends = cast("DecoderNetwork", network).ends
-        whole = np.array([row for row, ids in enumerate(examples.ids) if ids[-1] in ends], dtype=np.int64)
+        reads = cast("DecoderNetwork", network)
+        whole = np.array([row for row, ids in enumerate(examples.ids) if ids[-1] in reads.ends], dtype=np.int64)
         if not len(whole):
-            found = f"{self.settings.max_tokens}, where each prompt with its reference has more tokens"
-            raise InputError(Problem("teacher.max_tokens", found, "as many as a row has", "Set it higher."))
+            room, wished = reads.encoder.max_tokens, self.settings.max_tokens
+            todo = "Set it higher." if room == wished else "Take a base that reads more, or shorter prompts."
+            found = f"room for {room} tokens, where each prompt with its reference has more"
+            raise InputError(Problem("teacher.max_tokens", found, "as many as a row has", todo))
         return examples if len(whole) == len(examples.ids) else examples.some(whole)
 
     def floor(self, course: Course) -> Floor:

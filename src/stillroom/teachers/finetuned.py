@@ -227,6 +227,6 @@ def _gold(network: Network, rows: Rows[Any], *, base: Base, report: Report) -> E
         raise InputError(Problem(f"corpus.{rows.role}", "no row with a label", "gold labels to fit on", todo))
     legible = base.legible(network, found)
     if left := len(found.ids) - len(legible.ids):
-        said = f"{left:,} of {len(found.ids):,} rows of {rows.role} have more than {base.settings.max_tokens} tokens"
-        report(Event("teacher", note=f"Warning: {said}, and are left out of its fit (`teacher.max_tokens`)."))
+        said = f"{left:,} of {len(found.ids):,} rows of {rows.role} are longer, with their reference, than it reads"
+        report(Event("teacher", note=f"Warning: {said} (`teacher.max_tokens`), and are left out of its fit."))
     return legible

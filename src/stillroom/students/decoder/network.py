@@ -41,10 +41,11 @@ class NextTokens(nn.Module):
         self.inner = inner
 
     def forward(
-        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch length vocabulary"]:
-        """Logits of the token behind each."""
-        logits: Tensor = self.inner(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], first: int = 0
+    ) -> Float[Tensor, "batch told vocabulary"]:
+        """Logits of the token behind each, from the one at that place on."""
+        fewer = {"logits_to_keep": ids.shape[1] - first} if first else {}
+        logits: Tensor = self.inner(input_ids=ids, attention_mask=mask.long(), use_cache=False, **fewer).logits
         return logits
 
 
@@ -92,7 +93,18 @@ class DecoderNetwork:
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], wanted: frozenset[str]
     ) -> dict[str, Tensor]:
         """Logits over the vocabulary."""
-        return {self.form.answer: self.module(ids, mask)}
+        return self.tell_from(ids, mask, wanted, first=0)
+
+    def tell_from(
+        self,
+        ids: Int[Tensor, "batch length"],
+        mask: Bool[Tensor, "batch length"],
+        wanted: frozenset[str],
+        *,
+        first: int,
+    ) -> dict[str, Tensor]:
+        """The same, where something is learned: over a whole vocabulary they are a third of the work of a step."""
+        return {self.form.answer: self.module(ids, mask, first)}
 
     def inside(self) -> Inside:
         """From the vectors of its tokens on."""
