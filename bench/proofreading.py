@@ -36,7 +36,7 @@ import numpy as np
 import pyarrow as pa
 
 from parts import NotHereError, parser, tell_all, to_show
-from stillroom import pipeline
+from stillroom import intervals, pipeline
 from stillroom.core import edits, objects, plugins, proofs, recipe, spelling
 from stillroom.core.tagging import Tagged
 from stillroom.corpora import Row, share
@@ -233,12 +233,15 @@ def measured(name: str, says: Says, *, line: Line, shared: Path, megabytes: floa
     begin = time.process_time()
     found = task.decode(says(right), right)
     seconds = time.process_time() - begin
-    words = sum(one.text[0].isalnum() for text in right for one in edits.chunks(text))
+    sizes = [sum(one.text[0].isalnum() for one in edits.chunks(text)) for text in right]
+    words = sum(sizes)
     marks = objects.array(task.marks(says(texts), texts))
     answers = Corrected(gold, marks, marks, objects.array(texts), pipeline=PIPELINE)
     by = f"{line.least_sure:g}, {line.seconded:g}"
-    told: dict[str, Any] = {"system": name, "line": by, "mb": megabytes, "cpu_s": 1000 * seconds / words,
-                            "flags": 1000 * sum(len(one.corrections) for one in found) / words}  # fmt: skip
+    flags = np.array([[len(one.corrections), size] for one, size in zip(found, sizes, strict=True)], dtype=np.float64)
+    told: dict[str, Any] = {"system": name, "line": by, "mb": megabytes, "cpu_s": 1000 * seconds / words}
+    told["flags"] = intervals.bca(flags, lambda sums: 1000 * sums[..., 0] / sums[..., 1], resamples=2000,
+                                  confidence=0.95, rng=np.random.default_rng(0)).as_dict()  # fmt: skip
     drawn = Resamples(len(texts), count=2000, rng=np.random.default_rng(0))
     for metric in ("gleu", "errant_f05"):
         one: Any = plugins.build("metrics", metric)
@@ -308,8 +311,8 @@ def main() -> None:
     for one in found:
         gleu, errant = ({name: (100 if metric == "errant_f05" else 1) * figure for name, figure in one[metric].items()}
                         for metric in ("gleu", "errant_f05"))  # fmt: skip
-        shown = [f"{side['value']:.1f} ({side['low']:.1f}–{side['high']:.1f})" for side in (gleu, errant)]
-        print(f"| {one['system']} | {shown[0]} | {shown[1]} | {one['flags']:.1f} | {one['cpu_s']:.2f} "
+        shown = [f"{side['value']:.1f} ({side['low']:.1f}–{side['high']:.1f})" for side in (gleu, errant, one["flags"])]
+        print(f"| {one['system']} | {' | '.join(shown)} | {one['cpu_s']:.2f} "
               f"| {one['mb']:.1f} | {one['line']} |")  # fmt: skip
 
 

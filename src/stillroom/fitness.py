@@ -141,7 +141,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
         problems.append(Problem("teacher", found, f"one that answers with {task.shape} for {task.kind}", todo))
     else:
         unserved = task.unserved(signals.implied(teacher.signals))
-        problems += [unserved] if unserved else []
+        unfitted = task.unfitted if teacher.needs_gold else None
+        problems += [one for one in (unserved, unfitted) if one]
     if student.follows and not teacher.shows_network:
         found = f"a {student.kind} student with a {teacher.kind} teacher, whose network can't be seen"
         todo = "Name a network to start from (`student.start`), choose the student `bag`, or a teacher that is here."

@@ -217,6 +217,16 @@ def test_what_is_written_is_judged_where_there_are_references() -> None:
     assert metric.score(part) == 1.0
     assert one.told()["text"].to_pylist() == [None, "home"]
     assert one.told_gold().to_pylist() == [None, ["Home!", "back"]]
+    beside = Told.of(
+        said, teacher, objects.array([("To Oslo",), ("Home",)]), sources=["Off to Rome.", "They went home."]
+    )
+    for kind, expected in {"unfounded": 0.5, "copied": 2 / 3}.items():
+        told = beside.part("texts")
+        assert told is not None
+        assert plugins.build("metrics", kind).score(told[0]) == expected, "Oslo is nowhere in the prompt"
+    turned = beside.take(np.array([1, 0])).part("texts")
+    assert turned is not None
+    assert turned[0].sources.tolist() == ["They went home.", "Off to Rome."]
     turned = one.take(np.array([1, 0])).part("texts")
     assert turned is not None
     assert turned[1] is not None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillroom import corpus, loop, teach
+from stillroom import corpus, fitness, loop, teach
+from stillroom.core import recipe
 from stillroom.core.artifact import Artifact, Store
 from stillroom.core.errors import InputError, MismatchError
 from stillroom.core.progress import Event
@@ -134,3 +135,16 @@ def test_a_file_of_a_language_model_is_for_text_that_goes_on(tmp_path: Path, row
         teach.prepare(teacher, task=TextToText(), corpus=rows.learnable, fit=loop.fit, seed=3, store=Store(tmp_path))
     with pytest.raises(InputError, match=r"no other\.gguf in"):
         FineTuned(base=str(tmp_path), file="other.gguf").inputs(rows.learnable)
+
+
+def test_running_text_is_no_lesson_for_a_teacher(speaker_folder: Path) -> None:
+    """It is told before anything starts; so is a base in a file that nothing here reads."""
+    asked: dict[str, Any] = {
+        "name": "x", "task": {"kind": "generation"}, "corpus": {"kind": "table", "train": "t", "dev": "d", "test": "e"},
+        "teacher": {"kind": "finetuned", "base": str(speaker_folder)}, "student": {"kind": "decoder"},
+        "export": {"formats": ["onnx_causal"]},
+    }  # fmt: skip
+    (problem,) = fitness.misfits(recipe.parse(asked))
+    assert (problem.where, problem.expected) == ("task.learns", "`written`, with prompts and their references")
+    assert fitness.misfits(recipe.parse({**asked, "task": {"kind": "generation", "learns": "written"}})) == []
+    assert FineTuned(base="x", file="model.gguf").packages == ("gguf",)

@@ -33,15 +33,25 @@ class Told(Answered):
     teacher: Scored
     references: References
     """How each text may go on, where somebody says so; else nothing, `[texts]`."""
+    sources: NDArray[np.object_]
+    """The texts that were read, for what is written to be held beside; "" where nobody says, `[texts]`."""
     labels: tuple[str, ...] = field(default=(), init=False)
     named: bool = field(default=False, init=False)
     graded: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, said: Scored, teacher: Scored, references: References | None = None) -> Self:
+    def of(
+        cls,
+        said: Scored,
+        teacher: Scored,
+        references: References | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+    ) -> Self:
         """Of the tokens of the texts alone: those that are written are everybody's own."""
-        nothing = objects.array([()] * len(said))
-        return cls(said.only(said.read), teacher.only(teacher.read), nothing if references is None else references)
+        nothing, blank = objects.array([()] * len(said)), [""] * len(said)
+        return cls(said.only(said.read), teacher.only(teacher.read), nothing if references is None else references,
+                   objects.array(blank if sources is None else list(sources)))  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.said)
@@ -49,7 +59,7 @@ class Told(Answered):
     def take(self, rows: NDArray[np.int64]) -> Told:
         """The same of these rows."""
         return replace(self, said=self.said.take(rows), teacher=self.teacher.take(rows),
-                       references=self.references[rows])  # fmt: skip
+                       references=self.references[rows], sources=self.sources[rows])  # fmt: skip
 
     def part(self, answers: str) -> tuple[Answered, NDArray[np.int64] | None] | None:
         """For metrics of texts what was written behind those that have references."""
@@ -59,7 +69,7 @@ class Told(Answered):
         if not len(rows):
             return None
         said, teacher = (one.texts[rows] for one in (self.said, self.teacher))
-        return Written(self.references[rows], said, teacher, objects.array([""] * len(rows))), rows
+        return Written(self.references[rows], said, teacher, self.sources[rows]), rows
 
     @property
     def right(self) -> None:

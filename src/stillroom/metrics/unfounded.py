@@ -12,15 +12,18 @@ from stillroom.metrics import Floats, ratio, share
 from stillroom.metrics._texts import NAME, TextMetric, Written
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_GROUPS = re.compile(r"[.,](?=\d{3}(?:[.,]|$))")  # between thousands
+_WORD = re.compile(r"\w[\w'’-]*")
+_OWNED = re.compile(r"['’]s?$")
 
 
 @final
 class Unfounded(TextMetric):
     """The share of texts with a number or a name that their source does not have: what was made up, or garbled.
 
-    Names are words with a capital that do not begin a sentence, compared without regard to capitals; numbers are
-    compared without their separators. A translation changes names of places and days, and so does well here only
-    between languages that share them.
+    Names are words with a capital that do not begin a sentence, whole and compared without regard to capitals, or to an
+    ’s behind them; numbers are compared by their value, whatever stands between thousands. A translation changes names
+    of places and days, and so does well here only between languages that share them.
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -47,7 +50,13 @@ class Unfounded(TextMetric):
 
 def unfounded(said: str, source: str) -> list[str]:
     """The numbers and names of a text that its source lacks."""
-    there = source.lower()
-    numbers = {re.sub(r"[.,]", "", one) for one in _NUMBER.findall(source)}
-    found = [one for one in _NUMBER.findall(said) if re.sub(r"[.,]", "", one) not in numbers]
-    return found + [one for one in NAME.findall(said) if one.lower() not in there]
+    numbers = {_value(one) for one in _NUMBER.findall(source)}
+    words = set(_WORD.findall(source.lower()))
+    words |= {_OWNED.sub("", one) for one in words}
+    found = [one for one in _NUMBER.findall(said) if _value(one) not in numbers]
+    return found + [one for one in NAME.findall(said) if not {one.lower(), _OWNED.sub("", one.lower())} & words]
+
+
+def _value(number: str) -> str:
+    """A number as it is meant: 1,500 is 1500, and 1,5 is 1.5; of 1.500 nobody can tell, and it is 1500."""
+    return _GROUPS.sub("", number).replace(",", ".")

@@ -247,6 +247,11 @@ class Task(Member, ABC):
         return None
 
     @property
+    def unfitted(self) -> Problem | None:
+        """Why no teacher can be fitted here with these settings, whatever gold there is; None: one can."""
+        return None
+
+    @property
     def sifts_scores(self) -> bool:
         """Whether `sift` goes by how good a teacher finds its answers, so that it has to say so."""
         return False

@@ -65,7 +65,7 @@ class Generation(Task):
     floor: ClassVar[str] = "byte_counts"
     judged_by: ClassVar[tuple[str, ...]] = (
         "byte_probability", "bits_per_byte", "perplexity", "kl_mean", "kl_p50", "kl_p95", "next_token", "repetition",
-        "chrf", "rouge1", "rouge2", "rouge_l", "exact_match",
+        "chrf", "rouge1", "rouge2", "rouge_l", "exact_match", "length_ratio", "copied", "unfounded",
     )  # fmt: skip
     learns_gold: ClassVar[bool] = False
     prediction: ClassVar[Mapping[str, Any]] = {
@@ -178,7 +178,7 @@ class Generation(Task):
         """What was said of the tokens beside what the teacher said of them, and what was written beside references."""
         from stillroom.metrics._tokens import Told
 
-        return Told.of(said, teacher, gold)
+        return Told.of(said, teacher, gold, sources=rows.texts if rows else None)
 
     def decode(self, said: Scored, texts: Sequence[str] = ()) -> list[Continuation]:
         """What was written, and the bits a byte of what was read."""
@@ -210,6 +210,14 @@ class Generation(Task):
         todo = 'Set `task.learns = "written"`, with rows that are prompts; or choose `gguf` or `huggingface`.'
         found = "`text`, with a teacher that writes and does not say how probable tokens are"
         return Problem("task.learns", found, "`written`, or a teacher that scores what it reads", todo)
+
+    @property
+    def unfitted(self) -> Problem | None:
+        """To running text, which is right as it is, there is nothing that people would add."""
+        if self.learns == "written":
+            return None
+        found, todo = "`text`, with a teacher that is fitted here", "Set it to `written`; or take the model as it is."
+        return Problem("task.learns", found, "`written`, with prompts and their references", todo)
 
     def objectives(self, said: frozenset[str] = frozenset({"token_logprobs"})) -> tuple[Mapping[str, Any], ...]:
         """The teacher's distributions, and the tokens themselves; of who only writes, these alone."""

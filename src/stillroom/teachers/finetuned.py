@@ -82,6 +82,11 @@ class FineTuned(Teacher):
     learned from, or several (`task.several`). More than one is for tasks that write."""
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """What reads a GGUF file, where its base is one."""
+        return ("gguf",) if self.file else ()
+
+    @property
     def signals(self) -> frozenset[str]:
         """All there are."""
         return signals.KINDS

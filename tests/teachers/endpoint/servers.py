@@ -83,6 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     #: What is wrong with a reply that came in time.
     replies: ClassVar[dict[str, Any]] = {
         "refusal": {"refusal": "I can't help with that."},
+        "refusal in words": {"content": "I’m sorry, but I can't assist with that request."},
         "empty": {"content": "", "logprobs": None},
         "no logprobs": {"logprobs": None},
         "chatter": {"content": "Well,", "top": [("Well", -0.1), ("The", -3.0)]},
@@ -105,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         prompt = body["messages"][-1]["content"] if chat else body["prompt"]
         status, _, header = fault.partition(" after ")
         # What turns somebody away does no work; of what else goes wrong nobody knows whether it is billed.
-        free = status.isdigit() and int(status) < 500
+        free = status.isdigit() and int(status) < 500 and status != "408"
         reply = {} if free else self._behind(body, fault) if self.server.behind else self._made(body, prompt, fault)
         usage = reply.get("usage", {})
         if fault == "dear":

@@ -41,7 +41,18 @@ from tests.teachers.endpoint.scenes import (
 )
 from tests.teachers.endpoint.servers import serving
 
-FAULTS = ["429 after 0", "429", "500", "503 after 0.01", "hang", "cut connection", "broken", "foreign", "no usage"]
+FAULTS = [
+    "429 after 0",
+    "429",
+    "408",
+    "500",
+    "503 after 0.01",
+    "hang",
+    "cut connection",
+    "broken",
+    "foreign",
+    "no usage",
+]
 #: What is wrong with a reply that came in time, and why there is no answer then.
 NO_ANSWERS = [
     ("refusal", "logprobs", "refusal"),
@@ -60,6 +71,7 @@ NO_ANSWERS = [
     ("no spans", "spans", "unparseable"),
     ("misquoted", "spans", "misquoted"),
     ("refusal", "text", "refusal"),
+    ("refusal in words", "text", "refusal"),
     ("empty", "text", "empty"),
     ("cut", "text", "too long"),
     ("refusal", "corrections", "refusal"),
@@ -67,6 +79,7 @@ NO_ANSWERS = [
     ("cut", "corrections", "too long"),
     ("rewritten", "corrections", "rewritten"),
     ("refusal", "generation", "refusal"),
+    ("refusal in words", "generation", "refusal"),
     ("empty", "generation", "empty"),
 ]
 MANY = edit_tags.TAGS.index("ending:>s")

@@ -73,6 +73,26 @@ class TestWhatIsAsked:
             assert isinstance(reply.answer, list)
             np.testing.assert_allclose(np.exp(reply.answer), expected, rtol=1e-6)
 
+    def test_an_answer_that_most_of_the_odds_are_against_is_counted(self) -> None:
+        """Among ten letters there is no I, with which a model also says that it is sorry."""
+        labels = [f"label {number}" for number in range(10)]
+        wording = Wording(endpoint("http://host/v1"), labels)
+        asked = json.loads(wording.request("a text").body)["messages"][0]["content"]
+        assert "H. label 7\nJ. label 8\nK. label 9" in asked
+
+        def read(**top: float) -> Any:
+            told = [{"token": token, "logprob": math.log(share)} for token, share in top.items()]
+            choice = {"message": {"content": "I"}, "logprobs": {"content": [{"top_logprobs": told}]}}
+            return wording.read({"choices": [choice]}, wording.request("a text"))
+
+        sorry = read(I=0.97, A=0.02, J=0.005)
+        assert sorry.answer is not None
+        assert dict(sorry.tally) == {"other words": 1}
+        assert int(np.argmax(sorry.answer)) == 0
+        sure = read(I=0.3, J=0.6)
+        assert (int(np.argmax(sure.answer)), dict(sure.tally)) == (8, {})
+        assert read(I=0.97, Sorry=0.02).unanswered == "unparseable"
+
     def test_a_text_can_not_open_the_prompt(self) -> None:
         request = Wording(endpoint("http://host/v1", prompt="{labels} | {text} | {answer}"), LABELS).request("{labels}")
         assert " | {labels} | " in json.loads(request.body)["messages"][0]["content"]
@@ -102,8 +122,8 @@ class TestWhatIsAsked:
         assert len({voice(), *(voice(**{name: one}) for name, one in other.items())}) == len(other) + 1
 
     def test_more_labels_than_letters(self) -> None:
-        task = Classification(labels=tuple(f"label {number}" for number in range(27)))
-        with pytest.raises(MismatchError, match="27 labels"):
+        task = Classification(labels=tuple(f"label {number}" for number in range(26)))
+        with pytest.raises(MismatchError, match="26 labels"):
             endpoint("http://host/v1").open(Path(), task=task)
         endpoint("http://host/v1", answers="label").open(Path(), task=task)
 

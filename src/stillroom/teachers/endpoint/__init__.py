@@ -69,7 +69,8 @@ class Endpoint(Teacher):
     With `answers = "logprobs"` the labels stand in the prompt as letters, and the probabilities of the first token of
     the reply become logits: a letter gets the share of all top tokens that are this letter but for spaces around it.
     What the top tokens leave is spread evenly over the letters that are not among them, none of which gets more than
-    the least of the top. What other words got is nobody's. With `answers = "label"` the reply is held to a JSON schema
+    the least of the top. What other words got is nobody's; where they have more than half, `other words` counts it.
+    With `answers = "label"` the reply is held to a JSON schema
     that lists the labels, and the teacher names labels and no more. With `answers = "spans"` the reply is held to a
     JSON schema of quotations, each with a label, which are laid on the text as `quotations` says. One that is not
     there, or overlaps another, makes the whole reply no answer; one that could stand elsewhere too is taken to stand

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds: full jitter below a bound that doubles (Brooker 2015)
 _LONGEST_ASKED = 600.0  # seconds that a server may ask to wait; beyond them a person decides
 _MUTE = 20  # replies without any answer after which asking on would be money for nothing
+_TIMED_OUT = 408
+_PASSING = (_TIMED_OUT, 425, 429)  # what is below 500 and may be well the next time
 _REMEDIES = {
     400: "See that the server knows the model, and answers in this way (`api`, `answers`, `top_logprobs`).",
     401: "Put a valid key into the environment variable that `api_key_env` names.",
@@ -200,10 +202,10 @@ class _Dispatch:
         told: dict[str, Any] = {"attempt": attempt, "latency_seconds": time.perf_counter() - started}
         if response is not None and response.is_success:
             return await self._read(response, request, reserve, told | {"status": status})
-        if response is not None and response.status_code < 500:
-            cost = Decimal(0)
+        if response is not None and response.status_code < 500 and response.status_code != _TIMED_OUT:
+            cost = Decimal(0)  # it was turned away; what timed out over there may be billed all the same
         await self._settle(reserve, cost=cost, status=status, **told)
-        if response is not None and response.status_code < 500 and response.status_code != 429:
+        if response is not None and response.status_code < 500 and response.status_code not in _PASSING:
             todo = _REMEDIES.get(response.status_code, "See what the server's own documentation says of this status.")
             raise OutsideError(Problem("teacher", f"status {status} from the server", "an answer", todo))
         return _Failure(status, None if response is None else _asked_to_wait(response.headers.get("retry-after")))

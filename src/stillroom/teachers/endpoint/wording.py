@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 from stillroom.core import artifact
 from stillroom.core.errors import MismatchError, Problem
-from stillroom.teachers.endpoint import corrections, quotations
+from stillroom.teachers.endpoint import corrections, quotations, refusals
 from stillroom.teachers.endpoint.ledger import Reply
 
 if TYPE_CHECKING:
     from stillroom.tasks import Task
     from stillroom.teachers.endpoint import Endpoint
 
-LETTERS = string.ascii_uppercase
+LETTERS = string.ascii_uppercase.replace("I", "")  # "I" also begins what a model says that won't answer
 REFUSED, EMPTY, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "unparseable", "no logprobs"
 TOO_LONG = corrections.TOO_LONG
 QUOTED = "quoted"
 CUT = "cut"  # a text that may stop anywhere, and had to
+OTHER_WORDS = "other words"  # of a letter that was asked for, where all letters together have less than half
 _MISSING = "not written"  # of several texts that were asked for
 _SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
 _MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512, "corrections": 512}
@@ -37,6 +38,7 @@ _HOW = {
     "corrections": "the corrected text",
 }  # fmt: skip
 _SMALLEST = 1e-6
+_SURE = 0.5  # of the first token's probability
 _AROUND = " \t\n\r\u2581\u0120\u010a"  # what tokenizers write for the space or line before a word
 
 
@@ -175,6 +177,8 @@ class Wording:
 
     def _text(self, said: str, source: str, *, cut: bool) -> Reply:
         """What it wrote of a text, or what it wrote behind one."""
+        if self._settings.api == "chat" and refusals.told(said, source):
+            return Reply(None, REFUSED)
         found = _written(said, cut=cut and not self.goes_on)
         if found.unanswered or not self.goes_on:
             return found
@@ -212,7 +216,9 @@ class Wording:
             return Reply(None, UNPARSEABLE)
         # None of the unseen can be more probable than the least that is told.
         each = min(max(0.0, 1.0 - mass) / unseen, least) if unseen else 0.0
-        return Reply([math.log(max(shares.get(letter, each), _SMALLEST)) for letter in letters])
+        seen = sum(shares.get(letter, 0.0) for letter in letters)
+        logits = [math.log(max(shares.get(letter, each), _SMALLEST)) for letter in letters]
+        return Reply(logits, tally={OTHER_WORDS: 1} if seen < _SURE else {})
 
     def _by_name(self, text: str, *, cut: bool) -> Reply:
         if not text.strip():
