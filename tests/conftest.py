@@ -48,6 +48,7 @@ TOGETHER = {
     "tests/detectors/test_injection.py",
     "tests/journey/test_classification.py",
     "tests/journey/test_data_free.py",
+    "tests/journey/test_foreign_task.py",
     "tests/journey/test_seeds.py",
     "tests/runtime/test_runtime.py",
     "tests/serve/test_app.py",

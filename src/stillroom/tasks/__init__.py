@@ -311,6 +311,11 @@ class Task(Member, ABC):
         return only.said
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """To how many first numbers an answer may be cut and still be one: none."""
+        return ()
+
+    @property
     def within(self) -> Callable[[Any, int], Any] | None:
         """What leaves so many words of a prediction, at most; None: it has no length that anybody could wish for."""
         return None

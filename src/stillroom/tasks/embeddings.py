@@ -81,6 +81,11 @@ class Embeddings(Task):
         return self
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """Those of its prefixes."""
+        return self.prefixes
+
+    @property
     def hub_task(self) -> str:
         """A vector a text."""
         return "feature-extraction"

@@ -13,7 +13,6 @@ from stillroom.core import artifact, signals
 from stillroom.core.errors import MismatchError, Problem
 from stillroom.core.progress import Meter, Report
 from stillroom.tasks import Task
-from stillroom.tasks.embeddings import Embeddings
 from stillroom.teachers import Identity, LoadedTeacher, Precision
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def found_turn(loaded: LoadedTeacher, *, task: Task, corpus: Learnable, report: 
     if wanted > width:
         expected = f"at most the {width} that the teacher's vectors have"
         raise MismatchError(Problem("task.dimensions", str(wanted), expected, "Set it to that, or to fewer."))
-    if wanted == width and not (isinstance(task, Embeddings) and task.prefixes):
+    if wanted == width and not task.lengths:
         return None
     parts = (corpus.train, corpus.unlabelled, corpus.dev)
     texts = list(islice((text for part in parts for text in part.texts()), _SEEN))

@@ -161,7 +161,7 @@ def _shortened(vector: Any, dimensions: int | None, *, lane: Lane) -> Any:
     whole = len(vector)
     if dimensions is None or dimensions == whole:
         return vector
-    known = [*getattr(lane.task, "prefixes", ()), whole]
+    known = [*lane.task.lengths, whole]
     if dimensions not in known:
         raise refusal(422, "invalid_request", "dimensions", "a length that it was not made for",
                       f"one of {', '.join(map(str, known))}", "Correct it.")  # fmt: skip
