@@ -11,7 +11,7 @@ import pytest
 
 from stillroom.core.english import Topic
 from stillroom.core.errors import InputError
-from stillroom.corpora import Row, _habits, _mistakes
+from stillroom.corpora import Row, _habits, _mistakes, share
 from stillroom.corpora.corrupted import Corrupted
 from stillroom.corpora.table import Table
 from stillroom.tasks.proofreading import Proofreading
@@ -98,3 +98,19 @@ def test_rates_in_a_recipe_stand_beside_those_that_are_measured(tmp_path: Path) 
     rows = [row for stream in source.streams(Proofreading()) for row in stream.rows if isinstance(row, Row)]
     found = _habits.measured((row.text, [str(row.label)]) for row in rows)
     assert set(found.rates) == {"capitals"}
+
+
+def test_what_is_taken_where_nothing_is_measured_was_measured() -> None:
+    """On those of JFLEG's sentences that no bench judges by; whoever changes how it is measured has to look again."""
+    folder = Path(__file__).parents[3] / "shared" / "data" / "proofreading" / "jfleg"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    names = ("src", "ref0", "ref1", "ref2", "ref3")
+    lines = [(folder / f"dev.{name}.txt").read_text(encoding="utf-8").splitlines() for name in names]
+    pairs = [(text, some) for text, *some in zip(*lines, strict=True) if share(text, use="split") >= 0.49]
+    found = _habits.measured(pairs)
+    assert len(pairs) == 378
+    assert {topic: round(rate, 1) for topic, rate in found.rates.items()} == dict(_mistakes.RATES)
+    wrong = np.array([one for one in found.shares if one])
+    assert round(1 - len(wrong) / len(found.shares), 1) == 0.2
+    assert np.quantile(wrong, [1 / 6, 1 / 2, 5 / 6]).round(2).tolist() == [0.09, 0.19, 0.34]

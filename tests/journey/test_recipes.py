@@ -250,7 +250,7 @@ def test_proofreading_of_editorials(work: Path, shallow: str, tmp_path: Path) ->
     """Mistakes are put into sentences that somebody edited, and a real encoder learns to undo them."""
     rows = sampled("prose", shipped("proofread")["task"], every=8)
     corpus = {"kind": "corrupted", "clean": table(tmp_path, {"labelled": rows}, label=""), "dev_share": 0.1,
-              "test_share": 0.3, "rates": {"spelling": 20.0}}  # fmt: skip
+              "test_share": 0.3, "rates": {"spelling": 200.0}}  # fmt: skip
     run = travel("proofread", work, corpus=corpus, teacher={"kind": "harper"},
                  student={"kind": "cnn", "start": shallow, "channels": 32, "dimensions": 64,
                           "epochs": 12, "batch_size": 8, "learning_rate": 3e-3},
