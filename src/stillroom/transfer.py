@@ -76,6 +76,7 @@ def collect(
     # What an answer is made of is recorded with it, whoever wants it: mixtures that look at it differently share a set.
     wanted = wanted - (task.form.answering - task.form.on_request - signals.ANSWERS)
     # Texts are made of rows to learn from, never of those that something is judged on.
+    rows = settings.shard_rows or task.form.asked_at_once
     rules = settings.augment if any(part.role == augment.source_of(parts) for part in parts) else ()
 
     def make(draft: Draft) -> None:
@@ -87,7 +88,7 @@ def collect(
         if rules:
             workshop = augment.Workshop(rules, loaded=loaded, parts=parts, held_out=held_out, seed=seed,
                                         folder=draft.folder / _SCRATCH)  # fmt: skip
-        some = _shards(parts, workshop=workshop, settings=settings, folder=draft.folder)
+        some = _shards(parts, workshop=workshop, rows=rows, folder=draft.folder)
         meter = Meter(report, stage=STAGE, total=augment.most(rules, parts), unit="texts")
         forecasts: Sequence[Forecast] = ()
         if identity.price_per_million_texts is None:
@@ -114,7 +115,11 @@ def collect(
         inputs |= {part.role: part.digest for part in held_out}
         inputs |= {f"augment[{n}].{name}": sha for n, rule in enumerate(rules) for name, sha in rule.digests().items()}
     described = settings.model_dump(mode="json", serialize_as_any=True, exclude={"also", "emphasise", "emphasis"})
-    described |= {"seed": seed if rules else None, "augment": [rule.model_dump(mode="json") for rule in rules]}
+    described |= {
+        "shard_rows": rows,
+        "seed": seed if rules else None,
+        "augment": [rule.model_dump(mode="json") for rule in rules],
+    }
     described |= {"signals": sorted(wanted)} | ({"sifting": dict(task.sifting)} if task.sifting else {})
     described |= {"asking": dict(asking)} if asking else {}
     described |= {"form": task.form.model_dump(mode="json")} if wanted & task.form.on_request else {}
@@ -254,10 +259,10 @@ def _spend(spent: float) -> dict[str, str]:
 
 
 def _shards(
-    parts: Sequence[Rows[Any]], *, workshop: augment.Workshop | None, settings: recipe.Transfer, folder: Path
+    parts: Sequence[Rows[Any]], *, workshop: augment.Workshop | None, rows: int, folder: Path
 ) -> Iterator[Shard]:
     for part in parts:
-        for number, batch in enumerate(part.batches(settings.shard_rows)):
+        for number, batch in enumerate(part.batches(rows)):
             asked = _once(batch)
             name = f"shard-{part.role}-{number:06d}"
             ids, texts = [one for one, _ in asked], [text for _, text in asked]

@@ -67,6 +67,7 @@ def test_it_comes_near_its_teacher_and_everything_is_measured(run: Run, toy: dic
     assert scores["perplexity"]["value"] < 1.1 * run.summary["teacher"]["scores"]["perplexity"]["value"]
     assert scores["next_token"]["value"] > 0.9
     assert scores["kl_p50"]["value"] <= scores["kl_mean"]["value"] <= scores["kl_p95"]["value"] < 1
+    assert run.artifacts["transfer"].manifest["settings"]["shard_rows"] == 128, "who may write is slow"
     missing = set(gates.vocabulary(recipe.parse(toy).task.metrics)) - set(gates.measures(run.summary))
     assert not {
         one

@@ -60,8 +60,9 @@ class Transfer(Settings):
 
     parts: ClassVar[Mapping[str, str]] = {"augment": "augmentations"}
 
-    shard_rows: int = Field(2048, ge=1)
-    """Texts a shard: what a killed run loses at most."""
+    shard_rows: int | None = Field(None, ge=1)
+    """Texts a shard: what a killed run loses at most, and how often it is told how far it is; none: 2,048, or 128 where
+    the teacher may write, which takes it seconds a text."""
     # Larger batches leave a CPU's cache. Texts a second on two threads, 512 texts of SST in fp32, median of three:
     # 256 tokens 169, 512 183, 1024 167, 2048 176, 3072 160, 6144 135. In this middle, longer texts still share one.
     tokens_per_batch: int = Field(1024, ge=1)

@@ -99,6 +99,8 @@ class Shape(Member, ABC):
     """Whether answers are texts."""
     may_write: ClassVar[bool] = False
     """Whether there may be texts in what is said."""
+    asked_at_once: ClassVar[int] = 2048
+    """Texts a shard of a transfer set, where nobody says."""
 
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""

@@ -60,6 +60,7 @@ class Causal(Shape):
     has_tail: ClassVar[bool] = True
     extends: ClassVar[bool] = True
     may_write: ClassVar[bool] = True
+    asked_at_once: ClassVar[int] = 128  # to write takes seconds a text
 
     kind: Literal["causal"] = "causal"
     likeliest: int = Field(32, ge=1)
