@@ -326,6 +326,8 @@ def main() -> None:
     options.add_argument("--spoken", action="store_true", help="summaries by a language model that is fitted to go on")
     options.add_argument("--asked", type=int, default=0, help="summaries by SmolLM2, of so many texts of dev")
     arguments = options.parse_args()
+    if arguments.spoken and arguments.dev:
+        options.error("--dev tells ROUGE of those that pick or write, and nothing of --spoken, whose dev counts bytes")
     every: list[list[dict[str, Any]]] = []
     for name in arguments.sets.split(","):
         try:
