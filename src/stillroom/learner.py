@@ -136,7 +136,8 @@ class Learner:
         own = shares[self._team.place]
         # Nothing can be run of no rows: who has none runs one, and nobody hears what it says of it.
         run = own if own.start < own.stop else slice(0, 1)
-        said = self._forward(padded[run], mask[run], first=int(self.train.begins[rows].min()))
+        first = int(self.train.begins[rows].min()) if isinstance(self.network, TellsFrom) else 0
+        said = self._forward(padded[run], mask[run], first=first)
         return {name: self._team.whole(one, shares) for name, one in said.items()}
 
     def _forward(self, padded: NDArray[np.int64], mask: NDArray[np.bool_], *, first: int = 0) -> dict[str, Tensor]:
