@@ -318,13 +318,13 @@ def write(path: Path, *, task: str = "", student: str = "") -> Path:
     member: Any = plugins.member("students", student or usual)
     picks = _OTHERS.get((member.shapes, member.exports))
     if task:
-        shape = plugins.member("tasks", task).shape
-        if shape not in member.shapes:
+        wanted: Any = plugins.member("tasks", task)
+        if wanted.shape not in member.shapes:
             found, todo = (
                 f"`{student}` for {task}",
                 f"Leave it away for `{usual}`; `stillroom list students` tells more.",
             )
-            raise MismatchError(Problem("student", found, f"a student that gives {shape}", todo))
+            raise MismatchError(Problem("student", found, f"a student that gives {wanted.shape}", todo))
         text = _PICKS if picks is _PICKS else text
     elif picks:
         text = picks
