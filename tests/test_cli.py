@@ -394,6 +394,11 @@ class TestList:
         assert said.json()["problems"][0]["todo"] == "Did you mean `students`?"
 
 
+def _ships(member: type) -> bool:
+    """Strangers' tasks come with a start of their own, if any."""
+    return member.__module__.startswith("stillroom.")
+
+
 class TestNew:
     @pytest.mark.parametrize("student", plugins.names("students"))
     def test_its_recipe_passes_the_check(self, command: Command, tmp_path: Path, student: str) -> None:
@@ -406,7 +411,7 @@ class TestNew:
         assert checked.json()["student"] == student
         assert checked.json()["name"] == student
 
-    @pytest.mark.parametrize("task", plugins.names("tasks"))
+    @pytest.mark.parametrize("task", [one for one in plugins.names("tasks") if _ships(plugins.member("tasks", one))])
     def test_each_task_has_a_start(self, command: Command, tmp_path: Path, task: str) -> None:
         """With the student that suits it, and with each that answers so."""
         shape: str = plugins.member("tasks", task).shape

@@ -128,6 +128,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
         todo = "Ask it for several `candidates`, or take the setting out."
         problems.append(Problem("task.least_score", found, "a teacher that scores what it writes", todo))
     problems += _unweighed(recipe)
+    problems += teacher.unfit(task)
     if recipe.evaluate.teachers > 1 and not teacher.needs_gold:
         found = f"{recipe.evaluate.teachers} with a {teacher.kind} teacher, which no seed changes"
         todo = "Set it to 1, or choose the teacher `finetuned`."

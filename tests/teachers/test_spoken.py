@@ -91,7 +91,9 @@ def test_a_prompt_without_room_for_its_reference_is_left_out(speaker_folder: Pat
     assert made.manifest["facts"]["learned_from"] == len(whole)
     (note,) = [event.note for event in events if "of train" in event.note]
     assert f"{len(train) - len(whole)} of {len(train)} rows of train are longer" in note
-    with pytest.raises(InputError, match=r"found room for 8 tokens, where each prompt.*Set it higher"):
+    with pytest.raises(
+        InputError, match=r"found room for 8 tokens, where each prompt of `corpus.train`.*Set it higher"
+    ):
         fitted(speaker_folder, found, tmp_path, [], max_tokens=8)
 
 
@@ -131,6 +133,10 @@ def test_layers_that_are_frozen_stay_as_they_were(speaker_folder: Path, rows: co
 def test_a_file_of_a_language_model_is_for_text_that_goes_on(tmp_path: Path, rows: corpus.Corpus) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     teacher = FineTuned(base=str(tmp_path), file="model.gguf")
+    assert [one.where for one in FineTuned(base="x", file="a", start="b", candidates=2).unfit(TASK)] == [
+        "teacher.candidates"
+    ]
+    assert {"file", "start"}.isdisjoint(FineTuned(base="x").making), "what was fitted before stays"
     with pytest.raises(MismatchError, match=r"`model\.gguf` for text_to_text"):
         teach.prepare(teacher, task=TextToText(), corpus=rows.learnable, fit=loop.fit, seed=3, store=Store(tmp_path))
     with pytest.raises(InputError, match=r"no other\.gguf in"):

@@ -62,11 +62,11 @@ class Transfer(Settings):
 
     shard_rows: int | None = Field(None, ge=1)
     """Texts a shard: what a killed run loses at most, and how often it is told how far it is; none: 2,048, or 128 where
-    the teacher may write, which takes it seconds a text."""
+    the teacher writes, which takes it seconds a text."""
     # Larger batches leave a CPU's cache. Texts a second on two threads, 512 texts of SST in fp32, median of three:
     # 256 tokens 169, 512 183, 1024 167, 2048 176, 3072 160, 6144 135. In this middle, longer texts still share one.
     tokens_per_batch: int = Field(1024, ge=1)
-    """Padded tokens a batch."""
+    """Padded tokens a batch. A language model writes behind four times as many at once."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where the CPU computes in it and the teacher's answers agree with fp32 within the bound."""
     bound: float = Field(0.05, gt=0)

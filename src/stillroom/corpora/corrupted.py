@@ -29,9 +29,9 @@ class Corrupted(Source):
     are confused, signs, capitals. A text that is held out, or that people made of a real one, is in no other split,
     whatever its signs and capitals. With `real`, the test is of mistakes that people made and people corrected. With
     `corrections`, mistakes are made as often as people make them: each text gets as many a word as one of those texts
-    has, none where that is right, of kinds as frequent as there. Without, both are guessed: kinds in the order in which
-    they lead in what learners write (Bryant et al. 2019), and one in 20, 8 or 5 words. With `learn_corrections` those
-    of people are learned from too, beside what is made.
+    has, none where that is right, of kinds as frequent as there. Without, kinds are as frequent as learners of English
+    were measured to make them (JFLEG), and one in 20, 8 or 5 words has one. With `learn_corrections` those of people
+    are learned from too, beside what is made.
     """
 
     parts: ClassVar[Mapping[str, str]] = {"clean": "corpora", "real": "corpora", "corrections": "corpora"}
@@ -53,8 +53,8 @@ class Corrupted(Source):
     """Share of the texts that stay right, so that a student learns to leave them alone; none: 0.3, or, with
     `corrections`, as many as are right there and no more."""
     rates: Mapping[Topic, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    """How often mistakes of some kinds are made against the others, where other than usual, such as
-    `{ spelling = 5.0 }`; with `corrections`, in 1,000 words."""
+    """How often mistakes of some kinds are made against the others, where other than usual, in 1,000 words, such as
+    `{ spelling = 60.0, article = 0.0 }`."""
     dev_share: float = Field(0.06, gt=0, lt=0.5)
     """Share of the clean texts without a split that go to dev; the share that `clean` names is not read."""
     test_share: float = Field(0.19, gt=0, lt=0.5)
@@ -93,6 +93,9 @@ class Corrupted(Source):
             f"{name}.{part}": digest for name, one in self.inside.items() for part, digest in one.digests().items()
         }
         found["dictionary"] = spelling.dictionary().digest
+        if self.corrections is None:
+            usual = {"rates": dict(_mistakes.RATES), "shares": list(_mistakes.SHARES)}
+            found["usual"] = artifact.sha256(artifact.canonical(usual))
         return found | ({"misspellings": artifact.file_sha256(Path(self.misspellings))} if self._known else {})
 
     def streams(self, task: Task) -> Iterator[Stream]:

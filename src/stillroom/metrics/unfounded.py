@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -52,11 +53,16 @@ def unfounded(said: str, source: str) -> list[str]:
     """The numbers and names of a text that its source lacks."""
     numbers = {_value(one) for one in _NUMBER.findall(source)}
     words = set(_WORD.findall(source.lower()))
+    words |= {part for one in words for part in one.split("-")}
     words |= {_OWNED.sub("", one) for one in words}
     found = [one for one in _NUMBER.findall(said) if _value(one) not in numbers]
     return found + [one for one in NAME.findall(said) if not {one.lower(), _OWNED.sub("", one.lower())} & words]
 
 
-def _value(number: str) -> str:
-    """A number as it is meant: 1,500 is 1500, and 1,5 is 1.5; of 1.500 nobody can tell, and it is 1500."""
-    return _GROUPS.sub("", number).replace(",", ".")
+def _value(number: str) -> Decimal | str:
+    """A number as it is meant: 1,500 is 1500, and 1,5 is 1.50; of 1.500 nobody can tell, and it is 1500."""
+    whole = number if number.startswith("0") else _GROUPS.sub("", number)
+    try:
+        return Decimal(whole.replace(",", ".")).normalize()
+    except InvalidOperation:
+        return number

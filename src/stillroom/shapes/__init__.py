@@ -99,8 +99,6 @@ class Shape(Member, ABC):
     """Whether answers are texts."""
     may_write: ClassVar[bool] = False
     """Whether there may be texts in what is said."""
-    asked_at_once: ClassVar[int] = 2048
-    """Texts a shard of a transfer set, where nobody says."""
 
     head: ClassVar[str]
     """The class of `transformers` whose head answers so."""
@@ -112,6 +110,11 @@ class Shape(Member, ABC):
     has_tail: ClassVar[bool] = False
     """Whether one of its outputs stands for many together: divided by a temperature, they would be no more than one."""
     """The kind of runner that serves a student of this shape once it is exported as a graph."""
+
+    @property
+    def asked_at_once(self) -> int:
+        """Texts a shard of a transfer set, where nobody says: few of those who write, for that is slow."""
+        return 128 if self.writes else 2048
 
     @property
     def most_written(self) -> int | None:

@@ -60,7 +60,6 @@ class Causal(Shape):
     has_tail: ClassVar[bool] = True
     extends: ClassVar[bool] = True
     may_write: ClassVar[bool] = True
-    asked_at_once: ClassVar[int] = 128  # to write takes seconds a text
 
     kind: Literal["causal"] = "causal"
     likeliest: int = Field(32, ge=1)
@@ -71,6 +70,11 @@ class Causal(Shape):
     """How far what is written is left to chance."""
     learns: Literal["text", "written"] = "text"
     """What of it a student learns from; a teacher writes nothing that nobody learns from."""
+
+    @property
+    def asked_at_once(self) -> int:
+        """Few, where the teacher writes."""
+        return 128 if self.learns == "written" else super().asked_at_once
 
     @property
     def most_written(self) -> int:

@@ -57,7 +57,6 @@ class Decoder(Shape):
     has_tail: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     may_write: ClassVar[bool] = True
-    asked_at_once: ClassVar[int] = 128  # to write takes seconds a text
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     graph_runner: ClassVar[str] = "ctranslate2"
 

@@ -311,6 +311,11 @@ class Task(Member, ABC):
         return only.said
 
     @property
+    def rewords(self) -> bool:
+        """Whether an answer says what its text says in words that the text can't have, as a translation does."""
+        return False
+
+    @property
     def lengths(self) -> tuple[int, ...]:
         """To how many first numbers an answer may be cut and still be one: none."""
         return ()

@@ -151,7 +151,7 @@ class Generation(Task):
         if self.learns == "text":
             return None
         whole = np.ones(len(gold), dtype=np.bool_)
-        return scored.unscored(objects.array([one[0] for one in gold]), whole, kept=self.kept)
+        return scored.unscored(objects.array([one[0] if one else "" for one in gold]), whole, kept=self.kept)
 
     def for_gold(self) -> tuple[Mapping[str, Any], ...]:
         """As from a teacher that only writes."""

@@ -110,6 +110,11 @@ class TextToText(Task):
         return {"translation": "translation", "summary": "summarization"}[self.goal]
 
     @property
+    def rewords(self) -> bool:
+        """A translation does."""
+        return self.goal == "translation"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """One: the text."""
         return ("text",)

@@ -171,6 +171,10 @@ class Teacher(Member, ABC):
         """Whether all of it is fitted here, to train and chosen by dev, so that it is known which rows it saw."""
         return self.needs_gold
 
+    def unfit(self, task: Task) -> list[Problem]:
+        """What of these settings does not go with a task, before anything is opened: nothing."""
+        return []
+
     @abstractmethod
     def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The digests of what it is made from: known before it is made.

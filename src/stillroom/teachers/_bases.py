@@ -72,8 +72,8 @@ class Base(ABC):
         """How many tokens the longest text has that it is to write; 0: it writes none."""
         return 0
 
-    def legible(self, network: Network, examples: Examples) -> Examples:
-        """Those that it reads to their end, where their end is what is learned: all."""
+    def legible(self, network: Network, examples: Examples, *, where: str) -> Examples:
+        """Those that it reads to their end, where their end is what is learned: all. They stand there in a recipe."""
         return examples
 
     @abstractmethod

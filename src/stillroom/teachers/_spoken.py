@@ -39,13 +39,15 @@ class Spoken(Base):
         for module in inner.modules():
             if isinstance(module, Dropout):
                 module.p = settings.dropout
+            if hasattr(module, "attention_dropout"):  # a number, where a layout has no module for it
+                module.attention_dropout = settings.dropout
         table = inner.get_input_embeddings().weight
         table.requires_grad_(not settings.freeze_embeddings)
         made = DecoderNetwork(inner, tokenizer, names=Names.plain(len(table)), form=cast("Causal", self.task.form),
                               max_tokens=settings.max_tokens)  # fmt: skip
         return self.frozen(made)
 
-    def legible(self, network: Network, examples: Examples) -> Examples:
+    def legible(self, network: Network, examples: Examples, *, where: str) -> Examples:
         """Those that end where they were meant to: of others the last words would be missing.
 
         Raises:
@@ -56,7 +58,7 @@ class Spoken(Base):
         if not len(whole):
             room, wished = reads.encoder.max_tokens, self.settings.max_tokens
             todo = "Set it higher." if room == wished else "Take a base that reads more, or shorter prompts."
-            found = f"room for {room} tokens, where each prompt with its reference has more"
+            found = f"room for {room} tokens, where each prompt of `{where}` with its reference has more"
             raise InputError(Problem("teacher.max_tokens", found, "as many as a row has", todo))
         return examples if len(whole) == len(examples.ids) else examples.some(whole)
 

@@ -112,6 +112,23 @@ class FineTuned(Teacher):
         return {"base": base, "train": corpus.train.digest, "dev": corpus.dev.digest}
 
     @property
+    def making(self) -> dict[str, Any]:
+        """What says how a language model is read says nothing where there is none."""
+        return {name: one for name, one in super().making.items() if one or name not in ("file", "start")}
+
+    def unfit(self, task: Task) -> list[Problem]:
+        """Several candidates of a task that writes none, and what is said of a language model that is to label."""
+        problems = []
+        if self.candidates > 1 and not task.form.writes:
+            found, todo = f"{self.candidates} texts to write for {task.kind}", "Leave it at 1."
+            problems.append(Problem("teacher.candidates", found, "one answer", todo))
+        for name in ("file", "start"):
+            if (one := getattr(self, name)) and not task.form.extends:
+                found, todo = f"`{one}` for {task.kind}", "Take it out, and a base in the layout of `transformers`."
+                problems.append(Problem(f"teacher.{name}", found, "nothing, but where text goes on", todo))
+        return problems
+
+    @property
     def folder(self) -> Path:
         """Where its base is.
 
@@ -127,12 +144,8 @@ class FineTuned(Teacher):
         Raises:
             MismatchError: several candidates of a task that writes none, or a language model that is to label.
         """
-        if self.candidates > 1 and not task.form.writes:
-            found, todo = f"{self.candidates} texts to write for {task.kind}", "Leave it at 1."
-            raise MismatchError(Problem("teacher.candidates", found, "one answer", todo))
-        if self.file and not task.form.extends:
-            found, todo = f"`{self.file}` for {task.kind}", "Take a base in the layout of `transformers`."
-            raise MismatchError(Problem("teacher.file", found, "a GGUF file where text goes on", todo))
+        if problems := self.unfit(task):
+            raise MismatchError(*problems)
         bf16 = _pretrained.cpu_computes_in_bf16()
         base = self._base(task)
         network = base.begun(draft.folder, seed=seed)
@@ -230,7 +243,7 @@ def _gold(network: Network, rows: Rows[Any], *, base: Base, report: Report) -> E
     if not found.ids:
         todo = "Give labels, or a teacher that is fitted already."
         raise InputError(Problem(f"corpus.{rows.role}", "no row with a label", "gold labels to fit on", todo))
-    legible = base.legible(network, found)
+    legible = base.legible(network, found, where=f"corpus.{rows.role}")
     if left := len(found.ids) - len(legible.ids):
         said = f"{left:,} of {len(found.ids):,} rows of {rows.role} are longer, with their reference, than it reads"
         report(Event("teacher", note=f"Warning: {said} (`teacher.max_tokens`), and are left out of its fit."))

@@ -71,7 +71,6 @@ NO_ANSWERS = [
     ("no spans", "spans", "unparseable"),
     ("misquoted", "spans", "misquoted"),
     ("refusal", "text", "refusal"),
-    ("refusal in words", "text", "refusal"),
     ("empty", "text", "empty"),
     ("cut", "text", "too long"),
     ("refusal", "corrections", "refusal"),

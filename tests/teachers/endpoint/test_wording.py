@@ -89,9 +89,23 @@ class TestWhatIsAsked:
         assert sorry.answer is not None
         assert dict(sorry.tally) == {"other words": 1}
         assert int(np.argmax(sorry.answer)) == 0
+        torn = read(A=0.09, B=0.09, C=0.09, D=0.09, E=0.09)
+        assert dict(torn.tally) == {}, "what is not told may be letters too"
         sure = read(I=0.3, J=0.6)
         assert (int(np.argmax(sure.answer)), dict(sure.tally)) == (8, {})
         assert read(I=0.97, Sorry=0.02).unanswered == "unparseable"
+
+    def test_letters_that_stand_for_others_are_another_voice(self) -> None:
+        """Of nine labels and more; of fewer what was paid for stays."""
+        voices = [Wording(endpoint("http://host/v1"), [str(one) for one in range(many)]).voice() for many in (8, 9)]
+        assert [one.get("letters") for one in voices] == [None, "ABCDEFGHJ"]
+
+    def test_an_apology_that_was_translated_is_a_translation(self) -> None:
+        choice = {"message": {"content": "Sorry, I can't help you with this."}}
+        for task, why in ((TextToText(), ""), (TextToText(goal="summary"), "refusal")):
+            wording = Wording.of(endpoint("http://host/v1", answers="text", prompt="{text}"), task)
+            found = wording.read({"choices": [choice]}, wording.request("Desculpe, não posso ajudar com isso."))
+            assert found.unanswered == why
 
     def test_a_text_can_not_open_the_prompt(self) -> None:
         request = Wording(endpoint("http://host/v1", prompt="{labels} | {text} | {answer}"), LABELS).request("{labels}")

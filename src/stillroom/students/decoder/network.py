@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -76,7 +78,7 @@ class DecoderNetwork:
         """One."""
         return (self.form.answer,)
 
-    @property
+    @cached_property
     def ends(self) -> list[int]:
         """The tokens that end what it writes."""
         return _speaking.ends_of(self.module.inner, Tokenizer.from_str(self.tokenizer))
@@ -125,7 +127,10 @@ class DecoderNetwork:
         inner = self.module.inner
         holder, name = _listening.stack(inner)
         layers = [list(layer.parameters()) for layer in getattr(holder, name)]
-        below = list(inner.get_input_embeddings().parameters())
+        # Tables of tokens, and, where a model has one, of places: what a layout names before its layers.
+        first = itertools.takewhile(lambda child: child[0] != name, holder.named_children())
+        every = [*inner.get_input_embeddings().parameters(), *(one for _, child in first for one in child.parameters())]
+        below = list({id(weight): weight for weight in every}.values())
         held = {id(weight) for part in (*layers, below) for weight in part}
         above = [weight for weight in self.module.parameters() if id(weight) not in held]
         return [above, *reversed(layers), below]

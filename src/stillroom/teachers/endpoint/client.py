@@ -185,7 +185,7 @@ class _Dispatch:
     async def _attempt(
         self, client: httpx.AsyncClient, request: Request, reserve: Reserve, attempt: int
     ) -> _Failure | None:
-        """Send it once. What may have reached the server counts as spent, but for 4xx, which nobody bills."""
+        """Send it once. What may have reached the server counts as spent; 4xx nobody bills, but for 408."""
         import httpx
 
         started, status, response, cost = time.perf_counter(), "", None, reserve.most

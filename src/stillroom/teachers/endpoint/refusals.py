@@ -12,12 +12,16 @@ _WONT = (
     r"(?:i|we) ?(?:can(?:no|['’])t|can not|won['’]t|will not|could ?n['’]t|(?:must )?decline to"
     r"|(?:am|['’]m|are|['’]re) (?:unable|not able|not allowed|not permitted) to)"
 )
-_DO = (
-    r"(?:be able to )?(?:assist|comply|fulfil|engage|proceed|(?:help|provide|give|offer|do|write|create|generate"
-    r"|complete|continue|summari[sz]e|translate|correct|answer|process|respond to|discuss)\b[^.!?]{0,80}?"
-    r"\b(?:that|this|these|you|your|request|content|it|information|help|assistance|summary|translation))"
+_VERB = (
+    r"(?:help|provide|offer|write|create|generate|complete|continue|summari[sz]e|translate|correct|answer|process"
+    r"|respond to|engage (?:with|in)|do|give)"
 )
-_MODEL = r"as an? (?:ai|artificial|language|large language)\b"
+_DO = (
+    rf"(?:be able to )?(?:assist\b|comply\b|fulfil|{_VERB} (?:that|this)(?=\W*$|[.!?,])|{_VERB}\b[^.!?]{{0,60}}?\b"
+    r"(?:(?:this|that|your|the) (?:request|text|content|question|information|passage|article|dialogue|conversation)"
+    r"|(?:with|on) (?:that|this|it)|you (?:with|any|a)|information|a (?:summary|translation)))"
+)
+_MODEL = r"as an? (?:ai\b|artificial intelligence|(?:large )?language model)"
 #: How a reply opens that is none; in English alone.
 _OPENING = re.compile(
     rf"(?:{_SORRY}[^\w]{{1,3}}(?:but )?(?:(?:{_MODEL}[^.!?]{{0,60}}?)?{_WONT} {_DO}|{_MODEL})"

@@ -25,7 +25,7 @@ REFUSED, EMPTY, UNPARSEABLE, NO_LOGPROBS = "refusal", "empty", "unparseable", "n
 TOO_LONG = corrections.TOO_LONG
 QUOTED = "quoted"
 CUT = "cut"  # a text that may stop anywhere, and had to
-OTHER_WORDS = "other words"  # of a letter that was asked for, where all letters together have less than half
+OTHER_WORDS = "other words"  # than a letter that was asked for, where they have more than half
 _MISSING = "not written"  # of several texts that were asked for
 _SPOILT = (quotations.MISQUOTED, quotations.OVERLAPPING)  # a reply that has one of these knows less than it says
 _MOST = {"logprobs": 1, "label": 64, "spans": 512, "text": 512, "corrections": 512}
@@ -63,8 +63,12 @@ class Request:
 class Wording:
     """How texts are put to one model, and its replies understood."""
 
-    def __init__(self, settings: Endpoint, labels: Sequence[str], *, further: int | None = None) -> None:
+    def __init__(
+        self, settings: Endpoint, labels: Sequence[str], *, further: int | None = None, rewords: bool = False
+    ) -> None:
         self._settings, self._labels, self._further = settings, tuple(labels), further
+        # An apology that was translated can't be told from the translator's own.
+        self._hears_refusals = settings.api == "chat" and not rewords
         self.path = "/chat/completions" if settings.api == "chat" else "/completions"
         by_letter = settings.answers == "logprobs"
         if by_letter and len(labels) > len(LETTERS):
@@ -85,12 +89,18 @@ class Wording:
     @classmethod
     def of(cls, settings: Endpoint, task: Task) -> Self:
         """How the texts of a task are put to a model."""
-        return cls(settings, task.names, further=task.form.most_written)
+        return cls(settings, task.names, further=task.form.most_written, rewords=task.rewords)
 
     @property
     def goes_on(self) -> bool:
         """Whether what is written stands behind the text, and may stop anywhere."""
         return self._further is not None
+
+    @property
+    def _by_other_letters(self) -> bool:
+        """Whether a letter stands for a label that is not the one at its place in the alphabet."""
+        labels = len(self._labels) if self._settings.answers == "logprobs" else 0
+        return LETTERS[:labels] != string.ascii_uppercase[:labels]
 
     @property
     def max_tokens(self) -> int:
@@ -114,6 +124,7 @@ class Wording:
             "prompt_version": one.prompt_version,
             "labels": list(self._labels),
             "sampling": self._sampling(),
+            **({"letters": LETTERS[: len(self._labels)]} if self._by_other_letters else {}),
             **({"goes_on": True} if self.goes_on else {}),
         }
 
@@ -177,7 +188,7 @@ class Wording:
 
     def _text(self, said: str, source: str, *, cut: bool) -> Reply:
         """What it wrote of a text, or what it wrote behind one."""
-        if self._settings.api == "chat" and refusals.told(said, source):
+        if self._hears_refusals and refusals.told(said, source):
             return Reply(None, REFUSED)
         found = _written(said, cut=cut and not self.goes_on)
         if found.unanswered or not self.goes_on:
@@ -218,7 +229,7 @@ class Wording:
         each = min(max(0.0, 1.0 - mass) / unseen, least) if unseen else 0.0
         seen = sum(shares.get(letter, 0.0) for letter in letters)
         logits = [math.log(max(shares.get(letter, each), _SMALLEST)) for letter in letters]
-        return Reply(logits, tally={OTHER_WORDS: 1} if seen < _SURE else {})
+        return Reply(logits, tally={OTHER_WORDS: 1} if mass - seen > _SURE else {})
 
     def _by_name(self, text: str, *, cut: bool) -> Reply:
         if not text.strip():
