@@ -279,6 +279,7 @@ def on_test(name: str, corpus: dict[str, Any], arguments: argparse.Namespace) ->
             "kept": told["retention"]["rouge1"], "agreement": told["agreement"]["value"],
             "speedup": told["speedup"]["value"], "texts_per_second": cost["texts_per_second"],
             "p50_ms": cost["latency_ms"]["p50"], "disk_mb": cost["disk_mb"],
+            "unfounded": {side: scores[side]["unfounded"]["value"] for side in ("teacher", "student")},
         }  # fmt: skip
 
 
@@ -315,6 +316,8 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
         if side == "student":
             keys = ("speedup", "texts_per_second", "p50_ms", "disk_mb")
             speed = [f"{float(np.median([each[key] for each in found])):.3g}" for key in keys]
+        made_up = [100 * each["unfounded"][side] for each in found if side in each["unfounded"]]
+        told.append(f"{np.median(made_up):.0f}" if made_up else "")
         yield f"| {found[0]['set']} | {side} | {' | '.join(told)} | {' | '.join(speed)} | {bars} |"
 
 
@@ -345,8 +348,8 @@ def main() -> None:
     if arguments.json or arguments.dev or arguments.asked:
         print(json.dumps(every, indent=None if arguments.json else 2))
         return
-    print("| set | whose | ROUGE-1 | ROUGE-2 | ROUGE-L | × teacher | texts/s | p50 ms | MB | bars of ROUGE-1 |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| set | whose | ROUGE-1 | ROUGE-2 | ROUGE-L | made up, % | × teacher | texts/s | p50 ms | MB | bars |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for found in every:
         print("\n".join(lines(found)))
 
