@@ -262,10 +262,9 @@ kind = "corrupted"                   # mistakes are put into text that is right,
 kind = "table"
 labelled = "data/edited.jsonl"       # the more the better
 label = ""                           # a text is right as it is
-source = ""                          # where the text comes from …
-licence = ""                         # … under which licence …
-basis = ""                           # … and on what basis you may use it
-
+"""
+    + _RIGHTS
+    + """\
 # [corpus.corrections]               # texts that people corrected: mistakes are made as often as people make them
 # kind = "table"
 # labelled = "data/corrected.jsonl"  # {{"text": "He go home.", "label": "He goes home."}}
