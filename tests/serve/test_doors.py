@@ -248,3 +248,25 @@ def test_many_who_come_at_once_are_let_in_at_one_turn(house: House) -> None:
         line.close()
     assert seen[-1] >= 60
     assert turns < 30
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /pre"], ids=["nothing", "some of a head"])
+def test_who_came_before_the_end_may_be_slow_to_ask(folder: Path, begun: bytes) -> None:
+    found = House(folder)
+    with socket.create_connection(("127.0.0.1", found.port), timeout=10) as line:
+        line.sendall(begun)
+        _until_in(found, 1)
+        found.host.should_exit = True
+        time.sleep(0.9)  # longer than who has been answered has for another
+        head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        line.sendall((head + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED).removeprefix(begun))
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+    found.thread.join(30)
+    assert not found.thread.is_alive()
+
+
+def _until_in(house: House, lines: int) -> None:
+    until = time.monotonic() + 10
+    while len(house.host.server_state.connections) < lines:
+        assert time.monotonic() < until, "it was not let in"
+        time.sleep(0.01)

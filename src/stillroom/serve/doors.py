@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 32_768  # of a head; the parser itself has no limit
 _GRACE_SECONDS = 0.5
+#: For a first request: it may have been lost, and is then sent again after a second (RFC 6298). Hardly a client asks
+#: again by itself when a line that was new is closed.
+_FIRST_SECONDS = 3.0
 _SMALL = 65_536  # bytes of a body that is passed over; a line with more to come is closed
 _FIELD = 32  # what a field costs beside its letters, so that very many short ones are too many as well
 _TOO_LARGE = (
@@ -124,7 +127,7 @@ class Door(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End well: a request may be on its way over a line that says nothing just now."""
         if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(_GRACE_SECONDS, self._close_idle)
+            self.loop.call_later(_FIRST_SECONDS if self.cycle is None else _GRACE_SECONDS, self._close_idle)
         else:
             super().shutdown()
 
@@ -164,7 +167,9 @@ class Door(HttpToolsProtocol):
             self.transport.close()
 
     def _close_idle(self) -> None:
-        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+        if self._inside or self.transport.is_closing():  # a head that has begun has a limit of its own
+            return
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
     def _fits(self, more: int) -> bool:
