@@ -320,6 +320,21 @@ def test_single_texts_are_asked_in_turns_and_told_in_milliseconds() -> None:
         assert found[side]["p99"] is not None
 
 
+def test_a_round_of_one_that_writes_ends_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 4))  # four seconds a batch
+    monkeypatch.setattr(cost_worker.time, "process_time", lambda: next(clock))
+    asked: list[int] = []
+
+    def answer(texts: Any) -> None:
+        asked.append(len(texts))
+
+    texts = [str(number) for number in range(100)]
+    assert cost_worker._rate(answer, texts, at_once=20) == 60 / 12
+    assert asked == [20, 20, 20]
+    assert cost_worker._rate(answer, texts[:25], at_once=20) == 25 / 8, "all of them, where there is time"
+    assert cost_worker._rate(answer, texts, at_once=100) == 100 / 4, "a batch at least"
+
+
 @pytest.mark.parametrize(
     ("texts", "teacher", "student"), [(256, 200, 1000), (100, 99, 495), (16, 20, 200), (5000, 200, 1000)]
 )

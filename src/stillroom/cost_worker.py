@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 32
 _WARM_UP = 4096
+_ENOUGH_SECONDS = 10.0  # of answers, for a warm-up or a round of a student: one that writes takes seconds a text
 _TEACHER_TOKENS = 512  # padded tokens a batch of the teacher: where fp32 on one thread was quickest
 STEP = "stillroom step"  # how a line on stderr begins that says how far a measurement is
 _SINGLES = {"teacher": 200, "student": 1000}
@@ -67,8 +68,7 @@ def speed(job: dict[str, Any]) -> dict[str, Any]:
         sides["teacher"](texts[:_BATCH])
         found["teacher"]["resident_mb"] = resident_mb()
     sides["student"] = _student(job)
-    for start in range(0, min(_WARM_UP, len(texts) // 2), _BATCH):
-        sides["student"](texts[start : start + _BATCH])
+    _answered(sides["student"], texts[: min(_WARM_UP, len(texts) // 2)], at_once=_BATCH)
     fresh = _fresh(texts)
     rounds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(job["rounds"]):
@@ -94,8 +94,7 @@ def lightly(job: dict[str, Any]) -> dict[str, Any]:
     """The same of one bundle with few texts, beside the teacher where it is to be timed: for a search."""
     texts: list[str] = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     sides = {"student": _student(job)} | ({"teacher": _asking(_opened(job))} if job["teacher_computes"] else {})
-    for start in range(0, len(texts) // 2, _BATCH):
-        sides["student"](texts[start : start + _BATCH])
+    _answered(sides["student"], texts[: len(texts) // 2], at_once=_BATCH)
     fresh = _fresh(texts)
     rounds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(job["rounds"]):
@@ -145,10 +144,20 @@ def _fresh(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _rate(answer: Answer, texts: Sequence[str], *, at_once: int) -> float:
-    started = time.process_time()
-    for start in range(0, len(texts), at_once):
-        answer(texts[start : start + at_once])
-    return len(texts) / (time.process_time() - started)
+    """Texts per CPU-second."""
+    answered, took = _answered(answer, texts, at_once=at_once)
+    return answered / took
+
+
+def _answered(answer: Answer, texts: Sequence[str], *, at_once: int) -> tuple[int, float]:
+    """How many of these were answered before it had been long enough, a batch at least, and in how many CPU-seconds."""
+    started, answered, took = time.process_time(), 0, 0.0
+    while answered < len(texts) and took < _ENOUGH_SECONDS:
+        batch = texts[answered : answered + at_once]
+        answer(batch)
+        answered += len(batch)
+        took = time.process_time() - started
+    return answered, took
 
 
 def _latencies(

@@ -15,9 +15,14 @@ from stillroom.teachers import LoadedTeacher
 from stillroom.teachers._fitting import Examples
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from stillroom.corpus import Learnable
     from stillroom.metrics import Metric
     from stillroom.teachers.finetuned import FineTuned
+
+#: Of dropout, in parts of `transformers` that have no module for it.
+_NUMBERS = frozenset({"dropout", "attention_dropout", "activation_dropout"})
 
 
 @final
@@ -84,8 +89,8 @@ class Base(ABC):
     def open(self, folder: Path, *, name: str) -> LoadedTeacher:
         """The fitted one in a folder."""
 
-    def frozen(self, network: Network) -> Network:
-        """The network, with its lowest layers and all below them left as they are.
+    def settled(self, network: Network) -> Network:
+        """The network, with dropout as it is set, and its lowest layers and all below them left as they are.
 
         Raises:
             MismatchError: there are no more layers than that.
@@ -97,4 +102,16 @@ class Base(ABC):
             raise MismatchError(Problem("teacher.freeze_layers", found, "at least one to fit", todo))
         for weight in (one for stratum in strata[-1 - lowest :] for one in stratum if lowest):
             weight.requires_grad_(False)
+        _drop_out(network.module, self.settings.dropout)
         return network
+
+
+def _drop_out(module: nn.Module, share: float) -> None:
+    """Set it in all parts; some layouts have a module for it (BERT), others a number (BART, Llama)."""
+    from torch.nn import Dropout
+
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.p = share
+        for name in _NUMBERS.intersection(vars(part)):
+            setattr(part, name, share)

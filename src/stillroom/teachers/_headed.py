@@ -44,13 +44,10 @@ class Headed(Base):
                 id2label=names,
                 label2id={name: place for place, name in names.items()},
             )
-        for module in inner.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = settings.dropout
         inner.get_input_embeddings().weight.requires_grad_(not settings.freeze_embeddings)
         shutil.copyfile(_pretrained.tokenizer_file(base), folder / "tokenizer.json")
         made = network.TransformerNetwork(inner, folder, shape=task.shape, max_tokens=settings.max_tokens)
-        return self.frozen(made)
+        return self.settled(made)
 
     def floor(self, course: Course) -> Floor:
         """Logistic regression on a text's mean vector, or on those of its words."""

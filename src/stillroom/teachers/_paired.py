@@ -19,11 +19,11 @@ class Paired(Base):
     def begun(self, folder: Path, *, seed: int, longest: int = 0) -> Network:
         """The base, under a decoder by chance where it has none."""
         settings = self.settings
-        found = _writing.fresh(settings.folder, task=self.task, seed=seed, dropout=settings.dropout,
-                               max_tokens=settings.max_tokens, longest=longest)  # fmt: skip
+        found = _writing.fresh(settings.folder, task=self.task, seed=seed, max_tokens=settings.max_tokens,
+                               longest=longest)  # fmt: skip
         for table in found.token_tables():
             table.requires_grad_(not settings.freeze_embeddings)
-        return self.frozen(found)
+        return self.settled(found)
 
     def longest(self, network: Network, examples: Examples) -> int:
         """That of the longest reference."""

@@ -25,8 +25,6 @@ class Spoken(Base):
 
     def begun(self, folder: Path, *, seed: int, longest: int = 0) -> Network:
         """The model as it is: nothing of it is left to chance."""
-        from torch.nn import Dropout
-
         from stillroom.students.decoder.network import DecoderNetwork
 
         settings, where = self.settings, self.settings.folder
@@ -36,16 +34,11 @@ class Spoken(Base):
             inner = _pretrained.load_network(where, form=self.task.form)
             plain = _pretrained.tokenizer_file(where).read_text(encoding="utf-8")
         tokenizer = _speaking.begun(plain, inner, start=settings.start, where="teacher")
-        for module in inner.modules():
-            if isinstance(module, Dropout):
-                module.p = settings.dropout
-            if hasattr(module, "attention_dropout"):  # a number, where a layout has no module for it
-                module.attention_dropout = settings.dropout
         table = inner.get_input_embeddings().weight
         table.requires_grad_(not settings.freeze_embeddings)
         made = DecoderNetwork(inner, tokenizer, names=Names.plain(len(table)), form=cast("Causal", self.task.form),
                               max_tokens=settings.max_tokens)  # fmt: skip
-        return self.frozen(made)
+        return self.settled(made)
 
     def legible(self, network: Network, examples: Examples, *, where: str) -> Examples:
         """Those that end where they were meant to: of others the last words would be missing.

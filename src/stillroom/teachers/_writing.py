@@ -154,7 +154,7 @@ class WritingNetwork(TextNetwork):
         (folder / TOKENIZER).write_text(self.tokenizer, encoding="utf-8")
 
 
-def fresh(base: Path, *, task: Task, seed: int, dropout: float, max_tokens: int, longest: int) -> WritingNetwork:
+def fresh(base: Path, *, task: Task, seed: int, max_tokens: int, longest: int) -> WritingNetwork:
     """A base that reads and writes as it is; over one that only reads, a decoder by chance that knows its tokens.
 
     It writes at most so many tokens as the `longest` text has that it learns from (0: it has learned from none yet).
@@ -171,9 +171,6 @@ def fresh(base: Path, *, task: Task, seed: int, dropout: float, max_tokens: int,
             inner = _pretrained.load_network(base, form=task.form)
         else:
             inner = _under_a_decoder(_pretrained.Encoder(base).network(), tokenizer)
-    for module in inner.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = dropout
     ends = {name: getattr(inner.generation_config, name) for name in _ENDS}
     inner.generation_config = GenerationConfig(**ends, max_new_tokens=longest or _LONGEST_WRITTEN)
     return WritingNetwork(inner, tokenizer, longest=max_tokens)
