@@ -274,6 +274,15 @@ def test_a_student_that_needs_a_network_no_member_shows_is_refused(toy: dict[str
         fitness.check(recipe.parse(toy))
 
 
+def test_members_that_do_not_go_with_the_task_are_refused_before_any_is_made(toy: dict[str, Any]) -> None:
+    fitted = {"kind": "finetuned", "base": "nowhere"}
+    toy["teacher"] = {"kind": "ensemble", "members": [{**fitted, "candidates": 3}, {**fitted, "file": "model.gguf"}]}
+    with pytest.raises(MismatchError) as caught:
+        fitness.check(recipe.parse(toy))
+    wrong = {"teacher.members[0].candidates", "teacher.members[1].file"}
+    assert wrong <= {problem.where for problem in caught.value.problems}
+
+
 def test_a_member_that_bills_and_has_no_answer_for_a_text(tmp_path: Path) -> None:
     """What one of them says nothing of has no answer from all; what one bills for is added to the others' prices."""
     member = {"kind": "endpoint", "model": "tiny", "max_spend": 1.0, "concurrency": 1, **PRICES}

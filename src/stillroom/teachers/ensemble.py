@@ -136,6 +136,10 @@ class Ensemble(Teacher):
         """The first member that shows its network."""
         return next((place for place, one in enumerate(self.members) if one.shows_network), None)
 
+    def unfit(self, task: Task) -> list[Problem]:
+        """What of any member does not go with the task."""
+        return [_at(place, problem) for place, one in enumerate(self.members) for problem in one.unfit(task)]
+
     def inputs(self, corpus: Learnable) -> dict[str, str]:
         """The inputs of every member."""
         found: dict[str, str] = {}
