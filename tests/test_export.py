@@ -347,6 +347,21 @@ def test_where_there_is_no_gold_the_teacher_is_right(stage: Stage) -> None:
     assert judge.loss(told) == pytest.approx(torch - 1)
 
 
+@pytest.mark.parametrize(("seconds", "asked"), [(1.0, 4), (8.0, 3), (30.0, 1)])
+def test_one_that_writes_is_asked_once(seconds: float, asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+
+    def serve(texts: Any) -> Any:
+        calls.append(texts)
+        clock[0] += seconds if len(calls) > 1 or asked == 1 else seconds + 1.0
+        return len(calls)
+
+    monkeypatch.setattr(export.time, "perf_counter", lambda: clock[0])
+    said, speed = export._timed(serve, ["a", "b"])
+    assert said == len(calls) == asked
+    assert speed == 2 / seconds, "the first, in which all is loaded, counts where there is no other"
+
+
 class TestWhatATransferSetAnswers:
     def test_is_told_by_id_in_any_order(self, stage: Stage) -> None:
         rows = stage.dev.table(["id", "text", "label"])
