@@ -16,6 +16,9 @@ import pytest
 from stillroom import cost, cost_worker
 from stillroom.core.errors import OutsideError
 from stillroom.core.progress import Event
+from stillroom.tasks.classification import Classification
+from stillroom.teachers.huggingface import Checkpoint
+from tests.conftest import LABELS
 
 
 def test_what_a_worker_writes_beside_its_steps_is_kept_for_a_message() -> None:
@@ -90,3 +93,15 @@ def test_no_torch_is_loaded_for_a_teacher_that_needs_none(proofreader_folder: Pa
     found = json.loads(done.stdout)
     assert all(len(found[side]["rounds"]) == 3 for side in ("teacher", "student"))
     assert found["teacher"]["flops_per_text"] is None
+
+
+def test_of_texts_that_are_longer_than_a_teacher_reads_its_work_is_that_of_the_longest(classifier_folder: Path) -> None:
+    task = Classification(labels=LABELS)
+    loaded = Checkpoint(classifier_folder, name="tiny", task=task)
+    job = {"teacher": {"kind": "huggingface", "model": str(classifier_folder)}}
+    most = int(loaded.network().config.max_position_embeddings)
+    whole, longer, short = (cost_worker._flops(job, ["dull " * words], loaded=loaded)
+                            for words in (2 * most, 9 * most, 1))  # fmt: skip
+    assert whole is not None
+    assert short is not None
+    assert longer == whole > 4 * short

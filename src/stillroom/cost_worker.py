@@ -251,12 +251,15 @@ def _flops(job: dict[str, Any], texts: Sequence[str], *, loaded: LoadedTeacher |
     from tokenizers import Tokenizer
     from torch.utils.flop_counter import FlopCounterMode
 
+    from stillroom.teachers import _pretrained
+
     loaded = loaded or _opened(job)
     try:
         network, tokenizer = loaded.network(), Tokenizer.from_str(loaded.tokenizer_json())
     except MismatchError:
         return None
-    length = round(float(np.mean([len(one.ids) for one in tokenizer.encode_batch(list(texts))])))
+    most = _pretrained.longest_input(network)
+    length = round(float(np.mean([min(len(one.ids), most) for one in tokenizer.encode_batch(list(texts))])))
     ids = torch.zeros((1, length), dtype=torch.long)
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:
