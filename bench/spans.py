@@ -50,7 +50,7 @@ ROOT = Path(__file__).parents[1]
 #: Students, and what they are fitted to, as dev chose them.
 STUDENTS: dict[tuple[str, str], dict[str, Any]] = {
     ("broad_twitter_corpus", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 8},
-    ("snips_slu", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 30},
+    ("snips_slu", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 24},
     ("broad_twitter_corpus", "transformer"): {
         "kind": "transformer",
         "layers": 2,
@@ -68,6 +68,10 @@ OBJECTIVES: dict[str, list[dict[str, Any]]] = {
         {"kind": "forward_kl", "weight": 0.5, "temperature": 1.0},
         {"kind": "hard_label", "weight": 0.5},
     ],
+}
+#: Further texts, which the teacher is asked about.
+AUGMENT: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("snips_slu", "bigru"): [{"kind": "mention_swap", "per_row": 4}],
 }
 TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
 ASKED = (97.0, 20)
@@ -212,7 +216,8 @@ def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             print(f"{name}: skipped, {error}", file=sys.stderr)
     for name, student, seed in itertools.product(begun, arguments.students, range(arguments.seeds)):
         wanted = {**begun[name], "name": f"{name}-{student}-{seed}", "seed": seed,
-                  "student": STUDENTS[name, student], "objective": OBJECTIVES[name]}  # fmt: skip
+                  "student": STUDENTS[name, student], "objective": OBJECTIVES[name],
+                  "transfer": {"augment": AUGMENT.get((name, student), [])}}  # fmt: skip
         until = "train" if arguments.dev else "gates"
         run = pipeline.run(recipe.parse(wanted), work=arguments.work, until=until, report=tell)
         lines = (run.artifacts["train"].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()

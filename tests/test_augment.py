@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillroom import augment, corpus, fitness, minhash, pipeline, sketches, transfer
+from stillroom.augmentations import Original
 from stillroom.augmentations.masking import Masking
 from stillroom.augmentations.ngram_sampling import NgramSampling
 from stillroom.core import artifact, recipe, seeds, signals
@@ -99,7 +100,7 @@ def test_a_text_near_a_held_out_row_is_refused_and_counted(
     counting = Counting(checkpoint)
     said = collect(counting, planted, teacher, Store(tmp_path / "work"), Masking(per_row=80, share=0.01, token=""))
     (told,) = said.artifact.manifest["facts"]["augment"]
-    drawn = list(Masking(per_row=80, share=0.01, token="").open(NOTHING)(row, own_rng(1, row)))
+    drawn = list(Masking(per_row=80, share=0.01, token="").open(NOTHING)(Original(row), own_rng(1, row)))
     assert set(leaks) <= set(drawn)
     assert sum(told["dropped"]["held out"].values()) >= sum(one in leaks for one in drawn)
     made_ = set(counting.asked) - set(planted.train.texts())
@@ -145,7 +146,7 @@ def test_agreement_is_with_the_row_it_was_made_of() -> None:
     parts = augment.Made(
         Masking(agreement=True, min_confidence=0.6), 0, {}, [0, 0, 1, 0], {"repeated": [1], "held out": []}
     )
-    keep, counts = parts.keep(answers, of_rows=sides)
+    keep, counts = parts.keep(answers, sources=sides.argmax(axis=1))
     assert keep.tolist() == [True, False, False, False]
     assert counts["kept"] == {"0": 1}
     assert counts["dropped"] == {
@@ -155,7 +156,7 @@ def test_agreement_is_with_the_row_it_was_made_of() -> None:
         "disagrees": {"0": 1, "1": 1},
     }
     by_label, _ = augment.Made(Masking(agreement=True), 0, {}, [0, 1], {}).keep(
-        np.array([1, 1]), of_rows=np.array([0, 1])
+        np.array([1, 1]), sources=np.array([0, 1])
     )
     assert by_label.tolist() == [False, True]
 

@@ -2,7 +2,7 @@
 
 A made text is refused where it repeats a text, and where it says nearly what a row of dev, test or outside says. The
 rest is asked about, and what the teacher then says may still drop it. Every text is counted by what became of it and
-by the teacher's label of the row it was made of.
+by the teacher's label of the row it was made of, where a text has one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.augmentations import Augmentation, Ground, Make, counted, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Make, Original, counted, is_word, pieces
 from stillroom.core import artifact, probabilities, seeds, signals
 from stillroom.corpus import Rows
 from stillroom.sketches import Sketches
@@ -41,10 +41,9 @@ class Made:
     refused: Mapping[str, Sequence[int]]
     """The rows of texts that were refused, by why."""
 
-    def keep(self, answers: NDArray[Any], *, of_rows: NDArray[Any]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
-        """Which texts stay now that the teacher has spoken of them and of their rows; and the count of all."""
+    def keep(self, answers: NDArray[Any], *, sources: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+        """Which texts stay now that the teacher has spoken of them, and the count of all by their rows' labels."""
         rows = np.array(self.rows, dtype=np.int64)
-        sources = signals.named(of_rows)
         why = np.zeros(len(rows), dtype=np.int64)
         if self.rule.agreement and len(rows):
             why[signals.named(answers) != sources[rows]] = 2
@@ -82,8 +81,8 @@ class Workshop:
         unseen = [part for part in (*parts, *held_out) if part.role in ("dev", "test", "outside")]
         self._held = Sketches(folder, _texts(unseen), rows=sum(part.count for part in unseen))
 
-    def made(self, rows: Sequence[tuple[str, str]]) -> Iterator[Made]:
-        """What each rule makes of these rows, which come as `(id, text)`."""
+    def made(self, rows: Sequence[tuple[str, Original]]) -> Iterator[Made]:
+        """What each rule makes of these rows, which come with their ids."""
         for number, (rule, make) in enumerate(zip(self._rules, self._opened, strict=True)):
             drawn = [
                 (place, text)
@@ -108,18 +107,25 @@ class Workshop:
 
     @cached_property
     def _opened(self) -> list[Make]:
-        ground = Ground(words=lambda: self._words, texts=self._texts, teacher=self._loaded)
+        ground = Ground(words=lambda: self._words, rows=self._rows, teacher=self._loaded)
         return [rule.open(ground) for rule in self._rules]
 
-    def _texts(self) -> Iterator[str]:
-        """Of the rows that texts are made of."""
-        for texts in _texts(self._words_of):
-            yield from texts
+    def _rows(self) -> Iterator[Original]:
+        """Those that texts are made of."""
+        for part in self._words_of:
+            for batch in part.batches(_BATCH):
+                yield from map(Original, batch.column("text").to_pylist(), batch.column("label").to_pylist())
 
     @cached_property
     def _words(self) -> Mapping[str, int]:
         """The most frequent words of the rows that texts are made of."""
-        return counted(piece.lower() for text in self._texts() for piece in pieces(text) if is_word(piece))
+        return counted(
+            piece.lower()
+            for texts in _texts(self._words_of)
+            for text in texts
+            for piece in pieces(text)
+            if is_word(piece)
+        )
 
 
 def most(rules: Sequence[Augmentation], parts: Sequence[Rows[Any]]) -> int:
@@ -155,7 +161,7 @@ def asked(counts: Mapping[str, Any]) -> int:
 
 def _add(to: dict[str, int], codes: Mapping[str, int], labels: Sequence[str]) -> None:
     for code, count in codes.items():
-        label = labels[int(code)]
+        label = labels[int(code)] if int(code) >= 0 else ""
         to[label] = to.get(label, 0) + count
 
 

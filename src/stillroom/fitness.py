@@ -229,9 +229,9 @@ def _unmakeable(recipe: Recipe) -> list[Problem]:
     teacher, problems = recipe.teacher, []
     for number, rule in enumerate(recipe.transfer.augment):
         where = f"transfer.augment[{number}]"
-        if recipe.task.shape not in rule.shapes:
+        if not rule.suits(recipe.task):
             found, todo = f"`{rule.kind}` for {recipe.task.kind}", "Take it out; more texts without labels serve too."
-            problems.append(Problem(where, found, "a task of one label a text", todo))
+            problems.append(Problem(where, found, rule.asks_for, todo))
         if not teacher.answers_any_text:
             found, todo = f"`{rule.kind}` for a {teacher.kind} teacher", "Take it out, or choose another teacher."
             expected = "no texts that are made, for a teacher that knows none but those of the corpus"

@@ -70,10 +70,10 @@ def tally(said: Mapping[str, NDArray[Any]]) -> dict[str, int]:
 
 
 def sift(
-    shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, of_rows: NDArray[Any], form: Shape
+    shard: Shard, said: Mapping[str, NDArray[Any]], *, made: augment.Made, sources: NDArray[np.int64], form: Shape
 ) -> tuple[Shard, dict[str, NDArray[Any]], dict[str, Any]]:
-    """What is left of a shard of made texts now that the teacher has spoken of them; and the count."""
-    keep, counts = made.keep(said["logits"] if "logits" in said else said["label"], of_rows=of_rows)
+    """What is left of a shard of made texts now that the teacher spoke of them; and the count by `sources`."""
+    keep, counts = made.keep(said["logits"] if "logits" in said else said["label"], sources=sources)
     return _only(shard, keep), _rows(said, keep, form), counts
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillroom import augment, shards, transfer_set
-from stillroom.augmentations import Augmentation
+from stillroom.augmentations import Augmentation, Original
 from stillroom.core import artifact, recipe, signals
 from stillroom.core.artifact import Artifact, Draft, Store
 from stillroom.core.errors import StillroomError
@@ -247,8 +247,8 @@ def _ask(
             said, sifted = form.chosen(said, functools.partial(task.sift, shard.texts))
         shard, said, unanswered = shards.answered(shard, said, form=form, objections=sifted)
         if shard.made is not None:
-            of_rows = signals.answers(pq.read_table(draft.folder / f"{shard.of}.parquet"))
-            shard, said, counts = shards.sift(shard, said, made=shard.made, of_rows=of_rows, form=form)
+            sources = form.of_texts(form.answers(pq.read_table(draft.folder / f"{shard.of}.parquet")))
+            shard, said, counts = shards.sift(shard, said, made=shard.made, sources=sources, form=form)
         shards.write(draft.folder, shard, said, form=form, counts=counts, unanswered=unanswered, tally=tally)
         spent += line["spend"]
         meter.advance(asked, **_spend(spent))
@@ -270,7 +270,9 @@ def _shards(
             if workshop is not None and part.role == workshop.source:
                 # The shard is whole by now. Nothing is made of a row that has no answer.
                 answered = set(pq.read_table(folder / f"{name}.parquet", columns=["id"])["id"].to_pylist())
-                for made in workshop.made([row for row in asked if row[0] in answered]):
+                people = dict(zip(batch.column("id").to_pylist(), batch.column("label").to_pylist(), strict=True))
+                originals = [(one, Original(text, people[one])) for one, text in asked if one in answered]
+                for made in workshop.made(originals):
                     own = f"{name}-made-{made.number:02d}"
                     ids, texts = list(made.texts), list(made.texts.values())
                     most = made.rule.per_row * batch.num_rows

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stillroom import corpus, loop, teach
-from stillroom.augmentations import Augmentation, Ground, Make
+from stillroom.augmentations import Augmentation, Ground, Make, Original
 from stillroom.core import plugins, seeds
 from stillroom.core.artifact import Store
 from stillroom.core.errors import RecipeError
@@ -24,10 +24,18 @@ MAKERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "back_off": lambda folder: {"share": 0.3},
     "masked_lm": lambda folder: {"model": str(folder), "share": 0.3},
     "masking": lambda folder: {"share": 0.3},
+    "mention_swap": lambda folder: {},
     "ngram_sampling": lambda folder: {},
     "same_pos_swap": lambda folder: {"tagger": TAGGER, "share": 0.3},
 }
 TEXTS = [text for text, _ in sentences()[::40]]
+
+
+def original(text: str) -> Original:
+    """A text whose first word is somebody and whose last is something, for those that look at marks."""
+    first, last = text.find(" "), text.rfind(" ") + 1
+    ends = [(0, first, "who"), (last, len(text), "what")] if first > 0 and last < len(text) else []
+    return Original(text, [{"start": start, "end": end, "label": label} for start, end, label in ends])
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +46,8 @@ def ground(classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     teacher = plugins.build("teachers", {"kind": "huggingface", "model": str(classifier_folder)})
     found = teach.prepare(teacher, task=TASK, corpus=rows.learnable, fit=loop.fit, seed=1, store=Store(folder / "work"))
     words = {"dull": 9, "great": 7, "fine": 5, "film": 4, "scene": 3, "friends": 3, "moving": 2, "boring": 2}
-    texts = [text for text, _ in sentences()]
-    return Ground(words=lambda: words, texts=lambda: texts, teacher=teacher.open(found.folder, task=TASK))
+    originals = [original(text) for text, _ in sentences()]
+    return Ground(words=lambda: words, rows=lambda: originals, teacher=teacher.open(found.folder, task=TASK))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -51,7 +59,7 @@ def made(request: pytest.FixtureRequest, ground: Ground, masked_folder: Path) ->
 
 
 def drawn(make: Make, text: str, *, seed: int = 5) -> list[str]:
-    return list(make(text, seeds.generator(seed, f"test/{text}")))
+    return list(make(original(text), seeds.generator(seed, f"test/{text}")))
 
 
 def test_is_its_own_settings(made: tuple[Augmentation, Make]) -> None:

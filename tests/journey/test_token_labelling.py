@@ -16,6 +16,7 @@ from stillroom import cascade, gates, pipeline, search
 from stillroom.core import recipe
 from stillroom.journey import Run
 from stillroom.tasks.token_labelling import TokenLabelling
+from stillroom.transfer_set import TransferSet
 from tests.conftest import _ENDINGS, _OPENINGS, _WORDS, TAGGER, needs_captum
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ner" / "broad_twitter_corpus"
@@ -119,6 +120,25 @@ def test_the_transfer_set_keeps_what_was_said_of_words(run: Run) -> None:
     manifest = run.artifacts["transfer"].manifest["facts"]["signals"]
     assert manifest["logits"]["axes"] == ["word", "tag"]
     assert manifest["logits"]["classes"] == ["O", "B-BAD", "I-BAD", "B-GOOD", "I-GOOD"]
+
+
+def test_a_teacher_is_asked_about_other_names_in_the_same_sentences(toy: dict[str, Any], work: Path) -> None:
+    swap = {"kind": "mention_swap", "per_row": 2, "share": 1.0}
+    asked = {**toy, "name": "swapped", "transfer": {**toy["transfer"], "augment": [swap]}}
+    found = pipeline.run(recipe.parse(asked), work=work, until="train").artifacts["transfer"]
+    (told,) = found.manifest["facts"]["augment"]
+    rows = {text: part for shard in TransferSet(found).shards()
+            for text, part in zip(shard["text"].to_pylist(), shard["part"].to_pylist(), strict=True)}  # fmt: skip
+    made = [text for text, part in rows.items() if part == "mention_swap"]
+    assert told["kept"] == {"": len(made)}, "a text has no one label to be counted by"
+    assert len(made) > 20
+    dropped = sum(sum(one.values()) for one in told["dropped"].values())
+    spans = {line["text"]: line["spans"] for line in map(json.loads, lines())}
+    named = [(text, *some) for text, some in spans.items() if some and rows.get(text) == "train"]
+    assert len(made) + dropped == 2 * len(named)
+    before = {(text[: span["start"]], text[span["end"] :]) for text, span in named}
+    assert all(any(text.startswith(front) and text.endswith(end) for front, end in before) for text in made)
+    assert set(rows.values()) == {"train", "dev", "mention_swap"}
 
 
 def test_its_bundle_finds_spans_without_torch(run: Run) -> None:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,22 @@ from pydantic import Field
 from stillroom.core.plugins import Member
 from stillroom.teachers import LoadedTeacher
 
-#: Texts made of one text.
-Make = Callable[[str, np.random.Generator], Sequence[str]]
+if TYPE_CHECKING:
+    from stillroom.tasks import Task
+
+
+@final
+@dataclass(frozen=True)
+class Original:
+    """A row that texts are made of."""
+
+    text: str
+    label: Any = None
+    """What people say of it, as its task writes it; None: nothing."""
+
+
+#: Texts made of one row.
+Make = Callable[[Original, np.random.Generator], Sequence[str]]
 
 #: A word, or one with what it is.
 Word = TypeVar("Word", str, tuple[str, str])
@@ -37,8 +51,8 @@ class Ground:
 
     words: Callable[[], Mapping[str, int]]
     """How often each word stands in the rows, the most frequent ones first."""
-    texts: Callable[[], Iterable[str]]
-    """The rows' texts, one after another."""
+    rows: Callable[[], Iterable[Original]]
+    """The rows, one after another."""
     teacher: LoadedTeacher
 
 
@@ -47,20 +61,26 @@ class Augmentation(Member, ABC):
 
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """The shapes of answers that its texts may be asked for: one label a text, which is to stay what it was."""
+    asks_for: ClassVar[str] = "a task of one label a text"
+    """Which tasks those are, in words."""
     packages: ClassVar[tuple[str, ...]] = ()
     """What it needs to be installed beside what a student is trained with."""
 
     per_row: int = Field(1, ge=1)
     """How many texts are made of each training row (of each unlabelled row, where there is no training row)."""
     min_confidence: float = Field(0.0, ge=0, lt=1)
-    """Drop a text of which the teacher is less sure than this."""
+    """Drop a text of which the teacher is less sure than this; where a text has one label."""
     agreement: bool = False
-    """Drop a text that the teacher labels otherwise than the row it was made of."""
+    """Drop a text that the teacher labels otherwise than the row it was made of; where a text has one label."""
 
     @property
     def needs_network(self) -> bool:
         """Whether it looks into the teacher's network."""
         return False
+
+    def suits(self, task: Task) -> bool:
+        """Whether it can make texts for a task."""
+        return task.shape in self.shapes
 
     def digests(self) -> dict[str, str]:
         """The digests of the files that it reads.

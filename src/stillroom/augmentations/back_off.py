@@ -9,7 +9,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Make, Original, cased_like, chosen, is_word, pieces
 from stillroom.core import artifact, word_vectors
 from stillroom.core.errors import InputError, Problem
 from stillroom.core.word_vectors import WordVectors
@@ -50,8 +50,8 @@ class BackOff(Augmentation):
         """The vectors, at length one."""
         vectors = word_vectors.read(Path(self.vectors), most=self.words) if self.vectors else _of_teacher(ground)
 
-        def make(text: str, rng: np.random.Generator) -> Sequence[str]:
-            parts = pieces(text)
+        def make(row: Original, rng: np.random.Generator) -> Sequence[str]:
+            parts = pieces(row.text)
             found = [place for place, piece in enumerate(parts) if is_word(piece) and piece in vectors]
             made = []
             for _ in range(self.per_row if found else 0):

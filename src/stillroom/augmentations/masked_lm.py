@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen
+from stillroom.augmentations import Augmentation, Ground, Make, Original, cased_like, chosen
 from stillroom.core.errors import InputError, Problem, missing_extra
 from stillroom.core.vocabulary import whole_words
 from stillroom.teachers import _pretrained
@@ -70,11 +70,11 @@ class _Filler:
         self._words = np.zeros(size, dtype=np.bool_)
         self._words[[one for one in whole_words(self._tokenizer).values() if one < size]] = True
 
-    def made(self, text: str, rng: np.random.Generator) -> Sequence[str]:
+    def made(self, original: Original, rng: np.random.Generator) -> Sequence[str]:
         """Texts made of one; all of them have its length in tokens, so nothing is padded."""
         import torch
 
-        encoding = self._tokenizer.encode(text)
+        text, encoding = original.text, self._tokenizer.encode(original.text)
         places = [place for place, token in enumerate(encoding.ids) if self._words[token] and _alone(encoding, place)]
         if not places:
             return []

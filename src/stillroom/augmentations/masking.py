@@ -8,7 +8,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, chosen, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Make, Original, chosen, is_word, pieces
 
 
 @final
@@ -25,8 +25,8 @@ class Masking(Augmentation):
         """It needs the row alone."""
         return self._make
 
-    def _make(self, text: str, rng: np.random.Generator) -> Sequence[str]:
-        parts = pieces(text)
+    def _make(self, row: Original, rng: np.random.Generator) -> Sequence[str]:
+        parts = pieces(row.text)
         places = [place for place, piece in enumerate(parts) if is_word(piece)]
         made = []
         for _ in range(self.per_row):

@@ -8,7 +8,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import Field, field_validator
 
-from stillroom.augmentations import Augmentation, Ground, Make
+from stillroom.augmentations import Augmentation, Ground, Make, Original
 
 
 @final
@@ -30,8 +30,8 @@ class NgramSampling(Augmentation):
         """It needs the row alone."""
         return self._make
 
-    def _make(self, text: str, rng: np.random.Generator) -> Sequence[str]:
-        words = text.split()
+    def _make(self, row: Original, rng: np.random.Generator) -> Sequence[str]:
+        words = row.text.split()
         found: dict[str, None] = {}
         for length in rng.choice(self.lengths, size=self.per_row).tolist():
             if len(words) > length:

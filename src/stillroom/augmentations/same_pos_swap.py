@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stillroom.augmentations import Augmentation, Ground, Make, cased_like, chosen, counted, is_word
+from stillroom.augmentations import Augmentation, Ground, Make, Original, cased_like, chosen, counted, is_word
 from stillroom.teachers import _pretrained, spacy
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class SamePosSwap(Augmentation):
     def open(self, ground: Ground) -> Make:
         """The pipeline, and the words of the rows by their part of speech."""
         tagger = spacy.load(self._folder(), where=_WHERE, part="tagger", parts=frozenset({"morphologizer"}))
-        pools = _pools(tagger, ground.texts())
+        pools = _pools(tagger, (row.text for row in ground.rows()))
 
-        def make(text: str, rng: np.random.Generator) -> Sequence[str]:
-            return self._made(list(tagger(text)), rng, pools)
+        def make(row: Original, rng: np.random.Generator) -> Sequence[str]:
+            return self._made(list(tagger(row.text)), rng, pools)
 
         return make
 

@@ -166,6 +166,10 @@ class Shape(Member, ABC):
         """What answers name, from their values, `[answers, outputs]`: the first of the highest."""
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
+    def of_texts(self, said: Outputs) -> NDArray[np.int64]:
+        """The label of each text, by its position; −1 where it is not one label that a text has."""
+        return np.full(len(said), -1, dtype=np.int64)
+
     def aim(self, said: Outputs, read: Traced) -> Aim:
         """What of a network's answer stands for what was `said` of the one text that it `read` so.
 

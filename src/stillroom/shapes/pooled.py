@@ -55,6 +55,10 @@ class Pooled(Whole):
 
         return super().columns(said) if "logits" in said else {"label": pa.array(said["label"], type=pa.int32())}
 
+    def of_texts(self, said: NDArray[Any]) -> NDArray[np.int64]:
+        """Its likeliest label, or the one that was named."""
+        return signals.named(said)
+
     def answers(self, shard: pa.Table) -> NDArray[Any]:
         """Logits `[texts, outputs]`, or labels `[texts]`."""
         return signals.answers(shard)
