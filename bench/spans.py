@@ -71,6 +71,7 @@ OBJECTIVES: dict[str, list[dict[str, Any]]] = {
 }
 #: Further texts, which the teacher is asked about.
 AUGMENT: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("broad_twitter_corpus", "bigru"): [{"kind": "mention_swap", "per_row": 4}],
     ("snips_slu", "bigru"): [{"kind": "mention_swap", "per_row": 4}],
 }
 TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
