@@ -50,7 +50,7 @@ ROOT = Path(__file__).parents[1]
 #: Students, and what they are fitted to, as dev chose them.
 STUDENTS: dict[tuple[str, str], dict[str, Any]] = {
     ("broad_twitter_corpus", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 8},
-    ("snips_slu", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 24},
+    ("snips_slu", "bigru"): {"kind": "bigru", "units": 192, "dimensions": 192, "epochs": 16},
     ("broad_twitter_corpus", "transformer"): {
         "kind": "transformer",
         "layers": 2,
@@ -72,7 +72,7 @@ OBJECTIVES: dict[str, list[dict[str, Any]]] = {
 #: Further texts, which the teacher is asked about.
 AUGMENT: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("broad_twitter_corpus", "bigru"): [{"kind": "mention_swap", "per_row": 4}],
-    ("snips_slu", "bigru"): [{"kind": "mention_swap", "per_row": 4}],
+    ("snips_slu", "bigru"): [{"kind": "mention_swap", "per_row": 8}],
 }
 TEACHERS = {"broad_twitter_corpus": 6, "snips_slu": 4}
 ASKED = (97.0, 20)

@@ -145,7 +145,9 @@ def test_one_that_learned_nothing_says_so(encoder_folder: Path, tmp_path: Path) 
 
 class TestNetwork:
     def network(self, base: Path) -> _writing.WritingNetwork:
-        return _writing.fresh(base, task=TASK, seed=3, max_tokens=32, longest=5)
+        found = _writing.fresh(base, task=TASK, seed=3, max_tokens=32, longest=5)
+        found.module.eval()
+        return found
 
     def test_the_decoder_knows_the_tokens_of_its_base(self, encoder_folder: Path) -> None:
         network = self.network(encoder_folder)

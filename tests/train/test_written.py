@@ -204,7 +204,7 @@ class TestTokens:
 class TestOtherTokens:
     def test_those_of_another_teacher_are_refused(self, ground: Ground, encoder_folder: Path) -> None:
         student = plugins.build("students", {**SIZE, "vocabulary": "teacher"})
-        other = _writing.fresh(encoder_folder, task=TASK, seed=1, dropout=0.0, max_tokens=32, longest=5)
+        other = _writing.fresh(encoder_folder, task=TASK, seed=1, max_tokens=32, longest=5)
 
         class Foreign:
             def tokenizer_json(self) -> str:
