@@ -18,7 +18,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from stillroom.augmentations import Augmentation, Ground, Make, Original, counted, is_word, pieces
+from stillroom.augmentations import Augmentation, Ground, Original, counted, is_word, pieces
 from stillroom.core import artifact, probabilities, seeds, signals
 from stillroom.corpus import Rows
 from stillroom.sketches import Sketches
@@ -70,7 +70,7 @@ class Workshop:
         seed: int,
         folder: Path,
     ) -> None:
-        self._rules, self._seed, self._loaded = rules, seed, loaded
+        self._rules, self._seed = rules, seed
         self.source = source_of(parts)
         self._words_of = [part for part in parts if part.role == self.source]
         self._known = Known(most(rules, parts) + sum(part.count for part in held_out))
@@ -80,6 +80,8 @@ class Workshop:
                     self._known.is_new(one.partition("-")[0])
         unseen = [part for part in (*parts, *held_out) if part.role in ("dev", "test", "outside")]
         self._held = Sketches(folder, _texts(unseen), rows=sum(part.count for part in unseen))
+        ground = Ground(words=lambda: self._words, rows=self._rows, teacher=loaded)
+        self._opened = [rule.open(ground) for rule in rules]  # who can't make any says so before anything is asked
 
     def made(self, rows: Sequence[tuple[str, Original]]) -> Iterator[Made]:
         """What each rule makes of these rows, which come with their ids."""
@@ -104,11 +106,6 @@ class Workshop:
                     texts[one] = text
                     places.append(place)
             yield Made(rule, number, texts, places, refused)
-
-    @cached_property
-    def _opened(self) -> list[Make]:
-        ground = Ground(words=lambda: self._words, rows=self._rows, teacher=self._loaded)
-        return [rule.open(ground) for rule in self._rules]
 
     def _rows(self) -> Iterator[Original]:
         """Those that texts are made of."""

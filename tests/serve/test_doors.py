@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from stillroom.serve import app
+from stillroom.serve import app, doors
 from stillroom.serve.doors import Door
 from stillroom.serve.gate import Gate
 from stillroom.serve.host import Host
@@ -252,17 +252,36 @@ def test_many_who_come_at_once_are_let_in_at_one_turn(house: House) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"POST /pre"], ids=["nothing", "some of a head"])
 def test_who_came_before_the_end_may_be_slow_to_ask(folder: Path, begun: bytes) -> None:
-    found = House(folder)
-    with socket.create_connection(("127.0.0.1", found.port), timeout=10) as line:
-        line.sendall(begun)
-        _until_in(found, 1)
-        found.host.should_exit = True
+    with _ending(House(folder), begun) as line:
         time.sleep(0.9)  # longer than who has been answered has for another
-        head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
-        line.sendall((head + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED).removeprefix(begun))
+        line.sendall(_HEAD.removeprefix(begun) + ASKED)
         assert line.recv(65_536).startswith(b"HTTP/1.1 200")
-    found.thread.join(30)
-    assert not found.thread.is_alive()
+
+
+def test_whose_head_has_begun_is_answered_and_then_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "_FIRST_SECONDS", 0.1)
+    with _ending(House(folder), b"POST /pre") as line:
+        time.sleep(0.9)
+        line.sendall(_HEAD.removeprefix(b"POST /pre") + ASKED)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert line.recv(65_536) == b"", "the line is not kept for another request"
+
+
+_HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
+    ASKED
+)
+
+
+@contextlib.contextmanager
+def _ending(house: House, begun: bytes) -> Iterator[socket.socket]:
+    """A line to a server that has been told to end; which it does within the time that no line is kept for nothing."""
+    with socket.create_connection(("127.0.0.1", house.port), timeout=4) as line:
+        line.sendall(begun)
+        _until_in(house, 1)
+        house.host.should_exit = True
+        yield line
+        house.thread.join(4)
+        assert not house.thread.is_alive()
 
 
 def _until_in(house: House, lines: int) -> None:

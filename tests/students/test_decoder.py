@@ -13,7 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from stillroom import fitness, teach
+from stillroom import fitness, learner, teach
 from stillroom.core import artifact, batches, objects, plugins, recipe, scored, spans
 from stillroom.core.artifact import Draft, Store
 from stillroom.core.errors import InputError, MismatchError, RecipeError
@@ -498,6 +498,7 @@ def test_long_texts_are_learned_from_in_less_memory_and_to_the_digit(
             loss = network(ids, torch.ones_like(ids, dtype=torch.bool)).logsumexp(dim=-1).mean()
         return loss, list(torch.autograd.grad(loss, learned, allow_unused=True)), sum(held.values())
 
+    assert decoder._LONG == learner._FEW_TOKENS, "how these are attended to is chosen around a step"
     whole, slopes, much = stepped()
     monkeypatch.setattr(decoder, "_LONG", 35)
     torch.testing.assert_close(stepped()[2], much, msg="as many tokens as may be held")

@@ -17,6 +17,8 @@ from transformers import (
     LlamaModel,
     MarianConfig,
     MarianModel,
+    Starcoder2Config,
+    Starcoder2Model,
     T5Config,
     T5Model,
 )
@@ -36,6 +38,10 @@ LAYOUTS = {
     "bart": (BartModel, BartConfig(**PAIR)),
     "marian": (MarianModel, MarianConfig(**PAIR)),
     "llama": (LlamaModel, LlamaConfig(**ONE, num_key_value_heads=2, attention_dropout=0.3)),
+    "starcoder2": (
+        Starcoder2Model,
+        Starcoder2Config(**ONE, num_key_value_heads=2, residual_dropout=0.3, attention_dropout=0.3),
+    ),
     "gpt2": (GPT2Model, GPT2Config(vocab_size=32, n_embd=16, n_layer=2, n_head=2, n_positions=16)),
     "t5": (T5Model, T5Config(vocab_size=32, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, dropout_rate=0.3)),
 }

@@ -60,7 +60,7 @@ class Augmentation(Member, ABC):
     """A way of making texts, with its settings."""
 
     shapes: ClassVar[frozenset[str]] = frozenset({"pooled"})
-    """The shapes of answers that its texts may be asked for: one label a text, which is to stay what it was."""
+    """The shapes of answers that its texts may be asked for."""
     asks_for: ClassVar[str] = "a task of one label a text"
     """Which tasks those are, in words."""
     packages: ClassVar[tuple[str, ...]] = ()

@@ -23,7 +23,7 @@ class MentionSwap(Augmentation):
     """Mentions that people marked become others of the same label, each as likely (Dai and Adel 2010.11683).
 
     A mention stands in the rows as somebody wrote it; how often makes no difference, so that rare ones are seen in more
-    than one sentence.
+    than one sentence (of very many kinds of mentions the rarest go).
     """
 
     shapes: ClassVar[frozenset[str]] = frozenset({"tokens"})

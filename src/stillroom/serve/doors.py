@@ -60,6 +60,7 @@ class Door(HttpToolsProtocol):
         super().connection_made(transport)
         self._house: House = self.app_state[HOUSE]
         self._bytes, self._inside, self._away, self._whole = 0, False, False, True
+        self._ending = False
         # Those that are open already are let be: were all refused while one is too many, nobody would be answered.
         self._surplus = len(self.connections) > self._house.connections
         self._limit: asyncio.TimerHandle | None = None
@@ -99,7 +100,7 @@ class Door(HttpToolsProtocol):
                 return
             self.scope[ARRIVED] = time.perf_counter()  # type: ignore[literal-required]  # ours
         super().on_headers_complete()
-        if self._surplus:
+        if self._surplus or self._ending:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -125,7 +126,8 @@ class Door(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """End well: a request may be on its way over a line that says nothing just now."""
+        """End well: a request may be on its way over a line that says nothing just now, and is its last."""
+        self._ending = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(_FIRST_SECONDS if self.cycle is None else _GRACE_SECONDS, self._close_idle)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from stillroom.metrics import Metric
     from stillroom.teachers.finetuned import FineTuned
 
-#: Of dropout, in parts of `transformers` that have no module for it.
-_NUMBERS = frozenset({"dropout", "attention_dropout", "activation_dropout"})
+_NUMBER = re.compile(r"dropout|pdrop")  # in the name of one, in parts of `transformers` that have no module for it
 
 
 @final
@@ -107,11 +107,15 @@ class Base(ABC):
 
 
 def _drop_out(module: nn.Module, share: float) -> None:
-    """Set it in all parts; some layouts have a module for it (BERT), others a number (BART, Llama)."""
+    """Set it in all parts that hold it; some layouts have a module for it (BERT), others a number (BART, Llama).
+
+    One that looks it up in its configuration at each step (Falcon) keeps that: students are begun from what is saved.
+    """
     from torch.nn import Dropout
 
     for part in module.modules():
         if isinstance(part, Dropout):
             part.p = share
-        for name in _NUMBERS.intersection(vars(part)):
-            setattr(part, name, share)
+        for name, number in list(vars(part).items()):
+            if isinstance(number, float) and _NUMBER.search(name):
+                setattr(part, name, share)
