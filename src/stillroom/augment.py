@@ -116,13 +116,7 @@ class Workshop:
     @cached_property
     def _words(self) -> Mapping[str, int]:
         """The most frequent words of the rows that texts are made of."""
-        return counted(
-            piece.lower()
-            for texts in _texts(self._words_of)
-            for text in texts
-            for piece in pieces(text)
-            if is_word(piece)
-        )
+        return counted(piece.lower() for row in self._rows() for piece in pieces(row.text) if is_word(piece))
 
 
 def most(rules: Sequence[Augmentation], parts: Sequence[Rows[Any]]) -> int:

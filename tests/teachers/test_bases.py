@@ -47,6 +47,13 @@ LAYOUTS = {
 }
 
 
+def test_a_number_without_a_point_is_one() -> None:
+    part = torch.nn.Module()
+    part.attention_dropout, part.width, part.dropout_name = 0, 0, "attention"  # type: ignore[assignment]  # as a layout
+    _drop_out(torch.nn.Sequential(part), 0.5)
+    assert (part.attention_dropout, part.width, part.dropout_name) == (0.5, 0, "attention")
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_none_is_left_out_where_dropout_is_zero_and_some_where_it_is_not(layout: str) -> None:
     kind, config = LAYOUTS[layout]

@@ -117,5 +117,5 @@ def _drop_out(module: nn.Module, share: float) -> None:
         if isinstance(part, Dropout):
             part.p = share
         for name, number in list(vars(part).items()):
-            if isinstance(number, float) and _NUMBER.search(name):
+            if isinstance(number, int | float) and _NUMBER.search(name):  # 0 may be written without a point
                 setattr(part, name, share)
